@@ -1,0 +1,1 @@
+"""Image enhancement after generation: six operations, named presets and what each application costs the data."""

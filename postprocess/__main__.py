@@ -1,0 +1,113 @@
+"""`python -m postprocess`: enhance image files, or one freshly generated image, and print what it cost.
+
+PNG (8 or 16 bits), JPEG, TIFF and DICOM go in; `<stem>_<preset>.png` comes out, with one JSON line per picture. CLAHE
+works on 256 levels by definition, so a 16-bit output of a preset that holds it is a 16-bit file of an 8-bit picture
+that later operations smoothed; the other operations keep the input's depth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from postprocess.cost import measure_cost
+from postprocess.presets import ALL, PRESETS, Preset, apply, get_preset, read_preset
+from xray_generator.images import encode_png, read_image
+from xray_generator.types import Image, StudioError
+
+DEFAULT = "Balanced"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; 0 if every picture was written, 1 if one failed, 2 for a wrong option."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if bool(options.images) == (options.prompt is not None):
+        parser.error("give image files or --prompt TEXT, one of the two")
+    try:
+        presets = _chosen_presets(options.preset, options.preset_file)
+        options.output_dir.mkdir(parents=True, exist_ok=True)
+    except (StudioError, OSError) as error:
+        return _complain(error)
+    sources: dict[Path, Callable[[], Image]] = {path: partial(read_image, path) for path in options.images}
+    if options.prompt is not None:
+        name = Path(f"generated_{options.seed}")
+        sources = {name: partial(generate, options.prompt, options.seed, options.checkpoint)}
+    taken = {path.resolve() for path in options.images}
+    failed = 0
+    for path, load in sources.items():
+        try:
+            raw = load()
+            for preset in presets:
+                _enhance(path, raw, preset, options.output_dir, options.bits, taken)
+        except (StudioError, OSError) as error:
+            failed = _complain(error, path)
+    return failed
+
+
+def generate(prompt: str, seed: int, checkpoint: str | None) -> Image:
+    """Make one image from a description, (H, W) in [0, 1]; torch is loaded here and nowhere before."""
+    from xray_generator.studio import Studio
+
+    studio = Studio()
+    return studio.generate(studio.request(prompt=prompt, seed=seed, checkpoint=checkpoint)).images[0]
+
+
+def _enhance(source: Path, raw: Image, preset: Preset, folder: Path, bits: int, taken: set[Path]) -> None:
+    """Write one enhanced picture and print its line; `taken` protects the inputs and this call's outputs."""
+    target = folder / f"{source.stem}_{preset.slug}.png"
+    if target.resolve() in taken:
+        raise StudioError(f"{target} is already an input or an output of this call; rename one of the images.")
+    taken.add(target.resolve())
+    start = time.perf_counter()
+    enhanced = apply(preset, raw)
+    milliseconds = (time.perf_counter() - start) * 1000
+    target.write_bytes(encode_png(enhanced) if bits == 8 else _encode_png16(enhanced))
+    line = {"source": str(source), "path": str(target), "preset": preset.name, "milliseconds": round(milliseconds, 3)}
+    sys.stdout.write(json.dumps(line | asdict(measure_cost(raw, enhanced))) + "\n")
+
+
+def _encode_png16(image: Image) -> bytes:
+    done, data = cv2.imencode(".png", np.rint(image * 65_535.0).astype(np.uint16))
+    if not done:
+        raise StudioError("OpenCV could not write a 16-bit PNG.")
+    return data.tobytes()
+
+
+def _chosen_presets(name: str | None, file: Path | None) -> tuple[Preset, ...]:
+    custom = (read_preset(file),) if file else ()
+    if name is None:
+        return custom or (get_preset(DEFAULT),)
+    return (*PRESETS, *custom) if name.casefold() == ALL else (get_preset(name, custom),)
+
+
+def _complain(error: Exception, path: Path | None = None) -> int:
+    reason = error.strerror if path and isinstance(error, OSError) and error.strerror else error
+    sys.stderr.write(f"{path}: {reason}\n" if path else f"{reason}\n")
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m postprocess", description="Enhance radiographs and report the cost.")
+    parser.add_argument("images", metavar="IMAGE", nargs="*", type=Path, help="PNG, JPEG, TIFF or DICOM")
+    parser.add_argument("--preset", help=f'a preset\'s name in any case, or "{ALL}" (default: {DEFAULT})')
+    parser.add_argument("--preset-file", "--preset_file", type=Path, metavar="JSON", help="a preset of your own")
+    parser.add_argument("--output_dir", "--output-dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--bits", type=int, choices=(8, 16), default=8, help="depth of the PNG (default: 8)")
+    parser.add_argument("--prompt", metavar="TEXT", help="generate one image and enhance it, instead of reading files")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the generated image (default: 0)")
+    parser.add_argument("--checkpoint", metavar="NAME", help="checkpoint to generate with (default: the studio's own)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""CSV faults: each is refused in words that name the file, the line and the remedy."""
+
+from pathlib import Path
+
+import pytest
+
+from xray_generator.data.tables import counted, read_table
+from xray_generator.types import StudioError
+
+NEEDED = ("uid", "findings")
+
+
+def _table(folder: Path, data: bytes) -> Path:
+    path = folder / "table.csv"
+    path.write_bytes(data)
+    return path
+
+
+def test_cells_stay_text(tmp_path: Path) -> None:
+    long_uid = "9" * 30
+    text = "<script>alert(1)</script> " + "x" * 1_000_000
+    rows = [f"007,{text}", f"{long_uid},None", "1,NA", "2,=cmd()", "3,", '4,"two\nlines"']
+    records = read_table(_table(tmp_path, "\n".join(["uid,findings", *rows]).encode()), NEEDED)
+    assert [record["uid"] for record in records] == ["007", long_uid, "1", "2", "3", "4"]
+    assert [record["findings"] for record in records] == [text, "None", "NA", "=cmd()", "", "two\nlines"]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_byte_order_mark_and_blank_lines_are_read(tmp_path: Path, end: bytes) -> None:
+    records = read_table(_table(tmp_path, end.join([b"\xef\xbb\xbfuid,findings", b"", b"1,clear", b""])), NEEDED)
+    assert records[0]["uid"] == "1"
+    assert records[0].line == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty"),
+        (b"uid,findings\n", "no rows"),
+        (b"uid,findings\n1,caf\xe9\n", "line 2: not UTF-8 text (byte 0xe9), perhaps Latin-1"),
+        ("uid,findings\n1,a\n".encode("utf-16"), "UTF-16"),
+        (b"uid;findings\n1;a\n", "separated by semicolons"),
+        (b"uid\tfindings\n1\ta\n", "separated by tabs"),
+        (b"uid,findings\n1,a\n2,a,b\n", "line 3: 3 cells under 2 columns"),
+        (b'uid,findings\n1,"open\n', "double quote"),
+        (b"uid,findings\n1,a\0b\n", "line 2: a NUL byte"),
+        (b"uid,uid,findings\n1,1,a\n", "'uid' stands there twice"),
+        (b"uid,Findngs\n1,a\n", "missing 'findings' (is it 'Findngs'?). Needed: uid, findings. Found: uid, Findngs."),
+    ],
+)
+def test_fault_is_named(tmp_path: Path, data: bytes, words: str) -> None:
+    with pytest.raises(StudioError) as error:
+        read_table(_table(tmp_path, data), NEEDED)
+    assert words in str(error.value)
+    assert "table.csv" in str(error.value)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match=r"nothing\.csv was not found"):
+        read_table(tmp_path / "nothing.csv", NEEDED)
+
+
+def test_counted_names_the_first_five() -> None:
+    assert counted("files are missing", []) == ()
+    assert counted("files are missing", list("abcdefg")) == ("7 files are missing: a, b, c, d, e and 2 more",)

@@ -1,0 +1,144 @@
+"""A checkpoint on disk: components in `save_pretrained` layout beside a manifest that names every file's SHA-256.
+
+Only safetensors weights are read. A file that the manifest does not list, or whose hash differs, is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xray_generator.config import dump, parse
+from xray_generator.types import CheckpointRef, StudioError
+
+MANIFEST = "manifest.json"
+WEIGHT_SUFFIX = ".safetensors"
+FORBIDDEN_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")  # may hold code
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a checkpoint is, where it came from, and the hash of each of its files."""
+
+    family: str
+    name: str
+    config: dict[str, Any]
+    data: dict[str, Any]  # what it was trained on, with counts and sources
+    steps: dict[str, int]  # optimizer steps by stage
+    commit: str  # of the code that trained it
+    license: str
+    preprocessing: dict[str, Any]  # size, range and latent statistics that travel with the weights
+    recommended: dict[str, Any]  # scheduler, num_inference_steps, guidance_scale
+    sizes: tuple[int, ...]  # sides in pixels that the model draws
+    vocabulary: dict[str, Any] = field(default_factory=dict)  # of its training captions
+    metrics: dict[str, Any] = field(default_factory=dict)  # measured, with n and split
+    files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
+
+    @property
+    def ref(self) -> CheckpointRef:
+        """Family, name and one hash over the hashes of the weights."""
+        weights = "".join(f"{name}:{sha}\n" for name, sha in sorted(self.files.items()) if name.endswith(WEIGHT_SUFFIX))
+        return CheckpointRef(self.family, self.name, hashlib.sha256(weights.encode()).hexdigest())
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256 in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Hash every file of the folder into the manifest and write it, last and atomically."""
+    files = {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (MANIFEST, "README.md") and not path.name.startswith(".")
+    }
+    complete = parse(Manifest, dump(manifest) | {"files": files})
+    staged = folder / f".{MANIFEST}"
+    staged.write_text(json.dumps(dump(complete), indent=1, ensure_ascii=False) + "\n")
+    staged.replace(folder / MANIFEST)
+    return complete
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a checkpoint folder.
+
+    Raises:
+        StudioError: missing, damaged or of another layout.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StudioError(f"{folder.name} is not a checkpoint: it has no {MANIFEST}.")
+    try:
+        return parse(Manifest, json.loads(path.read_text()))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StudioError(f"The {MANIFEST} of {folder.name} is damaged: {error}.") from None
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Compare every file with the manifest before anything is loaded.
+
+    Raises:
+        StudioError: a file is missing, changed, outside the folder, unlisted weights, or of a format that holds code.
+    """
+    for path in folder.rglob("*"):
+        if path.suffix in FORBIDDEN_SUFFIXES:
+            raise StudioError(f"{folder.name}/{path.name} may contain code and is refused; use safetensors weights.")
+        if path.suffix == WEIGHT_SUFFIX and path.relative_to(folder).as_posix() not in manifest.files:
+            raise StudioError(f"{folder.name}/{path.name} is not in the manifest and is refused.")
+    for name, expected in manifest.files.items():
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            raise StudioError(f"The checkpoint {folder.name} is incomplete: {name} is missing. Get it again.")
+        if sha256(path) != expected:
+            raise StudioError(
+                f"{folder.name}/{name} is damaged or was changed: its SHA-256 is not the manifest's. Get it again."
+            )
+
+
+def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, ...]:
+    """Readable checkpoints under root/<family>/<name>/, by family and name; damaged ones are left out."""
+    manifests = []
+    for path in sorted(root.glob(f"{family or '*'}/*/{MANIFEST}")):
+        try:
+            manifests.append(read_manifest(path.parent))
+        except StudioError:
+            continue
+    return tuple(manifests)
+
+
+def find_checkpoint(root: Path, name: str | None = None) -> Path:
+    """The folder of a checkpoint by name (any case) or `family/name`; the first one where no name is given.
+
+    Raises:
+        StudioError: there is none of that name; the text lists those there are.
+    """
+    found = {f"{m.family}/{m.name}": root / m.family / m.name for m in list_checkpoints(root)}
+    if not found:
+        raise StudioError(f"There is no checkpoint in {root}. Train one with `python -m xray_generator.train`.")
+    if name is None:
+        return next(iter(found.values()))
+    for key, folder in found.items():
+        if name.lower() in (key.lower(), key.split("/")[1].lower()):
+            return folder
+    raise StudioError(f"Unknown checkpoint {name!r}. Allowed: {', '.join(found)}.")
+
+
+def code_commit() -> str:
+    """The git commit of the running code, "-dirty" where files differ from it, or "unknown" outside a repository."""
+    folder = Path(__file__).parent
+    try:
+        output = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 - git from the user's PATH
+            cwd=folder, capture_output=True, text=True, check=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return output.stdout.strip() or "unknown"

@@ -1,0 +1,87 @@
+"""JSON -> frozen dataclass, strictly: unknown keys and wrong types are refused. Dotted overrides; written back as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from xray_generator.types import StudioError
+
+T = TypeVar("T")
+
+
+def config_names() -> tuple[str, ...]:
+    """Names of the configurations that the package ships."""
+    folder = resources.files("xray_generator") / "configs"
+    return tuple(sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")))
+
+
+def read_config(name_or_path: str) -> dict[str, Any]:
+    """The JSON object of a shipped configuration (any case) or of a file.
+
+    Raises:
+        StudioError: there is none of that name, or it is not a JSON object.
+    """
+    shipped = {name.lower(): name for name in config_names()}
+    path = Path(name_or_path)
+    if name_or_path.lower() in shipped:
+        text = (resources.files("xray_generator") / "configs" / f"{shipped[name_or_path.lower()]}.json").read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        raise StudioError(f"No configuration {name_or_path!r}. Give a JSON file or one of: {', '.join(config_names())}.")
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise StudioError(f"The configuration {name_or_path!r} is not JSON: {error}.") from None
+    if not isinstance(data, dict):
+        raise StudioError(f"The configuration {name_or_path!r} must be a JSON object.")
+    return data
+
+
+def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Apply `a.b=value` assignments (value as JSON, else as text) to a copy of a nested object.
+
+    Raises:
+        StudioError: an assignment has no "=".
+    """
+    result: dict[str, Any] = json.loads(json.dumps(data))
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or not key:
+            raise StudioError(f"Cannot read {assignment!r}; overrides look like denoiser_training.num_steps=100.")
+        *parents, leaf = key.split(".")
+        node = result
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise StudioError(f"Cannot set {key!r}: {parent!r} is a value, not a group.")
+        try:
+            node[leaf] = json.loads(text)
+        except json.JSONDecodeError:
+            node[leaf] = text
+    return result
+
+
+def parse(kind: type[T], data: object) -> T:
+    """Validate plain data as a dataclass.
+
+    Raises:
+        StudioError: names every field that is missing, unknown or of the wrong type.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(data, extra="forbid")
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise StudioError(f"The configuration is wrong. {faults}") from None
+
+
+def dump(value: object) -> dict[str, Any]:
+    """A dataclass as plain JSON data."""
+    data: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
+    return data

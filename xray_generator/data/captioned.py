@@ -1,0 +1,107 @@
+"""The captioned pack: `metadata.csv` + `images/`, and optionally `metadata_128.csv` + `images128/`.
+
+Columns: image, caption, labels (`|` between them), split and patient_id are needed; view, age, sex, age_group, source,
+license, orig_width and orig_height are read where they exist. An empty cell means "not known"; an empty split is
+filled by the hash of the patient.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path, PurePosixPath
+from typing import Literal, cast
+
+from xray_generator.data.rows import FINDINGS, Dataset, Row, Split, split_by_patient
+from xray_generator.data.tables import Record, counted, read_table
+from xray_generator.types import StudioError
+
+METADATA = "metadata.csv"
+NEEDED = ("image", "caption", "labels", "patient_id", "split")
+PARTS = ((METADATA, "images", 256), ("metadata_128.csv", "images128", 128))  # table, folder, native short side
+MAX_AGE = 120
+
+
+def read_captioned(folder: Path) -> Dataset:
+    """Read a captioned pack; a missing, repeated or unsafe file name is left out and counted.
+
+    Raises:
+        StudioError: no metadata.csv, a fault in a table (named with its line), or not one image left.
+    """
+    rows: list[Row] = []
+    skipped: list[str] = []
+    for table, images, native_size in PARTS:
+        if table == METADATA or (folder / table).is_file():
+            part = _read_part(folder / table, folder / images, native_size)
+            rows += part.rows
+            skipped += part.skipped
+    if not rows:
+        raise StudioError(f"{folder.name} holds no readable image. {'; '.join(skipped)}")
+    return Dataset(tuple(rows), tuple(skipped))
+
+
+def _read_part(table: Path, images: Path, native_size: int) -> Dataset:
+    rows: dict[str, Row] = {}
+    missing, repeated = [], []
+    for record in read_table(table, NEEDED):
+        name = record["image"]
+        if name in rows:
+            repeated.append(name)
+        elif _is_inside(name) and (images / name).is_file():
+            rows[name] = _row(record, images / name, native_size)
+        else:
+            missing.append(name or f"line {record.line}")
+    skipped = counted(f"images of {table.name} are missing in {images.name}/", missing)
+    return Dataset(tuple(rows.values()), skipped + counted(f"rows of {table.name} repeat an image", repeated))
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
+
+
+def _row(record: Record, path: Path, native_size: int) -> Row:
+    sex, split = record["sex"].upper(), record["split"].lower()
+    if sex not in ("", "M", "F"):
+        raise record.error(f"sex {record['sex']!r}; allowed: M, F or empty.")
+    if split not in ("", "train", "val", "test"):
+        raise record.error(f"split {record['split']!r}; allowed: train, val, test or empty.")
+    patient_id = record["patient_id"]
+    sides = [side for name in ("orig_width", "orig_height") if (side := _number(record, name))]
+    return Row(
+        path=path,
+        prompt=record["caption"],
+        findings=_findings(record),
+        view=record["view"],
+        age=_age(record),
+        sex=cast(Literal["M", "F", ""], sex),
+        age_group=record["age_group"],
+        patient_id=patient_id,
+        split=cast(Split, split) if split else split_by_patient(patient_id or path.name),
+        source=record["source"],
+        license=record["license"],
+        native_size=min([native_size, *sides]),
+    )
+
+
+def _findings(record: Record) -> tuple[str, ...]:
+    findings = tuple(label.strip() for label in record["labels"].split("|") if label.strip())
+    for label in findings:
+        if label not in FINDINGS:
+            close = difflib.get_close_matches(label.lower(), FINDINGS, n=1)
+            hint = f"is it {close[0]!r}?" if close else f"allowed: {', '.join(FINDINGS)}."
+            raise record.error(f"unknown label {label!r}; {hint}")
+    return findings
+
+
+def _age(record: Record) -> int | None:
+    age = _number(record, "age")
+    if age is not None and not 0 <= age <= MAX_AGE:
+        raise record.error(f"age {record['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
+    return age
+
+
+def _number(record: Record, column: str) -> int | None:
+    try:
+        return int(float(record[column])) if record[column] else None
+    except (ValueError, OverflowError):
+        raise record.error(f"{column} {record[column]!r} is not a number.") from None

@@ -1,0 +1,38 @@
+"""Read a dataset folder by the layout that is found in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xray_generator.data.captioned import METADATA, read_captioned
+from xray_generator.data.indiana import read_indiana
+from xray_generator.data.rows import Dataset
+from xray_generator.types import StudioError
+
+REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
+INDIANA_IMAGES = ("images/images_normalized", "images_normalized", "images", ".")
+
+
+def read_dataset(dataset_path: Path, reports_csv: Path | None = None, projections_csv: Path | None = None) -> Dataset:
+    """Read a captioned pack or the Indiana layout; naming the two CSV files asks for the second.
+
+    A folder that holds both layouts is read as a captioned pack.
+
+    Raises:
+        StudioError: no such folder, neither layout, only one of the two CSV files, or a fault in a table.
+    """
+    if not dataset_path.is_dir():
+        raise StudioError(f"The dataset folder {dataset_path} does not exist.")
+    if (reports_csv is None) != (projections_csv is None):
+        raise StudioError("The Indiana layout needs both CSV files: reports and projections.")
+    if reports_csv is None and (dataset_path / METADATA).is_file():
+        return read_captioned(dataset_path)
+    reports = reports_csv or dataset_path / REPORTS
+    projections = projections_csv or dataset_path / PROJECTIONS
+    if reports_csv is None and not (reports.is_file() and projections.is_file()):
+        raise StudioError(
+            f"{dataset_path} holds neither layout: a captioned pack ({METADATA} and images/), or the Indiana layout"
+            f" ({REPORTS}, {PROJECTIONS} and images/images_normalized/)."
+        )
+    images = next(folder for name in INDIANA_IMAGES if (folder := dataset_path / name).is_dir())
+    return read_indiana(images, reports, projections)

@@ -1,0 +1,179 @@
+"""Findings of a written report, with negation and doubt understood.
+
+The method is NegEx (Chapman, Bridewell, Hanbury, Cooper, Buchanan: A simple algorithm for identifying negated findings
+and diseases in discharge summaries, J Biomed Inform 34:301-310, 2001): trigger phrases before or after a finding
+decide its status, and their reach ends with the sentence or at a conjunction such as "but".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from xray_generator.data.rows import FINDINGS
+
+ABBREVIATIONS = {
+    "cxr": "chest x-ray", "ptx": "pneumothorax", "pna": "pneumonia", "ggo": "ground-glass opacity",
+    "ett": "endotracheal tube", "ngt": "nasogastric tube", "cvc": "central venous catheter",
+    "rul": "right upper lobe", "rml": "right middle lobe", "rll": "right lower lobe", "lul": "left upper lobe",
+    "lll": "left lower lobe", "chf": "congestive heart failure", "copd": "chronic obstructive pulmonary disease",
+    "tb": "tuberculosis", "svc": "superior vena cava", "hx": "history", "s/p": "status post", "r/o": "rule out",
+    "w/o": "without", "w/": "with", "c/w": "consistent with", "b/l": "bilateral",
+}  # fmt: skip
+
+PATTERNS = {
+    "atelectasis": r"atelecta\w+|(?:lung|lobe|lobar) collapse",
+    "cardiomegaly": r"cardiomegaly|cardiac enlargement|enlarge(?:d|ment of the) (?:heart|cardiac|cardiomediastinal)"
+    r"|(?:heart|cardiac|cardiomediastinal)(?: size| silhouette)*(?: (?:is|are|appears|remains))?(?: \w+ly)? enlarged",
+    "consolidation": r"consolidat\w+",
+    "edema": r"o?edema\w*",
+    "pleural_effusion": r"(?<!pericardial )(?<!joint )effusions?",
+    "emphysema": r"(?<!subcutaneous )emphysem\w+",
+    "fibrosis": r"fibro(?:sis|tic)",
+    "hernia": r"hernias?",
+    "infiltration": r"infiltrat\w+",
+    "mass": r"mass(?:es)?(?! effect)",
+    "nodule": r"nodules?|nodular (?:opacit|densit)\w+",
+    "pleural_thickening": r"pleural thickening|thickened pleura",
+    "pneumonia": r"(?:broncho)?pneumonias?",
+    "pneumothorax": r"(?:hydro)?pneumothora\w+",
+    "bacterial_pneumonia": r"bacterial pneumonias?",
+    "viral_pneumonia": r"viral pneumonias?",
+    "fungal_pneumonia": r"fungal pneumonias?",
+    "covid19": r"covid(?:[- ]?19)?|sars-cov-2|coronavirus",
+    "ards": r"ards|acute respiratory distress syndrome",
+    "airspace_opacity": r"(?<!nodular )opaci(?:ty|ties|fications?)|air ?space disease",
+    "support_devices": r"(?:endotracheal|nasogastric|feeding|chest|tracheostomy) tubes?|tracheostomy|pacemaker|picc"
+    r"|defibrillator|central (?:venous )?(?:line|catheter)s?|port-a-cath",
+}
+NORMAL = (
+    r"(?:no|without) (?:\w+ ){0,3}(?:abnormalit(?:y|ies)|disease|process|findings?)|(?:normal|unremarkable)\b.*chest"
+)
+NORMAL_HEART = (
+    r"(?:heart|cardi\w+)(?: \w+){0,4} (?:is|are|appears?|within|remains?)(?: within)? normal|normal (?:heart|cardi\w+)"
+)
+CLEAR_LUNGS = r"lungs? (?:\w+ )?(?:is|are|remain|appear) (?:\w+ )?clear|clear lungs"
+
+NO_NEGATION = r"no (?:\w+ )?(?:change|increase|decrease)(?: in)?|not only|without (?:\w+ )?change|not changed"
+NOT_EXCLUDED = r"(?:can ?not|can't|not|difficult to) (?:be )?exclud\w+"
+DOUBT_BEFORE = (
+    r"possib\w+|probab\w+|(?:un)?likely|may|might|could|suspect\w*|suspicious for|concern\w* for|question\w*"
+    rf"|suggest\w*|versus|vs|rule out|evaluate for|history of|{NOT_EXCLUDED}"
+)
+DOUBT_AFTER = rf"(?:is|are) (?:possible|probable|likely|suspected|question\w+)|unlikely|versus|vs|{NOT_EXCLUDED}"
+DENIED_DOUBT = r"\b(no|without)((?: \w+){0,4}) (?:suggest\w*|suspicious for|concern\w* for)\b"  # "no sign suggesting"
+NEGATION_BEFORE = (
+    r"no|not|without|neither|nor|never|negative for|free of|clear of|absence of|lack of"
+    r"|resolution of|resolved|removal of"
+)
+NEGATION_AFTER = (
+    r"absent|(?:is|are|was|were|has|have)(?: been)? (?:resolved|removed|ruled out|excluded)"
+    r"|not (?:\w+ )?(?:seen|identified|present|visible|evident|visualized|detected|appreciated|demonstrated)"
+)
+SENTENCE_END = r"(?<!\d)\.|\.(?!\d)|[;:?!]|\n\s*\n|\n\s*(?=[-*•]|\d+[.)])"
+CONJUNCTION = r"\b(?:but|however|although|though|except|apart from|aside from|whereas|yet|which|secondary to)\b"
+NEW_STATEMENT = (  # "no pneumothorax, mild cardiomegaly" changes its mind; "no effusion, large mass, or edema" does not
+    r"(?:,|\band|\bwith)\s+(?=(?:an?|the|there|mild|moderate|severe|small|large|tiny|stable|known|chronic|persistent"
+    r"|unchanged|increas\w+|new|minimal|marked|left|right|bilateral)\b(?!.*\b(?:or|nor)\b))"
+)
+HEADINGS = r"(?:^|(?<=[.\n]))\s*(clinical history|history|indication|comparison|technique|findings?|impression)\s*:"
+
+
+class Status(Enum):
+    """What a report says of a finding."""
+
+    PRESENT = 3  # the strongest statement of a report wins
+    UNKNOWN = 2
+    ABSENT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFindings:
+    """Findings stated and findings denied, each in the order of FINDINGS; what is doubtful stands in neither."""
+
+    present: tuple[str, ...]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """The parts of a report that describe the image; `rest` is text under no heading."""
+
+    findings: str
+    impression: str
+    rest: str
+
+
+def split_sections(text: str) -> Sections:
+    """Split "FINDINGS: ... IMPRESSION: ..."; history, indication, comparison and technique are left out."""
+    rest, *pieces = re.split(HEADINGS, text, flags=re.IGNORECASE)
+    parts: dict[str, list[str]] = {}
+    for heading, body in zip(pieces[::2], pieces[1::2], strict=True):
+        parts.setdefault(heading.lower().rstrip("s"), []).append(body.strip())
+    return Sections(" ".join(parts.get("finding", [])), " ".join(parts.get("impression", [])), rest.strip())
+
+
+def read_findings(text: str) -> ReportFindings:
+    """Label a report or a caption; `no_finding` is present when normality is stated and no disease is."""
+    sections = split_sections(text)
+    plain = expand_abbreviations(f"{sections.rest}\n\n{sections.findings}\n\n{sections.impression}".lower())
+    status: dict[str, Status] = {}
+    for segment in _segments(plain):
+        for finding, found in _read_segment(segment):
+            status[finding] = max(found, status.get(finding, Status.ABSENT), key=lambda s: s.value)
+    disease = any(found is not Status.ABSENT for name, found in status.items() if name != "support_devices")
+    if not disease and (re.search(rf"\b(?:{NORMAL})\b", plain) or re.search(rf"\b(?:{CLEAR_LUNGS})\b", plain)):
+        status["no_finding"] = Status.PRESENT
+    return ReportFindings(
+        tuple(name for name in FINDINGS if status.get(name) is Status.PRESENT),
+        tuple(name for name in FINDINGS if status.get(name) is Status.ABSENT),
+    )
+
+
+def expand_abbreviations(text: str) -> str:
+    """Write out the abbreviations of ABBREVIATIONS, whatever their case."""
+    words = "|".join(re.escape(short) for short in sorted(ABBREVIATIONS, key=len, reverse=True))
+    return re.sub(rf"(?<![\w/])(?:{words})(?![\w/])", lambda m: ABBREVIATIONS[m[0].lower()], text, flags=re.IGNORECASE)
+
+
+def clean_text(text: str) -> str:
+    """Drop the de-identification marks (XXXX) of the Indiana reports and what they leave behind."""
+    text = re.sub(r"\bX{2,}\b", " ", text)
+    text = re.sub(r"\s+([.,;:])", r"\1", text)
+    return re.sub(r"\s+", " ", re.sub(r"([.,;:])[.,;:]+", r"\1", text)).lstrip(" .,;:").rstrip(" ,;:")
+
+
+def _segments(text: str) -> list[str]:
+    segments = []
+    for sentence in re.split(SENTENCE_END, text):
+        line = " ".join(sentence.split())
+        segments += re.split(f"{CONJUNCTION}|{NEW_STATEMENT}", line)
+    return segments
+
+
+def _read_segment(segment: str) -> list[tuple[str, Status]]:
+    segment = re.sub(DENIED_DOUBT, r"\1\2", re.sub(rf"\b(?:{NO_NEGATION})\b", " ", segment))
+    found = [
+        (finding, _status(segment[: mention.start()], segment[mention.end() :]))
+        for finding, pattern in PATTERNS.items()
+        for mention in re.finditer(rf"\b(?:{pattern})\b", segment)
+    ]
+    if re.search(rf"\b(?:{NORMAL_HEART})\b", segment):
+        found.append(("cardiomegaly", Status.ABSENT))
+    if re.search(rf"\b(?:{CLEAR_LUNGS})\b", segment):
+        found += [("consolidation", Status.ABSENT), ("airspace_opacity", Status.ABSENT)]
+    return found
+
+
+def _status(before: str, after: str) -> Status:
+    reach = after if re.search(r"\b(?:or|nor)\b", before + after) else after.partition(",")[0]
+    doubt, negation = _last(DOUBT_BEFORE, before), _last(NEGATION_BEFORE, before)
+    if re.search(rf"\b(?:{DOUBT_AFTER})\b", reach) or doubt > negation:
+        return Status.UNKNOWN
+    return Status.ABSENT if negation >= 0 or re.search(rf"\b(?:{NEGATION_AFTER})\b", reach) else Status.PRESENT
+
+
+def _last(pattern: str, text: str) -> int:
+    """Where the last match ends, or -1: the trigger nearest to the finding decides."""
+    return max((match.end() for match in re.finditer(rf"\b(?:{pattern})\b", text)), default=-1)

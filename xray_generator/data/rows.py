@@ -1,0 +1,67 @@
+"""The row contract: whatever the layout on disk, a dataset is a tuple of rows with lazily read images."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xray_generator.images import read_image
+from xray_generator.types import Image
+
+Split = Literal["train", "val", "test"]
+
+FINDINGS = (
+    "no_finding", "atelectasis", "cardiomegaly", "consolidation", "edema", "pleural_effusion", "emphysema", "fibrosis",
+    "hernia", "infiltration", "mass", "nodule", "pleural_thickening", "pneumonia", "pneumothorax",
+    "bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia", "covid19", "ards", "airspace_opacity",
+    "support_devices",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image and what is known of it; an empty string or None is "not known"."""
+
+    path: Path
+    prompt: str
+    findings: tuple[str, ...]  # present, from FINDINGS
+    absent: tuple[str, ...] = ()  # explicitly denied, from FINDINGS; a finding in neither is unknown
+    view: str = ""  # AP, PA, AP Supine
+    age: int | None = None  # years
+    sex: Literal["M", "F", ""] = ""
+    age_group: str = ""  # child <13, adolescent <18, adult <65, older_adult
+    patient_id: str = ""
+    split: Split = "train"
+    source: str = ""
+    license: str = ""
+    report: str = ""  # findings and impression, where there is a report
+    native_size: int = 0  # short side in pixels before any enlargement; 0: not known
+
+    def image(self) -> Image:
+        """Read the image: (H, W) in [0, 1]."""
+        return read_image(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Rows, and what was left out with the reason."""
+
+    rows: tuple[Row, ...]
+    skipped: tuple[str, ...] = ()
+
+    def split(self, name: Split) -> tuple[Row, ...]:
+        """The rows of one split."""
+        return tuple(row for row in self.rows if row.split == name)
+
+
+def split_by_patient(patient_id: str) -> Split:
+    """Give a patient a split, about 90 / 5 / 5, by the SHA-1 of the id: it does not depend on machine or order."""
+    share = int.from_bytes(hashlib.sha1(patient_id.encode(), usedforsecurity=False).digest()[:4]) / 2**32
+    return "train" if share < 0.90 else "val" if share < 0.95 else "test"
+
+
+def finding_name(finding: str) -> str:
+    """A finding of FINDINGS in words: "pleural effusion", "COVID-19"."""
+    return {"covid19": "COVID-19", "ards": "ARDS"}.get(finding, finding.replace("_", " "))

@@ -1,0 +1,115 @@
+"""Read a CSV that a person made: every fault is named with its file, its line and its remedy.
+
+All cells stay text, so that the id 007 keeps its zeros and a finding written "None" is not lost.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xray_generator.types import StudioError
+
+MAX_CELL_CHARACTERS = 16_000_000
+NAMED_AT_MOST = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a table; a column that the file does not have reads as an empty string."""
+
+    file: str
+    line: int
+    cells: dict[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        """The cell, white space stripped."""
+        return self.cells.get(column, "").strip()
+
+    def error(self, reason: str) -> StudioError:
+        """An error that names this line."""
+        return StudioError(f"{self.file}, line {self.line}: {reason}")
+
+
+def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
+    """Read a comma-separated UTF-8 file (a byte order mark is welcome) with a header line.
+
+    Raises:
+        StudioError: no such file, not UTF-8, another delimiter, a needed column absent, a ragged line, an open quote,
+            or no rows.
+    """
+    if not path.is_file():
+        raise StudioError(f"{path.name} was not found in {path.parent}.")
+    text = _decode(path)
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    records = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(path.name, header, needed)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise StudioError(
+                    f"{path.name}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns."
+                    " A text that holds a comma must stand in double quotes."
+                )
+            records.append(Record(path.name, reader.line_num, dict(zip(header, cells, strict=True))))
+    except csv.Error as error:
+        raise StudioError(f"{path.name}, line {reader.line_num}: {error}. Is a double quote left open?") from error
+    if not records:
+        raise StudioError(f"{path.name} has a header but no rows.")
+    return tuple(records)
+
+
+def counted(reason: str, names: Sequence[str]) -> tuple[str, ...]:
+    """One sentence, "<number> <reason>: first five names", or nothing when there are no names."""
+    if not names:
+        return ()
+    more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
+    return (f"{len(names):,} {reason}: {', '.join(names[:NAMED_AT_MOST])}{more}",)
+
+
+def _decode(path: Path) -> str:
+    data = path.read_bytes()
+    if not data.strip():
+        raise StudioError(f"{path.name} is empty.")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise StudioError(f"{path.name} is UTF-16 text. Save it as UTF-8.")
+    if b"\0" in data:
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        raise StudioError(f"{path.name}, line {line}: a NUL byte; the file is damaged or is not text.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise StudioError(
+            f"{path.name}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x}), perhaps Latin-1."
+            " Save it as UTF-8."
+        ) from error
+
+
+def _check_header(file: str, header: Sequence[str], needed: Sequence[str]) -> None:
+    for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(header) == 1 and delimiter in header[0]:
+            raise StudioError(f"{file}, line 1: the columns are separated by {name}. Save the file with commas.")
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
+        raise StudioError(f"{file}, line 1: the column {repeated[0]!r} stands there twice.")
+    missing = [name for name in needed if name not in header]
+    if missing:
+        raise StudioError(
+            f"{file}, line 1: missing {', '.join(_suggest(name, header) for name in missing)}."
+            f" Needed: {', '.join(needed)}. Found: {', '.join(header)}."
+        )
+
+
+def _suggest(name: str, header: Sequence[str]) -> str:
+    folded = {column.lower(): column for column in header}
+    close = difflib.get_close_matches(name.lower(), folded, n=1)
+    return f"{name!r} (is it {folded[close[0]]!r}?)" if close else repr(name)

@@ -1,0 +1,204 @@
+"""What a text-conditioned model was told in training: words, ages, views, findings and the captions' own phrases.
+
+It travels with a checkpoint as JSON, so that a prompt can be built in the captions' words and unknown words be named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from xray_generator.data.report import read_findings
+from xray_generator.data.rows import FINDINGS, Row, finding_name
+from xray_generator.types import StudioError
+
+FUNCTION_WORDS = frozenset(
+    {"a", "an", "the", "of", "and", "with", "in", "on", "to", "for", "or", "at", "by", "from", "as"}
+)
+SUBTYPES = ("bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia")  # always labelled together with pneumonia
+NUM_EXAMPLES = 12
+MAX_PHRASE_WORDS = 4
+PHRASE_COVERAGE = 0.8  # a phrase stands in this share of the captions of its finding
+MIN_CAPTIONS = 5
+PHRASE_LEAKAGE = 0.05  # and at most in this share of the others
+AGE = re.compile(r"\b(\d{1,3})[- ]years?[- ]old\b", re.IGNORECASE)
+WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class FindingPhrase:
+    """How the captions call a finding, and how many captions state it."""
+
+    finding: str
+    phrase: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words and facts of a set of captions; ages in years, None when no caption gives one."""
+
+    num_captions: int
+    words: dict[str, int]  # lower case, with counts; ages such as "58-year-old" are left to the age range
+    views: tuple[str, ...]
+    sexes: tuple[str, ...]
+    age_groups: tuple[str, ...]
+    min_age: int | None
+    max_age: int | None
+    findings: tuple[FindingPhrase, ...]  # in the order of FINDINGS, without no_finding
+    example_prompts: tuple[str, ...]  # real captions
+
+    def phrase(self, finding: str) -> str:
+        """The captions' phrase for a finding; StudioError when no caption states it."""
+        for known in self.findings:
+            if known.finding == finding:
+                return known.phrase
+        names = ", ".join(known.finding for known in self.findings)
+        raise StudioError(f"The model was not trained on {finding!r}. It knows: {names}.")
+
+
+def build_vocabulary(rows: Sequence[Row]) -> Vocabulary:
+    """Collect the vocabulary of `rows`; pass the training rows only.
+
+    Raises:
+        StudioError: not one row has a prompt.
+    """
+    rows = [row for row in rows if row.prompt.strip()]
+    if not rows:
+        raise StudioError("No row has a prompt, so there is no vocabulary.")
+    ages = [int(age) for row in rows for age in AGE.findall(row.prompt)]
+    stated = Counter(finding for row in rows for finding in row.findings)
+    return Vocabulary(
+        num_captions=len(rows),
+        words=dict(Counter(word for row in rows for word in _words(AGE.sub(" ", row.prompt))).most_common()),
+        views=tuple(sorted({row.view for row in rows if row.view})),
+        sexes=tuple(sorted({row.sex for row in rows if row.sex})),
+        age_groups=tuple(sorted({row.age_group for row in rows if row.age_group})),
+        min_age=min(ages, default=None),
+        max_age=max(ages, default=None),
+        findings=tuple(
+            FindingPhrase(finding, _derive_phrase(finding, rows), stated[finding])
+            for finding in FINDINGS
+            if stated[finding] and finding != "no_finding"
+        ),
+        example_prompts=_examples(rows),
+    )
+
+
+def unseen_words(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
+    """The words of `prompt` that no caption held, lower case, in order and once each.
+
+    Ages are known within the age range; plurals, hyphens and punctuation do not matter; a, of, with are passed over.
+    """
+    joined = {word.replace("-", "") for word in vocabulary.words}
+    low, high = vocabulary.min_age, vocabulary.max_age
+
+    def age_word(match: re.Match[str]) -> str:
+        known = low is not None and high is not None and low <= int(match[1]) <= high
+        return " " if known else f" {match[1]}-year-old "
+
+    def is_known(word: str) -> bool:
+        flat = word.replace("-", "")
+        forms = {flat, f"{flat}s", flat.removesuffix("s"), flat.removesuffix("es"), flat.removesuffix("'s")}
+        return word in FUNCTION_WORDS or not forms.isdisjoint(joined)
+
+    words = dict.fromkeys(_words(AGE.sub(age_word, prompt)))
+    return tuple(
+        word for word in words if AGE.fullmatch(word) or not (is_known(word) or all(map(is_known, word.split("-"))))
+    )
+
+
+def compose_prompt(
+    view: str, age: int | None, sex: str, findings: Sequence[str], vocabulary: Vocabulary, age_group: str = ""
+) -> str:
+    """Write a prompt in the captions' template: "PA chest X-ray of a 58-year-old woman with cardiomegaly".
+
+    Anything may be unknown ("" or None); no findings, or `no_finding` alone, makes a normal image. `age_group` speaks
+    where no age is given, and only child and adolescent have words in the captions.
+
+    Raises:
+        StudioError: `no_finding` beside a disease, or a finding that the captions never state.
+    """
+    names = [name for name in FINDINGS if name in findings and name != "no_finding"]
+    unknown = [name for name in findings if name not in FINDINGS]
+    if unknown or (names and "no_finding" in findings):
+        raise StudioError(
+            f"Unknown finding {unknown[0]!r}." if unknown else "no_finding cannot stand beside a disease."
+        )
+    if any(name in SUBTYPES for name in names):
+        names = [name for name in names if name != "pneumonia"]
+    subject = _subject(age, sex, age_group)
+    young = "adolescent" if not subject and age_group == "adolescent" else ""
+    words = (_view_word(view), young) if names else ("normal", young, _view_word(view))
+    text = " ".join(word for word in (*words, "chest", "X-ray" if names or subject else "radiograph") if word)
+    if subject:
+        text += f" of {subject}"
+    if names:
+        text += (" with " if subject else ", ") + _listed([vocabulary.phrase(name) for name in names])
+    return text[0].upper() + text[1:]
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(text.lower().replace("\u2019", "'").replace("\u2011", "-"))
+
+
+def _view_word(view: str) -> str:
+    return view if view.isupper() or " " in view else view.lower()
+
+
+def _subject(age: int | None, sex: str, age_group: str) -> str:
+    young = age < 18 if age is not None else age_group in ("child", "adolescent")
+    if age is None:
+        if young and sex:
+            return "a boy" if sex == "M" else "a girl"
+        return {"M": "a male patient", "F": "a female patient"}.get(sex, "a child" if age_group == "child" else "")
+    person = {"M": "boy" if young else "man", "F": "girl" if young else "woman"}.get(
+        sex, "child" if age < 13 else "patient"
+    )
+    article = "an" if age in (8, 11, 18) or 80 <= age < 90 else "a"
+    return f"{article} {age}-year-old {person}"
+
+
+def _listed(phrases: Sequence[str]) -> str:
+    return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
+
+
+def _phrases(prompt: str) -> set[str]:
+    words = WORD.findall(prompt)
+    return {" ".join(words[i : i + n]) for n in range(1, MAX_PHRASE_WORDS + 1) for i in range(len(words) - n + 1)}
+
+
+def _derive_phrase(finding: str, rows: Sequence[Row]) -> str:
+    """The longest run of words that stands in most captions with this finding alone and in few without it.
+
+    Under five such captions tell nothing; the finding's own name stands in then.
+    """
+    group = {finding, "pneumonia"} if finding in SUBTYPES else {finding}
+    alone = [row for row in rows if set(row.findings) == group]
+    inside = Counter(phrase for row in alone for phrase in _phrases(row.prompt))
+    common = (phrase for phrase, count in inside.items() if count >= max(PHRASE_COVERAGE * len(alone), MIN_CAPTIONS))
+    others = [f" {' '.join(WORD.findall(row.prompt))} " for row in rows if finding not in row.findings]
+    for phrase in sorted(common, key=lambda p: (-len(p.split()), -inside[p], p)):
+        leaks = sum(f" {phrase} " in other for other in others)
+        if leaks <= PHRASE_LEAKAGE * len(others) and set(read_findings(phrase).present) == group:
+            return phrase
+    return finding_name(finding)
+
+
+def _examples(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Real captions, one per combination of findings in turn, the commonest combinations first."""
+    groups: dict[tuple[str, ...], set[str]] = {}
+    counts: Counter[tuple[str, ...]] = Counter()
+    for row in rows:
+        counts[row.findings] += 1
+        groups.setdefault(row.findings, set()).add(row.prompt)
+    queues = [sorted(groups[key], key=_shuffled) for key, _ in counts.most_common(NUM_EXAMPLES)]
+    chosen = [queue[turn] for turn in range(NUM_EXAMPLES) for queue in queues if turn < len(queue)]
+    return tuple(chosen[:NUM_EXAMPLES])
+
+
+def _shuffled(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

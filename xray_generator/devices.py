@@ -1,0 +1,66 @@
+"""Device, number format, threads and the seeded generators."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from xray_generator.types import StudioError
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The named device, or CUDA where there is one, else the CPU.
+
+    Raises:
+        StudioError: the device is unknown or absent.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise StudioError(f"Unknown device {name!r}. Allowed: cpu, cuda, cuda:0, ...") from None
+    if device.type not in ("cpu", "cuda"):
+        raise StudioError(f"Unknown device {name!r}. Allowed: cpu, cuda, cuda:0, ...")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise StudioError(f"There is no {name!r} here ({torch.cuda.device_count()} CUDA devices). Use cpu.")
+    return device
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 on the device.
+
+    On CPUs the instruction flag does not say: with AVX-512 BF16 an AMD Zen 4 multiplies up to 5 times faster than in
+    float32, an Intel Xeon without AMX 1.7 times slower (84 against 146 GFLOP/s, one thread, 1024 x 1024).
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    is_amd = "amd" in str(capabilities.get("cpu_name", "")).lower()
+    return bool(capabilities.get("amx_bf16") or (capabilities.get("avx512_bf16") and is_amd))
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """bfloat16 autocast where it is fast, else nothing."""
+    return torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
+
+
+def set_threads(num_threads: int | None = None) -> None:
+    """Use `num_threads` (or the environment's STUDIO_THREADS, or torch's own choice); flush denormals to zero."""
+    wanted = num_threads or int(os.environ.get("STUDIO_THREADS", "0"))
+    if wanted:
+        torch.set_num_threads(wanted)
+    torch.set_flush_denormal(True)
+
+
+def seeded_generators(seed: int, num_images: int) -> list[torch.Generator]:
+    """One CPU generator per image, seeded seed + i, so that image i never depends on its neighbours or the device."""
+    return [torch.Generator("cpu").manual_seed(seed + i) for i in range(num_images)]
+
+
+def initial_noise(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device) -> torch.Tensor:
+    """(B, *shape) of unit Gaussian noise drawn on the CPU, one generator a row."""
+    return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators]).to(device)

@@ -1,0 +1,1 @@
+"""One folder a model family; see README.md."""

@@ -1,0 +1,178 @@
+"""Stage 2: the denoiser and its text encoder, on cached latents of the frozen autoencoder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+from diffusers.training_utils import compute_snr
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from tqdm import tqdm
+
+from xray_generator.data.rows import Row
+from xray_generator.devices import initial_noise, seeded_generators
+from xray_generator.families.latent_diffusion.autoencoder_task import is_native, load_images, repeat_native
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
+from xray_generator.families.latent_diffusion.model import (
+    ENLARGED,
+    NATIVE,
+    LatentDiffusion,
+    LatentStatistics,
+    make_scheduler,
+)
+from xray_generator.families.latent_diffusion.text import TextEncoder
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.training.task import Draw, step_generator
+
+ENCODING_BATCH = 16
+NUM_PREVIEWS = 8
+
+
+def cache_latents(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int, folder: Path) -> NDArray[np.float16]:
+    """Posterior means (N, C, size/8, size/8) of all rows, computed once and kept in `folder`, mapped from disk."""
+    key = hashlib.sha256(str(size).encode())
+    for name, value in sorted(autoencoder.state_dict().items()):
+        key.update(name.encode() + value.cpu().float().numpy().tobytes())
+    for row in rows:
+        key.update(f"{row.path}:{row.path.stat().st_size}".encode())
+    path = folder / f"latents-{key.hexdigest()[:16]}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = path.with_suffix(".tmp")
+        with staged.open("wb") as file:
+            np.save(file, _encode(autoencoder, rows, size))
+        staged.replace(path)
+    latents: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return latents
+
+
+@torch.no_grad()
+def _encode(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> NDArray[np.float16]:
+    device = next(autoencoder.parameters()).device
+    starts = tqdm(range(0, len(rows), ENCODING_BATCH), desc="encoding", unit="batch")
+    batches = (load_images(rows[start : start + ENCODING_BATCH], size).to(device) for start in starts)
+    return np.concatenate([autoencoder.encode(batch).mean.half().cpu().numpy() for batch in batches])
+
+
+def measure_statistics(latents: NDArray[np.float16]) -> LatentStatistics:
+    """Mean and standard deviation of each latent channel."""
+    values = latents.astype(np.float32)
+    mean, std = values.mean(axis=(0, 2, 3)), values.std(axis=(0, 2, 3))
+    return LatentStatistics(tuple(float(m) for m in mean), tuple(float(max(s, 1e-6)) for s in std))
+
+
+class LatentRows:
+    """Normalized, folded latents with token ids; augmentation-free."""
+
+    def __init__(self, latents: NDArray[np.float16], statistics: LatentStatistics, ids: Tensor, mask: Tensor,
+                 resolution: Sequence[int], order: Sequence[int]) -> None:  # fmt: skip
+        self.latents, self.statistics, self.ids, self.mask = latents, statistics, ids, mask
+        self.resolution, self.order = resolution, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+        i = self.order[draw.index]
+        latents = torch.from_numpy(self.latents[i].astype(np.float32))
+        return {
+            "latents": self.statistics.normalize(latents[None])[0],
+            "input_ids": self.ids[i],
+            "attention_mask": self.mask[i],
+            "resolution": torch.tensor(self.resolution[i]),
+        }
+
+
+class DenoisingLoss(nn.Module):
+    """Mean squared error of the predicted v or noise, weighted by min-SNR (Hang et al. 2023, arXiv:2303.09556)."""
+
+    def __init__(self, unet: nn.Module, text_encoder: TextEncoder, schedule: ScheduleConfig) -> None:
+        super().__init__()
+        self.unet, self.text_encoder, self.schedule = unet, text_encoder, schedule
+        self.noise_scheduler: DDPMScheduler = make_scheduler("ddpm", schedule)
+
+    def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of folded latents (B, 4 C, S, S); every sample drops its prompt with `prompt_dropout`."""
+        latents = batch["latents"].contiguous(memory_format=torch.channels_last)
+        count, device = len(latents), latents.device
+        noise = torch.randn(latents.shape, generator=generator).to(device)
+        timesteps = torch.randint(self.schedule.num_train_timesteps, (count,), generator=generator).to(device)
+        dropped = (torch.rand(count, generator=generator) < self.schedule.prompt_dropout).to(device)
+        ids, mask = self._drop(batch["input_ids"], batch["attention_mask"], dropped)
+        noisy = self.noise_scheduler.add_noise(latents, noise, timesteps)
+        output = self.unet(
+            noisy, timesteps, encoder_hidden_states=self.text_encoder(ids, mask), encoder_attention_mask=mask,
+            class_labels=batch["resolution"],
+        ).sample.float()  # fmt: skip
+        is_v = self.schedule.prediction_type == "v_prediction"
+        target = self.noise_scheduler.get_velocity(latents, noise, timesteps) if is_v else noise
+        error = F.mse_loss(output, target, reduction="none").mean(dim=(1, 2, 3))
+        return {"loss": (self._weight(timesteps, is_v) * error).mean(), "mse": error.mean()}
+
+    def _drop(self, ids: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
+        empty_ids, empty_mask = (x.to(ids.device) for x in self.text_encoder.tokenize([""], length=ids.shape[1]))
+        return torch.where(dropped[:, None], empty_ids, ids), torch.where(dropped[:, None], empty_mask, mask)
+
+    def _weight(self, timesteps: Tensor, is_v: bool) -> Tensor:
+        if self.schedule.min_snr_gamma is None:
+            return torch.ones(len(timesteps), device=timesteps.device)
+        snr = compute_snr(self.noise_scheduler, timesteps)
+        return snr.clamp(max=self.schedule.min_snr_gamma) / (snr + 1 if is_v else snr.clamp(min=1e-8))
+
+
+class DenoiserTask:
+    """Trains UNet and text encoder on the train split's latents; validates the same loss on the validation split's."""
+
+    def __init__(self, config: LatentDiffusionConfig, model: LatentDiffusion, rows: Sequence[Row],
+                 latents: NDArray[np.float16], validation: Sequence[Row], validation_latents: NDArray[np.float16],
+                 ) -> None:  # fmt: skip
+        self.config, self.model = config, model
+        self.module = DenoisingLoss(model.unet, model.text_encoder, config.schedule)
+        size = config.image_size
+        index_of = {row.path: i for i, row in enumerate(rows)}
+        order = [index_of[row.path] for row in repeat_native(rows, size, config.native_repeats)]
+        self.training = self._rows(rows, latents, order)
+        self.validation = self._rows(validation, validation_latents, range(len(validation)))
+        self.prompts = [row.prompt for row in validation[:: max(1, len(validation) // NUM_PREVIEWS)]][:NUM_PREVIEWS]
+
+    def _rows(self, rows: Sequence[Row], latents: NDArray[np.float16], order: Sequence[int]) -> LatentRows:
+        encoder = self.model.text_encoder
+        longest = max(encoder.tokenize([row.prompt])[0].shape[1] for row in rows) if rows else 2
+        ids, mask = encoder.tokenize([row.prompt for row in rows], length=longest) if rows else encoder.tokenize([""])
+        resolution = [NATIVE if is_native(row, self.config.image_size) else ENLARGED for row in rows]
+        return LatentRows(latents, self.model.statistics, ids, mask, resolution, order)
+
+    def dataset(self) -> LatentRows:
+        """Latents of every training row, those of full resolution `native_repeats` times an epoch."""
+        return self.training
+
+    def preview(self) -> Tensor:
+        """One guided sample for each of some validation prompts, from fixed noise."""
+        unet, schedule = self.model.unet, self.config.schedule
+        shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+        images = []
+        for i, prompt in enumerate(self.prompts):
+            (generator,) = seeded_generators(i, 1)
+            noise = initial_noise(shape, [generator], unet.device)
+            latents = self.model.sample_latents(
+                noise, prompt, "ddim", 12, schedule.guidance_scale, generator, lambda *_: None
+            )
+            images.append(self.model.decode(latents).cpu())
+        return torch.cat(images)
+
+    def validate(self) -> Mapping[str, float]:
+        """Mean loss over the validation split at fixed noise and timesteps."""
+        if not len(self.validation):
+            return {}
+        device, total, count = self.model.unet.device, 0.0, len(self.validation)
+        for start in range(0, count, 32):
+            items = [self.validation[Draw(i, 0)] for i in range(start, min(start + 32, count))]
+            batch = {name: torch.stack([item[name] for item in items]).to(device) for name in items[0]}
+            total += float(self.module(batch, step_generator(0, start))["loss"]) * len(items)
+        return {"validation_loss": total / count}

@@ -1,0 +1,147 @@
+"""The latent diffusion model (Rombach et al. 2022, arXiv:2112.10752): networks, noise schedule, guided sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    UNet2DConditionModel,
+    UniPCMultistepScheduler,
+)
+from torch import Tensor
+
+from xray_generator.families.latent_diffusion.config import ScheduleConfig, UNetConfig
+from xray_generator.families.latent_diffusion.text import TextEncoder
+from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold, unfold
+from xray_generator.types import StudioError
+
+SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "ddim": (DDIMScheduler, {"timestep_spacing": "trailing", "clip_sample": False}),
+    "ddpm": (DDPMScheduler, {"timestep_spacing": "trailing", "clip_sample": False}),
+    "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
+    "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
+}
+NATIVE, ENLARGED = 0, 1  # the image's own resolution reached the training size, or it was enlarged to it
+
+StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the final latents
+
+
+def scheduler_name(name: str) -> str:
+    """The scheduler's name in its own spelling, whatever the case.
+
+    Raises:
+        StudioError: unknown; the text lists the right ones.
+    """
+    if name.lower() not in SCHEDULERS:
+        raise StudioError(f"Unknown scheduler {name!r}. Allowed: {', '.join(SCHEDULERS)}.")
+    return name.lower()
+
+
+def make_scheduler(name: str, schedule: ScheduleConfig) -> Any:  # noqa: ANN401 - diffusers schedulers share no base
+    """A new diffusers scheduler; one per job, since they hold the state of a sampling."""
+    kind, options = SCHEDULERS[scheduler_name(name)]
+    return kind(
+        num_train_timesteps=schedule.num_train_timesteps, beta_schedule=schedule.beta_schedule, beta_start=1e-4,
+        beta_end=0.02, prediction_type=schedule.prediction_type, **options,
+    )  # fmt: skip
+
+
+def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embedding_size: int) -> Any:  # noqa: ANN401
+    """An untrained denoiser of folded latents (B, 4 C, S, S), conditioned on text and on the training resolution."""
+    depth = len(config.channels)
+    return UNet2DConditionModel(
+        sample_size=sample_size, in_channels=FOLD**2 * latent_channels, out_channels=FOLD**2 * latent_channels,
+        block_out_channels=config.channels, layers_per_block=config.layers_per_block,
+        down_block_types=("CrossAttnDownBlock2D",) * (depth - 1) + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (depth - 1),
+        cross_attention_dim=embedding_size, attention_head_dim=config.num_heads,  # diffusers: this is the head count
+        num_class_embeds=2,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LatentStatistics:
+    """Per-channel mean and standard deviation of the training latents; the denoiser sees (z - mean) / std, folded."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def normalize(self, latents: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 4 C, H/2, W/2) of about zero mean and unit variance."""
+        return fold((latents - self._column(self.mean, latents)) / self._column(self.std, latents))
+
+    def denormalize(self, folded: Tensor) -> Tensor:
+        """The inverse of `normalize`."""
+        latents = unfold(folded)
+        return latents * self._column(self.std, latents) + self._column(self.mean, latents)
+
+    @staticmethod
+    def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
+        return like.new_tensor(values)[:, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class LatentDiffusion:
+    """The networks of one model and all that sampling needs."""
+
+    autoencoder: CompactAutoencoder
+    unet: UNet2DConditionModel
+    text_encoder: TextEncoder
+    statistics: LatentStatistics
+    schedule: ScheduleConfig
+    image_size: int
+
+    def embed(self, prompt: str) -> tuple[Tensor, Tensor]:
+        """Text states (2, L, D) and mask (2, L) of [no prompt, prompt], for guidance in one pass."""
+        ids, mask = self.text_encoder.tokenize(["", prompt])
+        device = self.unet.device
+        return self.text_encoder(ids.to(device), mask.to(device)), mask.to(device)
+
+    def sample_latents(
+        self, noise: Tensor, prompt: str, scheduler: str, num_inference_steps: int, guidance_scale: float,
+        generator: torch.Generator, on_step: StepCallback,
+    ) -> Tensor:  # fmt: skip
+        """Folded latents (1, 4 C, H/16, W/16) from unit noise of that shape, by classifier-free guidance.
+
+        eps = eps_empty + guidance * (eps_prompt - eps_empty) (Ho & Salimans 2022, arXiv:2207.12598, eq. 6). Guidance 1
+        is the plain conditional model and needs no second pass.
+        """
+        states, mask = self.embed(prompt)
+        if guidance_scale == 1:
+            states, mask = states[1:], mask[1:]
+        job = make_scheduler(scheduler, self.schedule)
+        job.set_timesteps(num_inference_steps)
+        labels = torch.full((len(states),), NATIVE, device=noise.device)
+        latents = noise * job.init_noise_sigma
+        for step, timestep in enumerate(job.timesteps, start=1):
+            inputs = job.scale_model_input(latents, timestep).expand(len(states), -1, -1, -1)
+            output = self.unet(
+                inputs, timestep, encoder_hidden_states=states, encoder_attention_mask=mask, class_labels=labels
+            ).sample.float()
+            if len(output) == 2:
+                output = output[:1] + guidance_scale * (output[1:] - output[:1])
+            estimate = self._estimate(job, output, latents, timestep)
+            latents = job.step(output, timestep, latents, **_generator_option(job, generator)).prev_sample
+            on_step(step, len(job.timesteps), estimate)
+        return cast(Tensor, latents)
+
+    def _estimate(self, job: Any, output: Tensor, latents: Tensor, timestep: Tensor) -> Tensor:  # noqa: ANN401
+        """The final latents as the model sees them at this step: x_0 from v or eps."""
+        alpha = job.alphas_cumprod[int(timestep)].to(latents)
+        if self.schedule.prediction_type == "v_prediction":
+            return alpha.sqrt() * latents - (1 - alpha).sqrt() * output
+        return (latents - (1 - alpha).sqrt() * output) / alpha.sqrt()
+
+    def decode(self, folded: Tensor) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1]."""
+        return self.autoencoder.decode(self.statistics.denormalize(folded)).clamp(-1, 1)
+
+
+def _generator_option(job: Any, generator: torch.Generator) -> dict[str, torch.Generator]:  # noqa: ANN401
+    return {} if isinstance(job, UniPCMultistepScheduler) else {"generator": generator}

@@ -1,0 +1,141 @@
+"""The text encoder behind one interface: a small BERT of our own, or a frozen pretrained one with a projection.
+
+The small one learns its WordPiece vocabulary from the training captions and is trained with the denoiser. The
+pretrained one (BioBERT, Lee et al. 2020) stays frozen; only a linear projection to the denoiser's width is trained.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+
+from xray_generator.families.latent_diffusion.config import TextEncoderConfig
+from xray_generator.types import StudioError
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+REFERENCE = "pretrained.json"  # in place of a pretrained transformer's weights: where they come from
+
+
+class TextProjection(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """(B, L, in_features) -> (B, L, out_features)."""
+
+    @register_to_config
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
+
+    def forward(self, states: Tensor) -> Tensor:
+        return cast(Tensor, self.linear(states))
+
+
+class TextEncoder(nn.Module):
+    """Prompts -> one embedding per token."""
+
+    def __init__(self, transformer: nn.Module, tokenizer: Any, max_length: int, projection: nn.Module | None) -> None:  # noqa: ANN401
+        super().__init__()
+        self.transformer, self.tokenizer, self.max_length = transformer, tokenizer, max_length
+        self.projection = projection
+        if projection is not None:
+            transformer.requires_grad_(requires_grad=False)
+
+    def tokenize(self, prompts: Sequence[str], length: int | None = None) -> tuple[Tensor, Tensor]:
+        """Token ids and mask, each (B, L): padded to the longest prompt or to `length`, cut at `max_length`."""
+        tokens = self.tokenizer(
+            list(prompts), padding="max_length" if length else "longest", truncation=True,
+            max_length=length or self.max_length, return_tensors="pt",
+        )  # fmt: skip
+        return tokens["input_ids"], tokens["attention_mask"]
+
+    def ignored_text(self, prompt: str) -> str:
+        """The end of a prompt that exceeds `max_length` tokens; empty where all of it is read."""
+        offsets = self.tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+        room = self.max_length - self.tokenizer.num_special_tokens_to_add()
+        return prompt[offsets[room][0] :] if len(offsets) > room else ""
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Embeddings (B, L, embedding_size)."""
+        states = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return cast(Tensor, states if self.projection is None else self.projection(states))
+
+    def save(self, folder: Path) -> None:
+        """Write text_encoder/, tokenizer/ and, for a pretrained transformer, text_projection/."""
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+        if self.projection is None:
+            cast(Any, self.transformer).save_pretrained(folder / "text_encoder")
+        else:
+            cast(Any, self.projection).save_pretrained(folder / "text_projection")
+            (folder / "text_encoder").mkdir(parents=True, exist_ok=True)
+            reference = {"name_or_path": cast(Any, self.transformer).name_or_path, "max_length": self.max_length}
+            (folder / "text_encoder" / REFERENCE).write_text(json.dumps(reference, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> TextEncoder:
+        """The inverse of `save`."""
+        reference = folder / "text_encoder" / REFERENCE
+        if reference.is_file():
+            data = json.loads(reference.read_text())
+            projection = TextProjection.from_pretrained(folder / "text_projection", use_safetensors=True)
+            return cls(*_pretrained(data["name_or_path"]), data["max_length"], projection)
+        transformer = BertModel.from_pretrained(
+            folder / "text_encoder", add_pooling_layer=False, use_safetensors=True, dtype=torch.float32
+        )
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer")
+        return cls(transformer, tokenizer, transformer.config.max_position_embeddings, None)
+
+
+def build_text_encoder(config: TextEncoderConfig, captions: Sequence[str]) -> TextEncoder:
+    """A new text encoder; the small BERT's vocabulary comes from `captions`.
+
+    Raises:
+        StudioError: the pretrained transformer is neither a local folder nor to be had from the hub.
+    """
+    if config.kind == "pretrained":
+        transformer, tokenizer = _pretrained(config.name_or_path)
+        projection = TextProjection(transformer.config.hidden_size, config.embedding_size)
+        return TextEncoder(transformer, tokenizer, config.max_length, projection)
+    tokenizer = _train_tokenizer(captions, config.vocabulary_size, config.max_length)
+    shape = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=config.embedding_size, num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads, intermediate_size=4 * config.embedding_size,
+        max_position_embeddings=config.max_length, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+    )  # fmt: skip
+    return TextEncoder(BertModel(shape, add_pooling_layer=False), tokenizer, config.max_length, None)
+
+
+def _pretrained(name_or_path: str) -> tuple[Any, Any]:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+        return AutoModel.from_pretrained(name_or_path, add_pooling_layer=False), tokenizer
+    except (OSError, ValueError) as error:
+        raise StudioError(
+            f"The text encoder {name_or_path!r} is neither a local folder nor to be had from the Hugging Face hub. "
+            "Download it where there is a network and give its folder (text_encoder.name_or_path=FOLDER or "
+            "TOKENIZER_NAME=FOLDER), or use text_encoder.kind=bert."
+        ) from error
+
+
+def _train_tokenizer(captions: Sequence[str], vocabulary_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # every letter and digit, so that no word is unknown altogether
+    alphabet = [*"abcdefghijklmnopqrstuvwxyz0123456789"]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary_size, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(sorted(set(captions)), trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=max_length, pad_token="[PAD]", unk_token="[UNK]",
+        cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
+    )  # fmt: skip

@@ -1,0 +1,154 @@
+"""A run in two stages, autoencoder then denoiser, and the checkpoint that comes of it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from xray_generator.checkpoints import Manifest, code_commit, write_manifest
+from xray_generator.config import dump
+from xray_generator.data.rows import Dataset
+from xray_generator.data.vocabulary import build_vocabulary
+from xray_generator.devices import pick_device
+from xray_generator.families.latent_diffusion.autoencoder_task import (
+    AutoencoderTask,
+    native_rows,
+    reconstruction_quality,
+)
+from xray_generator.families.latent_diffusion.card import write_card
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, measure_statistics
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, build_unet
+from xray_generator.families.latent_diffusion.text import TextEncoder, build_text_encoder
+from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.training.loop import train
+from xray_generator.types import StudioError
+
+WEIGHTS = "weights"  # the finished autoencoder inside a run: run/autoencoder/weights
+
+
+def train_run(
+    config: LatentDiffusionConfig, dataset: Dataset, run: Path, checkpoint: Path, *,
+    autoencoder_from: Path | None = None, autoencoder_only: bool = False,
+) -> Path:  # fmt: skip
+    """Train what is left of both stages in folder `run`; return the checkpoint (or the autoencoder's folder).
+
+    Args:
+        config: the run's settings.
+        dataset: rows; only `train` is trained on, `val` is measured.
+        run: states, logs and caches; a run found there is resumed.
+        checkpoint: where the finished model goes.
+        autoencoder_from: a run, checkpoint or autoencoder folder whose autoencoder replaces stage 1.
+        autoencoder_only: stop after stage 1.
+
+    Raises:
+        StudioError: see `training.loop.train`; or no autoencoder in `autoencoder_from`.
+    """
+    finished = run / "autoencoder" / WEIGHTS
+    if autoencoder_from is not None and not finished.is_dir():
+        _save(load_autoencoder(autoencoder_from), finished)
+    if not finished.is_dir():
+        _train_autoencoder(config, dataset, run)
+    if autoencoder_only:
+        return finished
+    model = _train_denoiser(config, dataset, run, load_autoencoder(finished))
+    if PartialState().is_main_process:
+        export(config, model, dataset, checkpoint)
+    return checkpoint
+
+
+def load_autoencoder(folder: Path) -> CompactAutoencoder:
+    """The autoencoder of a run, of a checkpoint, or of its own folder, in float32 on the CPU.
+
+    Raises:
+        StudioError: there is none.
+    """
+    for candidate in (folder / "autoencoder" / WEIGHTS, folder / "autoencoder", folder):
+        if (candidate / "diffusion_pytorch_model.safetensors").is_file():
+            autoencoder = CompactAutoencoder.from_pretrained(candidate, use_safetensors=True)
+            return autoencoder.float().to(memory_format=torch.channels_last)
+    raise StudioError(f"{folder} holds no autoencoder. Train one with --train_vae_only, or give its run folder.")
+
+
+def _save(autoencoder: CompactAutoencoder, folder: Path) -> None:
+    if PartialState().is_main_process:
+        autoencoder.save_pretrained(folder)
+    PartialState().wait_for_everyone()
+
+
+def _train_autoencoder(config: LatentDiffusionConfig, dataset: Dataset, run: Path) -> None:
+    torch.manual_seed(config.autoencoder_training.seed)
+    shape = config.autoencoder
+    autoencoder = CompactAutoencoder(
+        shape.channels, shape.encoder_blocks, shape.decoder_blocks, shape.latent_channels
+    ).to(memory_format=torch.channels_last)
+    task = AutoencoderTask(config, autoencoder, dataset.split("train"), dataset.split("val"))
+    train(task, config.autoencoder_training, run / "autoencoder")
+    _save(autoencoder, run / "autoencoder" / WEIGHTS)
+
+
+def _train_denoiser(
+    config: LatentDiffusionConfig, dataset: Dataset, run: Path, autoencoder: CompactAutoencoder
+) -> LatentDiffusion:
+    device, size = pick_device(), config.image_size
+    autoencoder = autoencoder.to(device).eval().requires_grad_(requires_grad=False)
+    rows, validation = dataset.split("train"), dataset.split("val")
+    with PartialState().main_process_first():
+        latents = cache_latents(autoencoder, rows, size, run / "cache")
+        validation_latents = cache_latents(autoencoder, validation, size, run / "cache")
+    torch.manual_seed(config.denoiser_training.seed)
+    channels, latent_size = config.autoencoder.latent_channels, size // 8 // FOLD
+    unet = build_unet(config.unet, channels, latent_size, config.text_encoder.embedding_size)
+    text_encoder = build_text_encoder(config.text_encoder, [row.prompt for row in rows])
+    statistics = measure_statistics(latents)
+    model = LatentDiffusion(
+        autoencoder, unet.to(memory_format=torch.channels_last), text_encoder, statistics, config.schedule, size
+    )
+    task = DenoiserTask(config, model, rows, latents, validation, validation_latents)
+    train(task, config.denoiser_training, run / "denoiser")
+    return model
+
+
+def export(config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path) -> Manifest:
+    """Write the model as 16-bit safetensors with its manifest and model card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _half(model.autoencoder).save_pretrained(folder / "autoencoder")
+    _half(model.unet).save_pretrained(folder / "unet")
+    encoder = model.text_encoder
+    TextEncoder(
+        _half(encoder.transformer), encoder.tokenizer, encoder.max_length,
+        None if encoder.projection is None else _half(encoder.projection),
+    ).save(folder)  # fmt: skip
+    rows, unseen = dataset.split("train"), native_rows(dataset.split("val"), config.image_size)
+    manifest = Manifest(
+        family=config.family, name=config.name, config=dump(config),
+        data={
+            "num_train": len(rows), "num_val": len(dataset.split("val")),
+            "sources": dict(Counter(row.source for row in rows)),
+            "num_full_resolution": len(native_rows(rows, config.image_size)),
+        },
+        steps={"autoencoder": config.autoencoder_training.num_steps, "denoiser": config.denoiser_training.num_steps},
+        commit=code_commit(), license="; ".join(sorted({row.license for row in rows if row.license})),
+        preprocessing={
+            "size": config.image_size, "range": [-1.0, 1.0], "fit": "short side to size, centre crop",
+            "latent_mean": list(model.statistics.mean), "latent_std": list(model.statistics.std),
+        },
+        recommended={
+            "scheduler": config.schedule.scheduler, "num_inference_steps": config.schedule.num_inference_steps,
+            "guidance_scale": config.schedule.guidance_scale,
+        },
+        sizes=(config.image_size,), vocabulary=dump(build_vocabulary(rows)),
+        metrics={"autoencoder_val": reconstruction_quality(model.autoencoder, unseen, config.image_size)},
+    )  # fmt: skip
+    manifest = write_manifest(folder, manifest)
+    write_card(folder, manifest)
+    return manifest
+
+
+def _half(module: Any) -> Any:  # noqa: ANN401 - diffusers and transformers models share no typed base
+    return copy.deepcopy(module).cpu().half()

@@ -1,0 +1,153 @@
+"""The only conversions between tensors, float images, 8-bit images and files.
+
+Foreign bytes are decoded here and nowhere else, by an allow-list of formats and within a pixel budget.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+from PIL import ImageOps, UnidentifiedImageError
+
+from xray_generator.types import Image, StudioError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_PIXELS = 40_000_000
+MIN_SIDE = 16
+FORMATS = ("PNG", "JPEG", "TIFF", "DICOM")
+
+
+def to_uint8(image: Image) -> NDArray[np.uint8]:
+    """[0, 1] float -> [0, 255], clipped then rounded.
+
+    Raises:
+        StudioError: the image holds NaN or infinity.
+    """
+    if not np.isfinite(image).all():
+        raise StudioError("The image holds values that are not numbers (NaN or infinity).")
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
+
+
+def from_uint8(image: NDArray[np.uint8]) -> Image:
+    """[0, 255] -> [0, 1] float32."""
+    return image.astype(np.float32) / np.float32(255.0)
+
+
+def from_tensor(batch: Tensor) -> tuple[Image, ...]:
+    """(B, 1, H, W) in [-1, 1] -> B images in [0, 1].
+
+    Raises:
+        StudioError: a pixel is not finite.
+    """
+    array = batch.detach().float().cpu().numpy()[:, 0]
+    if not np.isfinite(array).all():
+        raise StudioError("The model returned values that are not numbers; its weights are damaged or overflowed.")
+    return tuple(np.clip(image * 0.5 + 0.5, 0.0, 1.0).astype(np.float32) for image in array)
+
+
+def to_tensor(images: NDArray[np.float32]) -> Tensor:
+    """(B, H, W) in [0, 1] -> (B, 1, H, W) in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(images)[:, None] * 2 - 1
+
+
+def encode_png(image: Image) -> bytes:
+    """8-bit grey PNG of a [0, 1] image."""
+    buffer = io.BytesIO()
+    PILImage.fromarray(to_uint8(image)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def read_image(source: Path | bytes) -> Image:
+    """Decode a PNG, JPEG, TIFF or DICOM file to (H, W) in [0, 1], by content and never by extension.
+
+    8 bits divide by 255 and 16 bits by 65,535; colours become luma; transparency is laid over black; EXIF orientation
+    is applied; DICOM goes through its modality and VOI tables and is shown in MONOCHROME2 polarity.
+
+    Raises:
+        StudioError: not an image of an allowed format, damaged, over 40 megapixels or under 16 pixels a side.
+    """
+    data = source if isinstance(source, bytes) else source.read_bytes()
+    if not data:
+        raise StudioError("The file is empty.")
+    image = _read_dicom(data) if data[128:132] == b"DICM" else _read_pillow(data)
+    if min(image.shape) < MIN_SIDE:
+        raise StudioError(f"The image is {image.shape[1]}x{image.shape[0]}; each side must be {MIN_SIDE} or more.")
+    return image
+
+
+def _check_budget(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise StudioError(f"The image has {width}x{height} pixels; at most {MAX_PIXELS // 10**6} megapixels are read.")
+
+
+def _read_pillow(data: bytes) -> Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # our own budget is stricter
+            picture = PILImage.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF"])
+            _check_budget(*picture.size)
+            picture = ImageOps.exif_transpose(picture)
+            return _to_gray(picture)
+    except UnidentifiedImageError:
+        raise StudioError(f"This is not an image. Allowed: {', '.join(FORMATS)}.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, PILImage.DecompressionBombError) as error:
+        if isinstance(error, StudioError):
+            raise
+        raise StudioError(f"The image is damaged or cut short ({type(error).__name__}).") from error
+
+
+def _to_gray(picture: PILImage.Image) -> Image:
+    if picture.mode.startswith("I"):  # 16-bit PNG and TIFF; convert("L") would leave them white
+        return np.clip(np.asarray(picture, dtype=np.float32) / 65_535.0, 0.0, 1.0).astype(np.float32)
+    if picture.mode == "F":
+        values = np.asarray(picture, dtype=np.float32)
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise StudioError("A floating-point image must hold values from 0 to 1.")
+        return values
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        picture = PILImage.alpha_composite(PILImage.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
+    return from_uint8(np.asarray(picture.convert("L")))
+
+
+def _read_dicom(data: bytes) -> Image:
+    import pydicom
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    try:
+        dataset = pydicom.dcmread(io.BytesIO(data))
+        _check_budget(int(dataset.Columns) * int(dataset.get("NumberOfFrames", 1) or 1), int(dataset.Rows))
+        if int(dataset.get("SamplesPerPixel", 1)) != 1 or int(dataset.get("NumberOfFrames", 1) or 1) != 1:
+            raise StudioError("Only single-frame grey DICOM images are read.")
+        values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float32)
+        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+    except StudioError:
+        raise
+    except (AttributeError, ValueError, TypeError, RuntimeError, NotImplementedError, OSError, EOFError) as error:
+        raise StudioError(f"The DICOM file cannot be read: {str(error).splitlines()[0][:200]}") from error
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) / max(high - low, 1e-6)
+    return (1.0 - scaled if inverted else scaled).astype(np.float32)
+
+
+def resize_square(image: Image, size: int) -> Image:
+    """Scale the short side to `size` (area when smaller, bicubic when larger) and crop the centre: (size, size)."""
+    height, width = image.shape
+    scale = size / min(height, width)
+    if scale != 1:
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        shape = (max(size, round(width * scale)), max(size, round(height * scale)))
+        image = np.clip(cv2.resize(image, shape, interpolation=method), 0.0, 1.0)
+    top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
+    return np.ascontiguousarray(image[top : top + size, left : left + size], dtype=np.float32)

@@ -1,0 +1,228 @@
+"""The one training loop, on accelerate: CPU, one GPU, or many processes under torchrun or `accelerate launch`.
+
+A run is a pure function of its configuration: the order of the data depends on (seed, epoch), noise on (seed, step,
+process), so that a resumed run ends bit-equal to one that was never stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from xray_generator.devices import has_fast_bfloat16, pick_device
+from xray_generator.images import from_tensor
+from xray_generator.training.plots import save_grid
+from xray_generator.training.state import State, load_newest_state, save_state
+from xray_generator.training.task import StepBatches, Task, TrainingConfig, step_generator
+from xray_generator.types import StudioError
+
+
+class TrainingStopped(SystemExit):
+    """SIGTERM or SIGINT: the state was saved first; exit code 143."""
+
+    def __init__(self) -> None:
+        super().__init__(143)
+
+
+def train(task: Task, config: TrainingConfig, folder: Path) -> None:
+    """Train `task.module` to `config.num_steps`, resuming from `folder` if it holds a state; ends with EMA weights.
+
+    Writes folder/states (resumable), folder/log.jsonl, folder/tensorboard and folder/previews.
+
+    Raises:
+        StudioError: the loss is not finite, the folder is in use, or a state cannot be saved.
+        TrainingStopped: the process was asked to end; its state was saved.
+    """
+    with _locked(folder), _stop_signal() as stopped:
+        _Run(task, config, folder).to_the_end(stopped)
+
+
+class _Run:
+    def __init__(self, task: Task, config: TrainingConfig, folder: Path) -> None:
+        self.task, self.config, self.folder = task, config, folder
+        device = pick_device()
+        bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and has_fast_bfloat16(device))
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if bf16 else "no",
+            gradient_accumulation_steps=config.gradient_accumulation_steps,
+            cpu=device.type == "cpu",
+            log_with="tensorboard",
+            project_dir=folder / "tensorboard",
+        )
+        set_seed(config.seed)
+        self.step = 0
+        module = task.module.to(self.accelerator.device)
+        trained = [p for p in module.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained, config.learning_rate, (0.9, config.adam_beta2), weight_decay=config.weight_decay, fused=True
+        )
+        self.lr_scheduler = get_scheduler(
+            config.lr_schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.num_steps
+        )
+        self.ema = EMAModel(trained, config.ema_decay, use_ema_warmup=True, power=0.75)
+        self.ema.to(self.accelerator.device)
+        self.model, self.optimizer = self.accelerator.prepare(module, optimizer)
+        self._restore()
+
+    def to_the_end(self, stopped: list[int]) -> None:
+        """Run all remaining steps, then leave the EMA weights in the module."""
+        config, accelerator = self.config, self.accelerator
+        accelerator.init_trackers("run")
+        dataset = self.task.dataset()
+        micro = config.gradient_accumulation_steps
+        batches = StepBatches(
+            len(dataset), config.batch_size, config.seed, self.step * micro, config.num_steps * micro,
+            accelerator.process_index, accelerator.num_processes,
+        )  # fmt: skip
+        loader: DataLoader[Any] = DataLoader(
+            cast(Any, dataset), batch_sampler=batches, num_workers=config.num_workers,
+            multiprocessing_context="fork" if config.num_workers else None,
+        )  # fmt: skip
+        bar = tqdm(total=config.num_steps, initial=self.step, unit="step", disable=not accelerator.is_main_process)
+        started, self.done_before = time.monotonic(), self.step
+        self.model.train()
+        for position, batch in enumerate(loader, start=self.step * micro):
+            losses = self._update(batch, position)
+            if not accelerator.sync_gradients:
+                continue
+            self.step += 1
+            bar.update()
+            if self.step % config.log_every == 0 or self.step == config.num_steps:
+                rate = (self.step - self.done_before) * config.batch_size * micro / (time.monotonic() - started)
+                self._log(losses | {"samples_per_second": rate, "learning_rate": self.lr_scheduler.get_last_lr()[0]})
+                bar.set_postfix(loss=f"{losses['loss']:.4f}", samples_per_s=f"{rate:.1f}")
+            if stopped:
+                self._save()
+                raise TrainingStopped
+            if self.step % config.checkpoint_every == 0 or self.step == config.num_steps:
+                self._save()
+                self._report()
+        self.ema.copy_to(self._trained())
+        accelerator.end_training()
+
+    def _update(self, batch: Mapping[str, Tensor], position: int) -> dict[str, float]:
+        accelerator = self.accelerator
+        generator = step_generator(self.config.seed, position, accelerator.process_index)
+        batch = {name: value.to(accelerator.device) for name, value in batch.items()}
+        with accelerator.accumulate(self.model):
+            with accelerator.autocast():
+                losses = self.model(batch, generator)
+            accelerator.backward(losses["loss"])
+            if accelerator.sync_gradients:
+                norm = accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+                values = {name: float(value.detach()) for name, value in losses.items()} | {"grad_norm": float(norm)}
+                faults = [name for name, value in values.items() if not math.isfinite(value)]
+                if faults:
+                    raise StudioError(
+                        f"Training stopped at step {self.step + 1}: {', '.join(faults)} is not finite. The last good "
+                        f"state is kept in {self.folder.name}/states. Lower the learning rate or check the data."
+                    )
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+        if not accelerator.sync_gradients:
+            return {}
+        self.lr_scheduler.step()
+        self.ema.step(self._trained())
+        return values
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        return [p for p in self.accelerator.unwrap_model(self.model).parameters() if p.requires_grad]
+
+    def _save(self) -> None:
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        state: State = {
+            "step": self.step,
+            "module": self.accelerator.unwrap_model(self.model).state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "lr_scheduler": self.lr_scheduler.state_dict(),
+            "ema": self.ema.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+        save_state(self.folder / "states", self.step, state, self.config.keep_checkpoints)
+
+    def _restore(self) -> None:
+        state, skipped = load_newest_state(self.folder / "states")
+        for message in skipped:
+            self.accelerator.print(message)
+        if state is None:
+            return
+        self.step = state["step"]
+        self.accelerator.unwrap_model(self.model).load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+        self.ema.load_state_dict(state["ema"])
+        self.ema.to(self.accelerator.device)
+        torch.set_rng_state(state["rng"])
+        self.accelerator.print(f"Resumed from step {self.step}.")
+
+    def _report(self) -> None:
+        """Validate and draw a preview with the EMA weights."""
+        if not self.accelerator.is_main_process:
+            return
+        self.ema.store(self._trained())
+        self.ema.copy_to(self._trained())
+        self.model.eval()
+        with torch.no_grad():
+            self._log(dict(self.task.validate()))
+            save_grid(from_tensor(self.task.preview()), self.folder / "previews" / f"step-{self.step:08d}.png")
+        self.model.train()
+        self.ema.restore(self._trained())
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        if not self.accelerator.is_main_process or not values:
+            return
+        self.accelerator.log(dict(values), step=self.step)
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": self.step, "time": round(time.time(), 1)} | dict(values)) + "\n")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: two runs in one folder would overwrite each other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if int(os.environ.get("RANK", "0")):
+        yield
+        return
+    with (folder / "lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StudioError(f"Another training uses {folder}. Choose another --output_dir.") from None
+        yield
+
+
+@contextmanager
+def _stop_signal() -> Iterator[list[int]]:
+    """Collect the first SIGTERM or SIGINT; a second one ends the process at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

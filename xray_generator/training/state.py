@@ -1,0 +1,71 @@
+"""Training states on disk: written atomically with a hash, holding tensors and plain values only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xray_generator.checkpoints import sha256
+from xray_generator.types import StudioError
+
+State = dict[str, Any]  # tensors, numbers, text, lists and dicts of these
+
+
+def fsync(path: Path) -> None:
+    """Flush a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
+    """Write folder/step-N (state, then manifest, then one rename) and drop all but the newest `keep`.
+
+    Raises:
+        StudioError: the disk is full or not writable; earlier states are untouched.
+    """
+    final = folder / f"step-{step:08d}"
+    staged = folder / f".tmp-{final.name}-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        torch.save(state, staged / "state.pt")
+        fsync(staged / "state.pt")
+        manifest = {"step": step, "sha256": sha256(staged / "state.pt")}
+        (staged / "manifest.json").write_text(json.dumps(manifest))
+        fsync(staged / "manifest.json")
+        shutil.rmtree(final, ignore_errors=True)
+        staged.replace(final)
+        fsync(folder)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        shutil.rmtree(staged, ignore_errors=True)
+        free = shutil.disk_usage(folder).free / 2**30 if folder.exists() else 0
+        raise StudioError(f"Cannot save the training state at step {step} ({free:.1f} GiB free): {error}") from error
+    for old in saved_states(folder)[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def saved_states(folder: Path) -> list[Path]:
+    """Complete states, oldest first."""
+    return sorted(path.parent for path in folder.glob("step-*/manifest.json"))
+
+
+def load_newest_state(folder: Path) -> tuple[State | None, tuple[str, ...]]:
+    """The newest state whose hash is right (None if there is none), and what was passed over, in words."""
+    skipped = []
+    for path in reversed(saved_states(folder)):
+        manifest = json.loads((path / "manifest.json").read_text())
+        if (path / "state.pt").is_file() and sha256(path / "state.pt") == manifest["sha256"]:
+            state: State = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+            return state, tuple(skipped)
+        skipped.append(f"{path.name} is damaged (its hash differs from the manifest's) and was passed over")
+    return None, tuple(skipped)

@@ -1,0 +1,112 @@
+"""What one training run optimizes; the loop owns everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from xray_generator.types import StudioError
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """One stage's settings. A step is one optimizer update."""
+
+    num_steps: int
+    batch_size: int  # samples in one forward pass, all processes together
+    learning_rate: float
+    gradient_accumulation_steps: int = 1
+    warmup_steps: int = 200
+    lr_schedule: Literal["constant_with_warmup", "linear", "cosine"] = "cosine"
+    weight_decay: float = 0.01
+    adam_beta2: float = 0.99
+    max_grad_norm: float = 1.0
+    ema_decay: float = 0.999
+    mixed_precision: Literal["auto", "bf16", "no"] = "auto"  # auto: bf16 where it is the faster one
+    checkpoint_every: int = 500
+    keep_checkpoints: int = 2
+    log_every: int = 20
+    num_workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_steps", "batch_size", "gradient_accumulation_steps", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise StudioError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        if not 0 < self.learning_rate < 1:
+            raise StudioError(f"learning_rate must lie between 0 and 1, not {self.learning_rate}.")
+
+
+class Draw(NamedTuple):
+    """One item of an epoch's order: which row, and the seed of its augmentation."""
+
+    index: int
+    seed: int
+
+
+class DrawDataset(Protocol):
+    """A map-style dataset whose every item is a function of (row, seed)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]: ...
+
+
+class Task(Protocol):
+    """One stage of training."""
+
+    module: nn.Module  # forward(batch, generator) -> {"loss": scalar, ...}; holds every trained parameter
+
+    def dataset(self) -> DrawDataset:
+        """The training rows."""
+        ...
+
+    def preview(self) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1] that show the present state; always from the same noise."""
+        ...
+
+    def validate(self) -> Mapping[str, float]:
+        """Measures on the validation split."""
+        ...
+
+
+class StepBatches:
+    """Batches of draws, a pure function of (seed, position): resuming needs the position and nothing else.
+
+    Each epoch is a fresh permutation; a batch may cross the border of two epochs. Process `rank` of `world` takes its
+    share of every batch.
+    """
+
+    def __init__(self, num_rows: int, batch_size: int, seed: int, first: int, last: int, rank: int, world: int) -> None:
+        if num_rows < 1:
+            raise StudioError("There are no training images.")
+        if batch_size % world:
+            raise StudioError(f"batch_size {batch_size} must be a multiple of the number of processes, {world}.")
+        self.num_rows, self.batch_size, self.seed = num_rows, batch_size, seed
+        self.first, self.last, self.rank, self.world = first, last, rank, world
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch, order = -1, torch.empty(0)
+        for position in range(self.first, self.last):
+            batch = []
+            for place in range(position * self.batch_size, (position + 1) * self.batch_size):
+                if place // self.num_rows != epoch:
+                    epoch = place // self.num_rows
+                    order = torch.randperm(self.num_rows, generator=step_generator(self.seed, epoch))
+                batch.append(Draw(int(order[place % self.num_rows]), self.seed * 1_000_003 + place))
+            yield batch[self.rank :: self.world]
+
+
+def step_generator(seed: int, *counters: int) -> torch.Generator:
+    """A generator that is a pure function of its arguments."""
+    value = seed
+    for counter in counters:
+        value = (value * 6_364_136_223_846_793_005 + counter + 1_442_695_040_888_963_407) % 2**63
+    return torch.Generator().manual_seed(value)

@@ -1,0 +1,186 @@
+"""The words that every layer shares: conditions, the request for images and its result, engines and families.
+
+Everything that passes between folders is one of these frozen dataclasses or a float32 image in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+Image = NDArray[np.float32]  # (H, W), values in [0, 1]
+
+MAX_PROMPT_CHARACTERS = 2_000
+MAX_IMAGES = 64
+MAX_STEPS = 1_000
+MAX_GUIDANCE = 30.0
+MAX_SIDE = 1_024
+SIDE_MULTIPLE = 16
+MAX_SEED = 2**63 - 1
+
+NOTICE = "Synthetic image. Research and education only. Not for diagnosis."
+
+
+class StudioError(ValueError):
+    """A fault that a user can mend; the text says what was wrong and what is allowed."""
+
+
+class Cancelled(Exception):  # noqa: N818 - a request, not an error
+    """Raised inside a step callback to stop a generation; takes effect within one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPrompt:
+    """A description in words.
+
+    Raises:
+        StudioError: the text is empty or longer than 2,000 characters.
+    """
+
+    text: str
+    kind: Literal["text"] = "text"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise StudioError(f"The prompt must be text, not {type(self.text).__name__}.")
+        object.__setattr__(self, "text", normalize_text(self.text))
+        if not self.text:
+            raise StudioError("The prompt is empty. Describe the image, for example: Normal chest X-ray, PA view.")
+        if len(self.text) > MAX_PROMPT_CHARACTERS:
+            raise StudioError(
+                f"The prompt has {len(self.text):,} characters; at most {MAX_PROMPT_CHARACTERS:,} are allowed."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassLabel:
+    """One class of a class-conditional model."""
+
+    label: str
+    kind: Literal["class"] = "class"
+
+
+@dataclass(frozen=True, slots=True)
+class Unconditional:
+    """No condition."""
+
+    kind: Literal["none"] = "none"
+
+
+Condition = TextPrompt | ClassLabel | Unconditional
+
+
+def normalize_text(text: str) -> str:
+    """Return `text` in Unicode NFC, without control characters and lone surrogates, white space collapsed."""
+    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    return " ".join(unicodedata.normalize("NFC", kept).split())
+
+
+def _check_int(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise StudioError(f"{name} must be a whole number from {low:,} to {high:,}, not {value!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """What a user asks of an engine. None means: the checkpoint's own recommendation.
+
+    Raises:
+        StudioError: a value is outside its range; the text names the range.
+    """
+
+    condition: Condition
+    num_images: int = 1
+    height: int = 256
+    width: int = 256
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_int("The number of images", self.num_images, 1, MAX_IMAGES)
+        for name, side in (("height", self.height), ("width", self.width)):
+            _check_int(f"The {name}", side, SIDE_MULTIPLE, MAX_SIDE)
+            if side % SIDE_MULTIPLE:
+                nearest = max(SIDE_MULTIPLE, round(side / SIDE_MULTIPLE) * SIDE_MULTIPLE)
+                raise StudioError(
+                    f"The {name} must be a multiple of {SIDE_MULTIPLE}, not {side}; the nearest is {nearest}."
+                )
+        if self.num_inference_steps is not None:
+            _check_int("The number of steps", self.num_inference_steps, 1, MAX_STEPS)
+        if self.guidance_scale is not None and not (
+            isinstance(self.guidance_scale, int | float)
+            and math.isfinite(self.guidance_scale)
+            and 0 <= self.guidance_scale <= MAX_GUIDANCE
+        ):
+            raise StudioError(f"The guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {self.guidance_scale!r}.")
+        _check_int("The seed", self.seed, 0, MAX_SEED - self.num_images)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRef:
+    """Which weights made an image: family, name and the SHA-256 over the weight files' own hashes."""
+
+    family: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationResult:
+    """Images of one request; image i was made with seed + i, alone or in any batch."""
+
+    images: tuple[Image, ...]
+    request: GenerationRequest  # every None resolved
+    checkpoint: CheckpointRef
+    latencies_ms: tuple[float, ...]  # per image
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seed of each image."""
+        return tuple(self.request.seed + i for i in range(len(self.images)))
+
+
+Preview = Callable[[], Image]
+OnStep = Callable[[int, int, Preview], None]  # step (from 1), total, a function that draws the present estimate
+
+
+class Engine(Protocol):
+    """A loaded model, ready to sample."""
+
+    checkpoint: CheckpointRef
+
+    def resolve(self, request: GenerationRequest) -> GenerationRequest:
+        """Fill every None of a request; StudioError where this checkpoint cannot do what is asked."""
+        ...
+
+    def sample(self, request: GenerationRequest, generators: Sequence[torch.Generator], on_step: OnStep) -> Tensor:
+        """Return (B, 1, H, W) in [-1, 1], one image per CPU generator."""
+        ...
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """The networks by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What a family's package exports as FAMILY."""
+
+    condition: type[Condition]  # which form the UI draws
+    modality: str  # DICOM code: DX, CT, MR, SM
+    load: Callable[[Path, str | None], Engine]  # (checkpoint folder, device name)
+    train: Callable[..., Any]  # (config, run options) -> checkpoint folder
+    config: Callable[[], type]  # the family's configuration dataclass
