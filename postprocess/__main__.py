@@ -56,10 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def generate(prompt: str, seed: int, checkpoint: str | None) -> Image:
     """Make one image from a description, (H, W) in [0, 1]; torch is loaded here and nowhere before."""
-    from xray_generator.studio import Studio
+    from xray_generator.studio import Studio, text_request
 
     studio = Studio()
-    return studio.generate(studio.request(prompt=prompt, seed=seed, checkpoint=checkpoint)).images[0]
+    request = text_request(prompt, seed=seed, size=studio.manifest(checkpoint).sizes[0])
+    return studio.generate(request, checkpoint).images[0]
 
 
 def _enhance(source: Path, raw: Image, preset: Preset, folder: Path, bits: int, taken: set[Path]) -> None:

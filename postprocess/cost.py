@@ -46,8 +46,8 @@ def measure_cost(raw: Image, enhanced: Image) -> Cost:
         saturated_fraction=float(is_saturated.mean()),
         raw_saturated_fraction=float(was_saturated.mean()),
         newly_saturated_fraction=float((is_saturated & ~was_saturated).mean()),
-        entropy_change=float(shannon_entropy(after) - shannon_entropy(before)),  # type: ignore[no-untyped-call]
-        ssim_to_raw=float(structural_similarity(raw, enhanced, data_range=1)),  # type: ignore[no-untyped-call]
+        entropy_change=float(shannon_entropy(after) - shannon_entropy(before)),
+        ssim_to_raw=float(structural_similarity(raw, enhanced, data_range=1)),
     )
 
 

@@ -1,4 +1,4 @@
-"""JSON -> frozen dataclass, strictly: unknown keys and wrong types are refused. Dotted overrides; written back as JSON."""
+"""JSON -> frozen dataclass, strictly: unknown keys and wrong types are refused; dotted overrides; back to JSON."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     float32, an Intel Xeon without AMX 1.7 times slower (84 against 146 GFLOP/s, one thread, 1024 x 1024).
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     is_amd = "amd" in str(capabilities.get("cpu_name", "")).lower()
     return bool(capabilities.get("amx_bf16") or (capabilities.get("avx512_bf16") and is_amd))

@@ -97,8 +97,7 @@ def _read_pillow(data: bytes) -> Image:
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # our own budget is stricter
             picture = PILImage.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF"])
             _check_budget(*picture.size)
-            picture = ImageOps.exif_transpose(picture)
-            return _to_gray(picture)
+            return _to_gray(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
         raise StudioError(f"This is not an image. Allowed: {', '.join(FORMATS)}.") from None
     except (OSError, SyntaxError, ValueError, EOFError, PILImage.DecompressionBombError) as error:
@@ -123,7 +122,7 @@ def _to_gray(picture: PILImage.Image) -> Image:
 
 def _read_dicom(data: bytes) -> Image:
     import pydicom
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
     try:
         dataset = pydicom.dcmread(io.BytesIO(data))

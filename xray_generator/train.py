@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from xray_generator.config import config_names, dump, override, parse, read_config
+from xray_generator.data.health import check_health
 from xray_generator.data.read import read_dataset
+from xray_generator.data.rows import Dataset
 from xray_generator.registry import get_family
 from xray_generator.types import StudioError
 
@@ -69,17 +71,29 @@ def run(options: argparse.Namespace) -> Path:
     if "TOKENIZER_NAME" in os.environ:  # seed 2's name for the text encoder
         overrides += ["text_encoder.kind=pretrained", f"text_encoder.name_or_path={os.environ['TOKENIZER_NAME']}"]
     data = override(read_config(options.config), overrides)
+    if options.quick_test:
+        data["name"] = f"{data.get('name')}_quick_test"
     family = get_family(str(data.get("family", "")))
     config: Any = parse(family.config(), data)
-    name = f"{config.name}_quick_test" if options.quick_test else config.name
-    folder = options.output_dir / "runs" / name
+    folder = options.output_dir / "runs" / config.name
     if options.quick_test:
         shutil.rmtree(folder, ignore_errors=True)
     _prepare(folder, dump(config), options.resume_from)
     dataset = read_dataset(options.dataset_path, options.reports_csv, options.projections_csv)
+    return Path(family.train(config, _checked(dataset, folder), folder, options))
+
+
+def _checked(dataset: Dataset, folder: Path) -> Dataset:
+    """Look for faults in the data first: all are listed in health.json, unreadable images are left out."""
+    report = check_health(dataset)
+    (folder / "health.json").write_text(json.dumps(dump(report), indent=1) + "\n")
+    unreadable = [path for issue in report.issues if issue.kind == "unreadable" for path in issue.paths]
+    dataset = dataset.without(unreadable, "unreadable")
     for message in dataset.skipped:
         print(f"note: {message}", file=sys.stderr)  # noqa: T201
-    return Path(family.train(config, dataset, folder, options))
+    for kind, count in report.counts().items():
+        print(f"note: {count} {kind} (see {folder / 'health.json'})", file=sys.stderr)  # noqa: T201
+    return dataset
 
 
 def _prepare(folder: Path, config: dict[str, Any], resume_from: Path | None) -> None:

@@ -146,6 +146,7 @@ class GenerationResult:
     request: GenerationRequest  # every None resolved
     checkpoint: CheckpointRef
     latencies_ms: tuple[float, ...]  # per image
+    notes: tuple[str, ...] = ()  # what of the request the model could not heed, in words
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -160,7 +161,10 @@ OnStep = Callable[[int, int, Preview], None]  # step (from 1), total, a function
 class Engine(Protocol):
     """A loaded model, ready to sample."""
 
-    checkpoint: CheckpointRef
+    @property
+    def checkpoint(self) -> CheckpointRef:
+        """Which weights these are."""
+        ...
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """Fill every None of a request; StudioError where this checkpoint cannot do what is asked."""
@@ -168,6 +172,10 @@ class Engine(Protocol):
 
     def sample(self, request: GenerationRequest, generators: Sequence[torch.Generator], on_step: OnStep) -> Tensor:
         """Return (B, 1, H, W) in [-1, 1], one image per CPU generator."""
+        ...
+
+    def notes(self, request: GenerationRequest) -> tuple[str, ...]:
+        """What of a request the model cannot heed, in words."""
         ...
 
     def components(self) -> Mapping[str, nn.Module]:

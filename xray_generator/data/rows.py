@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from xray_generator.images import read_image
-from xray_generator.types import Image
+from xray_generator.types import Image, StudioError
 
 Split = Literal["train", "val", "test"]
 
@@ -40,8 +41,11 @@ class Row:
     native_size: int = 0  # short side in pixels before any enlargement; 0: not known
 
     def image(self) -> Image:
-        """Read the image: (H, W) in [0, 1]."""
-        return read_image(self.path)
+        """Read the image: (H, W) in [0, 1]; StudioError with the file's name where that fails."""
+        try:
+            return read_image(self.path)
+        except (StudioError, OSError) as error:
+            raise StudioError(f"{self.path.name}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,12 @@ class Dataset:
     def split(self, name: Split) -> tuple[Row, ...]:
         """The rows of one split."""
         return tuple(row for row in self.rows if row.split == name)
+
+    def without(self, paths: Iterable[Path], reason: str) -> Dataset:
+        """The dataset less some files, which are listed as skipped."""
+        dropped = set(paths)
+        kept = tuple(row for row in self.rows if row.path not in dropped)
+        return Dataset(kept, (*self.skipped, *(f"{path.name}: {reason}" for path in sorted(dropped))))
 
 
 def split_by_patient(patient_id: str) -> Split:

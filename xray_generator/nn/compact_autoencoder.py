@@ -27,7 +27,8 @@ class ChannelNorm(nn.Module):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(channels))
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, C, H, W), scaled to unit mean square over C."""
         return F.rms_norm(x.movedim(1, -1), (x.shape[1],), self.scale, eps=1e-6).movedim(-1, 1)
 
 
@@ -43,7 +44,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(cast(Tensor, self.conv2.bias))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
+        """Features (B, C, H, W) plus their correction."""
+        return x + cast(Tensor, self.conv2(F.silu(self.conv1(F.silu(self.norm(x))))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class LatentDistribution:
 class CompactAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """(B, 1, H, W) in [-1, 1] <-> latents (B, latent_channels, H/8, W/8); H and W are multiples of 16."""
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         channels: tuple[int, int] = (64, 128),  # at H/4 and at H/8

@@ -61,7 +61,7 @@ def saved_states(folder: Path) -> list[Path]:
 
 def load_newest_state(folder: Path) -> tuple[State | None, tuple[str, ...]]:
     """The newest state whose hash is right (None if there is none), and what was passed over, in words."""
-    skipped = []
+    skipped: list[str] = []
     for path in reversed(saved_states(folder)):
         manifest = json.loads((path / "manifest.json").read_text())
         if (path / "state.pt").is_file() and sha256(path / "state.pt") == manifest["sha256"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,8 @@ class TrainingConfig:
             raise StudioError(f"learning_rate must lie between 0 and 1, not {self.learning_rate}.")
 
 
-class Draw(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Draw:
     """One item of an epoch's order: which row, and the seed of its augmentation."""
 
     index: int
@@ -59,7 +60,10 @@ class DrawDataset(Protocol):
 class Task(Protocol):
     """One stage of training."""
 
-    module: nn.Module  # forward(batch, generator) -> {"loss": scalar, ...}; holds every trained parameter
+    @property
+    def module(self) -> nn.Module:
+        """forward(batch, generator) -> {"loss": scalar, ...}; holds every trained parameter."""
+        ...
 
     def dataset(self) -> DrawDataset:
         """The training rows."""

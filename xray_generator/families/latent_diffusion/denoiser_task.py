@@ -67,12 +67,25 @@ def measure_statistics(latents: NDArray[np.float16]) -> LatentStatistics:
     return LatentStatistics(tuple(float(m) for m in mean), tuple(float(max(s, 1e-6)) for s in std))
 
 
-class LatentRows:
-    """Normalized, folded latents with token ids; augmentation-free."""
+@torch.no_grad()
+def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tensor]:
+    """Token ids (N, L) of all prompts and their mask; of a frozen encoder the hidden states in place of the ids."""
+    length = max((encoder.tokenize([prompt])[0].shape[1] for prompt in prompts), default=2)
+    ids, mask = encoder.tokenize(prompts, length=length) if prompts else encoder.tokenize([""], length=length)
+    if not encoder.is_frozen:
+        return {"input_ids": ids, "attention_mask": mask}
+    device = next(encoder.parameters()).device
+    pairs = zip(ids.split(ENCODING_BATCH), mask.split(ENCODING_BATCH), strict=True)
+    states = torch.cat([encoder.states(i.to(device), m.to(device)).half().cpu() for i, m in pairs])
+    return {"text_states": states, "attention_mask": mask}
 
-    def __init__(self, latents: NDArray[np.float16], statistics: LatentStatistics, ids: Tensor, mask: Tensor,
+
+class LatentRows:
+    """Normalized, folded latents with what is known of the text; augmentation-free."""
+
+    def __init__(self, latents: NDArray[np.float16], statistics: LatentStatistics, text: Mapping[str, Tensor],
                  resolution: Sequence[int], order: Sequence[int]) -> None:  # fmt: skip
-        self.latents, self.statistics, self.ids, self.mask = latents, statistics, ids, mask
+        self.latents, self.statistics, self.text = latents, statistics, text
         self.resolution, self.order = resolution, order
 
     def __len__(self) -> int:
@@ -83,9 +96,8 @@ class LatentRows:
         latents = torch.from_numpy(self.latents[i].astype(np.float32))
         return {
             "latents": self.statistics.normalize(latents[None])[0],
-            "input_ids": self.ids[i],
-            "attention_mask": self.mask[i],
             "resolution": torch.tensor(self.resolution[i]),
+            **{name: values[i] for name, values in self.text.items()},
         }
 
 
@@ -104,10 +116,10 @@ class DenoisingLoss(nn.Module):
         noise = torch.randn(latents.shape, generator=generator).to(device)
         timesteps = torch.randint(self.schedule.num_train_timesteps, (count,), generator=generator).to(device)
         dropped = (torch.rand(count, generator=generator) < self.schedule.prompt_dropout).to(device)
-        ids, mask = self._drop(batch["input_ids"], batch["attention_mask"], dropped)
+        embeddings, mask = self._embed(batch, dropped)
         noisy = self.noise_scheduler.add_noise(latents, noise, timesteps)
         output = self.unet(
-            noisy, timesteps, encoder_hidden_states=self.text_encoder(ids, mask), encoder_attention_mask=mask,
+            noisy, timesteps, encoder_hidden_states=embeddings, encoder_attention_mask=mask,
             class_labels=batch["resolution"],
         ).sample.float()  # fmt: skip
         is_v = self.schedule.prediction_type == "v_prediction"
@@ -115,14 +127,22 @@ class DenoisingLoss(nn.Module):
         error = F.mse_loss(output, target, reduction="none").mean(dim=(1, 2, 3))
         return {"loss": (self._weight(timesteps, is_v) * error).mean(), "mse": error.mean()}
 
-    def _drop(self, ids: Tensor, mask: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
-        empty_ids, empty_mask = (x.to(ids.device) for x in self.text_encoder.tokenize([""], length=ids.shape[1]))
-        return torch.where(dropped[:, None], empty_ids, ids), torch.where(dropped[:, None], empty_mask, mask)
+    def _embed(self, batch: Mapping[str, Tensor], dropped: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (B, L, D) and mask (B, L); dropped rows get the empty prompt's."""
+        encoder, mask = self.text_encoder, batch["attention_mask"]
+        empty = [x.to(mask.device) for x in encoder.tokenize([""], length=mask.shape[1])]
+        mask = torch.where(dropped[:, None], empty[1], mask)
+        if not encoder.is_frozen:
+            return encoder(torch.where(dropped[:, None], empty[0], batch["input_ids"]), mask), mask
+        with torch.no_grad():
+            empty_states = encoder.states(*empty)
+        states = torch.where(dropped[:, None, None], empty_states, batch["text_states"].float())
+        return encoder.project(states), mask
 
     def _weight(self, timesteps: Tensor, is_v: bool) -> Tensor:
         if self.schedule.min_snr_gamma is None:
             return torch.ones(len(timesteps), device=timesteps.device)
-        snr = compute_snr(self.noise_scheduler, timesteps)
+        snr: Tensor = compute_snr(self.noise_scheduler, timesteps)
         return snr.clamp(max=self.schedule.min_snr_gamma) / (snr + 1 if is_v else snr.clamp(min=1e-8))
 
 
@@ -142,11 +162,9 @@ class DenoiserTask:
         self.prompts = [row.prompt for row in validation[:: max(1, len(validation) // NUM_PREVIEWS)]][:NUM_PREVIEWS]
 
     def _rows(self, rows: Sequence[Row], latents: NDArray[np.float16], order: Sequence[int]) -> LatentRows:
-        encoder = self.model.text_encoder
-        longest = max(encoder.tokenize([row.prompt])[0].shape[1] for row in rows) if rows else 2
-        ids, mask = encoder.tokenize([row.prompt for row in rows], length=longest) if rows else encoder.tokenize([""])
+        text = text_inputs(self.model.text_encoder, [row.prompt for row in rows])
         resolution = [NATIVE if is_native(row, self.config.image_size) else ENLARGED for row in rows]
-        return LatentRows(latents, self.model.statistics, ids, mask, resolution, order)
+        return LatentRows(latents, self.model.statistics, text, resolution, order)
 
     def dataset(self) -> LatentRows:
         """Latents of every training row, those of full resolution `native_repeats` times an epoch."""

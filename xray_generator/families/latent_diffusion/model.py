@@ -133,7 +133,7 @@ class LatentDiffusion:
 
     def _estimate(self, job: Any, output: Tensor, latents: Tensor, timestep: Tensor) -> Tensor:  # noqa: ANN401
         """The final latents as the model sees them at this step: x_0 from v or eps."""
-        alpha = job.alphas_cumprod[int(timestep)].to(latents)
+        alpha: Tensor = job.alphas_cumprod[int(timestep)].to(latents)
         if self.schedule.prediction_type == "v_prediction":
             return alpha.sqrt() * latents - (1 - alpha).sqrt() * output
         return (latents - (1 - alpha).sqrt() * output) / alpha.sqrt()

@@ -28,12 +28,13 @@ REFERENCE = "pretrained.json"  # in place of a pretrained transformer's weights:
 class TextProjection(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """(B, L, in_features) -> (B, L, out_features)."""
 
-    @register_to_config
+    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__()
         self.linear = nn.Linear(in_features, out_features)
 
     def forward(self, states: Tensor) -> Tensor:
+        """One linear map, token by token."""
         return cast(Tensor, self.linear(states))
 
 
@@ -61,10 +62,29 @@ class TextEncoder(nn.Module):
         room = self.max_length - self.tokenizer.num_special_tokens_to_add()
         return prompt[offsets[room][0] :] if len(offsets) > room else ""
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the transformer is a pretrained one, so that its states can be computed once and cached."""
+        return self.projection is not None
+
+    def train(self, mode: bool = True) -> TextEncoder:
+        """Training mode, which a frozen transformer never enters: its dropout stays off."""
+        super().train(mode)
+        if self.is_frozen:
+            self.transformer.eval()
+        return self
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The transformer's last hidden states (B, L, its width)."""
+        return cast(Tensor, self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state)
+
+    def project(self, states: Tensor) -> Tensor:
+        """Hidden states -> embeddings (B, L, embedding_size)."""
+        return cast(Tensor, states if self.projection is None else self.projection(states))
+
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Embeddings (B, L, embedding_size)."""
-        states = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return cast(Tensor, states if self.projection is None else self.projection(states))
+        return self.project(self.states(input_ids, attention_mask))
 
     def save(self, folder: Path) -> None:
         """Write text_encoder/, tokenizer/ and, for a pretrained transformer, text_projection/."""

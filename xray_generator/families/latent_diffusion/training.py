@@ -49,6 +49,7 @@ def train_run(
     Raises:
         StudioError: see `training.loop.train`; or no autoencoder in `autoencoder_from`.
     """
+    commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
     finished = run / "autoencoder" / WEIGHTS
     if autoencoder_from is not None and not finished.is_dir():
         _save(load_autoencoder(autoencoder_from), finished)
@@ -58,7 +59,7 @@ def train_run(
         return finished
     model = _train_denoiser(config, dataset, run, load_autoencoder(finished))
     if PartialState().is_main_process:
-        export(config, model, dataset, checkpoint)
+        export(config, model, dataset, checkpoint, commit)
     return checkpoint
 
 
@@ -70,7 +71,7 @@ def load_autoencoder(folder: Path) -> CompactAutoencoder:
     """
     for candidate in (folder / "autoencoder" / WEIGHTS, folder / "autoencoder", folder):
         if (candidate / "diffusion_pytorch_model.safetensors").is_file():
-            autoencoder = CompactAutoencoder.from_pretrained(candidate, use_safetensors=True)
+            autoencoder: CompactAutoencoder = CompactAutoencoder.from_pretrained(candidate, use_safetensors=True)
             return autoencoder.float().to(memory_format=torch.channels_last)
     raise StudioError(f"{folder} holds no autoencoder. Train one with --train_vae_only, or give its run folder.")
 
@@ -114,17 +115,24 @@ def _train_denoiser(
     return model
 
 
-def export(config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path) -> Manifest:
+def export(
+    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, commit: str = "unknown"
+) -> Manifest:
     """Write the model as 16-bit safetensors with its manifest and model card."""
     folder.mkdir(parents=True, exist_ok=True)
-    _half(model.autoencoder).save_pretrained(folder / "autoencoder")
+    autoencoder = _half(model.autoencoder)
+    autoencoder.save_pretrained(folder / "autoencoder")
     _half(model.unet).save_pretrained(folder / "unet")
     encoder = model.text_encoder
     TextEncoder(
         _half(encoder.transformer), encoder.tokenizer, encoder.max_length,
         None if encoder.projection is None else _half(encoder.projection),
     ).save(folder)  # fmt: skip
-    rows, unseen = dataset.split("train"), native_rows(dataset.split("val"), config.image_size)
+    rows, size = dataset.split("train"), config.image_size
+    reconstruction = {  # of the 16-bit weights as shipped, on unseen images of full resolution
+        split: reconstruction_quality(autoencoder.float(), native_rows(dataset.split(split), size), size)
+        for split in ("val", "test")
+    }
     manifest = Manifest(
         family=config.family, name=config.name, config=dump(config),
         data={
@@ -133,7 +141,7 @@ def export(config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Datas
             "num_full_resolution": len(native_rows(rows, config.image_size)),
         },
         steps={"autoencoder": config.autoencoder_training.num_steps, "denoiser": config.denoiser_training.num_steps},
-        commit=code_commit(), license="; ".join(sorted({row.license for row in rows if row.license})),
+        commit=commit, license="; ".join(sorted({row.license for row in rows if row.license})),
         preprocessing={
             "size": config.image_size, "range": [-1.0, 1.0], "fit": "short side to size, centre crop",
             "latent_mean": list(model.statistics.mean), "latent_std": list(model.statistics.std),
@@ -143,7 +151,7 @@ def export(config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Datas
             "guidance_scale": config.schedule.guidance_scale,
         },
         sizes=(config.image_size,), vocabulary=dump(build_vocabulary(rows)),
-        metrics={"autoencoder_val": reconstruction_quality(model.autoencoder, unseen, config.image_size)},
+        metrics={"autoencoder_reconstruction": reconstruction},
     )  # fmt: skip
     manifest = write_manifest(folder, manifest)
     write_card(folder, manifest)

@@ -1,0 +1,110 @@
+"""The sample that ships, and a tiny real checkpoint made by the product's own code."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from xray_generator.data.read import read_dataset
+from xray_generator.data.rows import Dataset, Row
+from xray_generator.families.latent_diffusion.autoencoder_task import load_images
+from xray_generator.families.latent_diffusion.config import (
+    AutoencoderConfig,
+    LatentDiffusionConfig,
+    ScheduleConfig,
+    TextEncoderConfig,
+    UNetConfig,
+)
+from xray_generator.families.latent_diffusion.denoiser_task import measure_statistics
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, build_unet
+from xray_generator.families.latent_diffusion.text import build_text_encoder
+from xray_generator.families.latent_diffusion.training import export
+from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.training.task import TrainingConfig
+
+MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
+
+
+def _training(batch_size: int) -> TrainingConfig:
+    return TrainingConfig(
+        num_steps=2, batch_size=batch_size, learning_rate=1e-3, warmup_steps=1, checkpoint_every=2, log_every=1
+    )
+
+
+@pytest.fixture(scope="session")
+def dataset_folder() -> Path:
+    """The dataset/ folder of the repository."""
+    return Path(__file__).parents[1] / "dataset"
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(dataset_folder: Path) -> Dataset:
+    """12 training and 4 validation rows of the sample."""
+    dataset = read_dataset(dataset_folder)
+    return Dataset(dataset.split("train")[:12] + dataset.split("val")[:4])
+
+
+@pytest.fixture(scope="session")
+def tiny_rows(tiny_dataset: Dataset) -> tuple[Row, ...]:
+    """12 training rows of the sample."""
+    return tiny_dataset.split("train")
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> LatentDiffusionConfig:
+    """The real architecture, as small as it goes: 64 pixels, 4x4 positions in the denoiser."""
+    return LatentDiffusionConfig(
+        name="tiny",
+        autoencoder_training=_training(4),
+        denoiser_training=_training(4),
+        image_size=64,
+        native_repeats=1,
+        autoencoder=AutoencoderConfig((8, 16), (1, 1), (1, 1), latent_channels=4, crop_size=32),
+        text_encoder=TextEncoderConfig(
+            embedding_size=32, num_layers=1, num_heads=2, vocabulary_size=500, max_length=32
+        ),
+        unet=UNetConfig(channels=(32, 64), num_heads=2),
+        schedule=ScheduleConfig(num_inference_steps=4),
+    )
+
+
+@pytest.fixture(scope="session")
+def make_model(dataset_folder: Path) -> MakeModel:
+    """Build an untrained model of a configuration, with the vocabulary and the latent statistics of the sample."""
+    rows = read_dataset(dataset_folder).split("train")
+
+    def make(config: LatentDiffusionConfig) -> LatentDiffusion:
+        torch.manual_seed(0)
+        shape = config.autoencoder
+        autoencoder = CompactAutoencoder(
+            shape.channels, shape.encoder_blocks, shape.decoder_blocks, shape.latent_channels
+        ).eval()
+        text_encoder = build_text_encoder(config.text_encoder, [row.prompt for row in rows]).eval()
+        side = config.image_size // (8 * FOLD)
+        unet = build_unet(config.unet, shape.latent_channels, side, config.text_encoder.embedding_size).eval()
+        return LatentDiffusion(
+            autoencoder, unet, text_encoder, _statistics(autoencoder, rows[:8], config), config.schedule,
+            config.image_size,
+        )  # fmt: skip
+
+    return make
+
+
+@torch.no_grad()
+def _statistics(
+    autoencoder: CompactAutoencoder, rows: tuple[Row, ...], config: LatentDiffusionConfig
+) -> LatentStatistics:
+    return measure_statistics(autoencoder.encode(load_images(rows, config.image_size)).mean.half().numpy())
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(
+    tmp_path_factory: pytest.TempPathFactory, tiny_config: LatentDiffusionConfig, make_model: MakeModel,
+    dataset_folder: Path,
+) -> Path:  # fmt: skip
+    """An OUTPUT_DIR that holds the untrained checkpoints/latent_diffusion/tiny/; not to be written into."""
+    output_dir = tmp_path_factory.mktemp("outputs")
+    folder = output_dir / "checkpoints" / tiny_config.family / tiny_config.name
+    export(tiny_config, make_model(tiny_config), read_dataset(dataset_folder), folder)
+    return output_dir

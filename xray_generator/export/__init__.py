@@ -1,0 +1,1 @@
+"""Images as files that say what made them."""

@@ -1,0 +1,143 @@
+"""A loaded text-to-X-ray checkpoint, ready to sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from xray_generator.checkpoints import Manifest, read_manifest, verify
+from xray_generator.config import parse
+from xray_generator.devices import autocast, initial_noise, pick_device
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.model import (
+    SCHEDULERS,
+    LatentDiffusion,
+    LatentStatistics,
+    scheduler_name,
+)
+from xray_generator.families.latent_diffusion.text import TextEncoder
+from xray_generator.images import from_tensor
+from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.types import CheckpointRef, GenerationRequest, Image, OnStep, StudioError, TextPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class LatentDiffusionEngine:
+    """The `Engine` of this family."""
+
+    model: LatentDiffusion
+    manifest: Manifest
+    device: torch.device
+
+    @property
+    def checkpoint(self) -> CheckpointRef:
+        """Which weights these are."""
+        return self.manifest.ref
+
+    @property
+    def schedulers(self) -> tuple[str, ...]:
+        """The schedulers that this family samples with."""
+        return tuple(SCHEDULERS)
+
+    def resolve(self, request: GenerationRequest) -> GenerationRequest:
+        """Fill what the request leaves open from the checkpoint's recommendation.
+
+        Raises:
+            StudioError: not a text prompt, an unknown scheduler, a size that the checkpoint does not draw, or more
+                steps than the schedule has.
+        """
+        if not isinstance(request.condition, TextPrompt):
+            raise StudioError("This checkpoint draws from a text prompt.")
+        sizes = self.manifest.sizes
+        if request.height != request.width or request.height not in sizes:
+            allowed = ", ".join(f"{size}x{size}" for size in sizes)
+            raise StudioError(f"{self.manifest.name} draws {allowed} pixels, not {request.width}x{request.height}.")
+        recommended = self.manifest.recommended
+        steps = request.num_inference_steps or int(recommended["num_inference_steps"])
+        if steps > self.model.schedule.num_train_timesteps:
+            raise StudioError(f"At most {self.model.schedule.num_train_timesteps} steps are allowed, not {steps}.")
+        guidance = request.guidance_scale
+        return replace(
+            request, num_inference_steps=steps, scheduler=scheduler_name(request.scheduler or recommended["scheduler"]),
+            guidance_scale=float(recommended["guidance_scale"] if guidance is None else guidance),
+        )  # fmt: skip
+
+    def notes(self, request: GenerationRequest) -> tuple[str, ...]:
+        """What of a request the model cannot heed, in words."""
+        text = request.condition.text if isinstance(request.condition, TextPrompt) else ""
+        ignored = self.model.text_encoder.ignored_text(text)
+        limit = self.model.text_encoder.max_length
+        return (f"The prompt exceeds {limit} tokens; this end was not read: {ignored!r}",) if ignored else ()
+
+    def components(self) -> Mapping[str, nn.Module]:
+        """The networks by name."""
+        model = self.model
+        return {"autoencoder": model.autoencoder, "unet": model.unet, "text_encoder": model.text_encoder}
+
+    @torch.inference_mode()
+    def sample(self, request: GenerationRequest, generators: Sequence[torch.Generator], on_step: OnStep) -> Tensor:
+        """(B, 1, H, W) in [-1, 1] for a resolved request, one image per generator, each sampled by itself.
+
+        One at a time, because on a CPU the batch size changes the last bits of a result.
+        """
+        with autocast(self.device):
+            return torch.cat([self._sample_one(request, generator, on_step) for generator in generators])
+
+    def _sample_one(self, request: GenerationRequest, generator: torch.Generator, on_step: OnStep) -> Tensor:
+        assert isinstance(request.condition, TextPrompt) and request.scheduler and request.num_inference_steps
+        assert request.guidance_scale is not None
+        channels: int = self.model.unet.config.in_channels
+        shape = (channels, request.height // (8 * FOLD), request.width // (8 * FOLD))
+        noise = initial_noise(shape, [generator], self.device)
+
+        def report(step: int, total: int, estimate: Tensor) -> None:
+            on_step(step, total, lambda: self._draw(estimate))
+
+        latents = self.model.sample_latents(
+            noise, request.condition.text, request.scheduler, request.num_inference_steps, request.guidance_scale,
+            generator, report,
+        )  # fmt: skip
+        return self.model.decode(latents)
+
+    @torch.inference_mode()
+    def _draw(self, estimate: Tensor) -> Image:
+        return from_tensor(self.model.decode(estimate))[0]
+
+
+def load_engine(folder: Path, device: str | None = None) -> LatentDiffusionEngine:
+    """Verify a checkpoint folder against its manifest and load it in float32.
+
+    Raises:
+        StudioError: damaged, incomplete, or not of this architecture.
+    """
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    config = parse(LatentDiffusionConfig, manifest.config)
+    target = pick_device(device)
+    try:
+        autoencoder = _ready(CompactAutoencoder.from_pretrained(folder / "autoencoder", use_safetensors=True), target)
+        unet = _ready(UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True), target)
+        text_encoder = _ready(TextEncoder.load(folder), target)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        if isinstance(error, StudioError):
+            raise
+        raise StudioError(f"The checkpoint {folder.name} cannot be loaded: {str(error).splitlines()[0]}") from error
+    preprocessing = manifest.preprocessing
+    statistics = LatentStatistics(tuple(preprocessing["latent_mean"]), tuple(preprocessing["latent_std"]))
+    model = LatentDiffusion(autoencoder, unet, text_encoder, statistics, config.schedule, config.image_size)
+    return LatentDiffusionEngine(model, manifest, target)
+
+
+def _ready(module: Any, device: torch.device) -> Any:  # noqa: ANN401 - diffusers and transformers share no typed base
+    module = module.float().eval().requires_grad_(requires_grad=False).to(device, memory_format=torch.channels_last)
+    for name, value in module.state_dict().items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise StudioError(f"The weights are damaged: {name} holds values that are not numbers.")
+    return module

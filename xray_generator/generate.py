@@ -1,0 +1,71 @@
+"""`python -m xray_generator.generate`: images from a prompt, as PNG files that carry their recipe.
+
+    python -m xray_generator.generate --prompt "Normal chest X-ray, PA view" --num_images 4 --seed 1 --output_dir DIR
+
+Prints one JSON line an image: path, seed, milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from postprocess.presets import get_preset, load_presets
+from xray_generator.devices import set_threads
+from xray_generator.studio import SCHEDULERS, Studio, text_request
+from xray_generator.types import StudioError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 on success, 1 with a message on a fault."""
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options)
+    except StudioError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m xray_generator.generate", description=__doc__.splitlines()[0])
+    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--num_images", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=-1, help="of the first image; image i has seed + i; -1: random")
+    parser.add_argument("--size", type=int, help="pixels a side; default: the checkpoint's own")
+    parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")
+    parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
+    parser.add_argument("--scheduler", help=f"one of: {', '.join(SCHEDULERS)}")
+    parser.add_argument("--preset", help="also write the image enhanced by this preset")
+    parser.add_argument("--checkpoint", help="name; default: the first one found")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: CUDA where there is one")
+    parser.add_argument("--num_threads", type=int, help="CPU threads")
+    parser.add_argument("--output_dir", type=Path, required=True)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    studio = Studio(device=options.device)
+    preset = get_preset(options.preset, load_presets(studio.preset_dir)) if options.preset else None
+    request = text_request(
+        options.prompt, seed=None if options.seed == -1 else options.seed, num_images=options.num_images,
+        size=options.size or studio.manifest(options.checkpoint).sizes[0], steps=options.steps,
+        guidance=options.guidance, scheduler=options.scheduler,
+    )  # fmt: skip
+    set_threads(options.num_threads)
+    for word in studio.unseen_words(options.prompt, options.checkpoint):
+        print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201
+    result = studio.generate(request, options.checkpoint)
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)  # noqa: T201
+    for image in studio.save(result, options.output_dir, preset):
+        line = {"path": str(image.path), "seed": image.seed, "milliseconds": image.milliseconds}
+        enhanced = {"enhanced_path": str(image.enhanced_path)} if image.enhanced_path else {}
+        print(json.dumps(line | enhanced))  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""A queue for long work: submit, progress, preview, cancel, result. One worker thread, so one generation at a time.
+
+A job outlives the page that asked for it; pages hold its id and look. The worker never touches the user interface.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from xray_generator.types import Cancelled, Image, OnStep, Preview, StudioError
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Work = Callable[[OnStep], Any]
+
+MAX_QUEUED = 32
+MAX_KEPT = 24  # finished jobs whose results stay in memory
+PREVIEW_EVERY_S = 0.25
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """One piece of work, read by pages and written by the worker alone."""
+
+    work: Work
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    state: State = "queued"
+    step: int = 0
+    total: int = 0
+    preview: Image | None = None
+    result: Any = None
+    error: str = ""
+    started: float = 0.0
+    finished: float = 0.0
+    cancel_requested: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the job has ended, in whatever way."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run, or ran."""
+        return (self.finished or time.monotonic()) - self.started if self.started else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the present pace; None before the first step."""
+        return self.seconds / self.step * (self.total - self.step) if self.step else None
+
+
+class JobQueue:
+    """First come, first served."""
+
+    def __init__(self) -> None:
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._waiting: queue.Queue[Job] = queue.Queue(MAX_QUEUED)
+        self._lock = threading.Lock()
+        threading.Thread(target=self._work, name="studio-worker", daemon=True).start()
+
+    def submit(self, work: Work) -> Job:
+        """Queue `work`, which is given an `on_step` to call.
+
+        Raises:
+            StudioError: the queue is full.
+        """
+        job = Job(work)
+        try:
+            self._waiting.put_nowait(job)
+        except queue.Full:
+            raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.") from None
+        with self._lock:
+            self._jobs[job.id] = job
+            for old in [key for key, kept in self._jobs.items() if kept.is_over][:-MAX_KEPT]:
+                del self._jobs[old]
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None where it is unknown or was dropped."""
+        return self._jobs.get(job_id)
+
+    def position(self, job: Job) -> int:
+        """How many queued jobs come before this one."""
+        with self._lock:
+            queued = [other.id for other in self._jobs.values() if other.state == "queued"]
+        return queued.index(job.id) if job.id in queued else 0
+
+    def cancel(self, job: Job) -> None:
+        """End the job: at once while it waits, within one step while it runs; a finished job stays finished."""
+        with self._lock:
+            job.cancel_requested.set()
+            if job.state == "queued":
+                job.state = "cancelled"
+
+    def _work(self) -> None:
+        while True:
+            job = self._waiting.get()
+            with self._lock:
+                if job.state != "queued":
+                    continue
+                job.state, job.started = "running", time.monotonic()
+            state: State = "failed"
+            try:
+                job.result = job.work(_reporter(job))
+                state = "done"
+            except Cancelled:
+                state = "cancelled"
+            except StudioError as error:
+                job.error = str(error)
+            except Exception:  # whatever fails, the next job must run
+                logger.exception("job %s failed", job.id)
+                job.error = f"An unexpected fault stopped this job. The server's log has the details under {job.id}."
+            job.finished = time.monotonic()
+            job.state = state
+
+
+def _reporter(job: Job) -> OnStep:
+    drawn = 0.0
+
+    def on_step(step: int, total: int, preview: Preview) -> None:
+        nonlocal drawn
+        if job.cancel_requested.is_set():
+            raise Cancelled
+        job.step, job.total = step, total
+        if time.monotonic() - drawn > PREVIEW_EVERY_S:
+            job.preview, drawn = preview(), time.monotonic()
+
+    return on_step
