@@ -6,8 +6,9 @@ Each is a frozen dataclass whose fields are its parameters, so a preset is data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,12 +21,22 @@ PERCENTILES = (0.5, 99.5)  # of the image: 0 and 1 on the scale of Window
 MARGIN = 0.02  # Window keeps to [MARGIN, 1 - MARGIN]: five 8-bit levels of room for the overshoot of a later Sharpen
 FLAT = 1e-6  # a range below this counts as constant
 
+
+class Scale(NamedTuple):
+    """The allowed range of a parameter, both ends included, and the step of its slider."""
+
+    low: float
+    high: float
+    step: float
+
+
+Scales = Mapping[str, Scale]  # by parameter
 exact = with_config(ConfigDict(extra="forbid", strict=True))  # how pydantic reads these classes from JSON
 
 
-def _check_number(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN fails too
-        raise StudioError(f"{name} must be a number from {low:g} to {high:g}, not {value!r}.")
+def _check_number(name: str, value: object, scale: Scale) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not scale.low <= value <= scale.high:  # or NaN
+        raise StudioError(f"{name} must be a number from {scale.low:g} to {scale.high:g}, not {value!r}.")
 
 
 @exact
@@ -44,10 +55,11 @@ class Window:
     center: float = 0.5
     width: float = 0.8
     kind: Literal["window"] = "window"
+    SCALES: ClassVar[Scales] = {"center": Scale(0.0, 1.0, 0.01), "width": Scale(0.1, 2.0, 0.05)}
 
     def __post_init__(self) -> None:
-        _check_number("The window center", self.center, 0.0, 1.0)
-        _check_number("The window width", self.width, 0.1, 2.0)
+        _check_number("The window center", self.center, self.SCALES["center"])
+        _check_number("The window width", self.width, self.SCALES["width"])
 
     def __call__(self, image: Image) -> Image:
         """Return the windowed image in [0.02, 0.98]."""
@@ -79,9 +91,10 @@ class Clahe:
     clip_limit: float = 2.0
     grid: tuple[int, int] = (8, 8)
     kind: Literal["clahe"] = "clahe"
+    SCALES: ClassVar[Scales] = {"clip_limit": Scale(0.1, 40.0, 0.1), "grid": Scale(1, 32, 1)}
 
     def __post_init__(self) -> None:
-        _check_number("The CLAHE clip limit", self.clip_limit, 0.1, 40.0)
+        _check_number("The CLAHE clip limit", self.clip_limit, self.SCALES["clip_limit"])
         sides = self.grid if isinstance(self.grid, tuple) else ()
         if len(sides) != 2 or not all(type(side) is int and 1 <= side <= 32 for side in sides):
             raise StudioError(f"The CLAHE grid must be two whole numbers from 1 to 32, not {self.grid!r}.")
@@ -102,6 +115,7 @@ class Median:
 
     kernel: int = 3
     kind: Literal["median"] = "median"
+    SCALES: ClassVar[Scales] = {"kernel": Scale(3, 5, 2)}
 
     def __post_init__(self) -> None:
         if type(self.kernel) is not int or self.kernel not in (3, 5):
@@ -126,10 +140,11 @@ class Sharpen:
     amount: float = 0.3
     radius: float = 1.0
     kind: Literal["sharpen"] = "sharpen"
+    SCALES: ClassVar[Scales] = {"amount": Scale(0.0, 5.0, 0.05), "radius": Scale(0.3, 10.0, 0.1)}
 
     def __post_init__(self) -> None:
-        _check_number("The sharpening amount", self.amount, 0.0, 5.0)
-        _check_number("The sharpening radius", self.radius, 0.3, 10.0)
+        _check_number("The sharpening amount", self.amount, self.SCALES["amount"])
+        _check_number("The sharpening radius", self.radius, self.SCALES["radius"])
 
     def __call__(self, image: Image) -> Image:
         """Return the image with its edges raised."""
@@ -153,9 +168,10 @@ class Equalize:
 
     strength: float = 1.0
     kind: Literal["equalize"] = "equalize"
+    SCALES: ClassVar[Scales] = {"strength": Scale(0.0, 1.0, 0.05)}
 
     def __post_init__(self) -> None:
-        _check_number("The equalization strength", self.strength, 0.0, 1.0)
+        _check_number("The equalization strength", self.strength, self.SCALES["strength"])
 
     def __call__(self, image: Image) -> Image:
         """Return the blend."""
@@ -181,9 +197,10 @@ class Vignette:
 
     strength: float = 0.1
     kind: Literal["vignette"] = "vignette"
+    SCALES: ClassVar[Scales] = {"strength": Scale(0.0, 0.5, 0.01)}
 
     def __post_init__(self) -> None:
-        _check_number("The vignette strength", self.strength, 0.0, 0.5)
+        _check_number("The vignette strength", self.strength, self.SCALES["strength"])
 
     def __call__(self, image: Image) -> Image:
         """Return the image times the gain."""

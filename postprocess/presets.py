@@ -179,6 +179,13 @@ def load_presets(folder: Path) -> tuple[Preset, ...]:
     return tuple(presets.values())
 
 
+def delete_preset(preset: Preset, folder: Path) -> None:
+    """Remove a saved preset's file from a folder; one that is gone already is no error."""
+    for path in sorted(folder.glob("*.json")):
+        if read_preset(path).slug == preset.slug:
+            path.unlink(missing_ok=True)
+
+
 def _check_not_built_in(preset: Preset) -> None:
     if preset.slug in BUILT_IN_SLUGS:
         raise StudioError(f"{preset.name!r} is the name of a built-in preset; choose another.")

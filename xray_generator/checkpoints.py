@@ -22,6 +22,16 @@ FORBIDDEN_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")  # may 
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that could leave its folder or that some file system cannot hold.
+
+    Raises:
+        StudioError: not 1 to 64 of a-z, 0-9, "_", "." and "-", or not begun by a letter or digit.
+    """
+    if not NAME.fullmatch(name):
+        raise StudioError(f"The name {name[:80]!r} must be 1 to 64 of a-z, 0-9, _ . and -, a letter or digit first.")
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """What a checkpoint is, where it came from, and the hash of each of its files."""
@@ -39,6 +49,10 @@ class Manifest:
     vocabulary: dict[str, Any] = field(default_factory=dict)  # of its training captions
     metrics: dict[str, Any] = field(default_factory=dict)  # measured, with n and split
     files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
+
+    def __post_init__(self) -> None:
+        check_name(self.family)
+        check_name(self.name)
 
     @property
     def ref(self) -> CheckpointRef:
@@ -77,9 +91,10 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise StudioError(f"{folder.name} is not a checkpoint: it has no {MANIFEST}.")
     try:
-        return parse(Manifest, json.loads(path.read_text()))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise StudioError(f"The {MANIFEST} of {folder.name} is damaged: {error}.") from None
+    return parse(Manifest, data)
 
 
 def verify(folder: Path, manifest: Manifest) -> None:
@@ -89,13 +104,13 @@ def verify(folder: Path, manifest: Manifest) -> None:
         StudioError: a file is missing, changed, outside the folder, unlisted weights, or of a format that holds code.
     """
     for path in folder.rglob("*"):
-        if path.suffix in FORBIDDEN_SUFFIXES:
+        if path.suffix.lower() in FORBIDDEN_SUFFIXES:
             raise StudioError(f"{folder.name}/{path.name} may contain code and is refused; use safetensors weights.")
-        if path.suffix == WEIGHT_SUFFIX and path.relative_to(folder).as_posix() not in manifest.files:
+        if path.suffix.lower() == WEIGHT_SUFFIX and path.relative_to(folder).as_posix() not in manifest.files:
             raise StudioError(f"{folder.name}/{path.name} is not in the manifest and is refused.")
     for name, expected in manifest.files.items():
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        path = folder / name
+        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
             raise StudioError(f"The checkpoint {folder.name} is incomplete: {name} is missing. Get it again.")
         if sha256(path) != expected:
             raise StudioError(
@@ -104,14 +119,20 @@ def verify(folder: Path, manifest: Manifest) -> None:
 
 
 def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, ...]:
-    """Readable checkpoints under root/<family>/<name>/, by family and name; damaged ones are left out."""
-    manifests = []
+    """Readable checkpoints under root/<family>/<name>/, by folder; damaged ones and links to elsewhere are left out."""
+    return tuple(_readable(root, family).values())
+
+
+def _readable(root: Path, family: str | None = None) -> dict[Path, Manifest]:
+    found = {}
     for path in sorted(root.glob(f"{family or '*'}/*/{MANIFEST}")):
+        if not path.resolve().is_relative_to(root.resolve()):
+            continue
         try:
-            manifests.append(read_manifest(path.parent))
+            found[path.parent] = read_manifest(path.parent)
         except StudioError:
             continue
-    return tuple(manifests)
+    return found
 
 
 def find_checkpoint(root: Path, name: str | None = None) -> Path:
@@ -120,7 +141,7 @@ def find_checkpoint(root: Path, name: str | None = None) -> Path:
     Raises:
         StudioError: there is none of that name; the text lists those there are.
     """
-    found = {f"{m.family}/{m.name}": root / m.family / m.name for m in list_checkpoints(root)}
+    found = {f"{manifest.family}/{manifest.name}": folder for folder, manifest in _readable(root).items()}
     if not found:
         raise StudioError(f"There is no checkpoint in {root}. Train one with `python -m xray_generator.train`.")
     if name is None:

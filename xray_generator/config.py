@@ -30,14 +30,15 @@ def read_config(name_or_path: str) -> dict[str, Any]:
     shipped = {name.lower(): name for name in config_names()}
     path = Path(name_or_path)
     if name_or_path.lower() in shipped:
-        text = (resources.files("xray_generator") / "configs" / f"{shipped[name_or_path.lower()]}.json").read_text()
+        content = (resources.files("xray_generator") / "configs" / f"{shipped[name_or_path.lower()]}.json").read_bytes()
     elif path.is_file():
-        text = path.read_text()
+        content = path.read_bytes()
     else:
-        raise StudioError(f"No configuration {name_or_path!r}. Give a JSON file or one of: {', '.join(config_names())}.")
+        shipped_names = ", ".join(config_names())
+        raise StudioError(f"No configuration {name_or_path!r}. Give a JSON file or one of: {shipped_names}.")
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise StudioError(f"The configuration {name_or_path!r} is not JSON: {error}.") from None
     if not isinstance(data, dict):
         raise StudioError(f"The configuration {name_or_path!r} must be a JSON object.")
@@ -63,7 +64,7 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
                 raise StudioError(f"Cannot set {key!r}: {parent!r} is a value, not a group.")
         try:
             node[leaf] = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             node[leaf] = text
     return result
 

@@ -10,6 +10,8 @@ import torch
 
 from xray_generator.types import StudioError
 
+MAX_THREADS = 1_024
+
 
 def pick_device(name: str | None = None) -> torch.device:
     """The named device, or CUDA where there is one, else the CPU.
@@ -49,10 +51,16 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 def set_threads(num_threads: int | None = None) -> None:
-    """Use `num_threads` (or the environment's STUDIO_THREADS, or torch's own choice); flush denormals to zero."""
-    wanted = num_threads or int(os.environ.get("STUDIO_THREADS", "0"))
+    """Use `num_threads` (or the environment's STUDIO_THREADS, or torch's own choice); flush denormals to zero.
+
+    Raises:
+        StudioError: not a whole number from 1 to 1,024.
+    """
+    wanted = os.environ.get("STUDIO_THREADS") if num_threads is None else str(num_threads)
     if wanted:
-        torch.set_num_threads(wanted)
+        if not wanted.isdecimal() or not 1 <= int(wanted) <= MAX_THREADS:
+            raise StudioError(f"The number of threads must be from 1 to {MAX_THREADS:,}, not {wanted[:20]!r}.")
+        torch.set_num_threads(int(wanted))
     torch.set_flush_denormal(True)
 
 

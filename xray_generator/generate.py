@@ -15,7 +15,7 @@ from pathlib import Path
 
 from postprocess.presets import get_preset, load_presets
 from xray_generator.devices import set_threads
-from xray_generator.studio import SCHEDULERS, Studio, text_request
+from xray_generator.studio import SCHEDULERS, Studio, make_folder, text_request
 from xray_generator.types import StudioError
 
 
@@ -56,6 +56,7 @@ def _run(options: argparse.Namespace) -> None:
         guidance=options.guidance, scheduler=options.scheduler,
     )  # fmt: skip
     set_threads(options.num_threads)
+    make_folder(options.output_dir)  # before the work, not after it
     for word in studio.unseen_words(options.prompt, options.checkpoint):
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201
     result = studio.generate(request, options.checkpoint)

@@ -6,6 +6,7 @@ Foreign bytes are decoded here and nowhere else, by an allow-list of formats and
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,15 +101,15 @@ def _read_pillow(data: bytes) -> Image:
             return _to_gray(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
         raise StudioError(f"This is not an image. Allowed: {', '.join(FORMATS)}.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, PILImage.DecompressionBombError) as error:
-        if isinstance(error, StudioError):
-            raise
+    except StudioError:
+        raise
+    except Exception as error:  # foreign bytes: a decoder may raise anything
         raise StudioError(f"The image is damaged or cut short ({type(error).__name__}).") from error
 
 
 def _to_gray(picture: PILImage.Image) -> Image:
     if picture.mode.startswith("I"):  # 16-bit PNG and TIFF; convert("L") would leave them white
-        return np.clip(np.asarray(picture, dtype=np.float32) / 65_535.0, 0.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(np.asarray(picture, np.float32) / 65_535.0, 0.0, 1.0), np.float32)
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32)
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
@@ -133,8 +134,11 @@ def _read_dicom(data: bytes) -> Image:
         inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     except StudioError:
         raise
-    except (AttributeError, ValueError, TypeError, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-        raise StudioError(f"The DICOM file cannot be read: {str(error).splitlines()[0][:200]}") from error
+    except Exception as error:  # foreign bytes: a decoder may raise anything
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise StudioError(f"The DICOM file cannot be read: {reason[:200]}") from error
+    if not np.isfinite(values).all():
+        raise StudioError("The DICOM file holds values that are not numbers (NaN or infinity).")
     low, high = float(values.min()), float(values.max())
     scaled = (values - low) / max(high - low, 1e-6)
     return (1.0 - scaled if inverted else scaled).astype(np.float32)
@@ -150,3 +154,13 @@ def resize_square(image: Image, size: int) -> Image:
         image = np.clip(cv2.resize(image, shape, interpolation=method), 0.0, 1.0)
     top, left = (image.shape[0] - size) // 2, (image.shape[1] - size) // 2
     return np.ascontiguousarray(image[top : top + size, left : left + size], dtype=np.float32)
+
+
+def limit_pixels(image: Image, max_pixels: int) -> Image:
+    """Scale an image down by area, shape kept, to at most `max_pixels`; a smaller one is returned as it is."""
+    height, width = image.shape
+    scale = math.sqrt(max_pixels / (height * width))
+    if scale >= 1:
+        return image
+    shape = (max(1, math.floor(width * scale)), max(1, math.floor(height * scale)))
+    return np.asarray(np.clip(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), 0.0, 1.0), np.float32)

@@ -40,6 +40,7 @@ class Job:
     result: Any = None
     error: str = ""
     started: float = 0.0
+    first_step: float = 0.0  # when step 1 ended: what came before, such as loading a model, says nothing of the pace
     finished: float = 0.0
     cancel_requested: threading.Event = field(default_factory=threading.Event)
 
@@ -55,8 +56,10 @@ class Job:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left at the present pace; None before the first step."""
-        return self.seconds / self.step * (self.total - self.step) if self.step else None
+        """Seconds left at the present pace; None before the second step."""
+        if self.step < 2:
+            return None
+        return (time.monotonic() - self.first_step) / (self.step - 1) * (self.total - self.step)
 
 
 class JobQueue:
@@ -64,7 +67,7 @@ class JobQueue:
 
     def __init__(self) -> None:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._waiting: queue.Queue[Job] = queue.Queue(MAX_QUEUED)
+        self._waiting: queue.Queue[Job] = queue.Queue()  # a cancelled job stays until the worker passes over it
         self._lock = threading.Lock()
         threading.Thread(target=self._work, name="studio-worker", daemon=True).start()
 
@@ -75,12 +78,11 @@ class JobQueue:
             StudioError: the queue is full.
         """
         job = Job(work)
-        try:
-            self._waiting.put_nowait(job)
-        except queue.Full:
-            raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.") from None
         with self._lock:
+            if sum(other.state == "queued" for other in self._jobs.values()) >= MAX_QUEUED:
+                raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.")
             self._jobs[job.id] = job
+            self._waiting.put(job)
             for old in [key for key, kept in self._jobs.items() if kept.is_over][:-MAX_KEPT]:
                 del self._jobs[old]
         return job
@@ -117,7 +119,7 @@ class JobQueue:
                 state = "cancelled"
             except StudioError as error:
                 job.error = str(error)
-            except Exception:  # whatever fails, the next job must run
+            except BaseException:  # whatever fails, SystemExit too: the next job must run
                 logger.exception("job %s failed", job.id)
                 job.error = f"An unexpected fault stopped this job. The server's log has the details under {job.id}."
             job.finished = time.monotonic()
@@ -132,6 +134,7 @@ def _reporter(job: Job) -> OnStep:
         if job.cancel_requested.is_set():
             raise Cancelled
         job.step, job.total = step, total
+        job.first_step = job.first_step or time.monotonic()
         if time.monotonic() - drawn > PREVIEW_EVERY_S:
             job.preview, drawn = preview(), time.monotonic()
 

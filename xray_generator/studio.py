@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import threading
+import zipfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from postprocess.presets import Preset, apply
+from postprocess.presets import PRESETS, Preset, apply, load_presets
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import dump, parse
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
 from xray_generator.export.recipe import Recipe, encode_png, recipes
 from xray_generator.registry import get_family
 from xray_generator.types import (
+    NOTICE,
     Engine,
     GenerationRequest,
     GenerationResult,
     Image,
     OnStep,
+    StudioError,
     TextPrompt,
 )
 
@@ -64,6 +68,15 @@ class Studio:
         """Where users' own enhancement presets are kept."""
         return self.output_dir / "presets"
 
+    @property
+    def generated_dir(self) -> Path:
+        """Where the app's images are kept."""
+        return self.output_dir / "generated"
+
+    def presets(self) -> tuple[Preset, ...]:
+        """The built-in presets, then the users' own; StudioError for a damaged file."""
+        return (*PRESETS, *load_presets(self.preset_dir))
+
     def checkpoints(self) -> tuple[Manifest, ...]:
         """All checkpoints that can be read. Loads no weights."""
         return list_checkpoints(self.checkpoint_root)
@@ -88,12 +101,13 @@ class Studio:
         """
         folder = find_checkpoint(self.checkpoint_root, checkpoint)
         with self._lock:
-            if folder not in self._engines:
-                self._engines[folder] = get_family(read_manifest(folder).family).load(folder, self.device)
+            manifest, engine = read_manifest(folder), self._engines.get(folder)
+            if engine is None or engine.checkpoint != manifest.ref:  # trained again since
+                engine = self._engines[folder] = get_family(manifest.family).load(folder, self.device)
             self._engines.move_to_end(folder)
             while len(self._engines) > MAX_LOADED:
                 self._engines.popitem(last=False)
-            return self._engines[folder]
+            return engine
 
     def generate(
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
@@ -103,20 +117,55 @@ class Studio:
 
         return generate(self.engine(checkpoint), request, on_step)
 
+    def make(
+        self, request: GenerationRequest, checkpoint: str | None, preset: Preset, on_step: OnStep
+    ) -> GenerationResult:
+        """Generate and save under `generated_dir`: the work of a job, so that no image is lost with a page."""
+        from xray_generator.devices import set_threads
+
+        set_threads()
+        result = self.generate(request, checkpoint, on_step)
+        self.save(result, self.generated_dir, preset)
+        return result
+
     def save(self, result: GenerationResult, folder: Path, preset: Preset | None = None) -> tuple[SavedImage, ...]:
-        """Write each image as a PNG with its recipe inside, and with a preset the enhanced image beside it."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write each image as a PNG with its recipe inside, and with a preset the enhanced image beside it.
+
+        Raises:
+            StudioError: the folder cannot be written to.
+        """
+        make_folder(folder)
         saved = []
         for image, recipe, milliseconds in zip(result.images, recipes(result), result.latencies_ms, strict=True):
-            path = folder / file_name(recipe)
-            path.write_bytes(encode_png(image, recipe))
+            path = _write(folder / file_name(recipe), encode_png(image, recipe))
             enhanced_path = None
             if preset is not None and preset.operations:
                 enhanced = enhanced_recipe(recipe, preset)
-                enhanced_path = folder / file_name(enhanced)
-                enhanced_path.write_bytes(encode_png(apply(preset, image), enhanced))
+                enhanced_path = _write(folder / file_name(enhanced), encode_png(apply(preset, image), enhanced))
             saved.append(SavedImage(path, recipe.request.seed, round(milliseconds, 1), enhanced_path))
         return tuple(saved)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for results; StudioError where it cannot be made or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudioError(f"Cannot write to {folder}: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise StudioError(f"Cannot write to {folder}: no permission.")
+
+
+def _write(path: Path, data: bytes) -> Path:
+    """Write a file in one piece: it is whole or it is not there."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    try:
+        staged.write_bytes(data)
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise StudioError(f"Cannot write {path}: {error.strerror}.") from error
+    return path
 
 
 def text_request(prompt: str, *, seed: int | None = None, num_images: int = 1, size: int = 256,
@@ -129,6 +178,19 @@ def text_request(prompt: str, *, seed: int | None = None, num_images: int = 1, s
 def enhanced_recipe(recipe: Recipe, preset: Preset) -> Recipe:
     """The recipe of an image after a preset."""
     return Recipe(recipe.request, recipe.checkpoint, recipe.runtime, dump(preset))
+
+
+def archive(result: GenerationResult, preset: Preset) -> bytes:
+    """A ZIP of every image of a result, raw and (with operations in the preset) enhanced, each with its recipe."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
+        file.writestr("NOTICE.txt", f"{NOTICE}\nEach PNG holds its recipe in the text chunk 'parameters'.\n")
+        for image, recipe in zip(result.images, recipes(result), strict=True):
+            file.writestr(file_name(recipe), encode_png(image, recipe))
+            if preset.operations:
+                enhanced = enhanced_recipe(recipe, preset)
+                file.writestr(file_name(enhanced), encode_png(apply(preset, image), enhanced))
+    return buffer.getvalue()
 
 
 def file_name(recipe: Recipe) -> str:

@@ -5,7 +5,6 @@ Everything that passes between folders is one of these frozen dataclasses or a f
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,10 +119,10 @@ class GenerationRequest:
                 )
         if self.num_inference_steps is not None:
             _check_int("The number of steps", self.num_inference_steps, 1, MAX_STEPS)
-        if self.guidance_scale is not None and not (
-            isinstance(self.guidance_scale, int | float)
-            and math.isfinite(self.guidance_scale)
-            and 0 <= self.guidance_scale <= MAX_GUIDANCE
+        if self.guidance_scale is not None and (
+            isinstance(self.guidance_scale, bool)
+            or not isinstance(self.guidance_scale, int | float)
+            or not 0 <= self.guidance_scale <= MAX_GUIDANCE  # NaN compares false too
         ):
             raise StudioError(f"The guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {self.guidance_scale!r}.")
         _check_int("The seed", self.seed, 0, MAX_SEED - self.num_images)

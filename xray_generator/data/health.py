@@ -1,9 +1,9 @@
 """Look a dataset over before training: what is broken, what stands there twice, what leaks between splits.
 
 Near-duplicates are pairs whose 32x32 thumbnails, after removal of what is smooth (Gaussian, sigma 2) and so common to
-all chest X-rays, correlate above 0.93. Every pair is compared. Measured on 1,070 val and test films of the pack: copies at half size,
-JPEG quality 30, gamma 1.3 or noise 0.02 were found in 100 %, CLAHE 2 in 98 %, a crop of 1 % a side in 94 %; a crop of
-2 % and a mirror image are missed. No pair of different patients among 10,704 films passed.
+all chest X-rays, correlate above 0.93. Every pair is compared. Measured on 1,070 val and test films of the pack: copies
+at half size, JPEG quality 30, gamma 1.3 or noise 0.02 were found in 100 %, CLAHE 2 in 98 %, a crop of 1 % a side in
+94 %; a crop of 2 % and a mirror image are missed. No pair of different patients among 10,704 films passed.
 """
 
 from __future__ import annotations

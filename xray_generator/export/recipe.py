@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any
 
 from PIL import Image as PILImage
-from PIL import UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from xray_generator import __version__
@@ -80,5 +79,7 @@ def read_recipe(data: bytes) -> Recipe:
         if text is None:
             raise StudioError("This PNG holds no recipe of this studio.")
         return parse(Recipe, json.loads(text))
-    except (UnidentifiedImageError, OSError, SyntaxError, json.JSONDecodeError) as error:
+    except StudioError:
+        raise
+    except Exception as error:  # foreign bytes: a decoder may raise anything
         raise StudioError("This is not a PNG with a recipe.") from error

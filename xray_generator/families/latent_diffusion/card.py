@@ -1,4 +1,4 @@
-"""The model card of a checkpoint: what it is, what it was trained on, what was measured, what it must not be used for."""
+"""The model card of a checkpoint: what it is, what it was trained on, what was measured, what it is not for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from xray_generator.types import NOTICE
 ATTRIBUTION = {
     "nih_chestxray14": "NIH ChestX-ray14: data provided by the NIH Clinical Center, "
     "https://nihcc.app.box.com/v/ChestXray-NIHCC; Wang X et al., CVPR 2017, 3462-3471.",
-    "kermany_pediatric": "Kermany D, Zhang K, Goldbaum M (2018), Mendeley Data V2, doi:10.17632/rscbjbr9sj.2, CC BY 4.0.",
+    "kermany_pediatric": "Kermany D, Zhang K, Goldbaum M (2018), Mendeley Data V2, "
+    "doi:10.17632/rscbjbr9sj.2, CC BY 4.0.",
     "hannover_covid": "Winther HB et al., COVID-19 Image Repository, Hannover Medical School, "
     "doi:10.6084/m9.figshare.12275009, CC BY 3.0.",
 }

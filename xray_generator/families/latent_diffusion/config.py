@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from xray_generator.checkpoints import check_name
 from xray_generator.training.task import TrainingConfig
 from xray_generator.types import SIDE_MULTIPLE, StudioError
 
@@ -74,5 +75,6 @@ class LatentDiffusionConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.image_size < 4 * SIDE_MULTIPLE or self.image_size % (4 * SIDE_MULTIPLE):
             raise StudioError(f"image_size must be a multiple of {4 * SIDE_MULTIPLE}, not {self.image_size}.")

@@ -75,7 +75,7 @@ def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tenso
     if not encoder.is_frozen:
         return {"input_ids": ids, "attention_mask": mask}
     device = next(encoder.parameters()).device
-    pairs = zip(ids.split(ENCODING_BATCH), mask.split(ENCODING_BATCH), strict=True)
+    pairs = zip(torch.split(ids, ENCODING_BATCH), torch.split(mask, ENCODING_BATCH), strict=True)
     states = torch.cat([encoder.states(i.to(device), m.to(device)).half().cpu() for i, m in pairs])
     return {"text_states": states, "attention_mask": mask}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from xray_generator.checkpoints import Manifest, read_manifest, verify
@@ -122,17 +122,52 @@ def load_engine(folder: Path, device: str | None = None) -> LatentDiffusionEngin
     config = parse(LatentDiffusionConfig, manifest.config)
     target = pick_device(device)
     try:
-        autoencoder = _ready(CompactAutoencoder.from_pretrained(folder / "autoencoder", use_safetensors=True), target)
-        unet = _ready(UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True), target)
-        text_encoder = _ready(TextEncoder.load(folder), target)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        if isinstance(error, StudioError):
-            raise
-        raise StudioError(f"The checkpoint {folder.name} cannot be loaded: {str(error).splitlines()[0]}") from error
+        model = _load_model(folder, manifest, config, target)
+    except StudioError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
+        raise StudioError(f"The checkpoint {folder.name} cannot be loaded ({reason}).") from error
+    return LatentDiffusionEngine(model, manifest, target)
+
+
+def _load_model(
+    folder: Path, manifest: Manifest, config: LatentDiffusionConfig, device: torch.device
+) -> LatentDiffusion:
+    autoencoder = CompactAutoencoder.from_pretrained(folder / "autoencoder", use_safetensors=True)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
+    text_encoder = TextEncoder.load(folder)
+    _check_tensors(autoencoder, folder / "autoencoder")
+    _check_tensors(unet, folder / "unet")
+    if text_encoder.is_frozen:
+        _check_tensors(text_encoder.projection, folder / "text_projection")
+    else:
+        _check_tensors(text_encoder.transformer, folder / "text_encoder")
     preprocessing = manifest.preprocessing
     statistics = LatentStatistics(tuple(preprocessing["latent_mean"]), tuple(preprocessing["latent_std"]))
-    model = LatentDiffusion(autoencoder, unet, text_encoder, statistics, config.schedule, config.image_size)
-    return LatentDiffusionEngine(model, manifest, target)
+    channels = {len(statistics.mean), len(statistics.std), autoencoder.config.latent_channels}
+    if channels != {unet.config.in_channels // FOLD**2}:
+        raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
+    if missing := {"scheduler", "num_inference_steps", "guidance_scale"} - manifest.recommended.keys():
+        raise KeyError(f"recommended: {', '.join(sorted(missing))}")
+    return LatentDiffusion(
+        _ready(autoencoder, device), _ready(unet, device), _ready(text_encoder, device), statistics, config.schedule,
+        config.image_size,
+    )  # fmt: skip
+
+
+def _check_tensors(module: Any, folder: Path) -> None:  # noqa: ANN401 - see _ready
+    """The files must hold exactly the module's tensors: the libraries fill what is missing with random numbers."""
+    stored: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            stored.update(file.keys())
+    expected = set(module.state_dict())
+    if stored != expected:
+        names = ", ".join(sorted(stored ^ expected)[:3])
+        raise ValueError(
+            f"{folder.name} lacks {len(expected - stored)} tensors and has {len(stored - expected)} unknown: {names}"
+        )
 
 
 def _ready(module: Any, device: torch.device) -> Any:  # noqa: ANN401 - diffusers and transformers share no typed base

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import torch
 from diffusers import (
-    DDIMScheduler,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
     UNet2DConditionModel,
@@ -22,7 +21,9 @@ from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold
 from xray_generator.types import StudioError
 
 SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
-    "ddim": (DDIMScheduler, {"timestep_spacing": "trailing", "clip_sample": False}),
+    # DDIM is DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095, eq. 21). diffusers' DDIMScheduler steps to
+    # t - 1000 // n, which is not its own next timestep unless n divides 1000: at 60 or 150 steps it never reaches x_0.
+    "ddim": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing", "solver_order": 1}),
     "ddpm": (DDPMScheduler, {"timestep_spacing": "trailing", "clip_sample": False}),
     "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
     "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),

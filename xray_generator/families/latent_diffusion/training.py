@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import PartialState
@@ -71,8 +71,8 @@ def load_autoencoder(folder: Path) -> CompactAutoencoder:
     """
     for candidate in (folder / "autoencoder" / WEIGHTS, folder / "autoencoder", folder):
         if (candidate / "diffusion_pytorch_model.safetensors").is_file():
-            autoencoder: CompactAutoencoder = CompactAutoencoder.from_pretrained(candidate, use_safetensors=True)
-            return autoencoder.float().to(memory_format=torch.channels_last)
+            autoencoder = CompactAutoencoder.from_pretrained(candidate, use_safetensors=True)
+            return cast(CompactAutoencoder, autoencoder.float().to(memory_format=torch.channels_last))
     raise StudioError(f"{folder} holds no autoencoder. Train one with --train_vae_only, or give its run folder.")
 
 

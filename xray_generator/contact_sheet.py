@@ -1,6 +1,6 @@
-"""`python -m xray_generator.evaluation.contact_sheet`: samples side by side, a row per prompt and guidance.
+"""`python -m xray_generator.contact_sheet`: samples side by side, a row per prompt and guidance.
 
-    python -m xray_generator.evaluation.contact_sheet --prompt "Normal chest X-ray" --prompt "Chest X-ray, pneumonia" \\
+    python -m xray_generator.contact_sheet --prompt "Normal chest X-ray" --prompt "Chest X-ray, pneumonia" \\
         --guidance 1 --guidance 7 --num_images 16 --seed 1 --output outputs/visualizations/sheet.png
 
 All rows share the seeds, so a column shows what the words and the guidance change. `--real DATASET` adds rows of real
@@ -70,25 +70,23 @@ def _generated_rows(options: argparse.Namespace) -> list[tuple[str, Sequence[Ima
             )  # fmt: skip
             result = studio.generate(request, options.checkpoint)
             made = result.request
-            label = f"generated, seeds {made.seed}-{made.seed + made.num_images - 1}, guidance {made.guidance_scale:g}, "
-            label += f"{made.num_inference_steps} {made.scheduler} steps: {prompt}"
-            rows.append((label, [_fit(image, options.side) for image in result.images]))
+            label = (
+                f"seeds {made.seed}-{result.seeds[-1]}, guidance {made.guidance_scale:g}, "
+                f"{made.num_inference_steps} {made.scheduler} steps: {prompt}"
+            )
+            rows.append((label, [resize_square(image, options.side) for image in result.images]))
     return rows
 
 
 def _real_rows(options: argparse.Namespace) -> list[tuple[str, Sequence[Image]]]:
     unseen = [row for row in read_dataset(options.real).split("val") if row.native_size >= 256]
     chosen = unseen[:: max(1, len(unseen) // options.num_images)][: options.num_images]
-    return [("real, validation split", [_fit(row.image(), options.side) for row in chosen])]
-
-
-def _fit(image: Image, side: int) -> Image:
-    return resize_square(image, side)
+    return [("real, validation split", [resize_square(row.image(), options.side) for row in chosen])]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m xray_generator.evaluation.contact_sheet", description="Samples side by side."
+        "python -m xray_generator.contact_sheet", description="Samples side by side."
     )
     parser.add_argument("--prompt", action="append", required=True, help="one row; repeat for more")
     parser.add_argument("--guidance", action="append", type=float, help="one row for each prompt; repeat for more")

@@ -1,0 +1,52 @@
+# Each target does its own set-up, once: a second call starts at once.
+VENV ?= .venv
+PYTHON ?= python3
+PORT ?= 8501
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+PACKAGES := xray_generator postprocess
+CODE := $(wildcard $(PACKAGES) app.py pages)
+
+# Idle torch threads sleep instead of spinning.
+export OMP_WAIT_POLICY := PASSIVE
+export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
+
+.DEFAULT_GOAL := help
+.PHONY: help app test lint check browser-test bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+app: $(VENV)/.app  ## the studio on http://localhost:8501
+	$(BIN)/python -m streamlit run app.py --server.headless true --server.address localhost --server.port $(PORT)
+
+test: lint  ## every check and every test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev  ## style, types and the one-way rule of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+browser-test: $(VENV)/.dev  ## the journeys in a real Chromium
+	$(BIN)/python -m pytest -m browser $(ARGS)
+
+bench: $(VENV)/.app  ## speed, as JSON
+	@for file in tests/benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$file $(ARGS) || exit 1; done
+
+clean:  ## what tools left behind; keeps .venv, outputs and runs
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find $(CODE) tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp is written last, so an installation that was cut short is done again.
+$(VENV)/.app: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements-dev.txt
+	touch $(VENV)/.app $@

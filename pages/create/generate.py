@@ -1,0 +1,89 @@
+"""Generator: a prompt becomes chest X-rays, with progress, cancel, and the whole recipe inside every download."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from pages.parts import settings
+from pages.parts.checkpoint_picker import pick_checkpoint
+from pages.parts.progress import draw_end, draw_progress
+from pages.parts.prompt_builder import draw_prompt
+from pages.parts.restore import draw_restore
+from pages.parts.result_grid import draw_result, select
+from pages.parts.services import job_queue, plain, studio, warm
+from postprocess.presets import Preset
+from xray_generator.checkpoints import Manifest
+from xray_generator.jobs import Job
+from xray_generator.types import StudioError
+
+JOB, RESULT, ERROR = "job", "result_job", "form_error"  # session_state: job ids only, results stay in the queue
+
+
+def main() -> None:
+    """Draw the form on the left and its result on the right."""
+    st.title("Generator", anchor=False)
+    form, result = st.columns([2, 3], gap="medium")
+    job = _latest_job()
+    with form:
+        try:
+            manifest = pick_checkpoint()
+        except StudioError as error:
+            st.error(plain(error))
+            return
+        preset = _draw_form(manifest, is_running=job is not None and not job.is_over)
+    with result:
+        _draw_right(job, preset)
+    warm(manifest.name)
+
+
+def _draw_form(manifest: Manifest, *, is_running: bool) -> Preset:
+    draw_prompt(manifest)
+    st.button(
+        "Generate", key="generate", type="primary", shortcut="Ctrl+Enter", width="stretch", disabled=is_running,
+        on_click=_submit, args=(manifest,),
+    )  # fmt: skip
+    if message := st.session_state.get(ERROR):
+        st.error(plain(message))
+    preset, free_place = settings.draw_settings(manifest)
+    with free_place.popover("From a PNG", width="stretch", help="Fill the form from the recipe inside an image."):
+        draw_restore()
+    return preset
+
+
+def _submit(manifest: Manifest) -> None:
+    try:
+        request = settings.read_request(manifest)
+        work = partial(studio().make, request, manifest.name, settings.chosen_preset())
+        st.session_state[JOB] = job_queue().submit(work).id
+        st.session_state[ERROR] = ""
+        select(0)
+    except StudioError as error:
+        st.session_state[ERROR] = str(error)
+
+
+def _latest_job() -> Job | None:
+    job = job_queue().get(st.session_state.get(JOB, ""))
+    if job is not None and job.state == "done":
+        st.session_state[RESULT] = job.id
+    return job
+
+
+def _draw_right(job: Job | None, preset: Preset) -> None:
+    if job is not None and not job.is_over:
+        draw_progress(job)
+        return
+    if job is not None:
+        draw_end(job)
+    shown = job_queue().get(st.session_state.get(RESULT, ""))
+    if shown is not None:
+        draw_result(shown.result, preset)
+    elif JOB in st.session_state and job is None:
+        st.info(f"This result is no longer in memory. Its images are in {plain(studio().generated_dir)}.")
+    elif job is None:
+        with st.container(border=True, height=480, horizontal_alignment="center", vertical_alignment="center"):
+            st.caption("The images appear here.")
+
+
+main()

@@ -1,0 +1,51 @@
+"""Which weights draw the images, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import streamlit as st
+
+from pages.parts.services import studio
+from xray_generator.checkpoints import Manifest
+from xray_generator.registry import FAMILIES
+
+KEY = "checkpoint"
+NOT_MEASURED = "not measured"
+
+
+def pick_checkpoint() -> Manifest:
+    """Draw the picker and the card; return the chosen manifest. StudioError where there is no checkpoint."""
+    studio().manifest()  # says what to do where there is none
+    manifests = {manifest.name: manifest for manifest in studio().checkpoints()}
+    if st.session_state.get(KEY) not in manifests:
+        st.session_state.pop(KEY, None)
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    name = left.selectbox("Checkpoint", list(manifests), key=KEY, persist_state="session")
+    with right.popover("Card", width="stretch"):
+        _card(manifests[name])
+    return manifests[name]
+
+
+def _card(manifest: Manifest) -> None:
+    facts = {
+        "Model": FAMILIES.get(manifest.family, manifest.family),
+        "SHA-256 of the weights": manifest.ref.sha256,
+        "Code commit": manifest.commit,
+        "Licence of the data": manifest.license,
+        **{f"Training steps, {stage}": f"{count:,}" for stage, count in manifest.steps.items()},
+        **{f"Data, {name}": value for name, value in _flat(manifest.data)},
+    }
+    st.dataframe({"Fact": list(facts), "Value": list(facts.values())}, hide_index=True, width="stretch")
+    metrics = dict(_flat(manifest.metrics)) or {"All metrics": NOT_MEASURED}
+    st.dataframe({"Metric": list(metrics), "Measured": list(metrics.values())}, hide_index=True, width="stretch")
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        label = f"{prefix}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{label}, ")
+        else:
+            yield label, NOT_MEASURED if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

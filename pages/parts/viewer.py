@@ -1,0 +1,125 @@
+"""An image viewer: zoom, pan and window/level on a canvas, the same for every image shown side by side.
+
+It changes what is seen, never the data. Pixels reach the browser as PNG through `data`; no text is taken as HTML.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+
+import streamlit as st
+
+from xray_generator.images import encode_png
+from xray_generator.types import Image
+
+HTML = """
+<div class="bar">
+  <button data-do="out" title="Zoom out (-)">−</button><button data-do="in" title="Zoom in (+)">+</button>
+  <button data-do="invert" title="Invert (I)">Invert</button><button data-do="reset" title="Reset (R)">Reset</button>
+  <output></output>
+  <small>Drag: window / level. Wheel: zoom. Shift + drag: pan.</small>
+</div>
+<div class="panes" tabindex="0" role="group" aria-label="Image viewer"></div>
+"""
+
+CSS = """
+.bar { display: flex; gap: .4rem; align-items: center; font: .85rem var(--st-font); margin-bottom: .4rem; }
+button { background: var(--st-secondary-background-color); color: inherit; border: 1px solid var(--st-border-color);
+  border-radius: 4px; padding: .2rem .6rem; font: inherit; cursor: pointer; }
+output { font-variant-numeric: tabular-nums; margin-left: .4rem; }
+small { opacity: .6; margin-left: auto; }
+.bar, .panes { color: var(--st-text-color); }
+.panes { display: flex; gap: .6rem; outline-offset: 2px; }
+figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: 540px; }
+figure > div { overflow: hidden; background: #000; aspect-ratio: 1; cursor: crosshair; touch-action: none; }
+canvas { width: 100%; height: 100%; object-fit: contain; transform-origin: 50% 50%; }
+figcaption { font: .8rem var(--st-font); opacity: .7; margin-top: .2rem; }
+"""
+
+JS = """
+export default function ({ data, parentElement }) {
+  const panes = parentElement.querySelector(".panes"), readout = parentElement.querySelector("output");
+  const key = data.images.map((i) => i.label + i.src).join();
+  if (panes.key === key) return;  // the same images again: keep zoom and window
+  panes.key = key;
+  const start = { window: 255, level: 127.5, zoom: 1, x: 0, y: 0, invert: false };
+  const kept = panes.view || start;
+  const view = panes.view = { ...kept };
+  const canvases = data.images.map(({ label, src }) => {
+    const figure = document.createElement("figure"), box = document.createElement("div");
+    const canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
+    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", label); caption.textContent = label;
+    box.append(canvas); figure.append(box, caption);
+    const picture = new Image();
+    picture.onload = () => {
+      canvas.width = picture.width; canvas.height = picture.height;
+      const context = canvas.getContext("2d", { willReadFrequently: true });
+      context.drawImage(picture, 0, 0);
+      canvas.raw = context.getImageData(0, 0, canvas.width, canvas.height);
+      draw();
+    };
+    picture.src = src;
+    return canvas;
+  });
+  panes.replaceChildren(...canvases.map((canvas) => canvas.parentElement.parentElement));
+  function draw() {
+    const low = view.level - view.window / 2, table = new Uint8ClampedArray(256);
+    for (let v = 0; v < 256; v++) table[v] = Math.abs((view.invert ? 255 : 0) - Math.min(255, Math.max(0,
+      (v - low) / view.window * 255)));
+    for (const canvas of canvases) {
+      canvas.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
+      canvas.style.imageRendering = view.zoom > 3 ? "pixelated" : "auto";
+      if (!canvas.raw) continue;
+      const shown = new ImageData(canvas.width, canvas.height), from = canvas.raw.data, to = shown.data;
+      for (let i = 0; i < from.length; i += 4) {
+        to[i] = to[i + 1] = to[i + 2] = table[from[i]]; to[i + 3] = 255;
+      }
+      canvas.getContext("2d").putImageData(shown, 0, 0);
+    }
+    const name = view.invert ? ", inverted" : "";
+    readout.value = `W ${Math.round(view.window)}  L ${Math.round(view.level)}  ${Math.round(view.zoom * 100)} %${name}`;
+  }
+  const act = {
+    in: () => zoom(1.25), out: () => zoom(0.8),
+    invert: () => { view.invert = !view.invert; }, reset: () => Object.assign(view, start),
+  };
+  function zoom(factor) {
+    view.zoom = Math.min(16, Math.max(1, view.zoom * factor));
+    if (view.zoom === 1) view.x = view.y = 0;
+  }
+  for (const button of parentElement.querySelectorAll("button"))
+    button.onclick = () => { act[button.dataset.do](); draw(); };
+  panes.onwheel = (event) => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15); draw(); };
+  panes.onpointerdown = (event) => { panes.setPointerCapture(event.pointerId); panes.held = true; };
+  panes.onpointerup = panes.onpointercancel = () => { panes.held = false; };
+  panes.onpointermove = (event) => {
+    if (!panes.held) return;
+    if (event.shiftKey) { view.x += event.movementX; view.y += event.movementY; }
+    else {
+      view.window = Math.min(512, Math.max(1, view.window + event.movementX));
+      view.level = Math.min(255, Math.max(0, view.level + event.movementY));
+    }
+    draw();
+  };
+  panes.onkeydown = (event) => {
+    const name = { "+": "in", "=": "in", "-": "out", i: "invert", r: "reset" }[event.key];
+    if (name) { event.stopPropagation(); act[name](); draw(); }
+  };
+  draw();
+}
+"""
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> st.components.v2.types.ComponentRenderer:
+    return st.components.v2.component("image_viewer", html=HTML, css=CSS, js=JS)
+
+
+def draw_viewer(images: Mapping[str, Image], key: str) -> None:
+    """Draw (H, W) images in [0, 1] side by side under their labels."""
+    sources = [
+        {"label": label, "src": f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}"}
+        for label, image in images.items()
+    ]
+    _component()(data={"images": sources}, key=key)

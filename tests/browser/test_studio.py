@@ -1,0 +1,227 @@
+"""The main journeys in a real browser: generate, cancel, download, change page and come back, compare presets.
+
+Screenshots go to the folder of STUDIO_SCREENSHOTS (default: a temporary one). No request may leave this machine.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[2]
+SLOW_MS = 60_000  # other work may hold the machine
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def studio_url(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running studio over a copy of the tiny checkpoint."""
+    output_dir = tmp_path_factory.mktemp("browser")
+    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (output_dir / "server.log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address=127.0.0.1", f"--server.port={port}"],
+        cwd=ROOT, env={**os.environ, "OUTPUT_DIR": str(output_dir)}, stdout=log, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        _await_health(f"http://127.0.0.1:{port}", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+def _await_health(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=5)  # noqa: S310 - our own server
+            return
+        except OSError:
+            time.sleep(0.3)
+    pytest.fail("the studio's server did not start")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    """Headless Chromium."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: sync_api.Browser, studio_url: str) -> Iterator[sync_api.Page]:
+    """The generator, freshly opened; the test fails where anything outside this machine was asked for."""
+    outside: list[str] = []
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(SLOW_MS)
+    page.on("request", lambda request: None if _is_local(request.url, studio_url) else outside.append(request.url))
+    page.goto(studio_url)
+    page.get_by_role("button", name="Generate").wait_for()
+    yield page
+    exceptions = page.get_by_test_id("stException").all_inner_texts()
+    page.close()
+    assert not outside
+    assert not exceptions
+
+
+def _is_local(url: str, studio_url: str) -> bool:
+    return url.startswith((f"{studio_url}/", "data:", "blob:"))
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the pages go."""
+    folder = Path(os.environ.get("STUDIO_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _set_number(page: sync_api.Page, label: str, value: str) -> None:
+    box = page.get_by_label(label, exact=True)
+    box.fill(value)
+    box.press("Enter")
+
+
+def _generate(page: sync_api.Page) -> None:
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Raw PNG").or_(page.get_by_test_id("stException")).wait_for()
+
+
+def _painted(page: sync_api.Page) -> bool:
+    """Whether the viewer's first canvas holds more than one grey level."""
+    return bool(page.locator("canvas").first.evaluate(
+        "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+        " return new Set(d.filter((_, i) => i % 4 === 0)).size > 1 }"
+    ))  # fmt: skip
+
+
+def test_first_view(page: sync_api.Page, screenshots: Path) -> None:
+    page.wait_for_timeout(1_000)
+    page.screenshot(path=screenshots / "generator_empty.png")
+    assert page.get_by_text("Not for diagnosis").is_visible()
+    box = page.get_by_role("button", name="Generate").bounding_box()
+    assert box is not None and box["y"] + box["height"] <= 900
+
+
+def test_unseen_word_is_pointed_out(page: sync_api.Page, screenshots: Path) -> None:
+    page.get_by_label("Prompt", exact=True).fill("Chest X-ray of a zebra")
+    page.get_by_label("Prompt", exact=True).blur()
+    page.get_by_role("alert").filter(has_text="zebra").wait_for()
+    page.screenshot(path=screenshots / "generator_unseen_word.png")
+
+
+def test_generate_enhance_and_window(page: sync_api.Page, screenshots: Path) -> None:
+    _generate(page)
+    page.get_by_label("Enhancement", exact=True).click()
+    page.get_by_role("option", name="Balanced").click()
+    page.get_by_role("button", name="Enhanced PNG").wait_for()
+    page.wait_for_timeout(500)
+    assert page.locator("canvas").count() == 2
+    assert _painted(page)
+    page.screenshot(path=screenshots / "generator_result.png")
+
+    readout = page.locator("output")
+    before = readout.inner_text()
+    box = page.locator("canvas").first.bounding_box()
+    assert box is not None
+    x, y = box["x"] + 100, box["y"] + 100
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 80, y + 20, steps=4)
+    page.mouse.up()
+    page.mouse.wheel(0, -300)
+    assert readout.inner_text() != before
+    page.screenshot(path=screenshots / "generator_window_level.png")
+    page.get_by_role("button", name="Reset").click()
+    assert readout.inner_text() == before
+
+
+def test_downloads_hold_the_recipe_and_keep_the_page(page: sync_api.Page) -> None:
+    from xray_generator.export.recipe import read_recipe
+
+    _generate(page)
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Raw PNG").click()
+    recipe = read_recipe(waiting.value.path().read_bytes())
+    assert recipe.synthetic and len(recipe.checkpoint.sha256) == 64
+    assert page.get_by_text(str(recipe.request.seed), exact=True).is_visible()
+
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="All as ZIP").click()
+    archive = zipfile.ZipFile(io.BytesIO(waiting.value.path().read_bytes()))
+    images = [name for name in archive.namelist() if name.endswith(".png")]
+    assert [read_recipe(archive.read(name)) for name in images] == [recipe]
+    assert page.get_by_role("button", name="Raw PNG").is_visible()
+
+
+def test_ctrl_enter_generates_what_is_in_the_box(page: sync_api.Page) -> None:
+    page.get_by_label("Prompt", exact=True).fill("Normal chest radiograph of nobody at all")
+    page.get_by_label("Prompt", exact=True).press("Control+Enter")
+    page.get_by_role("button", name="Raw PNG").wait_for()
+    assert page.get_by_test_id("stText").filter(has_text="of nobody at all").first.is_visible()
+
+
+@pytest.mark.parametrize("by", ["button", "escape"])
+def test_progress_and_cancel(page: sync_api.Page, screenshots: Path, by: str) -> None:
+    _set_number(page, "Steps", "1000")
+    _set_number(page, "Images", "64")
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_text("s left").wait_for()
+    page.get_by_alt_text("Live preview").wait_for()
+    page.wait_for_timeout(1_000)
+    page.screenshot(path=screenshots / "generator_progress.png")
+    if by == "button":
+        page.get_by_role("button", name="Cancel").click()
+    else:
+        page.keyboard.press("Escape")
+    page.get_by_text("Cancelled at step").wait_for()
+    sync_api.expect(page.get_by_role("button", name="Generate")).to_be_enabled()
+
+
+def test_page_change_keeps_result_and_form(page: sync_api.Page, screenshots: Path) -> None:
+    _set_number(page, "Images", "3")
+    _generate(page)
+    page.get_by_role("button", name="2", exact=True).click()
+    page.wait_for_timeout(500)
+    page.screenshot(path=screenshots / "generator_three_images.png")
+    _open(page, "Enhancement comparison")
+    page.get_by_role("heading", name="Enhancement comparison").wait_for()
+    page.wait_for_timeout(3_000)
+    page.screenshot(path=screenshots / "enhancement.png", full_page=True)
+    assert page.get_by_text("Not for diagnosis").is_visible()
+    _open(page, "Generator")
+    page.get_by_role("button", name="Raw PNG").wait_for()
+    assert page.get_by_label("Images", exact=True).input_value() == "3"
+    assert _painted(page)
+
+
+def _open(page: sync_api.Page, title: str) -> None:
+    """Choose a page of the section Create in the navigation at the top."""
+    page.get_by_test_id("stTopNavSection").filter(has_text="Create").click()
+    page.get_by_test_id("stTopNavDropdownLink").filter(has_text=title).click()

@@ -1,0 +1,85 @@
+"""Guidance reaches the image: the formula, the passes it costs, and what it changes (trap T1)."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.model import NATIVE, LatentDiffusion, make_scheduler
+
+MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
+PROMPT = "PA chest X-ray of an adult with cardiomegaly"
+
+
+@pytest.fixture(scope="module")
+def model(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> LatentDiffusion:
+    return make_model(tiny_config)
+
+
+def sample(model: LatentDiffusion, guidance: float, prompt: str = PROMPT, steps: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(1, 16, 4, 4, generator=generator)
+    with torch.no_grad():
+        return model.sample_latents(noise, prompt, "ddim", steps, guidance, generator, lambda *_: None)
+
+
+@torch.no_grad()
+def plain(model: LatentDiffusion, latents: Tensor, timestep: Tensor, prompt: str) -> Tensor:
+    """One UNet call for one prompt, as plain as can be."""
+    ids, mask = model.text_encoder.tokenize([prompt])
+    return model.unet(
+        latents, timestep, encoder_hidden_states=model.text_encoder(ids, mask), encoder_attention_mask=mask,
+        class_labels=torch.tensor([NATIVE]),
+    ).sample  # fmt: skip
+
+
+@pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0, 7.0])
+def test_guidance_is_the_formula_on_two_plain_passes(model: LatentDiffusion, guidance: float) -> None:
+    job = make_scheduler("ddim", model.schedule)
+    job.set_timesteps(3)
+    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
+    for timestep in job.timesteps:
+        without, with_prompt = plain(model, latents, timestep, ""), plain(model, latents, timestep, PROMPT)
+        latents = job.step(without + guidance * (with_prompt - without), timestep, latents).prev_sample
+    assert torch.allclose(sample(model, guidance), latents, atol=2e-4)
+
+
+def test_guidance_changes_the_latents(model: LatentDiffusion) -> None:
+    assert (sample(model, 1.0) - sample(model, 7.0)).abs().mean() > 1e-3
+
+
+def test_prompt_changes_the_latents_unless_guidance_is_0(model: LatentDiffusion) -> None:
+    other = "Normal chest X-ray"
+    assert not torch.equal(sample(model, 3.0), sample(model, 3.0, other))
+    assert torch.allclose(sample(model, 0.0), sample(model, 0.0, other), atol=1e-5)
+
+
+@pytest.mark.parametrize(("guidance", "batch"), [(1.0, 1), (0.0, 2), (3.0, 2)])
+def test_one_pass_a_step(model: LatentDiffusion, guidance: float, batch: int) -> None:
+    sizes: list[int] = []
+    hook = model.unet.register_forward_hook(lambda _module, inputs, _output: sizes.append(len(inputs[0])))
+    sample(model, guidance, steps=4)
+    hook.remove()
+    assert sizes == [batch] * 4
+
+
+def test_text_encoder_runs_once_an_image(model: LatentDiffusion) -> None:
+    calls: list[int] = []
+    hook = model.text_encoder.register_forward_hook(lambda *_: calls.append(1))
+    sample(model, 3.0, steps=5)
+    hook.remove()
+    assert len(calls) == 1
+
+
+def test_last_estimate_is_the_result(model: LatentDiffusion) -> None:
+    estimates: list[Tensor] = []
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(1, 16, 4, 4, generator=generator)
+    with torch.no_grad():
+        latents = model.sample_latents(
+            noise, PROMPT, "ddim", 3, 3.0, generator, lambda *step: estimates.append(step[2])
+        )
+    assert len(estimates) == 3
+    assert torch.allclose(estimates[-1], latents, atol=1e-4)

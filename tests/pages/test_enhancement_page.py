@@ -1,0 +1,221 @@
+"""The enhancement page as a visitor uses it: every kind of image in, every preset out, presets of one's own."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image as PILImage
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.preset_editor import editable
+from postprocess.operations import Clahe, Median, Sharpen, Window
+from postprocess.presets import PRESETS, Preset, load_presets, save_preset, to_json
+from xray_generator.export.recipe import Recipe, encode_png
+from xray_generator.types import CheckpointRef, GenerationRequest, TextPrompt
+
+ROOT = Path(__file__).parents[2]
+SHOWN = ["Raw", *(preset.name for preset in PRESETS[1:])]
+EDITOR, SLIDER = "Edit a preset", "A/B slider"
+RAMP = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
+
+
+@pytest.fixture
+def output_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty OUTPUT_DIR, with the dataset that ships and nothing cached."""
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    monkeypatch.setenv("DATASET_PATH", str(ROOT / "dataset"))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return tmp_path
+
+
+@pytest.fixture
+def page(output_dir: Path) -> AppTest:
+    """The page after its first run."""
+    return run_page()
+
+
+def run_page() -> AppTest:
+    page = AppTest.from_file(str(ROOT / "pages/create/enhancement.py"), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def png(picture: PILImage.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def upload(page: AppTest, data: bytes) -> AppTest:
+    page.segmented_control(key="enhancement_source").set_value("Upload").run()
+    page.file_uploader(key="enhancement_upload").upload("image.png", data, "image/png").run()
+    assert not page.exception
+    return page
+
+
+def open_tab(page: AppTest, name: str) -> AppTest:
+    page.session_state["enhancement_tab"] = name
+    page.run()
+    assert not page.exception
+    return page
+
+
+def names(page: AppTest) -> list[str]:
+    """The names over the images of the grid."""
+    return [element.value.strip("*").replace("\\", "") for element in page.markdown]
+
+
+def captions(page: AppTest) -> str:
+    return "\n".join(element.value for element in page.caption).replace("\\", "")
+
+
+def test_dataset_image_goes_through_every_preset_with_its_cost(page: AppTest) -> None:
+    assert page.segmented_control(key="enhancement_source").value == "Dataset"
+    assert names(page) == SHOWN
+    assert captions(page).count("SSIM") == len(PRESETS) - 1
+    assert len(page.get("image")) == len(PRESETS)
+
+
+def test_downloads_do_not_run_the_page_again(page: AppTest) -> None:
+    assert len(page.download_button) == 1 + len(PRESETS)
+    assert all(button.proto.ignore_rerun for button in page.download_button)
+
+
+def test_dataset_is_filtered_by_finding_and_view(page: AppTest) -> None:
+    page.selectbox(key="enhancement_finding").set_value("covid19")
+    page.selectbox(key="enhancement_view").set_value("PA").run()
+    rows = page.selectbox(key="enhancement_row").options
+    assert rows
+    assert all("COVID-19" in row and "PA" in row.split(" · ") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"This is a text file.", "This is not an image. Allowed: PNG, JPEG, TIFF, DICOM."),
+        (png(PILImage.new("L", (64, 64)))[:60], "damaged or cut short"),
+        (png(PILImage.new("L", (8, 8))), "each side must be 16 or more"),
+    ],
+    ids=["text", "cut", "tiny"],
+)
+def test_wrong_upload_is_answered_in_words(page: AppTest, data: bytes, message: str) -> None:
+    upload(page, data)
+    assert [message in error.value.replace("\\", "") for error in page.error] == [True]
+    assert not page.get("image")
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        PILImage.fromarray((RAMP * 65_535).astype(np.uint16)),
+        PILImage.fromarray(np.dstack([np.uint8(RAMP * 255)] * 3 + [np.full((64, 64), 255, np.uint8)]), "RGBA"),
+    ],
+    ids=["16 bit", "RGBA"],
+)
+def test_16_bit_and_rgba_uploads_are_read_as_they_look(page: AppTest, picture: PILImage.Image) -> None:
+    upload(page, png(picture))
+    assert not page.error
+    assert names(page) == SHOWN
+    assert "uploaded image · 64 x 64 pixels" in captions(page)
+    assert "the reference  \nsaturated 0." in captions(page)  # a ramp; a white image would be saturated 100 %
+
+
+def test_large_upload_is_scaled_down_and_says_so(page: AppTest) -> None:
+    upload(page, png(PILImage.linear_gradient("L").resize((3_000, 2_000))))
+    assert "scaled down from 3000 x 2000 pixels · 2449 x 1632 pixels" in captions(page)
+
+
+def test_generated_images_come_first_and_enhanced_ones_are_left_out(output_dir: Path) -> None:
+    folder = output_dir / "generated"
+    folder.mkdir()
+    recipe = Recipe(GenerationRequest(TextPrompt("Normal *chest*"), seed=7), CheckpointRef("latent_diffusion", "x", "0"))
+    enhanced = Recipe(recipe.request, recipe.checkpoint, preset={"name": "Balanced", "operations": []})
+    (folder / "raw.png").write_bytes(encode_png(RAMP, recipe))
+    (folder / "enhanced.png").write_bytes(encode_png(RAMP, enhanced))
+    (folder / "foreign.png").write_bytes(png(PILImage.new("L", (64, 64))))
+    page = run_page()
+    assert page.segmented_control(key="enhancement_source").value == "Generated"
+    assert page.selectbox(key="enhancement_generated").options == ["Normal *chest* · seed 7"]
+    assert names(page) == SHOWN
+
+
+def test_without_generated_images_the_page_says_where_to_make_one(page: AppTest) -> None:
+    page.segmented_control(key="enhancement_source").set_value("Generated").run()
+    assert "No image has been generated yet" in page.info[0].value
+
+
+def test_slider_compares_any_two_presets(page: AppTest) -> None:
+    open_tab(page, SLIDER)
+    assert page.selectbox(key="enhancement_Left").value == "None"
+    page.selectbox(key="enhancement_Right").set_value("Radiographic Film").run()
+    assert not page.exception
+    assert captions(page).count("SSIM") == 1
+
+
+def test_editor_saves_a_custom_preset_that_the_grid_shows(page: AppTest, output_dir: Path) -> None:
+    open_tab(page, EDITOR)
+    page.toggle(key="preset_0_balanced_0").set_value(False)  # the median
+    page.slider(key="preset_0_balanced_4_amount").set_value(0.5).run()
+    page.text_input(key="preset_name_balanced").set_value("Mine [x](y)")
+    page.button(key="preset_save").click().run()
+    assert not page.exception
+    assert not page.error
+    assert page.selectbox(key="preset_base").value == "Mine [x](y)"
+    expected = Preset("Mine [x](y)", (*PRESETS[1].operations[1:4], Sharpen(0.5, 0.8), PRESETS[1].operations[5]))
+    assert load_presets(output_dir / "presets") == (expected,)
+    assert names(open_tab(page, "Side by side")) == [*SHOWN, "Mine [x](y)"]
+
+
+@pytest.mark.parametrize("name", ["Balanced", "high contrast", "none", "all", "  "])
+def test_protected_and_empty_names_are_refused(page: AppTest, output_dir: Path, name: str) -> None:
+    open_tab(page, EDITOR)
+    page.text_input(key="preset_name_balanced").set_value(name)
+    page.button(key="preset_save").click().run()
+    assert len(page.error) == 1
+    assert "name" in page.error[0].value
+    assert not (output_dir / "presets").exists()
+
+
+def test_custom_preset_is_deleted(output_dir: Path) -> None:
+    save_preset(Preset("Mine", (Median(5),)), output_dir / "presets")
+    page = open_tab(run_page(), EDITOR)
+    page.selectbox(key="preset_base").set_value("Mine").run()
+    page.button(key="preset_delete").click().run()
+    assert not page.exception
+    assert load_presets(output_dir / "presets") == ()
+    assert page.selectbox(key="preset_base").value == "Balanced"
+
+
+def test_preset_file_is_imported_and_a_wrong_one_is_refused(page: AppTest, output_dir: Path) -> None:
+    open_tab(page, EDITOR)
+    wrong = json.dumps({"name": "X", "operations": [{"kind": "clahe", "clip_limit": 99}]}).encode()
+    page.file_uploader(key="preset_upload").set_value(("x.json", wrong, "application/json")).run()
+    page.button(key="preset_import").click().run()
+    assert "clip limit must be a number from 0.1 to 40" in page.error[0].value.replace("\\", "")
+    right = Preset("Imported", (Window(0.6, 0.7), Clahe(3.0, (4, 6))))
+    page.file_uploader(key="preset_upload").set_value(("x.json", to_json(right).encode(), "application/json")).run()
+    page.button(key="preset_import").click().run()
+    assert not page.exception
+    assert load_presets(output_dir / "presets") == (right,)
+    assert page.selectbox(key="preset_base").value == "Imported"
+
+
+def test_damaged_preset_file_leaves_the_built_in_presets(output_dir: Path) -> None:
+    (output_dir / "presets").mkdir()
+    (output_dir / "presets" / "bad.json").write_text("{")
+    page = run_page()
+    assert "bad.json" in page.error[0].value.replace("\\", "")
+    assert names(page) == SHOWN
+
+
+@pytest.mark.parametrize("preset", [*PRESETS, Preset("odd", (Sharpen(), Median(), Sharpen(1.0)))], ids=lambda p: p.slug)
+def test_editor_offers_every_operation_and_keeps_the_order(preset: Preset) -> None:
+    slots = editable(preset)
+    assert tuple(operation for operation, is_on in slots if is_on) == preset.operations
+    assert {operation.kind for operation, _ in slots} == {
+        "median", "equalize", "clahe", "window", "sharpen", "vignette"
+    }  # fmt: skip

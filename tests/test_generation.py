@@ -1,0 +1,202 @@
+"""Image i is a function of the request and seed + i alone: in any batch, on any thread, in any run."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.engine import load_engine
+from xray_generator.families.latent_diffusion.model import LatentDiffusion
+from xray_generator.generation import generate
+from xray_generator.studio import SCHEDULERS, Studio, text_request
+from xray_generator.types import (
+    Cancelled,
+    ClassLabel,
+    Engine,
+    GenerationRequest,
+    Image,
+    Preview,
+    StudioError,
+    TextPrompt,
+)
+
+PROMPT = "Normal chest X-ray, PA view"
+MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
+
+
+@pytest.fixture(scope="module")
+def studio(tiny_checkpoint: Path) -> Studio:
+    return Studio(tiny_checkpoint, "cpu")
+
+
+@pytest.fixture(scope="module")
+def engine(studio: Studio) -> Engine:
+    return studio.engine("tiny")
+
+
+def same(first: Image, second: Image) -> bool:
+    return bool(np.array_equal(first, second))
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_image_of_a_batch_equals_the_image_alone(engine: Engine, count: int, scheduler: str) -> None:
+    batch = generate(
+        engine, text_request(PROMPT, seed=10, num_images=count, size=64, steps=3, scheduler=scheduler)
+    )
+    assert len(batch.images) == len(batch.latencies_ms) == count
+    assert batch.seeds == tuple(range(10, 10 + count))
+    for image, seed in zip(batch.images, batch.seeds, strict=True):
+        alone = generate(engine, text_request(PROMPT, seed=seed, size=64, steps=3, scheduler=scheduler))
+        assert same(image, alone.images[0])
+        assert image.shape == (64, 64)
+        assert image.dtype == np.float32
+        assert 0 <= image.min() < image.max() <= 1
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_repeated_run_is_bit_equal_and_another_seed_is_not(tiny_checkpoint: Path, scheduler: str) -> None:
+    request = text_request(PROMPT, seed=3, size=64, steps=4, scheduler=scheduler)
+    first, second = (generate(Studio(tiny_checkpoint, "cpu").engine(), request) for _ in range(2))
+    other = generate(Studio(tiny_checkpoint, "cpu").engine(), text_request(
+        PROMPT, seed=4, size=64, steps=4, scheduler=scheduler
+    ))  # fmt: skip
+    assert same(first.images[0], second.images[0])
+    assert not same(first.images[0], other.images[0])
+
+
+def test_guidance_and_prompt_reach_the_image(engine: Engine) -> None:
+    def draw(prompt: str = PROMPT, guidance: float = 1.0) -> Image:
+        return generate(engine, text_request(prompt, seed=1, size=64, steps=4, guidance=guidance)).images[0]
+
+    assert np.abs(draw() - draw(guidance=7.0)).mean() > 1e-3
+    assert not same(draw(guidance=3.0), draw("Cardiomegaly", 3.0))
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_global_random_state_is_neither_read_nor_moved(engine: Engine, scheduler: str) -> None:
+    request = text_request(PROMPT, seed=1, size=64, steps=3, scheduler=scheduler)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = generate(engine, request).images[0]
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert same(generate(engine, request).images[0], first)
+
+
+def test_threads_with_different_requests_do_not_mix(studio: Studio) -> None:
+    requests = [
+        text_request(PROMPT, seed=seed, size=64, steps=3 + seed % 3, guidance=1.0 + seed, scheduler=scheduler)
+        for seed in range(4)
+        for scheduler in SCHEDULERS
+    ]
+    alone = [studio.generate(request).images[0] for request in requests]
+    together: dict[int, Image] = {}
+    start = threading.Barrier(2)
+
+    def work(share: range) -> None:
+        start.wait()
+        for i in share:
+            together[i] = studio.generate(requests[i]).images[0]
+
+    threads = [threading.Thread(target=work, args=(range(first, len(requests), 2),)) for first in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(same(together[i], image) for i, image in enumerate(alone))
+
+
+def test_what_is_left_open_comes_from_the_checkpoint(studio: Studio) -> None:
+    resolved = studio.generate(text_request(PROMPT, seed=1, size=64)).request
+    recommended = studio.manifest().recommended
+    assert resolved.num_inference_steps == recommended["num_inference_steps"] == 4
+    assert resolved.guidance_scale == recommended["guidance_scale"] == 3.0
+    assert resolved.scheduler == recommended["scheduler"] == "dpm++"
+
+
+def test_guidance_0_is_heeded_and_not_taken_for_unset(engine: Engine) -> None:
+    assert engine.resolve(text_request(PROMPT, size=64, guidance=0.0, seed=1)).guidance_scale == 0.0
+
+
+@pytest.mark.parametrize("name", ["DDIM", "Dpm++", "UniPC", "DDPM"])
+def test_scheduler_is_known_in_any_case(engine: Engine, name: str) -> None:
+    request = text_request(PROMPT, size=64, scheduler=name, seed=1)
+    assert engine.resolve(request).scheduler == name.lower()
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (GenerationRequest(TextPrompt(PROMPT), height=256, width=256), "draws 64x64 pixels, not 256x256"),
+        (GenerationRequest(TextPrompt(PROMPT), height=64, width=128), "draws 64x64 pixels, not 128x64"),
+        (text_request(PROMPT, size=64, scheduler="euler", seed=1), "Unknown scheduler 'euler'. Allowed: ddim, ddpm"),
+        (GenerationRequest(ClassLabel("normal"), height=64, width=64), "draws from a text prompt"),
+    ],
+)
+def test_what_the_checkpoint_cannot_do_is_refused(
+    engine: Engine, request_: GenerationRequest, words: str
+) -> None:
+    with pytest.raises(StudioError, match=words):
+        generate(engine, request_)
+
+
+def test_steps_are_counted_over_all_images_and_previews_are_images(engine: Engine) -> None:
+    seen: list[tuple[int, int]] = []
+    previews: list[Image] = []
+
+    def on_step(step: int, total: int, preview: Preview) -> None:
+        seen.append((step, total))
+        previews.append(preview())
+
+    result = generate(engine, text_request(PROMPT, seed=1, num_images=3, size=64, steps=4), on_step)
+    assert seen == [(i, 12) for i in range(1, 13)]
+    assert all(preview.shape == (64, 64) and 0 <= preview.min() <= preview.max() <= 1 for preview in previews)
+    assert np.abs(previews[-1] - result.images[-1]).max() < 1e-4
+    quiet = generate(engine, text_request(PROMPT, seed=1, num_images=3, size=64, steps=4))
+    assert all(same(a, b) for a, b in zip(result.images, quiet.images, strict=True))
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 7])
+def test_cancel_takes_effect_within_the_step(engine: Engine, stop_at: int) -> None:
+    calls: list[int] = []
+    network = engine.components()["unet"]
+    hook = network.register_forward_hook(lambda *_: calls.append(1))
+
+    def on_step(step: int, _total: int, _preview: Preview) -> None:
+        if step == stop_at:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        generate(engine, text_request(PROMPT, seed=1, num_images=2, size=64, steps=5), on_step)
+    hook.remove()
+    assert len(calls) == stop_at
+
+
+def test_end_of_a_long_prompt_is_reported(engine: Engine) -> None:
+    result = generate(engine, text_request("pneumonia " * 60 + "zebra", seed=1, size=64, steps=1))
+    (note,) = result.notes
+    assert "exceeds 32 tokens" in note
+    assert note.endswith("zebra'")
+    assert generate(engine, text_request(PROMPT, seed=1, size=64, steps=1)).notes == ()
+
+
+def test_overflow_in_the_model_is_an_error_and_no_picture(tiny_checkpoint: Path) -> None:
+    engine = load_engine(tiny_checkpoint / "checkpoints" / "latent_diffusion" / "tiny", "cpu")
+    with torch.no_grad():
+        engine.model.unet.conv_out.bias.fill_(float("nan"))
+    with pytest.raises(StudioError, match="not numbers"):
+        generate(engine, text_request(PROMPT, seed=1, size=64, steps=2))
+
+
+@pytest.mark.parametrize(
+    "text", ["emoji \U0001fac1", "عربى", "<script>alert(1)</script>", "{{7*7}} %s $HOME", "a" * 2_000, "?", "𝕏-ray"]
+)
+def test_any_text_makes_an_image(engine: Engine, text: str) -> None:
+    result = generate(engine, text_request(text, seed=1, size=64, steps=1))
+    assert result.images[0].shape == (64, 64)
+    assert result.request.condition == TextPrompt(text)

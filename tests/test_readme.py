@@ -1,0 +1,98 @@
+"""Every command of the README is run at tiny scale, in the order of the README, as a reader would; or it is parsed."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+MODULE = re.compile(r"-m ((?:xray_generator|postprocess)[\w.]*)")
+PARSE_ONLY = None  # several processes, or weights from a hub
+
+STAGE = ("num_steps=2", "batch_size=4", "checkpoint_every=2", "log_every=1")
+TINY_IMAGES = ("--size", "64", "--steps", "2")
+TINY_TRAINING = (
+    "image_size=64", "native_repeats=1", "autoencoder.channels=[8,16]", "autoencoder.encoder_blocks=[1,1]",
+    "autoencoder.decoder_blocks=[1,1]", "autoencoder.latent_channels=4", "autoencoder.crop_size=32",
+    "text_encoder.embedding_size=32", "text_encoder.num_layers=1", "text_encoder.num_heads=2",
+    "text_encoder.vocabulary_size=500", "unet.channels=[32,64]", "unet.num_heads=2",
+    *(f"autoencoder_training.{setting}" for setting in STAGE), *(f"denoiser_training.{setting}" for setting in STAGE),
+)  # fmt: skip
+
+# How each command starts -> what is put at its end to make it tiny. No entry: the README test fails.
+TINY: dict[str, tuple[str, ...] | None] = {
+    'python -m xray_generator.generate --prompt "Normal chest X-ray, PA view"': TINY_IMAGES,
+    'python -m xray_generator.generate --prompt "Chest X-ray with pneumonia"': (*TINY_IMAGES, "--num_images", "2"),
+    "python -m postprocess dataset/images/hannover_006f3a8a.jpg --preset all": (),
+    'python -m postprocess dataset/images/hannover_006f3a8a.jpg --preset "Sharp Detail"': (),
+    'python -m postprocess --prompt "Normal chest X-ray"': (),
+    "python -m xray_generator.contact_sheet": ("--num_images", "2", "--steps", "2"),
+    "python -m xray_generator.train --quick_test": TINY_TRAINING,
+    "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --output_dir": TINY_TRAINING,
+    "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --reports_csv": TINY_TRAINING,
+    "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/chest_xray_256": TINY_TRAINING,
+    "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/indiana_vae": TINY_TRAINING,
+    "python -m xray_generator.train --config chest_xray_256 name=longer": TINY_TRAINING,
+    "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": PARSE_ONLY,
+    "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
+    "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
+    "python -m xray_generator.data.health --dataset_path dataset": (),
+    "python -m xray_generator.data.sample --pack PACK": (),
+}
+
+
+def readme_commands() -> Iterator[str]:
+    """The commands of ours in the README's shell blocks, each on one line."""
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL):
+        lines = re.sub(r" *\\\n *", " ", block).splitlines()
+        yield from (line for line in lines if MODULE.search(line))
+
+
+COMMANDS = tuple(readme_commands())
+
+
+def entries(command: str) -> list[str]:
+    """The starts in TINY that fit a command."""
+    return [start for start in TINY if command.startswith(f"{start} ") or command == start]
+
+
+def test_every_command_has_one_entry_and_every_entry_a_command() -> None:
+    assert {command: len(entries(command)) for command in COMMANDS} == dict.fromkeys(COMMANDS, 1)
+    assert {entry for command in COMMANDS for entry in entries(command)} == set(TINY)
+
+
+def test_no_command_hides_outside_a_shell_block() -> None:
+    outside = re.sub(r"```bash\n.*?```", "", README, flags=re.DOTALL)
+    assert not MODULE.findall(outside)
+
+
+@pytest.fixture(scope="module")
+def workspace(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in miniature: the sample, and the outputs with one checkpoint, as the README's paths expect them."""
+    folder = tmp_path_factory.mktemp("readme")
+    for link in ("dataset", "PACK"):
+        (folder / link).symlink_to(ROOT / "dataset", target_is_directory=True)
+    checkpoints = folder / "outputs" / "checkpoints"
+    checkpoints.parent.mkdir()
+    shutil.copytree(tiny_checkpoint / "checkpoints", checkpoints)
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_works(command: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (entry,) = entries(command)
+    monkeypatch.chdir(workspace)
+    for name in ("OUTPUT_DIR", "DATASET_PATH", "TOKENIZER_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    module, _, rest = command.partition("-m ")[2].partition(" ")
+    arguments = [*shlex.split(rest), *(TINY[entry] or ())]
+    if TINY[entry] is PARSE_ONLY:
+        import_module(module)._parser().parse_args(arguments)
+        return
+    door = import_module(f"{module}.__main__" if module == "postprocess" else module)
+    assert door.main(arguments) == 0

@@ -1,1 +1,0 @@
-"""Looking at and measuring what the models make."""

@@ -1,0 +1,126 @@
+"""One image through every preset as files: PNGs that say what was done, costs, presets and a README, in a ZIP."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+from PIL import Image as PILImage
+from PIL.PngImagePlugin import PngInfo
+
+from postprocess.cost import Cost, measure_cost
+from postprocess.presets import Preset, apply, from_json, to_json
+from xray_generator import __version__
+from xray_generator.config import dump
+from xray_generator.export.recipe import Recipe, encode_png
+from xray_generator.images import to_uint8
+from xray_generator.types import NOTICE, Image
+
+RAW = Preset("None")
+RAW_NOTE = "Raw image, stored as 8-bit grey. Research and education only. Not for diagnosis."
+ENHANCED_NOTE = "Enhanced for viewing; adds nothing to the raw image. Research and education only. Not for diagnosis."
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the ZIP format's zero: equal contents give equal archives
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """An image to enhance and where it came from."""
+
+    image: Image
+    origin: str  # in words, written into every file; never the name of an uploaded file, which may name a patient
+    recipe: Recipe | None = None  # of an image that this studio generated; None: nothing says that it is synthetic
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits of the pixels and the shape."""
+        return hashlib.sha256(repr(self.image.shape).encode() + self.image.tobytes()).hexdigest()[:16]
+
+
+def encode_enhanced(source: Source, preset: Preset) -> bytes:
+    """8-bit grey PNG of a source after a preset, holding its recipe where it has one and plain text where not."""
+    enhanced = apply(preset, source.image)
+    if source.recipe is not None:
+        return encode_png(enhanced, enhanced_again(source.recipe, preset))
+    chunks = PngInfo()
+    chunks.add_itxt("Description", ENHANCED_NOTE if preset.operations else RAW_NOTE)
+    chunks.add_itxt("Source", source.origin)
+    chunks.add_itxt("Preset", to_json(preset))
+    chunks.add_itxt("Software", f"xray_generator {__version__}")
+    buffer = io.BytesIO()
+    PILImage.fromarray(to_uint8(enhanced)).save(buffer, format="PNG", pnginfo=chunks)
+    return buffer.getvalue()
+
+
+def enhanced_again(recipe: Recipe, preset: Preset) -> Recipe:
+    """The recipe after a further preset: the operations of an earlier one come first; no operations change nothing.
+
+    Raises:
+        StudioError: both together have more than 20 operations.
+    """
+    if not preset.operations:
+        return recipe
+    if recipe.preset is not None:
+        earlier = from_json(json.dumps(recipe.preset))
+        preset = replace(preset, operations=earlier.operations + preset.operations)
+    return replace(recipe, preset=dump(preset))
+
+
+def comparison_zip(source: Source, presets: Iterable[Preset]) -> bytes:
+    """The raw image, one PNG per preset that does something, costs.csv, presets.json and README.txt."""
+    chosen = (RAW, *(preset for preset in presets if preset.operations))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for index, preset in enumerate(chosen):
+            _add(archive, _file_name(index, preset), encode_enhanced(source, preset))
+        _add(archive, "costs.csv", _costs_csv(source.image, chosen))
+        _add(archive, "presets.json", json.dumps([dump(preset) for preset in chosen], indent=2, ensure_ascii=False))
+        _add(archive, "README.txt", _readme(source, chosen))
+    return buffer.getvalue()
+
+
+def _file_name(index: int, preset: Preset) -> str:
+    return f"{index:02d}_{preset.slug if preset.operations else 'raw'}.png"
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: str | bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), data)
+
+
+def _costs_csv(raw: Image, presets: Sequence[Preset]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, ["file", "preset", *(field.name for field in fields(Cost))])
+    table.writeheader()
+    for index, preset in enumerate(presets):
+        row = {"file": _file_name(index, preset), "preset": _cell(preset.name)}
+        table.writerow(row | asdict(measure_cost(raw, apply(preset, raw))))
+    return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet runs as a formula."""
+    return f"'{text}" if text[:1] in "=+-@" else text
+
+
+def _readme(source: Source, presets: Sequence[Preset]) -> str:
+    height, width = source.image.shape
+    files = "\n".join(f"  {_file_name(index, preset)}  {preset.name}" for index, preset in enumerate(presets))
+    return f"""Enhancement comparison
+
+{NOTICE if source.recipe else RAW_NOTE}
+Source: {source.origin}
+Size: {width} x {height} pixels
+
+{ENHANCED_NOTE}
+
+{files}
+  costs.csv     what each preset cost, measured against the raw image: share of saturated pixels (0 or 255) after and
+                before, share newly saturated, change of the grey levels' entropy in bits per pixel, SSIM to the raw
+  presets.json  the operations and parameters of every preset, in the order they run
+
+Made with xray_generator {__version__}. Each PNG says in its text chunks what was done to it.
+"""
