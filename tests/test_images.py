@@ -18,6 +18,7 @@ from xray_generator.images import (
     encode_png,
     from_tensor,
     from_uint8,
+    limit_pixels,
     read_image,
     resize_square,
     to_tensor,
@@ -274,3 +275,11 @@ def test_resize_keeps_left_and_right() -> None:
     square = resize_square(image, 50)
     assert square[:, :14].min() == 1
     assert square[:, 16:].max() == 0
+
+
+def test_limit_pixels_keeps_the_shape_and_the_mean() -> None:
+    image = np.random.default_rng(0).random((300, 400), dtype=np.float32)
+    small = limit_pixels(image, 30_000)
+    assert small.shape == (150, 200)
+    assert np.allclose(small, image.reshape(150, 2, 200, 2).mean(axis=(1, 3)), atol=1e-6)
+    assert limit_pixels(image, 120_000) is image

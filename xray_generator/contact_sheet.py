@@ -85,9 +85,7 @@ def _real_rows(options: argparse.Namespace) -> list[tuple[str, Sequence[Image]]]
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "python -m xray_generator.contact_sheet", description="Samples side by side."
-    )
+    parser = argparse.ArgumentParser("python -m xray_generator.contact_sheet", description="Samples side by side.")
     parser.add_argument("--prompt", action="append", required=True, help="one row; repeat for more")
     parser.add_argument("--guidance", action="append", type=float, help="one row for each prompt; repeat for more")
     parser.add_argument("--num_images", type=int, default=16)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 
 from xray_generator.types import StudioError
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 MAX_THREADS = 1_024
 
@@ -62,6 +66,13 @@ def set_threads(num_threads: int | None = None) -> None:
             raise StudioError(f"The number of threads must be from 1 to {MAX_THREADS:,}, not {wanted[:20]!r}.")
         torch.set_num_threads(int(wanted))
     torch.set_flush_denormal(True)
+
+
+def process_state() -> PartialState:
+    """This process among those of a distributed run; the first call joins them (gloo on CPUs, NCCL on GPUs)."""
+    from accelerate import PartialState
+
+    return PartialState(cpu=pick_device().type == "cpu")
 
 
 def seeded_generators(seed: int, num_images: int) -> list[torch.Generator]:

@@ -52,8 +52,8 @@ def _run(options: argparse.Namespace) -> None:
     preset = get_preset(options.preset, load_presets(studio.preset_dir)) if options.preset else None
     request = text_request(
         options.prompt, seed=None if options.seed == -1 else options.seed, num_images=options.num_images,
-        size=options.size or studio.manifest(options.checkpoint).sizes[0], steps=options.steps,
-        guidance=options.guidance, scheduler=options.scheduler,
+        size=studio.manifest(options.checkpoint).sizes[0] if options.size is None else options.size,
+        steps=options.steps, guidance=options.guidance, scheduler=options.scheduler,
     )  # fmt: skip
     set_threads(options.num_threads)
     make_folder(options.output_dir)  # before the work, not after it

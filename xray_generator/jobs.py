@@ -23,6 +23,7 @@ Work = Callable[[OnStep], Any]
 MAX_QUEUED = 32
 MAX_KEPT = 24  # finished jobs whose results stay in memory
 PREVIEW_EVERY_S = 0.25
+PREVIEW_SHARE = 0.2  # of a job's time at most, where drawing one is slow
 
 logger = logging.getLogger(__name__)
 
@@ -127,15 +128,17 @@ class JobQueue:
 
 
 def _reporter(job: Job) -> OnStep:
-    drawn = 0.0
+    due = 0.0
 
     def on_step(step: int, total: int, preview: Preview) -> None:
-        nonlocal drawn
+        nonlocal due
         if job.cancel_requested.is_set():
             raise Cancelled
         job.step, job.total = step, total
         job.first_step = job.first_step or time.monotonic()
-        if time.monotonic() - drawn > PREVIEW_EVERY_S:
-            job.preview, drawn = preview(), time.monotonic()
+        if (asked := time.monotonic()) > due:
+            job.preview = preview()
+            drawn = time.monotonic()
+            due = drawn + max(PREVIEW_EVERY_S, (drawn - asked) / PREVIEW_SHARE)
 
     return on_step

@@ -82,8 +82,8 @@ def _draw_right(job: Job | None, preset: Preset) -> None:
     elif JOB in st.session_state and job is None:
         st.info(f"This result is no longer in memory. Its images are in {plain(studio().generated_dir)}.")
     elif job is None:
-        with st.container(border=True, height=480, horizontal_alignment="center", vertical_alignment="center"):
-            st.caption("The images appear here.")
+        with st.container(border=True, height=480, vertical_alignment="center"):
+            st.caption("The images appear here.", text_alignment="center")
 
 
 main()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.parts.services import plain, studio
+from pages.parts.services import studio
 from postprocess.presets import (
     MAX_FILE_BYTES,
     MAX_NAME_CHARACTERS,
@@ -26,12 +26,12 @@ SAVED, NAME = "preset_saved", "preset_name"
 def draw_actions(source: Source, base: Preset, edited: Preset) -> None:
     """Draw what can be done with the edited preset. StudioError where it cannot be saved, deleted or imported."""
     is_custom = base not in PRESETS
-    field, button = st.columns([3, 1], vertical_alignment="bottom")
+    field, button = st.columns([2, 1], vertical_alignment="bottom")
     name = field.text_input(
         "Name", base.name if is_custom else "", MAX_NAME_CHARACTERS, key=f"{NAME}_{base.slug}",
         placeholder="A name of your own",
     )  # fmt: skip
-    save = button.button("Save", type="primary", key="preset_save", width="stretch", help="Save as custom preset")
+    save = button.button("Save as custom preset", type="primary", key="preset_save", width="stretch")
     with st.container(horizontal=True):
         _draw_downloads(source, edited)
         with st.popover("Import", icon=":material/upload:"):
@@ -66,5 +66,4 @@ def _draw_import() -> None:
 def _save(preset: Preset) -> None:
     save_preset(preset, studio().preset_dir)
     st.session_state[SAVED] = preset.name
-    st.toast(f"Saved {plain(preset.name)}.")
     st.rerun()

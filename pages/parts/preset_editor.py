@@ -32,7 +32,9 @@ def draw_editor(source: Source, presets: Sequence[Preset]) -> None:
     with controls:
         base = get_preset(_pick_base(presets), presets)
         with st.container(height=470, gap="xsmall"):
-            edited = Preset(base.name, tuple(_draw_operations(base)))
+            operations = tuple(_draw_operations(base))
+        name = base.name if operations == base.operations else f"{title(base)[:50]}, edited"
+        edited = Preset(name, operations)
     with images:
         _draw_images(source, edited)
         try:
@@ -48,6 +50,7 @@ def _follow_save(presets: Sequence[Preset]) -> None:
     if saved := state.pop(SAVED, None):
         state[ROUND] += 1
         state[BASE] = saved
+        st.toast(f"Saved {plain(saved)}.")
     if state.get(BASE) not in {preset.name for preset in presets}:
         state[BASE] = PRESETS[1].name
 
@@ -55,9 +58,7 @@ def _follow_save(presets: Sequence[Preset]) -> None:
 def _pick_base(presets: Sequence[Preset]) -> str:
     field, button = st.columns([3, 1], vertical_alignment="bottom")
     names = {preset.name: title(preset) for preset in presets}
-    base = field.selectbox(
-        "Start from", list(names), format_func=names.__getitem__, key=BASE, persist_state="session"
-    )
+    base = field.selectbox("Start from", list(names), format_func=names.__getitem__, key=BASE, persist_state="session")
     button.button("Reset", key="preset_reset", on_click=_reset, width="stretch", help="Back to the preset's own values")
     return base
 

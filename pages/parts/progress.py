@@ -8,6 +8,7 @@ from pages.parts.services import job_queue, plain
 from xray_generator.jobs import Job
 
 POLL_S = 0.3
+LONG_S = 120  # told in minutes from here
 
 
 def draw_progress(job: Job) -> None:
@@ -35,7 +36,7 @@ def _panel(job_id: str) -> None:
         shortcut="Escape", disabled=is_ending, width="stretch",
     )  # fmt: skip
     if job.preview is not None:
-        st.image(job.preview, caption="Preview of the present estimate", width=448, alt="Live preview")
+        st.image(job.preview, caption="Preview of the present estimate", width=440, alt="Live preview")
 
 
 def _status(job: Job) -> str:
@@ -43,5 +44,10 @@ def _status(job: Job) -> str:
         return f"Waiting: {job_queue().position(job)} before this one"
     if not job.step:
         return f"Preparing the model ({job.seconds:.0f} s)"
-    eta_s = job.eta_s
-    return f"Step {job.step} of {job.total}" + ("" if eta_s is None else f", about {eta_s:.0f} s left")
+    return f"Step {job.step:,} of {job.total:,}{_left(job.eta_s)}"
+
+
+def _left(eta_s: float | None) -> str:
+    if eta_s is None:
+        return ""
+    return f", about {eta_s:.0f} s left" if eta_s < LONG_S else f", about {eta_s / 60:.0f} min left"

@@ -17,7 +17,6 @@ from xray_generator.types import GenerationResult, Image, TextPrompt
 
 SELECTED = "selected_image"
 THUMBNAILS_PER_ROW = 8
-NOT_MEASURED = "not measured"
 
 
 def draw_result(result: GenerationResult, preset: Preset) -> None:
@@ -48,17 +47,17 @@ def _draw_figures(result: GenerationResult, index: int, cost: Cost | None) -> No
         "Seed": str(result.seeds[index]),
         "Size": f"{request.width} x {request.height}",
         "Latency": f"{result.latencies_ms[index]:,.0f} ms",
-        "SSIM to raw": _figure(cost and cost.ssim_to_raw, ".3f"),
-        "Newly saturated": _figure(cost and cost.newly_saturated_fraction, ".2%"),
-        "Entropy change": _figure(cost and cost.entropy_change, "+.2f", " bit"),
     }
-    for column, (name, value) in zip(st.columns(len(figures)), figures.items(), strict=True):
-        column.caption(name)
-        column.text(value)
-
-
-def _figure(value: float | None, form: str, unit: str = "") -> str:
-    return NOT_MEASURED if value is None else f"{value:{form}}{unit}"
+    if cost is not None:
+        figures |= {
+            "SSIM to raw": f"{cost.ssim_to_raw:.3f}",
+            "Newly saturated": f"{cost.newly_saturated_fraction:.2%}",
+            "Entropy change": f"{cost.entropy_change:+.2f} bit",
+        }
+    for column, (name, value) in zip(st.columns(6), figures.items(), strict=False):
+        with column.container(gap=None):
+            st.caption(name)
+            st.text(value)
 
 
 def _draw_downloads(result: GenerationResult, index: int, preset: Preset, enhanced: Image | None) -> None:

@@ -26,7 +26,7 @@ def field(name: str, manifest_name: str) -> str:
 def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
     """Draw the fields; return the chosen enhancement preset and the place left free at the end."""
     _set_defaults(manifest)
-    first, second, third = st.columns(3), st.columns(3), st.columns(3, vertical_alignment="bottom")
+    first, second, third = st.columns(3), st.columns(3), st.columns([5, 3, 4], vertical_alignment="bottom")
     first[0].selectbox(
         "Resolution", manifest.sizes, key=field("size", manifest.name), format_func=lambda size: f"{size} x {size}",
         persist_state="session",

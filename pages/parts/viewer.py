@@ -31,7 +31,7 @@ output { font-variant-numeric: tabular-nums; margin-left: .4rem; }
 small { opacity: .6; margin-left: auto; }
 .bar, .panes { color: var(--st-text-color); }
 .panes { display: flex; gap: .6rem; outline-offset: 2px; }
-figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: 540px; }
+figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: 440px; }
 figure > div { overflow: hidden; background: #000; aspect-ratio: 1; cursor: crosshair; touch-action: none; }
 canvas { width: 100%; height: 100%; object-fit: contain; transform-origin: 50% 50%; }
 figcaption { font: .8rem var(--st-font); opacity: .7; margin-top: .2rem; }

@@ -19,7 +19,9 @@ from xray_generator.export.recipe import Recipe, read_recipe
 from xray_generator.images import read_image, to_uint8
 from xray_generator.types import CheckpointRef, GenerationRequest, Image, StudioError, TextPrompt
 
-RECIPE = Recipe(GenerationRequest(TextPrompt("Normal chest X-ray"), seed=3), CheckpointRef("latent_diffusion", "x", "0"))
+RECIPE = Recipe(
+    GenerationRequest(TextPrompt("Normal chest X-ray"), seed=3), CheckpointRef("latent_diffusion", "x", "0")
+)
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def image() -> Image:
     """A smooth random image, (48, 64) in [0, 1]."""
     coarse = np.random.default_rng(0).integers(0, 255, (12, 16), dtype=np.uint8)
     smooth = PILImage.fromarray(coarse).resize((64, 48), PILImage.Resampling.BICUBIC)
-    return np.asarray(smooth, np.float32) / 255
+    return np.asarray(smooth, np.float32) / np.float32(255)
 
 
 def text_of(png: bytes) -> dict[str, str]:

@@ -66,7 +66,7 @@ def open_tab(page: AppTest, name: str) -> AppTest:
 
 def names(page: AppTest) -> list[str]:
     """The names over the images of the grid."""
-    return [element.value.strip("*").replace("\\", "") for element in page.markdown]
+    return [element.value for element in page.text]
 
 
 def captions(page: AppTest) -> str:
@@ -132,7 +132,9 @@ def test_large_upload_is_scaled_down_and_says_so(page: AppTest) -> None:
 def test_generated_images_come_first_and_enhanced_ones_are_left_out(output_dir: Path) -> None:
     folder = output_dir / "generated"
     folder.mkdir()
-    recipe = Recipe(GenerationRequest(TextPrompt("Normal *chest*"), seed=7), CheckpointRef("latent_diffusion", "x", "0"))
+    recipe = Recipe(
+        GenerationRequest(TextPrompt("Normal *chest*"), seed=7), CheckpointRef("latent_diffusion", "x", "0")
+    )
     enhanced = Recipe(recipe.request, recipe.checkpoint, preset={"name": "Balanced", "operations": []})
     (folder / "raw.png").write_bytes(encode_png(RAMP, recipe))
     (folder / "enhanced.png").write_bytes(encode_png(RAMP, enhanced))
@@ -164,10 +166,22 @@ def test_editor_saves_a_custom_preset_that_the_grid_shows(page: AppTest, output_
     page.button(key="preset_save").click().run()
     assert not page.exception
     assert not page.error
+    assert page.toast[0].value.replace("\\", "") == "Saved Mine [x](y)."
     assert page.selectbox(key="preset_base").value == "Mine [x](y)"
     expected = Preset("Mine [x](y)", (*PRESETS[1].operations[1:4], Sharpen(0.5, 0.8), PRESETS[1].operations[5]))
     assert load_presets(output_dir / "presets") == (expected,)
     assert names(open_tab(page, "Side by side")) == [*SHOWN, "Mine [x](y)"]
+
+
+def test_switching_an_operation_off_and_on_keeps_its_slider(page: AppTest) -> None:
+    open_tab(page, EDITOR)
+    page.slider(key="preset_0_balanced_4_amount").set_value(0.5).run()
+    page.toggle(key="preset_0_balanced_4").set_value(False).run()
+    assert "preset_0_balanced_4_amount" not in {slider.key for slider in page.slider}
+    page.toggle(key="preset_0_balanced_4").set_value(True).run()
+    assert page.slider(key="preset_0_balanced_4_amount").value == 0.5
+    page.button(key="preset_reset").click().run()
+    assert page.slider(key="preset_1_balanced_4_amount").value == 0.3
 
 
 @pytest.mark.parametrize("name", ["Balanced", "high contrast", "none", "all", "  "])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 import cv2
 import numpy as np
@@ -156,3 +158,19 @@ NAN = float("nan")
 def test_wrong_parameters_are_refused_with_the_allowed_range(make: Callable[[], Operation], allowed: str) -> None:
     with pytest.raises(StudioError, match=allowed):
         make()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=repr)
+def test_scales_are_the_allowed_range_of_every_parameter(operation: Operation) -> None:
+    assert set(operation.SCALES) == {field.name for field in fields(operation)} - {"kind"}
+    for name, scale in operation.SCALES.items():
+
+        def accept(value: float, name: str = name) -> None:
+            values: dict[str, Any] = {name: (value, value) if name == "grid" else value}
+            type(operation)(**values)
+
+        accept(scale.low)
+        accept(scale.high)
+        for wrong in (scale.low - scale.step, scale.high + scale.step):
+            with pytest.raises(StudioError):
+                accept(wrong)

@@ -12,7 +12,17 @@ import pytest
 
 from postprocess.cost import measure_cost
 from postprocess.operations import Clahe, Equalize, Median, Sharpen, Vignette, Window
-from postprocess.presets import PRESETS, Preset, apply, from_json, get_preset, load_presets, save_preset, to_json
+from postprocess.presets import (
+    PRESETS,
+    Preset,
+    apply,
+    delete_preset,
+    from_json,
+    get_preset,
+    load_presets,
+    save_preset,
+    to_json,
+)
 from xray_generator.types import Image, StudioError
 
 EVERY_OPERATION = Preset("All six", (Window(), Clahe(), Median(), Sharpen(), Equalize(), Vignette()))
@@ -160,3 +170,11 @@ def test_a_broken_or_huge_file_is_named(tmp_path: Path) -> None:
 def test_presets_load_no_torch() -> None:
     code = "import sys, postprocess.cost, postprocess.presets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_deleted_preset_is_gone_and_others_stay(tmp_path: Path) -> None:
+    save_preset(Preset("Mine"), tmp_path)
+    save_preset(Preset("Other"), tmp_path).rename(tmp_path / "renamed by hand.json")
+    delete_preset(Preset("Other"), tmp_path)
+    delete_preset(Preset("Never saved"), tmp_path)
+    assert [preset.name for preset in load_presets(tmp_path)] == ["Mine"]

@@ -31,6 +31,4 @@ def _train(config: LatentDiffusionConfig, dataset: Dataset, run: Path, options: 
     )  # fmt: skip
 
 
-FAMILY = Family(
-    condition=TextPrompt, modality="DX", load=_load, train=_train, config=lambda: LatentDiffusionConfig
-)
+FAMILY = Family(condition=TextPrompt, modality="DX", load=_load, train=_train, config=lambda: LatentDiffusionConfig)

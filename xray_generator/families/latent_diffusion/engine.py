@@ -63,9 +63,10 @@ class LatentDiffusionEngine:
         steps = request.num_inference_steps or int(recommended["num_inference_steps"])
         if steps > self.model.schedule.num_train_timesteps:
             raise StudioError(f"At most {self.model.schedule.num_train_timesteps} steps are allowed, not {steps}.")
-        guidance = request.guidance_scale
+        guidance, scheduler = request.guidance_scale, request.scheduler
         return replace(
-            request, num_inference_steps=steps, scheduler=scheduler_name(request.scheduler or recommended["scheduler"]),
+            request, num_inference_steps=steps,
+            scheduler=scheduler_name(recommended["scheduler"] if scheduler is None else scheduler),
             guidance_scale=float(recommended["guidance_scale"] if guidance is None else guidance),
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from xray_generator.families.latent_diffusion.config import TextEncoderConfig
 from xray_generator.types import StudioError
@@ -100,6 +101,7 @@ class TextEncoder(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> TextEncoder:
         """The inverse of `save`."""
+        disable_progress_bar()  # for one small file it only clutters a command's messages
         reference = folder / "text_encoder" / REFERENCE
         if reference.is_file():
             data = json.loads(reference.read_text())

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import PartialState
 
 from xray_generator.checkpoints import Manifest, code_commit, write_manifest
 from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
 from xray_generator.data.vocabulary import build_vocabulary
-from xray_generator.devices import pick_device
+from xray_generator.devices import pick_device, process_state
 from xray_generator.families.latent_diffusion.autoencoder_task import (
     AutoencoderTask,
     native_rows,
@@ -58,7 +57,7 @@ def train_run(
     if autoencoder_only:
         return finished
     model = _train_denoiser(config, dataset, run, load_autoencoder(finished))
-    if PartialState().is_main_process:
+    if process_state().is_main_process:
         export(config, model, dataset, checkpoint, commit)
     return checkpoint
 
@@ -77,9 +76,9 @@ def load_autoencoder(folder: Path) -> CompactAutoencoder:
 
 
 def _save(autoencoder: CompactAutoencoder, folder: Path) -> None:
-    if PartialState().is_main_process:
+    if process_state().is_main_process:
         autoencoder.save_pretrained(folder)
-    PartialState().wait_for_everyone()
+    process_state().wait_for_everyone()
 
 
 def _train_autoencoder(config: LatentDiffusionConfig, dataset: Dataset, run: Path) -> None:
@@ -99,7 +98,7 @@ def _train_denoiser(
     device, size = pick_device(), config.image_size
     autoencoder = autoencoder.to(device).eval().requires_grad_(requires_grad=False)
     rows, validation = dataset.split("train"), dataset.split("val")
-    with PartialState().main_process_first():
+    with process_state().main_process_first():
         latents = cache_latents(autoencoder, rows, size, run / "cache")
         validation_latents = cache_latents(autoencoder, validation, size, run / "cache")
     torch.manual_seed(config.denoiser_training.seed)
