@@ -77,8 +77,8 @@ export default function ({ data, parentElement }) {
       }
       canvas.getContext("2d").putImageData(shown, 0, 0);
     }
-    const name = view.invert ? ", inverted" : "";
-    readout.value = `W ${Math.round(view.window)}  L ${Math.round(view.level)}  ${Math.round(view.zoom * 100)} %${name}`;
+    const [window, level, percent] = [view.window, view.level, view.zoom * 100].map(Math.round);
+    readout.value = `W ${window}  L ${level}  ${percent} %${view.invert ? "  inverted" : ""}`;
   }
   const act = {
     in: () => zoom(1.25), out: () => zoom(0.8),

@@ -56,7 +56,7 @@ def _await_health(url: str, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=5)  # noqa: S310 - our own server
+            urllib.request.urlopen(f"{url}/_stcore/health", timeout=5)
             return
         except OSError:
             time.sleep(0.3)
@@ -129,6 +129,19 @@ def test_first_view(page: sync_api.Page, screenshots: Path) -> None:
     assert box is not None and box["y"] + box["height"] <= 900
 
 
+def test_builder_and_card_open(page: sync_api.Page, screenshots: Path) -> None:
+    page.get_by_role("button", name="Card").click()
+    page.get_by_text("Metric").or_(page.get_by_test_id("stDataFrame")).first.wait_for()
+    page.wait_for_timeout(1_000)
+    page.screenshot(path=screenshots / "generator_card.png")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Build a prompt").click()
+    page.get_by_role("button", name="Use this prompt").wait_for()
+    page.wait_for_timeout(500)
+    page.screenshot(path=screenshots / "generator_builder.png")
+    page.get_by_role("button", name="Use this prompt").click()
+
+
 def test_unseen_word_is_pointed_out(page: sync_api.Page, screenshots: Path) -> None:
     page.get_by_label("Prompt", exact=True).fill("Chest X-ray of a zebra")
     page.get_by_label("Prompt", exact=True).blur()
@@ -192,7 +205,7 @@ def test_progress_and_cancel(page: sync_api.Page, screenshots: Path, by: str) ->
     _set_number(page, "Steps", "1000")
     _set_number(page, "Images", "64")
     page.get_by_role("button", name="Generate").click()
-    page.get_by_text("s left").wait_for()
+    page.get_by_text(" left").wait_for()
     page.get_by_alt_text("Live preview").wait_for()
     page.wait_for_timeout(1_000)
     page.screenshot(path=screenshots / "generator_progress.png")
@@ -201,6 +214,7 @@ def test_progress_and_cancel(page: sync_api.Page, screenshots: Path, by: str) ->
     else:
         page.keyboard.press("Escape")
     page.get_by_text("Cancelled at step").wait_for()
+    page.screenshot(path=screenshots / "generator_cancelled.png")
     sync_api.expect(page.get_by_role("button", name="Generate")).to_be_enabled()
 
 
