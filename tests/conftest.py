@@ -6,7 +6,6 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test uses a network
 
-# ruff: noqa: E402
 import pytest
 import torch
 

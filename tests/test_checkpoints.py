@@ -205,7 +205,16 @@ def test_missing_recommendation_is_refused(folder: Path, key: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"null", b"[]", b"\xff\xfe\0", b"[" * 100_000, b'{"family": ' + b"1" * 5_000 + b"}", b'{"family": "x"}'],
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff\xfe\0",
+        b"[" * 100_000,
+        b'{"family": ' + b"1" * 5_000 + b"}",
+        b'{"family": "x"}',
+    ],
 )
 def test_damaged_manifest_is_refused_and_left_out_of_the_list(folder: Path, content: bytes) -> None:
     (folder / "manifest.json").write_bytes(content)

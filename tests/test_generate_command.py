@@ -89,7 +89,8 @@ WRONG = [
     ({"--seed": "-2"}, "seed must be a whole number from 0"), ({"--seed": str(2**63)}, "seed must be"),
     ({"--seed": "9" * 30}, "seed must be"), ({"--num_images": "0"}, "from 1 to 64"),
     ({"--num_images": "1000000"}, "from 1 to 64"), ({"--checkpoint": "../../etc"}, "Allowed: latent_diffusion/tiny"),
-    ({"--checkpoint": ""}, "Allowed: latent_diffusion/tiny"), ({"--scheduler": "euler"}, "Allowed: ddim"), ({"--scheduler": ""}, "Allowed: ddim"),
+    ({"--checkpoint": ""}, "Allowed: latent_diffusion/tiny"), ({"--scheduler": "euler"}, "Allowed: ddim"),
+    ({"--scheduler": ""}, "Allowed: ddim"),
     ({"--preset": "Nonsense"}, "Balanced"), ({"--device": "tpu"}, "Allowed: cpu"), ({"--device": "cuda:77"}, "CUDA"),
     ({"--num_threads": "-1"}, "threads"), ({"--num_threads": "1000000"}, "threads"),
 ]  # fmt: skip

@@ -45,9 +45,7 @@ def same(first: Image, second: Image) -> bool:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_image_of_a_batch_equals_the_image_alone(engine: Engine, count: int, scheduler: str) -> None:
-    batch = generate(
-        engine, text_request(PROMPT, seed=10, num_images=count, size=64, steps=3, scheduler=scheduler)
-    )
+    batch = generate(engine, text_request(PROMPT, seed=10, num_images=count, size=64, steps=3, scheduler=scheduler))
     assert len(batch.images) == len(batch.latencies_ms) == count
     assert batch.seeds == tuple(range(10, 10 + count))
     for image, seed in zip(batch.images, batch.seeds, strict=True):
@@ -138,9 +136,7 @@ def test_scheduler_is_known_in_any_case(engine: Engine, name: str) -> None:
         (GenerationRequest(ClassLabel("normal"), height=64, width=64), "draws from a text prompt"),
     ],
 )
-def test_what_the_checkpoint_cannot_do_is_refused(
-    engine: Engine, request_: GenerationRequest, words: str
-) -> None:
+def test_what_the_checkpoint_cannot_do_is_refused(engine: Engine, request_: GenerationRequest, words: str) -> None:
     with pytest.raises(StudioError, match=words):
         generate(engine, request_)
 

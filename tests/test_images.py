@@ -56,6 +56,7 @@ def dicom(values: np.ndarray, photometric: str = "MONOCHROME2", **tags: object) 
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that declares its size and holds no pixels."""
+
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 

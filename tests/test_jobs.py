@@ -113,7 +113,9 @@ def test_finished_job_stays_finished(jobs: JobQueue) -> None:
     assert (job.state, job.result) == ("done", "result")
 
 
-@pytest.mark.parametrize("fault", [ValueError("secret /path"), KeyError("x"), MemoryError(), SystemExit(3), StopIteration()])
+@pytest.mark.parametrize(
+    "fault", [ValueError("secret /path"), KeyError("x"), MemoryError(), SystemExit(3), StopIteration()]
+)
 def test_failure_hides_its_inside_and_the_next_job_runs(jobs: JobQueue, fault: BaseException) -> None:
     def work(on_step: OnStep) -> None:
         on_step(1, 2, lambda: IMAGE)
@@ -211,5 +213,7 @@ def test_real_generation_is_cancelled_within_a_step(tiny_checkpoint: Path) -> No
     finish(job)
     assert job.state == "cancelled"
     assert len(calls) <= job.step + 1
-    again = jobs.submit(lambda on_step: studio.generate(text_request("Normal", seed=1, size=64, steps=2), None, on_step))
+    again = jobs.submit(
+        lambda on_step: studio.generate(text_request("Normal", seed=1, size=64, steps=2), None, on_step)
+    )
     assert finish(again).state == "done"

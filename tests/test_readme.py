@@ -1,8 +1,11 @@
 """Every command of the README is run at tiny scale, in the order of the README, as a reader would; or it is parsed."""
 
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 MODULE = re.compile(r"-m ((?:xray_generator|postprocess)[\w.]*)")
-PARSE_ONLY = None  # several processes, or weights from a hub
+PARSE_ONLY = None  # several GPUs, or weights from a hub
 
 STAGE = ("num_steps=2", "batch_size=4", "checkpoint_every=2", "log_every=1")
 TINY_IMAGES = ("--size", "64", "--steps", "2")
@@ -38,7 +41,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/chest_xray_256": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/indiana_vae": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 name=longer": TINY_TRAINING,
-    "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": PARSE_ONLY,
+    "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
     "python -m xray_generator.data.health --dataset_path dataset": (),
@@ -89,6 +92,11 @@ def test_the_command_works(command: str, workspace: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(workspace)
     for name in ("OUTPUT_DIR", "DATASET_PATH", "TOKENIZER_NAME"):
         monkeypatch.delenv(name, raising=False)
+    if command.startswith("torchrun "):
+        words = [sys.executable, "-m", "torch.distributed.run", *shlex.split(command)[1:], *TINY_TRAINING]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        subprocess.run(words, env=environment, check=True, timeout=240)
+        return
     module, _, rest = command.partition("-m ")[2].partition(" ")
     arguments = [*shlex.split(rest), *(TINY[entry] or ())]
     if TINY[entry] is PARSE_ONLY:

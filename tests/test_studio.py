@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PILImage
 
 from postprocess.presets import apply, get_preset
@@ -42,6 +44,23 @@ def test_without_a_checkpoint_the_way_out_is_named(tmp_path: Path) -> None:
 
 def test_engine_is_loaded_once(studio: Studio) -> None:
     assert studio.engine("tiny") is studio.engine("TINY") is studio.engine()
+
+
+def test_loading_leaves_other_threads_alone(tiny_checkpoint: Path) -> None:
+    """Networks built beside a load must hold data (diffusers' default load puts them on the meta device)."""
+    stop, devices = threading.Event(), set()
+
+    def build() -> None:
+        while not stop.is_set():
+            devices.update(p.device.type for p in torch.nn.Linear(2, 2).parameters())
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    for _ in range(3):
+        Studio(tiny_checkpoint, "cpu").engine()
+    stop.set()
+    thread.join()
+    assert devices == {"cpu"}
 
 
 def test_only_the_last_engines_stay_in_memory(tiny_checkpoint: Path, tmp_path: Path) -> None:

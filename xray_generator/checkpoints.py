@@ -126,7 +126,7 @@ def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, .
 def _readable(root: Path, family: str | None = None) -> dict[Path, Manifest]:
     found = {}
     for path in sorted(root.glob(f"{family or '*'}/*/{MANIFEST}")):
-        if not path.resolve().is_relative_to(root.resolve()):
+        if path.parent.name.startswith(".") or not path.resolve().is_relative_to(root.resolve()):
             continue
         try:
             found[path.parent] = read_manifest(path.parent)

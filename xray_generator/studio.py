@@ -32,6 +32,7 @@ from xray_generator.types import (
 MAX_LOADED = 2  # engines kept in memory
 MAX_RANDOM_SEED = 2**31 - 1
 SCHEDULERS = ("ddim", "ddpm", "dpm++", "unipc")
+LOADING = threading.Lock()  # one for all studios of a process: transformers patches torch while it loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Studio:
     output_dir: Path = field(default_factory=lambda: Path(os.environ.get("OUTPUT_DIR", "outputs")))
     device: str | None = None
     _engines: OrderedDict[Path, Engine] = field(default_factory=OrderedDict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(default=LOADING, repr=False)
 
     @property
     def checkpoint_root(self) -> Path:
@@ -113,14 +114,16 @@ class Studio:
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
     ) -> GenerationResult:
         """Make the images of a request with a checkpoint; see `generation.generate`."""
+        engine = self.engine(checkpoint)  # first: under its lock, so that two threads never import torch at once
         from xray_generator.generation import generate
 
-        return generate(self.engine(checkpoint), request, on_step)
+        return generate(engine, request, on_step)
 
     def make(
         self, request: GenerationRequest, checkpoint: str | None, preset: Preset, on_step: OnStep
     ) -> GenerationResult:
         """Generate and save under `generated_dir`: the work of a job, so that no image is lost with a page."""
+        self.engine(checkpoint)  # before the import, see `generate`
         from xray_generator.devices import set_threads
 
         set_threads()

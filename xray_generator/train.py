@@ -22,6 +22,7 @@ from xray_generator.config import config_names, dump, override, parse, read_conf
 from xray_generator.data.health import check_health
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset
+from xray_generator.devices import process_state
 from xray_generator.registry import get_family
 from xray_generator.types import StudioError
 
@@ -76,19 +77,25 @@ def run(options: argparse.Namespace) -> Path:
     family = get_family(str(data.get("family", "")))
     config: Any = parse(family.config(), data)
     folder = options.output_dir / "runs" / config.name
-    if options.quick_test:
-        shutil.rmtree(folder, ignore_errors=True)
-    _prepare(folder, dump(config), options.resume_from)
     dataset = read_dataset(options.dataset_path, options.reports_csv, options.projections_csv)
-    return Path(family.train(config, _checked(dataset, folder), folder, options))
+    dataset = dataset.head(QUICK_ROWS) if options.quick_test else dataset
+    with process_state().main_process_first():  # the others find the folder ready
+        if process_state().is_main_process:
+            if options.quick_test and options.resume_from is None:
+                shutil.rmtree(folder, ignore_errors=True)
+            _prepare(folder, dump(config), options.resume_from)
+        dataset = _checked(dataset, folder)
+    return Path(family.train(config, dataset, folder, options))
 
 
 def _checked(dataset: Dataset, folder: Path) -> Dataset:
     """Look for faults in the data first: all are listed in health.json, unreadable images are left out."""
     report = check_health(dataset)
-    (folder / "health.json").write_text(json.dumps(dump(report), indent=1) + "\n")
     unreadable = [path for issue in report.issues if issue.kind == "unreadable" for path in issue.paths]
     dataset = dataset.without(unreadable, "unreadable")
+    if not process_state().is_main_process:
+        return dataset
+    (folder / "health.json").write_text(json.dumps(dump(report), indent=1) + "\n")
     for message in dataset.skipped:
         print(f"note: {message}", file=sys.stderr)  # noqa: T201
     for kind, count in report.counts().items():
@@ -100,12 +107,18 @@ def _prepare(folder: Path, config: dict[str, Any], resume_from: Path | None) -> 
     """Refuse to overwrite another run; save the resolved configuration."""
     saved = folder / "config.json"
     resumes = resume_from is not None and resume_from.resolve() == folder.resolve()
-    if saved.is_file() and not resumes:
+    has_trained = folder.is_dir() and any(path.is_dir() for path in folder.iterdir())  # stages and caches are folders
+    if has_trained and not resumes:
         raise StudioError(f"{folder} holds a run. Continue it with --resume_from {folder}, or choose another folder.")
-    if resumes and saved.is_file() and json.loads(saved.read_text()) != config:
+    if has_trained and saved.is_file() and read_config(str(saved)) != config:
         raise StudioError(f"The configuration differs from the one that {saved} records; a run keeps its settings.")
-    folder.mkdir(parents=True, exist_ok=True)
-    saved.write_text(json.dumps(config, indent=1) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staged = saved.with_name(".tmp-config.json")
+        staged.write_text(json.dumps(config, indent=1) + "\n")
+        staged.replace(saved)
+    except OSError as error:
+        raise StudioError(f"Cannot write to {folder}: {error.strerror}.") from error
 
 
 if __name__ == "__main__":

@@ -23,13 +23,14 @@ def pick_checkpoint() -> Manifest:
         st.session_state.pop(KEY, None)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     name = left.selectbox("Checkpoint", list(manifests), key=KEY, persist_state="session")
-    with right.popover("Card", width="stretch"):
-        _card(manifests[name])
+    right.button("Card", key="card", on_click=_card, args=(manifests[name],), width="stretch")
     return manifests[name]
 
 
+@st.dialog("Checkpoint", width="large")
 def _card(manifest: Manifest) -> None:
     facts = {
+        "Name": manifest.name,
         "Model": FAMILIES.get(manifest.family, manifest.family),
         "SHA-256 of the weights": manifest.ref.sha256,
         "Code commit": manifest.commit,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from collections.abc import Callable
 
 import streamlit as st
 
@@ -63,5 +63,5 @@ def _side(png: bytes, name: str) -> dict[str, str]:
 
 
 @st.cache_resource(show_spinner=False)
-def _component() -> Any:  # streamlit does not export the renderer's type
+def _component() -> Callable[..., object]:
     return st.components.v2.component("compare_slider", html=HTML, css=CSS, js=JS)

@@ -64,13 +64,13 @@ def draw_grid(source: Source, presets: Sequence[Preset]) -> None:
 
 def _draw_cell(source: Source, preset: Preset) -> None:
     shown = tile(source, preset)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.text(title(preset), width="stretch", wrap=False)
-        st.download_button(
-            ":material/download:", partial(encode_enhanced, source, preset), f"{source.digest}_{preset.slug}.png",
-            "image/png", key=f"enhancement_png_{preset.slug}", on_click="ignore", type="tertiary",
-            help=f"Download {plain(title(preset))} as PNG",
-        )  # fmt: skip
+    name, button = st.columns([5, 1], gap="xxsmall", vertical_alignment="center")
+    name.text(title(preset), wrap=False)
+    button.download_button(
+        ":material/download:", partial(encode_enhanced, source, preset), f"{source.digest}_{preset.slug}.png",
+        "image/png", key=f"enhancement_png_{preset.slug}", on_click="ignore", type="tertiary",
+        help=f"Download {plain(title(preset))} as PNG",
+    )  # fmt: skip
     st.image(shown.png, width="stretch", output_format="PNG", alt=title(preset))
     st.caption(cost_text(shown.cost) if preset.operations else f"the reference  \n{raw_text(shown.cost)}")
 

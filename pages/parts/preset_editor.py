@@ -18,10 +18,6 @@ from xray_generator.types import StudioError
 
 BASE, ROUND = "preset_base", "preset_round"
 ORDER: tuple[Operation, ...] = (Median(), Equalize(0.1), Clahe(), Window(), Sharpen(), Vignette())  # as in the table
-TITLES = {
-    "median": "Median", "equalize": "Equalize", "clahe": "CLAHE", "window": "Window", "sharpen": "Sharpen",
-    "vignette": "Vignette",
-}  # fmt: skip
 
 
 @st.fragment
@@ -50,7 +46,7 @@ def _follow_save(presets: Sequence[Preset]) -> None:
     if saved := state.pop(SAVED, None):
         state[ROUND] += 1
         state[BASE] = saved
-        st.toast(f"Saved {plain(saved)}.")
+        st.toast("Saved. It is among the presets on every page now.")
     if state.get(BASE) not in {preset.name for preset in presets}:
         state[BASE] = PRESETS[1].name
 
@@ -81,7 +77,7 @@ def editable(preset: Preset) -> list[tuple[Operation, bool]]:
 def _draw_operations(base: Preset) -> Iterator[Operation]:
     for index, (operation, is_on) in enumerate(editable(base)):
         key = f"preset_{st.session_state[ROUND]}_{base.slug}_{index}"
-        if st.toggle(TITLES[operation.kind], is_on, key=key, persist_state="page"):
+        if st.toggle(type(operation).__name__, is_on, key=key, persist_state="page"):
             yield _draw_parameters(operation, key)
 
 
@@ -97,7 +93,7 @@ def _draw_parameters(operation: Operation, key: str) -> Operation:
     return replace(operation, **values)
 
 
-def _parts(name: str, value: Any) -> list[tuple[str, float]]:
+def _parts(name: str, value: float | tuple[int, int]) -> list[tuple[str, float]]:
     """A parameter's numbers by label; the CLAHE grid has two."""
     return list(zip(("columns", "rows"), value, strict=True)) if isinstance(value, tuple) else [(name, value)]
 

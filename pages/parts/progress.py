@@ -21,7 +21,9 @@ def draw_end(job: Job) -> None:
     if job.state == "failed":
         st.error(plain(job.error))
     elif job.state == "cancelled":
-        st.info(f"Cancelled at step {job.step} of {job.total}." if job.total else "Cancelled before the first step.")
+        st.info(
+            f"Cancelled at step {job.step:,} of {job.total:,}." if job.total else "Cancelled before the first step."
+        )
 
 
 def _panel(job_id: str) -> None:

@@ -47,8 +47,9 @@ def _use_example() -> None:
 
 
 def _draw_builder(vocabulary: Vocabulary) -> None:
-    view = st.segmented_control("View", vocabulary.views, key="build_view", persist_state="session")
-    sex = st.segmented_control(
+    left, right = st.columns(2)
+    view = left.segmented_control("View", vocabulary.views, key="build_view", persist_state="session")
+    sex = right.segmented_control(
         "Sex", vocabulary.sexes, format_func=lambda s: SEXES.get(s, s), key="build_sex", persist_state="session"
     )
     age = None

@@ -17,6 +17,7 @@ from xray_generator.types import GenerationResult, Image, TextPrompt
 
 SELECTED = "selected_image"
 THUMBNAILS_PER_ROW = 8
+ONE_IMAGE_PX, GRID_PX = 470, 590  # what stands above and below the viewer, so that all of it fits the window
 
 
 def draw_result(result: GenerationResult, preset: Preset) -> None:
@@ -29,7 +30,7 @@ def draw_result(result: GenerationResult, preset: Preset) -> None:
     for note in result.notes:
         st.warning(plain(note))
     shown = {"Raw": raw} if enhanced is None else {"Raw": raw, f"Enhanced: {preset.name}": enhanced}
-    draw_viewer(shown, key="viewer")
+    draw_viewer(shown, key="viewer", space_px=ONE_IMAGE_PX if len(result.images) == 1 else GRID_PX)
     _draw_figures(result, index, None if enhanced is None else measure_cost(raw, enhanced))
     _draw_downloads(result, index, preset, enhanced)
     if len(result.images) > 1:

@@ -26,7 +26,7 @@ def field(name: str, manifest_name: str) -> str:
 def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
     """Draw the fields; return the chosen enhancement preset and the place left free at the end."""
     _set_defaults(manifest)
-    first, second, third = st.columns(3), st.columns(3), st.columns([5, 3, 4], vertical_alignment="bottom")
+    first, second, third = st.columns(3), st.columns(3), st.columns([4, 3, 3], vertical_alignment="bottom")
     first[0].selectbox(
         "Resolution", manifest.sizes, key=field("size", manifest.name), format_func=lambda size: f"{size} x {size}",
         persist_state="session",
@@ -46,9 +46,9 @@ def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
     second[2].selectbox("Scheduler", SCHEDULERS, key=field("scheduler", manifest.name), persist_state="session")
     third[0].number_input(
         "Seed", 0, MAX_FIELD_SEED, key=SEED, persist_state="session", disabled=st.session_state[NEW_SEED],
-        help="Image i is drawn with seed + i. The same seed and settings give the same image.",
+        help="New seed draws a fresh one each time; switch it off to lock this one. Image i has seed + i.",
     )  # fmt: skip
-    third[1].toggle("New seed", key=NEW_SEED, persist_state="session", help="Off: the seed is locked.")
+    third[1].toggle("New seed", key=NEW_SEED, persist_state="session")
     return presets[name], third[2]
 
 

@@ -31,7 +31,7 @@ output { font-variant-numeric: tabular-nums; margin-left: .4rem; }
 small { opacity: .6; margin-left: auto; }
 .bar, .panes { color: var(--st-text-color); }
 .panes { display: flex; gap: .6rem; outline-offset: 2px; }
-figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: 440px; }
+figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: max(256px, calc(100vh - var(--space))); }
 figure > div { overflow: hidden; background: #000; aspect-ratio: 1; cursor: crosshair; touch-action: none; }
 canvas { width: 100%; height: 100%; object-fit: contain; transform-origin: 50% 50%; }
 figcaption { font: .8rem var(--st-font); opacity: .7; margin-top: .2rem; }
@@ -40,12 +40,12 @@ figcaption { font: .8rem var(--st-font); opacity: .7; margin-top: .2rem; }
 JS = """
 export default function ({ data, parentElement }) {
   const panes = parentElement.querySelector(".panes"), readout = parentElement.querySelector("output");
+  panes.style.setProperty("--space", `${data.space}px`);
   const key = data.images.map((i) => i.label + i.src).join();
   if (panes.key === key) return;  // the same images again: keep zoom and window
   panes.key = key;
   const start = { window: 255, level: 127.5, zoom: 1, x: 0, y: 0, invert: false };
-  const kept = panes.view || start;
-  const view = panes.view = { ...kept };
+  const view = panes.view = { ...(panes.view || start) };
   const canvases = data.images.map(({ label, src }) => {
     const figure = document.createElement("figure"), box = document.createElement("div");
     const canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
@@ -64,17 +64,15 @@ export default function ({ data, parentElement }) {
   });
   panes.replaceChildren(...canvases.map((canvas) => canvas.parentElement.parentElement));
   function draw() {
-    const low = view.level - view.window / 2, table = new Uint8ClampedArray(256);
-    for (let v = 0; v < 256; v++) table[v] = Math.abs((view.invert ? 255 : 0) - Math.min(255, Math.max(0,
-      (v - low) / view.window * 255)));
+    const low = view.level - view.window / 2;
+    const table = Uint8ClampedArray.from({ length: 256 }, (_, v) => (v - low) / view.window * 255);
     for (const canvas of canvases) {
       canvas.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
       canvas.style.imageRendering = view.zoom > 3 ? "pixelated" : "auto";
       if (!canvas.raw) continue;
       const shown = new ImageData(canvas.width, canvas.height), from = canvas.raw.data, to = shown.data;
-      for (let i = 0; i < from.length; i += 4) {
-        to[i] = to[i + 1] = to[i + 2] = table[from[i]]; to[i + 3] = 255;
-      }
+      for (let i = 0; i < from.length; i += 4) to.fill(table[from[i]] ^ (view.invert ? 255 : 0), i, i + 3);
+      for (let i = 3; i < from.length; i += 4) to[i] = 255;
       canvas.getContext("2d").putImageData(shown, 0, 0);
     }
     const [window, level, percent] = [view.window, view.level, view.zoom * 100].map(Math.round);
@@ -95,17 +93,13 @@ export default function ({ data, parentElement }) {
   panes.onpointerup = panes.onpointercancel = () => { panes.held = false; };
   panes.onpointermove = (event) => {
     if (!panes.held) return;
-    if (event.shiftKey) { view.x += event.movementX; view.y += event.movementY; }
-    else {
-      view.window = Math.min(512, Math.max(1, view.window + event.movementX));
-      view.level = Math.min(255, Math.max(0, view.level + event.movementY));
-    }
+    if (event.shiftKey) { view.x += event.movementX; view.y += event.movementY; return draw(); }
+    view.window = Math.min(512, Math.max(1, view.window + event.movementX));
+    view.level = Math.min(255, Math.max(0, view.level + event.movementY));
     draw();
   };
-  panes.onkeydown = (event) => {
-    const name = { "+": "in", "=": "in", "-": "out", i: "invert", r: "reset" }[event.key];
-    if (name) { event.stopPropagation(); act[name](); draw(); }
-  };
+  const keys = { "+": "in", "=": "in", "-": "out", i: "invert", r: "reset" };
+  panes.onkeydown = ({ key }) => { if (keys[key]) { act[keys[key]](); draw(); } };
   draw();
 }
 """
@@ -116,10 +110,10 @@ def _component() -> st.components.v2.types.ComponentRenderer:
     return st.components.v2.component("image_viewer", html=HTML, css=CSS, js=JS)
 
 
-def draw_viewer(images: Mapping[str, Image], key: str) -> None:
-    """Draw (H, W) images in [0, 1] side by side under their labels."""
+def draw_viewer(images: Mapping[str, Image], key: str, *, space_px: int) -> None:
+    """Draw (H, W) images in [0, 1] side by side, as high as the window less `space_px`."""
     sources = [
         {"label": label, "src": f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}"}
         for label, image in images.items()
     ]
-    _component()(data={"images": sources}, key=key)
+    _component()(data={"images": sources, "space": space_px}, key=key)

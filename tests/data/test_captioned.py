@@ -103,3 +103,10 @@ def test_16_bit_images_are_in_range(make_pack: MakePack, pixels: MakePixels) -> 
     PILImage.fromarray(pixels(0).astype(np.uint16) * 257).save(folder / "images" / "a.png")
     image = read_captioned(folder).rows[0].image()
     np.testing.assert_allclose(image, pixels(0) / 255, atol=1e-6)
+
+
+def test_head_keeps_the_first_rows_of_each_split(dataset_folder: Path) -> None:
+    dataset = read_captioned(dataset_folder)
+    head = dataset.head(5)
+    assert [len(head.split(name)) for name in ("train", "val", "test")] == [5, 5, 5]
+    assert head.split("val") == dataset.split("val")[:5]

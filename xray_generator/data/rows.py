@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
@@ -58,6 +58,11 @@ class Dataset:
     def split(self, name: Split) -> tuple[Row, ...]:
         """The rows of one split."""
         return tuple(row for row in self.rows if row.split == name)
+
+    def head(self, count: int) -> Dataset:
+        """At most `count` rows of each split, the first ones."""
+        rows = tuple(row for name in get_args(Split) for row in self.split(name)[:count])
+        return Dataset(rows, self.skipped)
 
     def without(self, paths: Iterable[Path], reason: str) -> Dataset:
         """The dataset less some files, which are listed as skipped."""

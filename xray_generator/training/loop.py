@@ -59,9 +59,10 @@ class _Run:
     def __init__(self, task: Task, config: TrainingConfig, folder: Path) -> None:
         self.task, self.config, self.folder = task, config, folder
         device = pick_device()
-        bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and has_fast_bfloat16(device))
+        # not by Accelerator: it holds one number format a process, and two stages may differ in theirs
+        self.bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and has_fast_bfloat16(device))
         self.accelerator = Accelerator(
-            mixed_precision="bf16" if bf16 else "no",
+            mixed_precision="no",
             gradient_accumulation_steps=config.gradient_accumulation_steps,
             cpu=device.type == "cpu",
             log_with="tensorboard",
@@ -95,6 +96,7 @@ class _Run:
         loader: DataLoader[Any] = DataLoader(
             cast(Any, dataset), batch_sampler=batches, num_workers=config.num_workers,
             multiprocessing_context="fork" if config.num_workers else None,
+            generator=step_generator(config.seed),  # else it moves the global random state, which dropout resumes from
         )  # fmt: skip
         bar = tqdm(total=config.num_steps, initial=self.step, unit="step", disable=not accelerator.is_main_process)
         started, self.done_before = time.monotonic(), self.step
@@ -109,21 +111,22 @@ class _Run:
                 rate = (self.step - self.done_before) * config.batch_size * micro / (time.monotonic() - started)
                 self._log(losses | {"samples_per_second": rate, "learning_rate": self.lr_scheduler.get_last_lr()[0]})
                 bar.set_postfix(loss=f"{losses['loss']:.4f}", samples_per_s=f"{rate:.1f}")
-            if stopped:
+            if self._is_asked_to_stop(stopped):
                 self._save()
                 raise TrainingStopped
             if self.step % config.checkpoint_every == 0 or self.step == config.num_steps:
                 self._save()
                 self._report()
         self.ema.copy_to(self._trained())
-        accelerator.end_training()
+        for tracker in accelerator.trackers:
+            tracker.finish()  # not end_training(): that parts the processes, and another stage may follow
 
     def _update(self, batch: Mapping[str, Tensor], position: int) -> dict[str, float]:
         accelerator = self.accelerator
         generator = step_generator(self.config.seed, position, accelerator.process_index)
         batch = {name: value.to(accelerator.device) for name, value in batch.items()}
         with accelerator.accumulate(self.model):
-            with accelerator.autocast():
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=self.bf16):
                 losses = self.model(batch, generator)
             accelerator.backward(losses["loss"])
             if accelerator.sync_gradients:
@@ -142,6 +145,13 @@ class _Run:
         self.lr_scheduler.step()
         self.ema.step(self._trained())
         return values
+
+    def _is_asked_to_stop(self, stopped: list[int]) -> bool:
+        """Whether any process was: all must stop at the same step, or they wait for each other for ever."""
+        if self.accelerator.num_processes == 1:
+            return bool(stopped)
+        asked = torch.tensor(float(len(stopped)), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _trained(self) -> list[torch.nn.Parameter]:
         return [p for p in self.accelerator.unwrap_model(self.model).parameters() if p.requires_grad]
@@ -167,8 +177,12 @@ class _Run:
         if state is None:
             return
         self.step = state["step"]
-        self.accelerator.unwrap_model(self.model).load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.accelerator.unwrap_model(self.model).load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise StudioError(f"The state saved in {self.folder} is of another model: {reason}") from error
         self.lr_scheduler.load_state_dict(state["lr_scheduler"])
         self.ema.load_state_dict(state["ema"])
         self.ema.to(self.accelerator.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle  # for the name of an error alone
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
     staged = folder / f".tmp-{final.name}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staged, ignore_errors=True)
+        for leftover in folder.glob(".tmp-step-*"):  # of a killed process; the run's lock says that no other one writes
+            shutil.rmtree(leftover, ignore_errors=True)
         staged.mkdir()
         torch.save(state, staged / "state.pt")
         fsync(staged / "state.pt")
@@ -60,12 +62,19 @@ def saved_states(folder: Path) -> list[Path]:
 
 
 def load_newest_state(folder: Path) -> tuple[State | None, tuple[str, ...]]:
-    """The newest state whose hash is right (None if there is none), and what was passed over, in words."""
+    """The newest state that is whole (None if there is none), and what was passed over, in words."""
     skipped: list[str] = []
     for path in reversed(saved_states(folder)):
-        manifest = json.loads((path / "manifest.json").read_text())
-        if (path / "state.pt").is_file() and sha256(path / "state.pt") == manifest["sha256"]:
-            state: State = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
-            return state, tuple(skipped)
-        skipped.append(f"{path.name} is damaged (its hash differs from the manifest's) and was passed over")
+        try:
+            return _load(path), tuple(skipped)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            skipped.append(f"{path.name} is damaged ({reason[:200]}) and was passed over")
     return None, tuple(skipped)
+
+
+def _load(path: Path) -> State:
+    if json.loads((path / "manifest.json").read_bytes())["sha256"] != sha256(path / "state.pt"):
+        raise ValueError("its hash differs from the manifest's")
+    state: State = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+    return state

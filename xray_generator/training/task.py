@@ -11,6 +11,11 @@ from torch import Tensor, nn
 
 from xray_generator.types import StudioError
 
+LEAST = {
+    "num_steps": 1, "batch_size": 1, "gradient_accumulation_steps": 1, "checkpoint_every": 1, "log_every": 1,
+    "keep_checkpoints": 1, "warmup_steps": 0, "num_workers": 0, "seed": 0,
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
@@ -34,9 +39,13 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "batch_size", "gradient_accumulation_steps", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise StudioError(f"{name} must be 1 or more, not {getattr(self, name)}.")
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise StudioError(f"{name} must be {least} or more, not {getattr(self, name)}.")
+        if not 0 <= self.ema_decay < 1:
+            raise StudioError(f"ema_decay must be 0 or more and less than 1, not {self.ema_decay}.")
+        if not self.max_grad_norm > 0:
+            raise StudioError(f"max_grad_norm must be more than 0, not {self.max_grad_norm}.")
         if not 0 < self.learning_rate < 1:
             raise StudioError(f"learning_rate must lie between 0 and 1, not {self.learning_rate}.")
 

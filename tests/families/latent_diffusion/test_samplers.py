@@ -22,7 +22,7 @@ WEIGHTS, MEANS = torch.tensor([0.3, 0.7]), torch.tensor([-1.5, 1.0])
 
 
 def alpha_bar(kind: Beta) -> Tensor:
-    """Cumulative product of 1 - beta: Nichol & Dhariwal 2021 (arXiv:2102.09672, eq. 17), Ho et al. 2020, or its root."""
+    """Cumulative product of 1 - beta: Nichol & Dhariwal 2021 (arXiv:2102.09672, eq. 17); Ho et al. 2020; its root."""
     if kind == "squaredcos_cap_v2":
         f = [math.cos((t / 1_000 + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(1_001)]
         betas = torch.tensor([min(1 - f[t + 1] / f[t], 0.999) for t in range(1_000)], dtype=torch.float64)

@@ -73,8 +73,8 @@ class AutoencoderTask:
         return Crops(rows, self.config.autoencoder.crop_size, self.config.image_size)
 
     def preview(self) -> Tensor:
-        """Validation images above their reconstructions."""
-        images = load_images(self.validation[:NUM_PREVIEWS], self.config.image_size)
+        """Validation images (training images where there are none) above their reconstructions."""
+        images = load_images((self.validation or self.rows)[:NUM_PREVIEWS], self.config.image_size)
         return torch.cat([images, self._reconstruct(images)])
 
     def validate(self) -> Mapping[str, float]:

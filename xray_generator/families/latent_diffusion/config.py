@@ -52,7 +52,7 @@ class ScheduleConfig:
     num_train_timesteps: int = 1_000
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction_type: Literal["epsilon", "v_prediction"] = "v_prediction"
-    min_snr_gamma: float | None = 5.0  # Hang et al. 2023, arXiv:2303.09556; None: unweighted
+    min_snr_gamma: float | None = None  # Hang et al. 2023, arXiv:2303.09556; None: every step weighs the same
     prompt_dropout: float = 0.1  # per sample, for classifier-free guidance
     scheduler: str = "dpm++"
     num_inference_steps: int = 20

@@ -54,6 +54,8 @@ def cache_latents(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: in
 
 @torch.no_grad()
 def _encode(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> NDArray[np.float16]:
+    if not rows:
+        return np.empty((0, autoencoder.config.latent_channels, size // 8, size // 8), np.float16)
     device = next(autoencoder.parameters()).device
     starts = tqdm(range(0, len(rows), ENCODING_BATCH), desc="encoding", unit="batch")
     batches = (load_images(rows[start : start + ENCODING_BATCH], size).to(device) for start in starts)
@@ -159,7 +161,8 @@ class DenoiserTask:
         order = [index_of[row.path] for row in repeat_native(rows, size, config.native_repeats)]
         self.training = self._rows(rows, latents, order)
         self.validation = self._rows(validation, validation_latents, range(len(validation)))
-        self.prompts = [row.prompt for row in validation[:: max(1, len(validation) // NUM_PREVIEWS)]][:NUM_PREVIEWS]
+        shown = validation or rows
+        self.prompts = [row.prompt for row in shown[:: max(1, len(shown) // NUM_PREVIEWS)]][:NUM_PREVIEWS]
 
     def _rows(self, rows: Sequence[Row], latents: NDArray[np.float16], order: Sequence[int]) -> LatentRows:
         text = text_inputs(self.model.text_encoder, [row.prompt for row in rows])

@@ -22,7 +22,7 @@ from xray_generator.families.latent_diffusion.model import (
     LatentStatistics,
     scheduler_name,
 )
-from xray_generator.families.latent_diffusion.text import TextEncoder
+from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
 from xray_generator.images import from_tensor
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
 from xray_generator.types import CheckpointRef, GenerationRequest, Image, OnStep, StudioError, TextPrompt
@@ -135,8 +135,8 @@ def load_engine(folder: Path, device: str | None = None) -> LatentDiffusionEngin
 def _load_model(
     folder: Path, manifest: Manifest, config: LatentDiffusionConfig, device: torch.device
 ) -> LatentDiffusion:
-    autoencoder = CompactAutoencoder.from_pretrained(folder / "autoencoder", use_safetensors=True)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
+    autoencoder = CompactAutoencoder.from_pretrained(folder / "autoencoder", **LOADING)
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet", **LOADING)
     text_encoder = TextEncoder.load(folder)
     _check_tensors(autoencoder, folder / "autoencoder")
     _check_tensors(unet, folder / "unet")

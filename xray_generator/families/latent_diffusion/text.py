@@ -1,12 +1,13 @@
 """The text encoder behind one interface: a small BERT of our own, or a frozen pretrained one with a projection.
 
-The small one learns its WordPiece vocabulary from the training captions and is trained with the denoiser. The
+The small one takes its WordPiece vocabulary from the training captions and is trained with the denoiser. The
 pretrained one (BioBERT, Lee et al. 2020) stays frozen; only a linear projection to the denoiser's width is trained.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,7 @@ from typing import Any, cast
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
@@ -23,6 +24,9 @@ from xray_generator.families.latent_diffusion.config import TextEncoderConfig
 from xray_generator.types import StudioError
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+# diffusers' default builds a network under a patch of torch that other threads see: theirs would hold no data
+LOADING: dict[str, Any] = {"use_safetensors": True, "low_cpu_mem_usage": False}
 REFERENCE = "pretrained.json"  # in place of a pretrained transformer's weights: where they come from
 
 
@@ -105,7 +109,7 @@ class TextEncoder(nn.Module):
         reference = folder / "text_encoder" / REFERENCE
         if reference.is_file():
             data = json.loads(reference.read_text())
-            projection = TextProjection.from_pretrained(folder / "text_projection", use_safetensors=True)
+            projection = TextProjection.from_pretrained(folder / "text_projection", **LOADING)
             return cls(*_pretrained(data["name_or_path"]), data["max_length"], projection)
         transformer = BertModel.from_pretrained(
             folder / "text_encoder", add_pooling_layer=False, use_safetensors=True, dtype=torch.float32
@@ -124,7 +128,7 @@ def build_text_encoder(config: TextEncoderConfig, captions: Sequence[str]) -> Te
         transformer, tokenizer = _pretrained(config.name_or_path)
         projection = TextProjection(transformer.config.hidden_size, config.embedding_size)
         return TextEncoder(transformer, tokenizer, config.max_length, projection)
-    tokenizer = _train_tokenizer(captions, config.vocabulary_size, config.max_length)
+    tokenizer = _build_tokenizer(captions, config.vocabulary_size, config.max_length)
     shape = BertConfig(
         vocab_size=len(tokenizer), hidden_size=config.embedding_size, num_hidden_layers=config.num_layers,
         num_attention_heads=config.num_heads, intermediate_size=4 * config.embedding_size,
@@ -145,16 +149,22 @@ def _pretrained(name_or_path: str) -> tuple[Any, Any]:
         ) from error
 
 
-def _train_tokenizer(captions: Sequence[str], vocabulary_size: int, max_length: int) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    # every letter and digit, so that no word is unknown altogether
-    alphabet = [*"abcdefghijklmnopqrstuvwxyz0123456789"]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary_size, special_tokens=SPECIAL_TOKENS, initial_alphabet=alphabet, show_progress=False
+def _build_tokenizer(captions: Sequence[str], vocabulary_size: int, max_length: int) -> PreTrainedTokenizerFast:
+    """WordPiece over the most frequent words of `captions`; letters spell all others.
+
+    Not by WordPieceTrainer of tokenizers: its vocabulary differs from run to run (hash order), so that a resumed run or
+    a second process would read other words from the same ids.
+    """
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    counts = Counter(
+        word for caption in captions for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(caption))
     )
-    tokenizer.train_from_iterator(sorted(set(captions)), trainer)
+    spelling = [*LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    words = sorted(counts.keys() - set(LETTERS), key=lambda word: (-counts[word], word))
+    tokens = [*SPECIAL_TOKENS, *spelling, *words][: max(vocabulary_size, len(SPECIAL_TOKENS) + len(spelling))]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +24,7 @@ from xray_generator.families.latent_diffusion.card import write_card
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, measure_statistics
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, build_unet
-from xray_generator.families.latent_diffusion.text import TextEncoder, build_text_encoder
+from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
 from xray_generator.training.loop import train
 from xray_generator.types import StudioError
@@ -50,9 +51,11 @@ def train_run(
     """
     commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
     finished = run / "autoencoder" / WEIGHTS
-    if autoencoder_from is not None and not finished.is_dir():
+    is_finished = finished.is_dir()
+    process_state().wait_for_everyone()  # every process has looked before one of them writes
+    if not is_finished and autoencoder_from is not None:
         _save(load_autoencoder(autoencoder_from), finished)
-    if not finished.is_dir():
+    elif not is_finished:
         _train_autoencoder(config, dataset, run)
     if autoencoder_only:
         return finished
@@ -70,14 +73,18 @@ def load_autoencoder(folder: Path) -> CompactAutoencoder:
     """
     for candidate in (folder / "autoencoder" / WEIGHTS, folder / "autoencoder", folder):
         if (candidate / "diffusion_pytorch_model.safetensors").is_file():
-            autoencoder = CompactAutoencoder.from_pretrained(candidate, use_safetensors=True)
+            autoencoder = CompactAutoencoder.from_pretrained(candidate, **LOADING)
+            autoencoder.register_to_config(_name_or_path="")  # a path of this machine has no place in a checkpoint
             return cast(CompactAutoencoder, autoencoder.float().to(memory_format=torch.channels_last))
     raise StudioError(f"{folder} holds no autoencoder. Train one with --train_vae_only, or give its run folder.")
 
 
 def _save(autoencoder: CompactAutoencoder, folder: Path) -> None:
     if process_state().is_main_process:
-        autoencoder.save_pretrained(folder)
+        staged = folder.with_name(f".tmp-{folder.name}")  # `folder` is there only when it is whole
+        shutil.rmtree(staged, ignore_errors=True)
+        autoencoder.save_pretrained(staged)
+        staged.replace(folder)
     process_state().wait_for_everyone()
 
 
@@ -117,8 +124,19 @@ def _train_denoiser(
 def export(
     config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, commit: str = "unknown"
 ) -> Manifest:
-    """Write the model as 16-bit safetensors with its manifest and model card."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end."""
+    staged = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    manifest = _export(config, model, dataset, staged, commit)
+    shutil.rmtree(folder, ignore_errors=True)
+    staged.replace(folder)
+    return manifest
+
+
+def _export(
+    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, commit: str
+) -> Manifest:
+    folder.mkdir(parents=True)
     autoencoder = _half(model.autoencoder)
     autoencoder.save_pretrained(folder / "autoencoder")
     _half(model.unet).save_pretrained(folder / "unet")

@@ -1,0 +1,198 @@
+"""What the two stages optimize: crops, losses, prompt dropout, latent statistics."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PILImage
+
+from xray_generator.data.rows import Row
+from xray_generator.families.latent_diffusion.autoencoder_task import (
+    AutoencoderLoss,
+    Crops,
+    load_images,
+    native_rows,
+    reconstruction_quality,
+    repeat_native,
+)
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.denoiser_task import (
+    DenoiserTask,
+    DenoisingLoss,
+    cache_latents,
+    measure_statistics,
+)
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics
+from xray_generator.nn.compact_autoencoder import fold
+from xray_generator.training.task import Draw, step_generator
+
+MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
+
+
+@pytest.fixture(scope="module")
+def model(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> LatentDiffusion:
+    return make_model(tiny_config)
+
+
+@pytest.fixture
+def ramp(tmp_path: Path) -> Row:
+    """200 x 300 pixels, brighter to the right and, half as much, downwards: no crop looks like its mirror image."""
+    values = np.linspace(0, 160, 300)[None] + np.linspace(0, 80, 200)[:, None]
+    PILImage.fromarray(values.astype(np.uint8)).save(tmp_path / "ramp.png")
+    return Row(tmp_path / "ramp.png", "ramp", ())
+
+
+def test_crop_is_a_function_of_row_and_seed(tiny_rows: tuple[Row, ...]) -> None:
+    crops = Crops(tiny_rows, 32, 64)
+    first = crops[Draw(3, 7)]["images"]
+    assert first.shape == (1, 32, 32)
+    assert torch.equal(first, Crops(tiny_rows, 32, 64)[Draw(3, 7)]["images"])
+    assert not torch.equal(first, crops[Draw(3, 8)]["images"])
+    assert not torch.equal(first, crops[Draw(4, 7)]["images"])
+
+
+def test_items_lie_in_the_range_of_the_model(tiny_rows: tuple[Row, ...]) -> None:
+    loader = torch.utils.data.DataLoader(
+        Crops(tiny_rows, 32, 64), batch_sampler=[[Draw(i, i) for i in range(12)]], num_workers=2
+    )
+    (batch,) = list(loader)
+    assert batch["images"].dtype == torch.float32
+    assert -1 <= batch["images"].min() < -0.5
+    assert 0.2 < batch["images"].max() <= 1
+
+
+def test_crops_are_never_mirrored(ramp: Row) -> None:
+    for seed in range(40):
+        crop = Crops([ramp], 64, 128)[Draw(0, seed)]["images"][0]
+        assert crop[:, -8:].mean() > crop[:, :8].mean()
+        assert crop[-8:].mean() > crop[:8].mean()
+
+
+def test_crops_keep_the_pixels_of_an_image_that_fits(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (100, 100), dtype=np.uint8)
+    PILImage.fromarray(values).save(tmp_path / "noise.png")
+    whole = torch.from_numpy(values.astype(np.float32) / 255 * 2 - 1)
+    windows = whole.unfold(0, 32, 1).unfold(1, 32, 1)
+    for seed in range(5):  # 100 pixels reach neither 256 (no enlargement) nor need a reduction
+        crop = Crops([Row(tmp_path / "noise.png", "", ())], 32, 256)[Draw(0, seed)]["images"][0]
+        assert ((windows - crop).abs().amax((2, 3)) < 1e-5).sum() == 1
+
+
+def test_autoencoder_loss_is_the_formula(model: LatentDiffusion, tiny_rows: tuple[Row, ...]) -> None:
+    images = load_images(tiny_rows[:2], 64)
+    with torch.no_grad():
+        losses = AutoencoderLoss(model.autoencoder, 0.5, 0.1)({"images": images}, torch.Generator().manual_seed(3))
+        posterior = model.autoencoder.encode(images)
+        noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(3))
+        error = model.autoencoder.decode(posterior.mean + (posterior.log_variance / 2).exp() * noise) - images
+    across, down = error[..., 1:] - error[..., :-1], error[..., 1:, :] - error[..., :-1, :]
+    kl = 0.5 * (posterior.mean**2 + posterior.log_variance.exp() - 1 - posterior.log_variance).mean()
+    expected = error.abs().mean() + 0.5 * (across.abs().mean() + down.abs().mean()) + 0.1 * kl
+    assert losses["loss"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_reconstruction_quality_is_measured_on_the_image(model: LatentDiffusion, tiny_rows: tuple[Row, ...]) -> None:
+    measured = reconstruction_quality(model.autoencoder, tiny_rows[:1], 64)
+    with torch.no_grad():
+        images = load_images(tiny_rows[:1], 64)
+        copies = model.autoencoder.decode(model.autoencoder.encode(images).mean).clamp(-1, 1)
+    mse = ((images - copies) / 2).square().mean().item()
+    assert measured["psnr_db"] == pytest.approx(-10 * np.log10(mse), rel=1e-4)
+    assert measured["num_images"] == 1
+    assert reconstruction_quality(model.autoencoder, [], 64) == {}
+
+
+def test_rows_of_full_resolution_are_repeated(tiny_rows: tuple[Row, ...]) -> None:
+    small = replace(tiny_rows[0], native_size=128)
+    rows = [small, *tiny_rows[1:3]]
+    assert repeat_native(rows, 256, 3) == [small, *[tiny_rows[1]] * 3, *[tiny_rows[2]] * 3]
+    assert native_rows(rows, 256) == list(tiny_rows[1:3])
+    assert native_rows([small], 256) == [small]
+
+
+def test_statistics_normalize_to_unit_variance_and_back() -> None:
+    latents = (np.random.default_rng(0).normal(size=(50, 3, 8, 8)) * [[[[2.0]], [[0.1]], [[5.0]]]] + 7).astype("f2")
+    statistics, z = measure_statistics(latents), torch.from_numpy(latents.astype(np.float32))
+    normalized = statistics.normalize(z)
+    assert normalized.shape == (50, 12, 4, 4)
+    assert torch.allclose(statistics.denormalize(normalized), z, atol=1e-3)
+    flat = torch.nn.functional.pixel_shuffle(normalized, 2)
+    assert torch.allclose(flat.mean((0, 2, 3)), torch.zeros(3), atol=1e-3)
+    assert torch.allclose(flat.std((0, 2, 3)), torch.ones(3), atol=1e-2)
+    assert torch.equal(LatentStatistics((0.0,) * 3, (1.0,) * 3).normalize(z), fold(z))
+
+
+def test_latents_are_cached_by_weights_and_rows(
+    model: LatentDiffusion, tiny_rows: tuple[Row, ...], tmp_path: Path
+) -> None:
+    latents = cache_latents(model.autoencoder, tiny_rows[:3], 64, tmp_path)
+    with torch.no_grad():
+        expected = model.autoencoder.encode(load_images(tiny_rows[:3], 64)).mean
+    assert np.allclose(latents, expected.numpy(), atol=2e-3)
+    (file,) = tmp_path.iterdir()
+    before = file.stat().st_mtime_ns
+    assert np.array_equal(cache_latents(model.autoencoder, tiny_rows[:3], 64, tmp_path), latents)
+    assert file.stat().st_mtime_ns == before
+    cache_latents(model.autoencoder, tiny_rows[1:4], 64, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert cache_latents(model.autoencoder, [], 64, tmp_path).shape == (0, 4, 8, 8)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize("gamma", [None, 5.0])
+def test_denoising_loss_is_the_formula(model: LatentDiffusion, prediction: str, gamma: float | None) -> None:
+    """Salimans & Ho 2022 (v) and Hang et al. 2023 (min-SNR), written out for two samples."""
+    schedule = replace(model.schedule, prediction_type=prediction, min_snr_gamma=gamma, prompt_dropout=0.0)
+    loss, latents = DenoisingLoss(model.unet, model.text_encoder, schedule), torch.randn(2, 16, 4, 4)
+    ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
+    resolution = torch.tensor([0, 1])
+    batch = {"latents": latents, "input_ids": ids, "attention_mask": mask, "resolution": resolution}
+    with torch.no_grad():
+        value = loss(batch, torch.Generator().manual_seed(9))["loss"].item()
+        generator = torch.Generator().manual_seed(9)
+        noise = torch.randn(latents.shape, generator=generator)
+        t = torch.randint(1_000, (2,), generator=generator)
+        alpha = loss.noise_scheduler.alphas_cumprod[t][:, None, None, None]
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        output = model.unet(
+            noisy, t, encoder_hidden_states=model.text_encoder(ids, mask), encoder_attention_mask=mask,
+            class_labels=resolution,
+        ).sample  # fmt: skip
+    is_v = prediction == "v_prediction"
+    target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents if is_v else noise
+    snr = (alpha / (1 - alpha)).flatten()
+    weight = torch.ones(2) if gamma is None else snr.clamp(max=gamma) / (snr + 1 if is_v else snr)
+    assert value == pytest.approx((weight * (output - target).square().mean((1, 2, 3))).mean().item(), rel=1e-3)
+
+
+def test_prompts_are_dropped_one_by_one_and_about_as_often_as_asked(model: LatentDiffusion) -> None:
+    loss = DenoisingLoss(model.unet, model.text_encoder, replace(model.schedule, prompt_dropout=0.1))
+    ids, mask = (x.repeat(64, 1) for x in model.text_encoder.tokenize(["normal chest x-ray"], length=8))
+    batch = {
+        "latents": torch.zeros(64, 16, 4, 4), "input_ids": ids, "attention_mask": mask,
+        "resolution": torch.zeros(64, dtype=torch.long),
+    }  # fmt: skip
+    masks: list[torch.Tensor] = []
+    hook = model.text_encoder.register_forward_hook(lambda _module, inputs, _output: masks.append(inputs[1]))
+    with torch.no_grad():
+        for step in range(30):
+            loss(batch, step_generator(0, step))
+    hook.remove()
+    dropped = torch.stack(masks).sum(2) == 2  # the two ends alone are left of an empty prompt
+    assert dropped.float().mean() == pytest.approx(0.1, abs=0.02)
+    assert all(0 < int(step.sum()) < 64 for step in dropped)
+
+
+def test_validation_is_the_same_whenever_it_is_asked(
+    model: LatentDiffusion, tiny_config: LatentDiffusionConfig, tiny_rows: tuple[Row, ...], tmp_path: Path
+) -> None:
+    latents = cache_latents(model.autoencoder, tiny_rows, 64, tmp_path)
+    task = DenoiserTask(tiny_config, model, tiny_rows[:8], latents[:8], tiny_rows[8:], latents[8:])
+    with torch.no_grad():
+        assert task.validate() == task.validate()
+        assert torch.equal(task.preview(), task.preview())
+        assert task.preview().shape == (4, 1, 64, 64)
+    assert len(task.dataset()) == 8

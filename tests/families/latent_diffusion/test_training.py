@@ -1,0 +1,199 @@
+"""Both real stages at tiny size: stopped and resumed equals straight to the bit; what is frozen stays frozen."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from transformers import BertConfig, BertModel
+
+from xray_generator.checkpoints import read_manifest
+from xray_generator.data.rows import Dataset
+from xray_generator.families.latent_diffusion.autoencoder_task import AutoencoderLoss
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, TextEncoderConfig
+from xray_generator.families.latent_diffusion.denoiser_task import DenoisingLoss
+from xray_generator.families.latent_diffusion.engine import load_engine
+from xray_generator.families.latent_diffusion.model import LatentDiffusion
+from xray_generator.families.latent_diffusion.training import train_run
+from xray_generator.generation import generate
+from xray_generator.studio import text_request
+from xray_generator.training.loop import TrainingStopped
+from xray_generator.training.state import saved_states
+from xray_generator.types import StudioError
+
+MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
+
+
+@contextmanager
+def terminated_at(step: int, stage: type[nn.Module]) -> Iterator[None]:
+    """Send this process SIGTERM in the `step`-th forward pass of a stage's training."""
+    calls = 0
+
+    def count(module: nn.Module, _inputs: object, _output: object) -> None:
+        nonlocal calls
+        calls += isinstance(module, stage) and module.training
+        if calls == step and isinstance(module, stage):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    hook = nn.modules.module.register_module_forward_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+@pytest.fixture(scope="module")
+def four_steps(tiny_config: LatentDiffusionConfig) -> LatentDiffusionConfig:
+    return replace(
+        tiny_config,
+        autoencoder_training=replace(tiny_config.autoencoder_training, num_steps=4),
+        denoiser_training=replace(tiny_config.denoiser_training, num_steps=4),
+    )
+
+
+@pytest.fixture(scope="module")
+def straight(
+    four_steps: LatentDiffusionConfig, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("straight")
+    train_run(four_steps, tiny_dataset, folder / "run", folder / "tiny")
+    return folder
+
+
+def newest(stage: Path) -> dict[str, object]:
+    return torch.load(saved_states(stage / "states")[-1] / "state.pt", weights_only=True)
+
+
+def assert_equal(first: object, second: object) -> None:
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second)  # type: ignore[arg-type]
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys()  # type: ignore[attr-defined]
+        for key in first:
+            assert_equal(first[key], second[key])  # type: ignore[index]
+    elif isinstance(first, list):
+        for a, b in zip(first, second, strict=True):  # type: ignore[call-overload]
+            assert_equal(a, b)
+    else:
+        assert first == second
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_both_stages_stopped_and_resumed_equal_straight(
+    four_steps: LatentDiffusionConfig, tiny_dataset: Dataset, straight: Path, tmp_path: Path, step: int
+) -> None:
+    for stage in (AutoencoderLoss, DenoisingLoss):
+        with terminated_at(step, stage), pytest.raises(TrainingStopped):
+            train_run(four_steps, tiny_dataset, tmp_path / "run", tmp_path / "tiny")
+    train_run(four_steps, tiny_dataset, tmp_path / "run", tmp_path / "tiny")
+    for stage in ("autoencoder", "denoiser"):
+        assert_equal(newest(tmp_path / "run" / stage), newest(straight / "run" / stage))
+    first, second = read_manifest(tmp_path / "tiny"), read_manifest(straight / "tiny")
+    assert first.ref == second.ref
+    assert first.files == second.files
+
+
+def test_finished_run_makes_the_checkpoint_again(
+    four_steps: LatentDiffusionConfig, tiny_dataset: Dataset, straight: Path, tmp_path: Path
+) -> None:
+    train_run(four_steps, tiny_dataset, straight / "run", tmp_path / "again")
+    assert read_manifest(tmp_path / "again").ref == read_manifest(straight / "tiny").ref
+
+
+def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(
+    four_steps: LatentDiffusionConfig, straight: Path
+) -> None:
+    manifest = read_manifest(straight / "tiny")
+    assert manifest.steps == {"autoencoder": 4, "denoiser": 4}
+    assert manifest.data["num_train"] == 12
+    assert manifest.sizes == (64,)
+    assert manifest.commit != ""
+    assert not any(str(straight) in path.read_text() for path in (straight / "tiny").rglob("*.json"))
+    assert manifest.metrics["autoencoder_reconstruction"]["val"]["num_images"] == 4
+    state = newest(straight / "run" / "denoiser")
+    names = [name for name in state["module"] if name.startswith("unet.")]  # type: ignore[attr-defined]
+    stored = load_file(straight / "tiny" / "unet" / "diffusion_pytorch_model.safetensors")
+    averaged = state["ema"]["shadow_params"][: len(names)]  # type: ignore[index]
+    for name, value in zip(names, averaged, strict=True):
+        assert torch.equal(stored[name.removeprefix("unet.")], value.half())
+    card = (straight / "tiny" / "README.md").read_text()
+    assert "Not for diagnosis" in card
+    assert "12 images of the `train` split" in card
+
+
+def test_trained_checkpoint_draws(straight: Path) -> None:
+    engine = load_engine(straight / "tiny", "cpu")
+    assert generate(engine, text_request("Normal chest X-ray", seed=1, size=64)).images[0].shape == (64, 64)
+
+
+def test_autoencoder_of_another_run_is_taken_over_unchanged(
+    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, straight: Path, tmp_path: Path
+) -> None:
+    for i, source in enumerate((straight / "run", straight / "run" / "autoencoder" / "weights")):
+        folder = train_run(
+            tiny_config, tiny_dataset, tmp_path / str(i), tmp_path / "x", autoencoder_from=source, autoencoder_only=True
+        )
+        name = "diffusion_pytorch_model.safetensors"
+        assert_equal(load_file(folder / name), load_file(straight / "run" / "autoencoder" / "weights" / name))
+        assert not (tmp_path / str(i) / "autoencoder" / "states").exists()
+    with pytest.raises(StudioError, match="holds no autoencoder"):
+        train_run(tiny_config, tiny_dataset, tmp_path / "y", tmp_path / "x", autoencoder_from=tmp_path)
+
+
+def test_dataset_without_validation_rows_is_trained(
+    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    one_row = Dataset(tiny_dataset.split("train")[:1])
+    folder = train_run(tiny_config, one_row, tmp_path / "run", tmp_path / "tiny")
+    assert load_engine(folder, "cpu").manifest.data["num_val"] == 0
+
+
+def test_dataset_without_training_rows_is_refused(
+    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(StudioError, match="no training images"):
+        train_run(tiny_config, Dataset(tiny_dataset.split("val")), tmp_path / "run", tmp_path / "tiny")
+
+
+def test_row_that_breaks_after_the_check_fails_the_run(
+    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.png").write_bytes(tiny_dataset.rows[0].path.read_bytes()[:500])
+    broken = Dataset((replace(tiny_dataset.rows[0], path=tmp_path / "cut.png"), *tiny_dataset.rows[1:2]))
+    with pytest.raises(StudioError, match=r"cut\.png"):
+        train_run(tiny_config, broken, tmp_path / "run", tmp_path / "tiny")
+
+
+def test_projection_is_trained_and_the_pretrained_transformer_is_not(
+    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, make_model: MakeModel, straight: Path, tmp_path: Path
+) -> None:
+    tokenizer = make_model(tiny_config).text_encoder.tokenizer
+    bert = BertModel(BertConfig(
+        vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48,
+        max_position_embeddings=64,
+    ))  # fmt: skip
+    bert.save_pretrained(tmp_path / "bert")
+    tokenizer.save_pretrained(tmp_path / "bert")
+    config = replace(
+        tiny_config, text_encoder=TextEncoderConfig("pretrained", str(tmp_path / "bert"), 32, max_length=32)
+    )
+    folder = train_run(config, tiny_dataset, tmp_path / "run", tmp_path / "tiny", autoencoder_from=straight / "run")
+    state = newest(tmp_path / "run" / "denoiser")
+    module = state["module"]
+    for name, value in bert.state_dict().items():
+        if not name.startswith("pooler."):
+            assert torch.equal(module[f"text_encoder.transformer.{name}"], value)  # type: ignore[index]
+    names = [name for name in module if not name.startswith("text_encoder.transformer.")]  # type: ignore[attr-defined]
+    moments = state["optimizer"]["state"]  # type: ignore[index]
+    assert len(moments) == len(names) == len(state["ema"]["shadow_params"])  # type: ignore[index]
+    projection = [i for i, name in enumerate(names) if "projection" in name]
+    assert len(projection) == 2
+    assert all(moments[i]["exp_avg"].abs().sum() > 0 for i in projection)
+    engine = load_engine(folder, "cpu")
+    assert generate(engine, text_request("Normal chest X-ray", seed=1, size=64)).images[0].shape == (64, 64)

@@ -1,0 +1,276 @@
+"""The Generator page without a browser: what it says, what it keeps, and that it paints before torch is imported."""
+
+import io
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.services import job_queue, plain, studio
+from postprocess.presets import get_preset
+from xray_generator.export.recipe import encode_png, read_recipe, recipes
+from xray_generator.jobs import Job
+from xray_generator.studio import archive, enhanced_recipe
+from xray_generator.types import NOTICE
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 60
+
+
+@pytest.fixture(autouse=True)
+def fresh_server() -> Iterator[None]:
+    """No studio and no jobs of another test."""
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def output_dir(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An OUTPUT_DIR of this test with the tiny checkpoint linked into it."""
+    (tmp_path / "checkpoints").symlink_to(tiny_checkpoint / "checkpoints")
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def app(output_dir: Path) -> AppTest:
+    """The studio, opened at its first page."""
+    return run(AppTest.from_file(ROOT / "app.py", default_timeout=TIMEOUT_S))
+
+
+def run(app: AppTest) -> AppTest:
+    """Run the script and insist that nothing was raised."""
+    app.run()
+    assert not app.exception
+    return app
+
+
+def click(app: AppTest, key: str) -> AppTest:
+    """Press a button and run."""
+    app.button(key=key).click()
+    return run(app)
+
+
+def wait(app: AppTest) -> Job:
+    """Wait for the session's job to end, then run once more, as the progress panel does."""
+    job = job_queue().get(app.session_state["job"])
+    assert job is not None
+    deadline = time.monotonic() + TIMEOUT_S
+    while not job.is_over and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert job.is_over
+    run(app)
+    return job
+
+
+def shown(app: AppTest) -> str:
+    """Every message and plain text of the page."""
+    return "\n".join(str(e.value) for e in [*app.text, *app.caption, *app.info, *app.warning, *app.error])
+
+
+def has_result(app: AppTest) -> bool:
+    """Whether a finished result is drawn."""
+    return any(button.label == "Raw PNG" for button in app.download_button)
+
+
+def test_first_paint_imports_no_torch(tiny_checkpoint: Path) -> None:
+    code = """
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app.py", default_timeout=60).run()
+assert not app.exception and not app.error and app.button(key="generate")
+print([name for name in ("torch", "diffusers", "transformers") if name in sys.modules])
+"""
+    env = {"OUTPUT_DIR": str(tiny_checkpoint), "PATH": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=TIMEOUT_S
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_page_says_what_it_is(app: AppTest) -> None:
+    assert app.title[0].value == "Generator"
+    assert any(NOTICE in element.value for element in app.markdown)
+    assert not app.error
+
+
+def test_no_checkpoint_is_said_and_no_picture_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    app = run(AppTest.from_file(ROOT / "app.py", default_timeout=TIMEOUT_S))
+    assert "no checkpoint" in app.error[0].value
+    assert not app.get("imgs") and "generate" not in [button.key for button in app.button]
+
+
+def test_defaults_are_the_checkpoints_own(app: AppTest) -> None:
+    manifest = studio().manifest()
+    recommended = manifest.recommended
+    assert app.number_input(key=f"steps of {manifest.name}").value == recommended["num_inference_steps"]
+    assert app.number_input(key=f"guidance of {manifest.name}").value == recommended["guidance_scale"]
+    assert app.selectbox(key=f"scheduler of {manifest.name}").value == recommended["scheduler"]
+    assert app.text_area(key="prompt").value in studio().vocabulary().example_prompts
+
+
+def test_empty_prompt_is_refused_in_words(app: AppTest) -> None:
+    app.text_area(key="prompt").set_value("   ")
+    click(app, "generate")
+    assert "prompt is empty" in app.error[0].value
+    assert "job" not in app.session_state
+
+
+def test_unseen_word_is_pointed_out(app: AppTest) -> None:
+    assert not app.warning
+    app.text_area(key="prompt").set_value("Normal chest X-ray of a zebra")
+    run(app)
+    assert "zebra" in app.warning[0].value and "chest" not in app.warning[0].value
+
+
+def test_generate_shows_and_saves_the_result(app: AppTest, output_dir: Path) -> None:
+    app.number_input(key="num_images").set_value(2)
+    run(app)
+    click(app, "generate")
+    job = wait(app)
+    assert job.state == "done", job.error
+    assert has_result(app)
+    assert str(job.result.seeds[0]) in shown(app)
+    click(app, "image 1")
+    assert str(job.result.seeds[1]) in shown(app)
+    saved = [read_recipe(path.read_bytes()) for path in (output_dir / "generated").glob("*.png")]
+    assert {recipe.request.seed for recipe in saved} == set(job.result.seeds)
+
+
+def test_locked_seed_makes_the_same_image_again(app: AppTest) -> None:
+    click(app, "generate")
+    first = wait(app).result
+    click(app, "lock_seed")
+    assert not app.toggle(key="new_seed").value
+    click(app, "generate")
+    again = wait(app).result
+    assert again.seeds == first.seeds
+    assert (again.images[0] == first.images[0]).all()
+
+
+def test_cancel_ends_the_job_and_the_next_one_runs(app: AppTest) -> None:
+    name = studio().manifest().name
+    app.number_input(key=f"steps of {name}").set_value(1000)
+    app.number_input(key="num_images").set_value(64)
+    run(app)
+    click(app, "generate")
+    assert app.button(key="generate").disabled
+    app.button(key="cancel").click()
+    app.run()
+    assert wait(app).state == "cancelled"
+    assert "Cancelled" in shown(app) and not has_result(app)
+    app.number_input(key=f"steps of {name}").set_value(2)
+    app.number_input(key="num_images").set_value(1)
+    run(app)
+    click(app, "generate")
+    assert wait(app).state == "done"
+    assert has_result(app)
+
+
+def test_a_failed_job_says_why(app: AppTest, output_dir: Path) -> None:
+    (output_dir / "generated").write_text("in the way")
+    click(app, "generate")
+    assert wait(app).state == "failed"
+    assert "Cannot write" in app.error[0].value and not has_result(app)
+
+
+def test_download_does_not_empty_the_page(app: AppTest) -> None:
+    click(app, "generate")
+    wait(app)
+    before = shown(app)
+    for button in app.download_button:
+        button.click()
+        run(app)
+        assert has_result(app)
+        assert shown(app) == before
+
+
+def test_enhancement_shows_measured_figures_beside_the_raw_image(app: AppTest) -> None:
+    click(app, "generate")
+    wait(app)
+    assert "SSIM to raw" not in shown(app)
+    app.selectbox(key="preset").set_value("Balanced")
+    run(app)
+    assert "SSIM to raw" in shown(app)
+    assert [button.label for button in app.download_button] == ["Raw PNG", "Enhanced PNG", "All as ZIP"]
+
+
+def test_page_change_keeps_form_and_result(app: AppTest) -> None:
+    app.text_area(key="prompt").set_value("Normal chest radiograph")
+    app.number_input(key="num_images").set_value(2)
+    run(app)
+    click(app, "generate")
+    wait(app)
+    app.switch_page("pages/create/enhancement.py").run()
+    assert not has_result(app)
+    app.switch_page("pages/create/generate.py")
+    run(app)
+    assert has_result(app)
+    assert app.text_area(key="prompt").value == "Normal chest radiograph"
+    assert app.number_input(key="num_images").value == 2
+
+
+def test_a_dropped_result_is_said(app: AppTest) -> None:
+    click(app, "generate")
+    wait(app)
+    app.session_state["job"] = app.session_state["result_job"] = "0" * 32
+    run(app)
+    assert "no longer in memory" in app.info[0].value
+
+
+def test_example_and_builder_fill_the_prompt(app: AppTest) -> None:
+    example = studio().vocabulary().example_prompts[-1]
+    app.selectbox(key="example").set_value(example)
+    run(app)
+    assert app.text_area(key="prompt").value == example
+    finding = studio().vocabulary().findings[0]
+    app.multiselect(key="build_findings").set_value([finding.finding])
+    run(app)
+    click(app, "build_use")
+    assert finding.phrase in app.text_area(key="prompt").value
+    assert not app.warning
+
+
+def test_recipe_of_a_png_fills_the_form(app: AppTest) -> None:
+    app.text_area(key="prompt").set_value("Normal chest radiograph")
+    run(app)
+    click(app, "generate")
+    result = wait(app).result
+    png = encode_png(result.images[0], recipes(result)[0])
+    app.text_area(key="prompt").set_value("something else")
+    run(app)
+    app.file_uploader(key="recipe_file").upload("x.png", png, "image/png")
+    run(app)
+    assert app.text_area(key="prompt").value == "Normal chest radiograph"
+    assert app.number_input(key="seed").value == result.seeds[0]
+    assert not app.toggle(key="new_seed").value
+    assert "makes this image again" in shown(app).replace("\\", "")
+
+
+def test_a_png_without_a_recipe_is_refused_in_words(app: AppTest) -> None:
+    app.file_uploader(key="recipe_file").upload("x.png", b"not a PNG", "image/png")
+    run(app)
+    assert "not a PNG with a recipe" in shown(app).replace("\\", "")
+
+
+def test_the_zip_holds_each_image_with_its_recipe(app: AppTest) -> None:
+    click(app, "generate")
+    result = wait(app).result
+    preset = get_preset("Balanced")
+    with zipfile.ZipFile(io.BytesIO(archive(result, preset))) as file:
+        found = [read_recipe(file.read(name)) for name in file.namelist() if name.endswith(".png")]
+        assert NOTICE in file.read("NOTICE.txt").decode()
+    raw = recipes(result)[0]
+    assert found == [raw, enhanced_recipe(raw, preset)]
+
+
+def test_user_text_is_escaped() -> None:
+    assert plain("**a** [b](c) <i> :red[x]") == r"\*\*a\*\* \[b\]\(c\) \<i\> \:red\[x\]"
