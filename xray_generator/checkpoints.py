@@ -17,6 +17,7 @@ from xray_generator.config import dump, parse
 from xray_generator.types import CheckpointRef, StudioError
 
 MANIFEST = "manifest.json"
+UNLISTED = (MANIFEST, "README.md")  # the card may be edited by hand
 WEIGHT_SUFFIX = ".safetensors"
 FORBIDDEN_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")  # may hold code
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -53,6 +54,9 @@ class Manifest:
     def __post_init__(self) -> None:
         check_name(self.family)
         check_name(self.name)
+        missing = {"scheduler", "num_inference_steps", "guidance_scale"} - self.recommended.keys()
+        if not self.sizes or missing:
+            raise StudioError(f"The manifest of {self.name} must name sizes and recommend {sorted(missing) or 'them'}.")
 
     @property
     def ref(self) -> CheckpointRef:
@@ -72,7 +76,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     files = {
         path.relative_to(folder).as_posix(): sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (MANIFEST, "README.md") and not path.name.startswith(".")
+        if path.is_file() and path.name not in (*UNLISTED, f".{MANIFEST}")
     }
     complete = parse(Manifest, dump(manifest) | {"files": files})
     staged = folder / f".{MANIFEST}"
@@ -101,13 +105,14 @@ def verify(folder: Path, manifest: Manifest) -> None:
     """Compare every file with the manifest before anything is loaded.
 
     Raises:
-        StudioError: a file is missing, changed, outside the folder, unlisted weights, or of a format that holds code.
+        StudioError: a file is missing, changed, outside the folder, not listed, or of a format that holds code.
     """
     for path in folder.rglob("*"):
         if path.suffix.lower() in FORBIDDEN_SUFFIXES:
             raise StudioError(f"{folder.name}/{path.name} may contain code and is refused; use safetensors weights.")
-        if path.suffix.lower() == WEIGHT_SUFFIX and path.relative_to(folder).as_posix() not in manifest.files:
-            raise StudioError(f"{folder.name}/{path.name} is not in the manifest and is refused.")
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in manifest.files and name not in UNLISTED and not path.name.startswith("."):
+            raise StudioError(f"{folder.name}/{name} is not in the manifest and is refused.")
     for name, expected in manifest.files.items():
         path = folder / name
         if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):

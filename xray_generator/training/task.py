@@ -30,7 +30,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     adam_beta2: float = 0.99
     max_grad_norm: float = 1.0
-    ema_decay: float = 0.999
+    ema_decay: float = 0.999  # at most; warms up as 1 - (1 + step)^-0.75
     mixed_precision: Literal["auto", "bf16", "no"] = "auto"  # auto: bf16 where it is the faster one
     checkpoint_every: int = 500
     keep_checkpoints: int = 2

@@ -20,6 +20,14 @@ ATTRIBUTION = {
 }
 
 
+BIASES = {
+    "nih_chestxray14": "NIH labels are text-mined (about 10 % wrong). Most adult findings were seen only in enlarged "
+    "128-pixel images, so they are drawn less sharply and less surely than pneumonia.",
+    "kermany_pediatric": "Nearly all full-resolution children come from one hospital, with a tight crop.",
+    "hannover_covid": "COVID-19 films are mostly bedside AP films with tubes and lines.",
+}
+
+
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write README.md from the manifest alone, so that the two cannot disagree."""
     header = ModelCardData(
@@ -46,8 +54,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "", "## Measured", "", "```json", json.dumps(manifest.metrics, indent=1), "```",
         "", "Whatever is not listed above was not measured.",
         "", "## Known biases", "",
-        "NIH labels are text-mined (about 10 % wrong). Nearly all full-resolution children come from one hospital with "
-        "a tight crop; most adult findings were seen only in enlarged 128-pixel images, so they are drawn less sharply "
-        "and less surely than pneumonia. A prompt word outside the vocabulary has no learnt meaning.",
+        *(f"- {BIASES[name]}" for name in sorted(manifest.data.get("sources", {})) if name in BIASES),
+        "- A prompt word outside the vocabulary has no learnt meaning.",
     ]  # fmt: skip
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import shutil
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -17,12 +19,14 @@ from xray_generator.data.vocabulary import build_vocabulary
 from xray_generator.devices import pick_device, process_state
 from xray_generator.families.latent_diffusion.autoencoder_task import (
     AutoencoderTask,
+    is_native,
     native_rows,
     reconstruction_quality,
 )
 from xray_generator.families.latent_diffusion.card import write_card
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, measure_statistics
+from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, build_unet
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
@@ -61,7 +65,10 @@ def train_run(
         return finished
     model = _train_denoiser(config, dataset, run, load_autoencoder(finished))
     if process_state().is_main_process:
-        export(config, model, dataset, checkpoint, commit)
+        steps = {"denoiser": config.denoiser_training.num_steps}
+        if (run / "autoencoder" / "states").is_dir():  # trained in this run, not taken from another
+            steps["autoencoder"] = config.autoencoder_training.num_steps
+        export(config, model, dataset, checkpoint, steps, commit)
     return checkpoint
 
 
@@ -103,6 +110,11 @@ def _train_denoiser(
     config: LatentDiffusionConfig, dataset: Dataset, run: Path, autoencoder: CompactAutoencoder
 ) -> LatentDiffusion:
     device, size = pick_device(), config.image_size
+    if autoencoder.config.latent_channels != config.autoencoder.latent_channels:
+        raise StudioError(
+            f"The autoencoder has {autoencoder.config.latent_channels} latent channels, the configuration "
+            f"{config.autoencoder.latent_channels}; set autoencoder.latent_channels to match."
+        )
     autoencoder = autoencoder.to(device).eval().requires_grad_(requires_grad=False)
     rows, validation = dataset.split("train"), dataset.split("val")
     with process_state().main_process_first():
@@ -122,20 +134,27 @@ def _train_denoiser(
 
 
 def export(
-    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, commit: str = "unknown"
-) -> Manifest:
+    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path,
+    steps: Mapping[str, int] = MappingProxyType({}), commit: str = "unknown",
+) -> Manifest:  # fmt: skip
     """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end."""
     staged = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(staged, ignore_errors=True)
-    manifest = _export(config, model, dataset, staged, commit)
-    shutil.rmtree(folder, ignore_errors=True)
+    manifest = _export(config, model, dataset, staged, steps, commit)
+    load_engine(staged, "cpu")  # what cannot be read back must not replace what can
+    old = folder.with_name(f".old-{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.replace(old)
     staged.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
     return manifest
 
 
 def _export(
-    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, commit: str
-) -> Manifest:
+    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, steps: Mapping[str, int],
+    commit: str,
+) -> Manifest:  # fmt: skip
     folder.mkdir(parents=True)
     autoencoder = _half(model.autoencoder)
     autoencoder.save_pretrained(folder / "autoencoder")
@@ -155,9 +174,9 @@ def _export(
         data={
             "num_train": len(rows), "num_val": len(dataset.split("val")),
             "sources": dict(Counter(row.source for row in rows)),
-            "num_full_resolution": len(native_rows(rows, config.image_size)),
+            "num_full_resolution": sum(is_native(row, size) for row in rows),
         },
-        steps={"autoencoder": config.autoencoder_training.num_steps, "denoiser": config.denoiser_training.num_steps},
+        steps=dict(steps),
         commit=commit, license="; ".join(sorted({row.license for row in rows if row.license})),
         preprocessing={
             "size": config.image_size, "range": [-1.0, 1.0], "fit": "short side to size, centre crop",
