@@ -23,6 +23,7 @@ app: $(VENV)/.app  ## the studio on http://localhost:8501
 
 test: lint  ## every check and every test
 	$(BIN)/python -m pytest $(ARGS)
+	@test -x /usr/bin/chromium || echo "SKIPPED: the browser tests, because /usr/bin/chromium is missing."
 
 lint: $(VENV)/.dev  ## style, types and the one-way rule of imports
 	$(BIN)/ruff check .

@@ -1,8 +1,9 @@
 """`python -m postprocess`: enhance image files, or one freshly generated image, and print what it cost.
 
-PNG (8 or 16 bits), JPEG, TIFF and DICOM go in; `<stem>_<preset>.png` comes out, with one JSON line per picture. CLAHE
-works on 256 levels by definition, so a 16-bit output of a preset that holds it is a 16-bit file of an 8-bit picture
-that later operations smoothed; the other operations keep the input's depth.
+PNG (8 or 16 bits), JPEG, TIFF and DICOM go in; `<stem>_<preset>.png` comes out, with one JSON line per picture. A PNG
+of this studio keeps its recipe and its notice; every other file says in words what was done to it. CLAHE works on 256
+levels by definition, so a 16-bit output of a preset that holds it is a 16-bit file of an 8-bit picture that later
+operations smoothed; the other operations keep the input's depth.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from postprocess.cost import measure_cost
 from postprocess.presets import ALL, PRESETS, Preset, apply, get_preset, read_preset
+from xray_generator.export.archive import Source, text_chunks
+from xray_generator.export.recipe import find_recipe
 from xray_generator.images import encode_png, read_image
-from xray_generator.types import Image, StudioError
+from xray_generator.types import StudioError
 
 DEFAULT = "Balanced"
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.output_dir.mkdir(parents=True, exist_ok=True)
     except (StudioError, OSError) as error:
         return _complain(error)
-    sources: dict[Path, Callable[[], Image]] = {path: partial(read_image, path) for path in options.images}
+    sources: dict[Path, Callable[[], Source]] = {path: partial(read, path) for path in options.images}
     if options.prompt is not None:
         name = Path(f"generated_{options.seed}")
         sources = {name: partial(generate, options.prompt, options.seed, options.checkpoint)}
@@ -46,42 +46,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = 0
     for path, load in sources.items():
         try:
-            raw = load()
+            source = load()
             for preset in presets:
-                _enhance(path, raw, preset, options.output_dir, options.bits, taken)
+                _enhance(path, source, preset, options.output_dir, options.bits, taken)
         except (StudioError, OSError) as error:
             failed = _complain(error, path)
     return failed
 
 
-def generate(prompt: str, seed: int, checkpoint: str | None) -> Image:
-    """Make one image from a description, (H, W) in [0, 1]; torch is loaded here and nowhere before."""
-    from xray_generator.studio import Studio, text_request
+def read(path: Path) -> Source:
+    """An image file at full size, with its recipe if this studio made it; without its name, which may be a patient's.
+
+    Raises:
+        StudioError: as for `images.read_image`.
+    """
+    data = path.read_bytes()
+    return Source(read_image(data), "image file", find_recipe(data))
+
+
+def generate(prompt: str, seed: int, checkpoint: str | None) -> Source:
+    """Make one image from a description; torch is loaded here and nowhere before."""
+    from xray_generator.studio import Studio, pictures, text_request
 
     studio = Studio()
     request = text_request(prompt, seed=seed, size=studio.manifest(checkpoint).sizes[0])
-    return studio.generate(request, checkpoint).images[0]
+    (picture,) = pictures(studio.generate(request, checkpoint), 0)
+    return Source(picture.image, "generated", picture.recipe)
 
 
-def _enhance(source: Path, raw: Image, preset: Preset, folder: Path, bits: int, taken: set[Path]) -> None:
+def _enhance(path: Path, source: Source, preset: Preset, folder: Path, bits: int, taken: set[Path]) -> None:
     """Write one enhanced picture and print its line; `taken` protects the inputs and this call's outputs."""
-    target = folder / f"{source.stem}_{preset.slug}.png"
+    target = folder / f"{path.stem}_{preset.slug}.png"
     if target.resolve() in taken:
         raise StudioError(f"{target} is already an input or an output of this call; rename one of the images.")
     taken.add(target.resolve())
     start = time.perf_counter()
-    enhanced = apply(preset, raw)
+    enhanced = apply(preset, source.image)
     milliseconds = (time.perf_counter() - start) * 1000
-    target.write_bytes(encode_png(enhanced) if bits == 8 else _encode_png16(enhanced))
-    line = {"source": str(source), "path": str(target), "preset": preset.name, "milliseconds": round(milliseconds, 3)}
-    sys.stdout.write(json.dumps(line | asdict(measure_cost(raw, enhanced))) + "\n")
-
-
-def _encode_png16(image: Image) -> bytes:
-    done, data = cv2.imencode(".png", np.rint(image * 65_535.0).astype(np.uint16))
-    if not done:
-        raise StudioError("OpenCV could not write a 16-bit PNG.")
-    return data.tobytes()
+    target.write_bytes(encode_png(enhanced, text_chunks(source, preset), bits))
+    line = {"source": str(path), "path": str(target), "preset": preset.name, "milliseconds": round(milliseconds, 3)}
+    sys.stdout.write(json.dumps(line | asdict(measure_cost(source.image, enhanced))) + "\n")
 
 
 def _chosen_presets(name: str | None, file: Path | None) -> tuple[Preset, ...]:

@@ -187,11 +187,11 @@ def test_another_architecture_is_refused(folder: Path, name: str, change: str) -
 
 
 def test_parts_that_do_not_fit_each_other_are_refused(folder: Path) -> None:
-    edit_manifest(folder, lambda data: data["preprocessing"].update(latent_mean=[0.0] * 8, latent_std=[1.0] * 8))
+    edit_manifest(folder, lambda data: data["preprocessing"].update(latent_mean=[0.0] * 64, latent_std=[1.0] * 64))
     refuse(folder, "cannot be loaded")
 
 
-@pytest.mark.parametrize("key", ["latent_mean", "latent_std"])
+@pytest.mark.parametrize("key", ["latent_mean", "latent_std", "latent_axes"])
 def test_missing_statistics_are_refused(folder: Path, key: str) -> None:
     edit_manifest(folder, lambda data: data["preprocessing"].pop(key))
     assert key in refuse(folder, "cannot be loaded")
@@ -200,7 +200,7 @@ def test_missing_statistics_are_refused(folder: Path, key: str) -> None:
 @pytest.mark.parametrize("key", ["scheduler", "num_inference_steps", "guidance_scale"])
 def test_missing_recommendation_is_refused(folder: Path, key: str) -> None:
     edit_manifest(folder, lambda data: data["recommended"].pop(key))
-    assert key in refuse(folder, "cannot be loaded")
+    assert key in refuse(folder, "must name sizes and recommend")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from xray_generator.config import config_names, dump, override, parse, read_config
-from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
+from xray_generator.families.latent_diffusion.model import SCHEDULERS
 from xray_generator.types import StudioError
 
 TRAINING = {"num_steps": 1, "batch_size": 1, "learning_rate": 0.1}
@@ -49,9 +51,27 @@ def test_unknown_name_lists_the_known() -> None:
         ("unet.chanels=[32,64]", r"unet\.chanels"),
         ("denoiser_training.num_steps=many", r"denoiser_training\.num_steps"),
         ("denoiser_training.num_steps=0", "num_steps must be 1 or more"),
-        ("denoiser_training.learning_rate=5", "learning_rate must lie between"),
+        ("denoiser_training.learning_rate=0", "learning_rate must be from 1e-08 to 0.5, not 0"),
+        ("denoiser_training.learning_rate=NaN", "learning_rate must be from 1e-08 to 0.5, not nan"),
+        ("denoiser_training.seed=4294967296", "seed must be from 0 to 4,294,967,295"),
         ("schedule.prediction_type=x0", r"schedule\.prediction_type"),
+        ("schedule.prediction_type=epsilon", "must be v_prediction with beta_schedule squaredcos_cap_v2"),
+        ("schedule.scheduler=euler", r"schedule\.scheduler: .*'ddim', 'ddpm', 'dpm\+\+' or 'unipc'"),
+        ("schedule.prompt_dropout=1.5", "prompt_dropout must be from 0.0 to 1.0, not 1.5"),
+        ("schedule.num_inference_steps=0", "num_inference_steps must be from 1 to 1,000, not 0"),
+        ("schedule.num_train_timesteps=10", r"num_inference_steps must be num_train_timesteps \(10\) or less, not 20"),
+        ("schedule.guidance_scale=-1", "guidance_scale must be from 0.0 to 30.0, not -1"),
+        ("schedule.min_snr_gamma=0", "min_snr_gamma must be from 0.01"),
+        ("unet.channels=[32,72]", "channels must be multiples of 32 and of num_heads, not 72"),
+        ("unet.num_heads=5", "channels must be multiples of 32 and of num_heads, not 96"),
+        ("unet.channels=[64]", "channels must be 2 numbers or more"),
+        ("autoencoder.crop_size=100", "crop_size must be a multiple of 16"),
+        ("autoencoder.latent_channels=0", "latent_channels must be from 1 to 64"),
+        ("text_encoder.max_length=0", "max_length must be from 4 to 512"),
+        ("text_encoder.num_heads=5", "embedding_size 192 must be a multiple of num_heads 5"),
+        ("native_repeats=0", "native_repeats must be from 1"),
         ("image_size=100", "image_size must be a multiple of 64"),
+        ("image_size=4096", "image_size must be from 64 to 1,024"),
         ("name=../../etc", "name"),
         ("name=", "name"),
     ],
@@ -59,6 +79,15 @@ def test_unknown_name_lists_the_known() -> None:
 def test_wrong_setting_is_named(assignment: str, fault: str) -> None:
     with pytest.raises(StudioError, match=fault):
         parse(LatentDiffusionConfig, override(SMALL, [assignment]))
+
+
+def test_noise_prediction_goes_with_a_schedule_that_keeps_some_signal() -> None:
+    data = override(SMALL, ["schedule.prediction_type=epsilon", "schedule.beta_schedule=scaled_linear"])
+    assert parse(LatentDiffusionConfig, data).schedule.prediction_type == "epsilon"
+
+
+def test_schedulers_of_the_configuration_are_those_that_sample() -> None:
+    assert get_args(get_type_hints(ScheduleConfig)["scheduler"]) == tuple(SCHEDULERS)
 
 
 def test_missing_setting_is_named() -> None:

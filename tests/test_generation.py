@@ -1,6 +1,7 @@
 """Image i is a function of the request and seed + i alone: in any batch, on any thread, in any run."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import torch
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.engine import load_engine
-from xray_generator.families.latent_diffusion.model import LatentDiffusion
+from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
 from xray_generator.generation import generate
-from xray_generator.studio import SCHEDULERS, Studio, text_request
+from xray_generator.studio import Studio, text_request
 from xray_generator.types import (
     Cancelled,
     ClassLabel,
@@ -155,6 +156,50 @@ def test_steps_are_counted_over_all_images_and_previews_are_images(engine: Engin
     assert np.abs(previews[-1] - result.images[-1]).max() < 1e-4
     quiet = generate(engine, text_request(PROMPT, seed=1, num_images=3, size=64, steps=4))
     assert all(same(a, b) for a, b in zip(result.images, quiet.images, strict=True))
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize(("steps", "guidance"), [(1, 0.0), (2, 1.0), (5, 15.0), (20, 15.0)])
+def test_every_scheduler_draws_with_few_steps_and_callbacks_change_nothing(
+    engine: Engine, scheduler: str, steps: int, guidance: float
+) -> None:
+    request = text_request(PROMPT, seed=1, size=64, steps=steps, guidance=guidance, scheduler=scheduler)
+    quiet = generate(engine, request).images[0]
+    previews: list[Image] = []
+    watched = generate(engine, request, lambda _step, _total, preview: previews.append(preview())).images[0]
+    assert np.isfinite(quiet).all()
+    assert quiet.std() > 0
+    assert len(previews) == steps
+    assert same(quiet, watched)
+
+
+def test_latency_is_the_models_and_not_the_callbacks(engine: Engine) -> None:
+    away: list[float] = []
+
+    def on_step(_step: int, _total: int, _preview: Preview) -> None:
+        started = time.perf_counter()
+        time.sleep(0.2)
+        away.append(time.perf_counter() - started)
+
+    started = time.perf_counter()
+    result = generate(engine, text_request(PROMPT, seed=1, num_images=2, size=64, steps=2), on_step)
+    passed = time.perf_counter() - started
+    assert len(away) == 4
+    assert sum(result.latencies_ms) / 1_000 < passed - sum(away)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_runtime_is_that_of_the_engine_that_drew(engine: Engine, monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": fast, "cpu_name": "Some"})
+    dtypes: set[torch.dtype] = set()
+    network = engine.components()["unet"].get_submodule("conv_in")
+    hook = network.register_forward_hook(lambda _module, _inputs, output: dtypes.add(output.dtype))
+    runtime = generate(engine, text_request(PROMPT, seed=1, size=64, steps=1)).runtime
+    hook.remove()
+    assert runtime["device"] == "cpu, Some"
+    assert dtypes == {torch.bfloat16 if fast else torch.float32}
+    assert runtime["dtype"] == ("bfloat16 autocast" if fast else "float32")
 
 
 @pytest.mark.parametrize("stop_at", [1, 3, 7])

@@ -129,7 +129,7 @@ def code_faults(code: str, path: Path) -> Iterator[str]:
     """`line: what` for each banned construct."""
     tree = ast.parse(code)
     names = imported_names(tree)
-    trains = "training" in path.parts or path.stem == "training"
+    trains = "training" in path.parts or path.stem.endswith("training")
     for node in ast.walk(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]

@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -166,6 +167,18 @@ def test_old_results_are_dropped_and_the_newest_kept() -> None:
     jobs.submit(steps(1))
     assert jobs.get(done[0].id) is None
     assert jobs.get(done[-1].id) is done[-1]
+
+
+def test_jobs_cancelled_in_the_queue_are_dropped_while_another_runs(gate: threading.Event) -> None:
+    jobs = JobQueue()
+    jobs.submit(held(gate))
+    waiting = []
+    for _ in range(MAX_KEPT + 20):
+        job = jobs.submit(steps(1))
+        jobs.cancel(job)
+        waiting.append(weakref.ref(job))
+    del job
+    assert sum(known() is not None for known in waiting) <= MAX_KEPT + 1
 
 
 def test_unknown_id_is_none(jobs: JobQueue) -> None:

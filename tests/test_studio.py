@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,22 @@ def test_checkpoint_trained_again_is_loaded_again(tiny_checkpoint: Path, tmp_pat
     write_manifest(tmp_path / "outputs" / TINY, read_manifest(tmp_path / "outputs" / TINY))
     assert studio.engine() is not before
     assert studio.engine().checkpoint == studio.manifest().ref
+
+
+def test_threads_are_set_where_the_work_is_done(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, restore_threads: None
+) -> None:
+    monkeypatch.setenv("STUDIO_THREADS", "2")
+    request = text_request(PROMPT, seed=1, size=64, steps=1)
+    assert Studio(tiny_checkpoint, "cpu").generate(request).runtime["threads"] == 2
+    assert Studio(tiny_checkpoint, "cpu", num_threads=1).generate(request).runtime["threads"] == 1
+
+
+@pytest.fixture
+def restore_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def test_output_dir_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

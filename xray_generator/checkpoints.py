@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from xray_generator.config import dump, parse
 from xray_generator.types import CheckpointRef, StudioError
@@ -50,6 +51,7 @@ class Manifest:
     vocabulary: dict[str, Any] = field(default_factory=dict)  # of its training captions
     metrics: dict[str, Any] = field(default_factory=dict)  # measured, with n and split
     files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
+    schedulers: tuple[str, ...] = ("ddim", "ddpm", "dpm++", "unipc")  # that it samples with; these where none is named
 
     def __post_init__(self) -> None:
         check_name(self.family)
@@ -57,12 +59,32 @@ class Manifest:
         missing = {"scheduler", "num_inference_steps", "guidance_scale"} - self.recommended.keys()
         if not self.sizes or missing:
             raise StudioError(f"The manifest of {self.name} must name sizes and recommend {sorted(missing) or 'them'}.")
+        if self.recommended["scheduler"] not in self.schedulers:
+            known = ", ".join(self.schedulers)
+            raise StudioError(f"The manifest of {self.name} must recommend one of its schedulers: {known}.")
 
     @property
     def ref(self) -> CheckpointRef:
         """Family, name and one hash over the hashes of the weights."""
-        weights = "".join(f"{name}:{sha}\n" for name, sha in sorted(self.files.items()) if name.endswith(WEIGHT_SUFFIX))
-        return CheckpointRef(self.family, self.name, hashlib.sha256(weights.encode()).hexdigest())
+        return CheckpointRef(self.family, self.name, weights_sha256(self.files))
+
+
+class Listing(Protocol):
+    """A manifest of any kind: it names each file of its folder with the hash."""
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Path -> SHA-256."""
+        ...
+
+
+ManifestKind = TypeVar("ManifestKind", bound=Listing)
+
+
+def weights_sha256(files: dict[str, str]) -> str:
+    """One hash over the hashes of the weights among `files`."""
+    weights = "".join(f"{name}:{sha}\n" for name, sha in sorted(files.items()) if name.endswith(WEIGHT_SUFFIX))
+    return hashlib.sha256(weights.encode()).hexdigest()
 
 
 def sha256(path: Path) -> str:
@@ -71,14 +93,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+def write_manifest(folder: Path, manifest: ManifestKind) -> ManifestKind:
     """Hash every file of the folder into the manifest and write it, last and atomically."""
     files = {
         path.relative_to(folder).as_posix(): sha256(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in (*UNLISTED, f".{MANIFEST}")
     }
-    complete = parse(Manifest, dump(manifest) | {"files": files})
+    complete = parse(type(manifest), dump(manifest) | {"files": files})
     staged = folder / f".{MANIFEST}"
     staged.write_text(json.dumps(dump(complete), indent=1, ensure_ascii=False) + "\n")
     staged.replace(folder / MANIFEST)
@@ -86,7 +108,12 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a checkpoint folder.
+    """The manifest of a checkpoint folder; errors as in `read_manifest_of`."""
+    return read_manifest_of(folder, Manifest)
+
+
+def read_manifest_of(folder: Path, kind: type[ManifestKind]) -> ManifestKind:
+    """The manifest, of a given kind, of a folder.
 
     Raises:
         StudioError: missing, damaged or of another layout.
@@ -98,10 +125,10 @@ def read_manifest(folder: Path) -> Manifest:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise StudioError(f"The {MANIFEST} of {folder.name} is damaged: {error}.") from None
-    return parse(Manifest, data)
+    return parse(kind, data)
 
 
-def verify(folder: Path, manifest: Manifest) -> None:
+def verify(folder: Path, manifest: Listing) -> None:
     """Compare every file with the manifest before anything is loaded.
 
     Raises:
@@ -121,6 +148,16 @@ def verify(folder: Path, manifest: Manifest) -> None:
             raise StudioError(
                 f"{folder.name}/{name} is damaged or was changed: its SHA-256 is not the manifest's. Get it again."
             )
+
+
+def replace_folder(staged: Path, folder: Path) -> None:
+    """Put a finished folder in the place of an older one, which goes last."""
+    old = folder.with_name(f".old-{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.replace(old)
+    staged.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, ...]:

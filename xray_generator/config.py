@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,8 +79,25 @@ def parse(kind: type[T], data: object) -> T:
     try:
         return TypeAdapter(kind).validate_python(data, extra="forbid")
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
         raise StudioError(f"The configuration is wrong. {faults}") from None
+
+
+def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Compare fields of a dataclass, or each item of a tuple, with their least and greatest value; None passes.
+
+    Raises:
+        StudioError: names the field and what is allowed.
+    """
+    for name, (least, most) in ranges.items():
+        field = getattr(settings, name)
+        for value in field if isinstance(field, tuple) else (field,):
+            if value is not None and not least <= value <= most:  # NaN compares false too
+                allowed = f"{least:,} or more" if most == math.inf else f"from {least:,} to {most:,}"
+                raise StudioError(f"{name} must be {allowed}, not {value}.")
 
 
 def dump(value: object) -> dict[str, Any]:

@@ -3,65 +3,87 @@
     python -m xray_generator.contact_sheet --prompt "Normal chest X-ray" --prompt "Chest X-ray, pneumonia" \\
         --guidance 1 --guidance 7 --num_images 16 --seed 1 --output outputs/visualizations/sheet.png
 
-All rows share the seeds, so a column shows what the words and the guidance change. `--real DATASET` adds rows of real
-images of the validation split for comparison.
+All rows share the seeds, so a column shows what the words and the guidance change. `--real DATASET` adds real images of
+the validation split for comparison, or is a sheet by itself. `--grid 8` lays out each row's images eight to a line.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
+from xray_generator import __version__
 from xray_generator.data.read import read_dataset
-from xray_generator.devices import set_threads
-from xray_generator.images import resize_square, to_uint8
-from xray_generator.studio import Studio, text_request
-from xray_generator.types import Image, StudioError
+from xray_generator.images import MIN_SIDE, encode_png, from_uint8, grid, resize_square
+from xray_generator.studio import Studio, make_folder, text_request, write_file
+from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, Image, StudioError
 
-LABEL_HEIGHT = 18  # pixels
+REAL_NOTICE = "Real images. Research and education only. Not for diagnosis."
+MIN_WIDTH = 480  # pixels of a sheet, so that its words can be read
+LINE_HEIGHT, CHARACTER_WIDTH = 14, 6  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Images of one kind, (side, side) each, and what they are: a notice first."""
+
+    label: str
+    images: Sequence[Image]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault."""
     options = _parser().parse_args(arguments)
     try:
-        rows = _generated_rows(options) + (_real_rows(options) if options.real else [])
+        _check(options)
+        make_folder(options.output.parent)  # before the work, not after it
+        real = [*_real_rows(options)]  # first: it fails sooner
+        sheet = encode_sheet([*_generated_rows(options), *real], options.grid or options.num_images)
+        write_file(options.output, sheet)
     except StudioError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    save_sheet(rows, options.output)
     return 0
 
 
-def save_sheet(rows: Sequence[tuple[str, Sequence[Image]]], path: Path) -> None:
-    """Write labelled rows of equally sized images as one PNG."""
+def encode_sheet(rows: Sequence[Row], num_columns: int) -> bytes:
+    """Labelled rows as one PNG, `num_columns` images to a line; its text chunks say the same as its labels."""
+    blocks = [grid(row.images, num_columns) for row in rows]
+    width = max(MIN_WIDTH, *(block.shape[1] for block in blocks))
     strips = []
-    for label, images in rows:
-        strip = np.concatenate([to_uint8(image) for image in images], axis=1)
-        strips += [_label(label, strip.shape[1]), strip]
-    width = max(strip.shape[1] for strip in strips)
-    padded = [np.pad(strip, ((0, 0), (0, width - strip.shape[1]))) for strip in strips]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    PILImage.fromarray(np.concatenate(padded)).save(path, optimize=True)
+    for row, block in zip(rows, blocks, strict=True):
+        strips += [_label(row.label, width), np.pad(block, ((0, 0), (0, width - block.shape[1])))]
+    description = "\n".join(row.label for row in rows)
+    return encode_png(np.concatenate(strips), {"Description": description, "Software": f"xray_generator {__version__}"})
 
 
-def _label(text: str, width: int) -> NDArray[np.uint8]:
-    banner = PILImage.new("L", (width, LABEL_HEIGHT), 0)
-    ImageDraw.Draw(banner).text((4, 2), text, fill=230)
-    return np.asarray(banner)
+def _label(text: str, width: int) -> Image:
+    lines = textwrap.wrap(text, width // CHARACTER_WIDTH)
+    banner = PILImage.new("L", (width, LINE_HEIGHT * len(lines) + 4), 0)
+    ImageDraw.Draw(banner).multiline_text((4, 1), "\n".join(lines), fill=230, spacing=2)
+    return from_uint8(np.asarray(banner))
 
 
-def _generated_rows(options: argparse.Namespace) -> list[tuple[str, Sequence[Image]]]:
-    set_threads(options.num_threads)
-    studio = Studio()
-    rows: list[tuple[str, Sequence[Image]]] = []
+def _check(options: argparse.Namespace) -> None:
+    if not options.prompt and options.real is None:
+        raise StudioError("There is nothing to show. Give --prompt TEXT, --real DATASET, or both.")
+    limits = {"num_images": (1, MAX_IMAGES), "grid": (1, MAX_IMAGES), "side": (MIN_SIDE, MAX_SIDE)}
+    for name, (low, high) in limits.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            raise StudioError(f"--{name} must be a whole number from {low} to {high:,}, not {value}.")
+
+
+def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
+    studio = Studio(num_threads=options.num_threads)
     for prompt in options.prompt:
         for guidance in options.guidance or [None]:
             request = text_request(
@@ -71,31 +93,37 @@ def _generated_rows(options: argparse.Namespace) -> list[tuple[str, Sequence[Ima
             result = studio.generate(request, options.checkpoint)
             made = result.request
             label = (
-                f"seeds {made.seed}-{result.seeds[-1]}, guidance {made.guidance_scale:g}, "
-                f"{made.num_inference_steps} {made.scheduler} steps: {prompt}"
+                f"{NOTICE} {made.num_images} of {result.checkpoint.name}, seeds {made.seed} to {result.seeds[-1]}, "
+                f"guidance {made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: {prompt}"
             )
-            rows.append((label, [resize_square(image, options.side) for image in result.images]))
-    return rows
+            yield Row(label, [resize_square(image, options.side) for image in result.images])
 
 
-def _real_rows(options: argparse.Namespace) -> list[tuple[str, Sequence[Image]]]:
-    unseen = [row for row in read_dataset(options.real).split("val") if row.native_size >= 256]
-    chosen = unseen[:: max(1, len(unseen) // options.num_images)][: options.num_images]
-    return [("real, validation split", [resize_square(row.image(), options.side) for row in chosen])]
+def _real_rows(options: argparse.Namespace) -> Iterator[Row]:
+    if options.real is None:
+        return
+    size = Studio().manifest(options.checkpoint).sizes[0]  # a fair comparison: no image that was enlarged to it
+    known = [row for row in read_dataset(options.real).split("val") if row.native_size >= size]
+    if not known:
+        raise StudioError(f"{options.real} has no image of {size} pixels or more in its validation split.")
+    chosen = known[:: max(1, len(known) // options.num_images)][: options.num_images]
+    label = f"{REAL_NOTICE} {len(chosen)} of the {len(known)} of the validation split with {size} pixels or more"
+    yield Row(label, [resize_square(row.image(), options.side) for row in chosen])
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.contact_sheet", description="Samples side by side.")
-    parser.add_argument("--prompt", action="append", required=True, help="one row; repeat for more")
+    parser.add_argument("--prompt", action="append", default=[], help="one row; repeat for more")
     parser.add_argument("--guidance", action="append", type=float, help="one row for each prompt; repeat for more")
     parser.add_argument("--num_images", type=int, default=16)
+    parser.add_argument("--grid", type=int, metavar="COLUMNS", help="images to a line; default: all of a row")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--scheduler")
     parser.add_argument("--checkpoint")
     parser.add_argument("--side", type=int, default=128, help="pixels a side on the sheet")
-    parser.add_argument("--real", type=Path, metavar="DATASET", help="add a row of real images")
-    parser.add_argument("--num_threads", type=int)
+    parser.add_argument("--real", type=Path, metavar="DATASET", help="a row of real images of the validation split")
+    parser.add_argument("--num_threads", type=int, help="CPU threads")
     parser.add_argument("--output", type=Path, required=True)
     return parser
 

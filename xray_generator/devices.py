@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xray_generator import __version__
 from xray_generator.types import StudioError
 
 if TYPE_CHECKING:
@@ -52,6 +55,21 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 autocast where it is fast, else nothing."""
     return torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
+
+
+def runtime_facts(device: torch.device) -> dict[str, Any]:
+    """What the last bits of an image depend on beside its recipe: versions, machine, device, number format, threads."""
+    return {
+        "xray_generator": __version__, "torch": torch.__version__, "diffusers": version("diffusers"),
+        "machine": platform.machine(), "device": _device_name(device),
+        "dtype": "bfloat16 autocast" if has_fast_bfloat16(device) else "float32", "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda, {torch.cuda.get_device_name(device)}"
+    return f"cpu, {torch.cpu.get_capabilities().get('cpu_name', 'unknown')}"
 
 
 def set_threads(num_threads: int | None = None) -> None:

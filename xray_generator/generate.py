@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from postprocess.presets import get_preset, load_presets
-from xray_generator.devices import set_threads
-from xray_generator.studio import SCHEDULERS, Studio, make_folder, text_request
+from xray_generator.studio import Studio, make_folder, text_request
 from xray_generator.types import StudioError
 
 
@@ -38,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, help="pixels a side; default: the checkpoint's own")
     parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
-    parser.add_argument("--scheduler", help=f"one of: {', '.join(SCHEDULERS)}")
+    parser.add_argument("--scheduler", help="default: the checkpoint's recommendation; a wrong name lists all")
     parser.add_argument("--preset", help="also write the image enhanced by this preset")
     parser.add_argument("--checkpoint", help="name; default: the first one found")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: CUDA where there is one")
@@ -48,14 +47,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> None:
-    studio = Studio(device=options.device)
+    studio = Studio(device=options.device, num_threads=options.num_threads)
     preset = get_preset(options.preset, load_presets(studio.preset_dir)) if options.preset else None
     request = text_request(
         options.prompt, seed=None if options.seed == -1 else options.seed, num_images=options.num_images,
         size=studio.manifest(options.checkpoint).sizes[0] if options.size is None else options.size,
         steps=options.steps, guidance=options.guidance, scheduler=options.scheduler,
     )  # fmt: skip
-    set_threads(options.num_threads)
     make_folder(options.output_dir)  # before the work, not after it
     for word in studio.unseen_words(options.prompt, options.checkpoint):
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201

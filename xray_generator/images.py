@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import math
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from xray_generator.types import Image, StudioError
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16
 FORMATS = ("PNG", "JPEG", "TIFF", "DICOM")
+NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 def to_uint8(image: Image) -> NDArray[np.uint8]:
@@ -33,9 +37,13 @@ def to_uint8(image: Image) -> NDArray[np.uint8]:
     Raises:
         StudioError: the image holds NaN or infinity.
     """
+    _check_finite(image)
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
+
+
+def _check_finite(image: Image) -> None:
     if not np.isfinite(image).all():
         raise StudioError("The image holds values that are not numbers (NaN or infinity).")
-    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
 
 
 def from_uint8(image: NDArray[np.uint8]) -> Image:
@@ -62,11 +70,35 @@ def to_tensor(images: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(images)[:, None] * 2 - 1
 
 
-def encode_png(image: Image) -> bytes:
-    """8-bit grey PNG of a [0, 1] image."""
-    buffer = io.BytesIO()
-    PILImage.fromarray(to_uint8(image)).save(buffer, format="PNG")
+def to_uint16(image: Image) -> NDArray[np.uint16]:
+    """[0, 1] float -> [0, 65535], clipped then rounded.
+
+    Raises:
+        StudioError: the image holds NaN or infinity.
+    """
+    _check_finite(image)
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 65_535.0), dtype=np.uint16)
+
+
+def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -> bytes:
+    """Grey PNG of a [0, 1] image, 8 or 16 bits deep, with `text` as its text chunks."""
+    chunks, buffer = PngInfo(), io.BytesIO()
+    for name, value in text.items():
+        chunks.add_itxt(name, value)
+    levels = to_uint8(image) if bits == 8 else to_uint16(image)
+    PILImage.fromarray(levels).save(buffer, format="PNG", pnginfo=chunks)
     return buffer.getvalue()
+
+
+def grid(images: Sequence[Image], num_columns: int) -> Image:
+    """Equally sized images as one, row by row from the top left; places that stay free are black."""
+    height, width = images[0].shape
+    num_rows = -(-len(images) // num_columns)
+    whole = np.zeros((num_rows * height, min(num_columns, len(images)) * width), np.float32)
+    for i, image in enumerate(images):
+        top, left = i // num_columns * height, i % num_columns * width
+        whole[top : top + height, left : left + width] = image
+    return whole
 
 
 def read_image(source: Path | bytes) -> Image:

@@ -6,7 +6,6 @@ A job outlives the page that asked for it; pages hold its id and look. The worke
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 import uuid
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Job:
-    """One piece of work, read by pages and written by the worker alone."""
+    """One piece of work: pages read it, and the queue alone writes it (the worker, or `cancel` while it waits)."""
 
     work: Work
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -67,9 +66,8 @@ class JobQueue:
     """First come, first served."""
 
     def __init__(self) -> None:
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._waiting: queue.Queue[Job] = queue.Queue()  # a cancelled job stays until the worker passes over it
-        self._lock = threading.Lock()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()  # in the order of submission
+        self._lock = threading.Condition()
         threading.Thread(target=self._work, name="studio-worker", daemon=True).start()
 
     def submit(self, work: Work) -> Job:
@@ -83,7 +81,7 @@ class JobQueue:
             if sum(other.state == "queued" for other in self._jobs.values()) >= MAX_QUEUED:
                 raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.")
             self._jobs[job.id] = job
-            self._waiting.put(job)
+            self._lock.notify()
             for old in [key for key, kept in self._jobs.items() if kept.is_over][:-MAX_KEPT]:
                 del self._jobs[old]
         return job
@@ -105,12 +103,14 @@ class JobQueue:
             if job.state == "queued":
                 job.state = "cancelled"
 
+    def _next(self) -> Job | None:
+        return next((job for job in self._jobs.values() if job.state == "queued"), None)
+
     def _work(self) -> None:
         while True:
-            job = self._waiting.get()
             with self._lock:
-                if job.state != "queued":
-                    continue
+                while (job := self._next()) is None:
+                    self._lock.wait()
                 job.state, job.started = "running", time.monotonic()
             state: State = "failed"
             try:

@@ -8,15 +8,14 @@ import secrets
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from postprocess.presets import PRESETS, Preset, apply, load_presets
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
-from xray_generator.config import dump, parse
+from xray_generator.config import parse
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
-from xray_generator.export.recipe import Recipe, encode_png, recipes
+from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
 from xray_generator.registry import get_family
 from xray_generator.types import (
     NOTICE,
@@ -31,8 +30,32 @@ from xray_generator.types import (
 
 MAX_LOADED = 2  # engines kept in memory
 MAX_RANDOM_SEED = 2**31 - 1
-SCHEDULERS = ("ddim", "ddpm", "dpm++", "unipc")
 LOADING = threading.Lock()  # one for all studios of a process: transformers patches torch while it loads
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """An image, raw or enhanced, with the recipe that makes it again."""
+
+    image: Image
+    recipe: Recipe
+
+    @property
+    def file_name(self) -> str:
+        """checkpoint_seed_digest.png: equal recipes give equal names, others the same by a chance of 2^-32."""
+        return f"{self.recipe.checkpoint.name}_seed{self.recipe.request.seed}_{self.recipe.digest}.png"
+
+    def png(self) -> bytes:
+        """8-bit grey PNG with the recipe inside."""
+        return encode_png(self.image, self.recipe)
+
+
+def pictures(result: GenerationResult, index: int, preset: Preset | None = None) -> tuple[Picture, ...]:
+    """Image `index` of a result: raw, and enhanced where there is a preset with operations."""
+    raw = Picture(result.images[index], recipes(result)[index])
+    if preset is None or not preset.operations:
+        return (raw,)
+    return raw, Picture(apply(preset, raw.image), enhanced_again(raw.recipe, preset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,7 @@ class Studio:
 
     output_dir: Path = field(default_factory=lambda: Path(os.environ.get("OUTPUT_DIR", "outputs")))
     device: str | None = None
+    num_threads: int | None = None  # CPU threads of torch; None: STUDIO_THREADS, or torch's choice
     _engines: OrderedDict[Path, Engine] = field(default_factory=OrderedDict, repr=False)
     _lock: threading.Lock = field(default=LOADING, repr=False)
 
@@ -88,7 +112,11 @@ class Studio:
 
     def vocabulary(self, checkpoint: str | None = None) -> Vocabulary:
         """The vocabulary of the captions that a checkpoint was trained on."""
-        return parse(Vocabulary, self.manifest(checkpoint).vocabulary)
+        manifest = self.manifest(checkpoint)
+        try:
+            return parse(Vocabulary, manifest.vocabulary)
+        except StudioError as error:
+            raise StudioError(f"The manifest of {manifest.name} holds no readable vocabulary. {error}") from None
 
     def unseen_words(self, prompt: str, checkpoint: str | None = None) -> tuple[str, ...]:
         """The words of a prompt that the checkpoint never met in training."""
@@ -115,18 +143,16 @@ class Studio:
     ) -> GenerationResult:
         """Make the images of a request with a checkpoint; see `generation.generate`."""
         engine = self.engine(checkpoint)  # first: under its lock, so that two threads never import torch at once
+        from xray_generator.devices import set_threads
         from xray_generator.generation import generate
 
+        set_threads(self.num_threads)  # here and not at a door: torch keeps them for each thread of a process
         return generate(engine, request, on_step)
 
     def make(
         self, request: GenerationRequest, checkpoint: str | None, preset: Preset, on_step: OnStep
     ) -> GenerationResult:
         """Generate and save under `generated_dir`: the work of a job, so that no image is lost with a page."""
-        self.engine(checkpoint)  # before the import, see `generate`
-        from xray_generator.devices import set_threads
-
-        set_threads()
         result = self.generate(request, checkpoint, on_step)
         self.save(result, self.generated_dir, preset)
         return result
@@ -139,13 +165,10 @@ class Studio:
         """
         make_folder(folder)
         saved = []
-        for image, recipe, milliseconds in zip(result.images, recipes(result), result.latencies_ms, strict=True):
-            path = _write(folder / file_name(recipe), encode_png(image, recipe))
-            enhanced_path = None
-            if preset is not None and preset.operations:
-                enhanced = enhanced_recipe(recipe, preset)
-                enhanced_path = _write(folder / file_name(enhanced), encode_png(apply(preset, image), enhanced))
-            saved.append(SavedImage(path, recipe.request.seed, round(milliseconds, 1), enhanced_path))
+        for index, milliseconds in enumerate(result.latencies_ms):
+            paths = [write_file(folder / drawn.file_name, drawn.png()) for drawn in pictures(result, index, preset)]
+            enhanced_path = paths[1] if len(paths) > 1 else None
+            saved.append(SavedImage(paths[0], result.seeds[index], round(milliseconds, 1), enhanced_path))
         return tuple(saved)
 
 
@@ -159,8 +182,8 @@ def make_folder(folder: Path) -> None:
         raise StudioError(f"Cannot write to {folder}: no permission.")
 
 
-def _write(path: Path, data: bytes) -> Path:
-    """Write a file in one piece: it is whole or it is not there."""
+def write_file(path: Path, data: bytes) -> Path:
+    """Write a file in one piece: it is whole or it is not there; StudioError where it cannot be written."""
     staged = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         staged.write_bytes(data)
@@ -178,29 +201,12 @@ def text_request(prompt: str, *, seed: int | None = None, num_images: int = 1, s
     return GenerationRequest(TextPrompt(prompt), num_images, size, size, steps, guidance, scheduler, resolve_seed(seed))
 
 
-def enhanced_recipe(recipe: Recipe, preset: Preset) -> Recipe:
-    """The recipe of an image after a preset."""
-    return Recipe(recipe.request, recipe.checkpoint, recipe.runtime, dump(preset))
-
-
 def archive(result: GenerationResult, preset: Preset) -> bytes:
     """A ZIP of every image of a result, raw and (with operations in the preset) enhanced, each with its recipe."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
         file.writestr("NOTICE.txt", f"{NOTICE}\nEach PNG holds its recipe in the text chunk 'parameters'.\n")
-        for image, recipe in zip(result.images, recipes(result), strict=True):
-            file.writestr(file_name(recipe), encode_png(image, recipe))
-            if preset.operations:
-                enhanced = enhanced_recipe(recipe, preset)
-                file.writestr(file_name(enhanced), encode_png(apply(preset, image), enhanced))
+        for index in range(len(result.images)):
+            for drawn in pictures(result, index, preset):
+                file.writestr(drawn.file_name, drawn.png())
     return buffer.getvalue()
-
-
-def file_name(recipe: Recipe) -> str:
-    """checkpoint_seed_digest.png: equal recipes give equal names, different ones never collide."""
-    return f"{recipe.checkpoint.name}_seed{recipe.request.seed}_{recipe.digest}.png"
-
-
-def result_images(result: GenerationResult, preset: Preset) -> Sequence[Image]:
-    """The images of a result after a preset."""
-    return [apply(preset, image) for image in result.images]

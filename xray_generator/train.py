@@ -14,16 +14,19 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from xray_generator.config import config_names, dump, override, parse, read_config
 from xray_generator.data.health import check_health
 from xray_generator.data.read import read_dataset
+from xray_generator.data.record import DataRecord, check_record, read_record, record_of, write_record
 from xray_generator.data.rows import Dataset
 from xray_generator.devices import process_state
 from xray_generator.registry import get_family
+from xray_generator.training.lock import LOCK, locked
 from xray_generator.types import StudioError
 
 QUICK = (
@@ -47,16 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m xray_generator.train", description=__doc__.splitlines()[0])
-    environment = os.environ.get
+    parser = common_parser("python -m xray_generator.train", description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="chest_xray_256", help=f"file, or one of: {', '.join(config_names())}")
-    parser.add_argument("--dataset_path", type=Path, default=Path(environment("DATASET_PATH", "dataset")))
+    parser.add_argument("--train_vae_only", action="store_true", help="stop after the autoencoder")
+    return parser
+
+
+def common_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The options that every training command takes."""
+    parser = argparse.ArgumentParser(name, description=description)
+    parser.add_argument("--dataset_path", type=Path, help="default: a resumed run's own, else DATASET_PATH or dataset")
     parser.add_argument("--reports_csv", type=Path, help="Indiana layout: the reports")
     parser.add_argument("--projections_csv", type=Path, help="Indiana layout: the projections")
-    parser.add_argument("--output_dir", type=Path, default=Path(environment("OUTPUT_DIR", "outputs")))
-    parser.add_argument("--train_vae_only", action="store_true", help="stop after the autoencoder")
+    parser.add_argument("--output_dir", type=Path, default=Path(os.environ.get("OUTPUT_DIR", "outputs")))
     parser.add_argument("--resume_from", type=Path, help="a run to continue, or any folder with an autoencoder")
-    parser.add_argument("--quick_test", action="store_true", help="both stages at tiny scale, within two minutes")
+    parser.add_argument("--quick_test", action="store_true", help="all stages at tiny scale, within two minutes")
     parser.add_argument("--num_threads", type=int, default=None, help="CPU threads (default: all)")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     return parser
@@ -77,15 +85,47 @@ def run(options: argparse.Namespace) -> Path:
     family = get_family(str(data.get("family", "")))
     config: Any = parse(family.config(), data)
     folder = options.output_dir / "runs" / config.name
-    dataset = read_dataset(options.dataset_path, options.reports_csv, options.projections_csv)
+    with opened_run(options, config, folder) as dataset:
+        return Path(family.train(config, dataset, folder, options))
+
+
+@contextmanager
+def opened_run(options: argparse.Namespace, config: object, folder: Path) -> Iterator[Dataset]:
+    """Lock and prepare a run's folder, new or to be resumed, and give the data that were found readable.
+
+    Raises:
+        StudioError: a fault in the data, or the folder is in use or holds another run.
+    """
+    resumes = options.resume_from is not None and options.resume_from.resolve() == folder.resolve()
+    dataset, record = _read(options, read_record(folder) if resumes else None)
+    with locked(folder):
+        with process_state().main_process_first():  # the others find the folder ready
+            if process_state().is_main_process:
+                if options.quick_test and options.resume_from is None:
+                    _clear(folder)
+                _prepare(folder, config, record, resumes)
+            dataset = _checked(dataset, folder)
+        yield dataset
+
+
+def _read(options: argparse.Namespace, kept: DataRecord | None) -> tuple[Dataset, DataRecord]:
+    """The data that the options name; else those of the run that goes on; else those of the environment."""
+    paths = options.dataset_path, options.reports_csv, options.projections_csv
+    if not any(paths) and kept is not None:
+        paths = kept.dataset_path, kept.reports_csv, kept.projections_csv
+    path = paths[0] or Path(os.environ.get("DATASET_PATH", "dataset"))
+    dataset = read_dataset(path, *paths[1:])
     dataset = dataset.head(QUICK_ROWS) if options.quick_test else dataset
-    with process_state().main_process_first():  # the others find the folder ready
-        if process_state().is_main_process:
-            if options.quick_test and options.resume_from is None:
-                shutil.rmtree(folder, ignore_errors=True)
-            _prepare(folder, dump(config), options.resume_from)
-        dataset = _checked(dataset, folder)
-    return Path(family.train(config, dataset, folder, options))
+    return dataset, record_of(dataset, path, *paths[1:])
+
+
+def _clear(folder: Path) -> None:
+    """Empty the folder, but for the lock that is held."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _checked(dataset: Dataset, folder: Path) -> Dataset:
@@ -103,20 +143,21 @@ def _checked(dataset: Dataset, folder: Path) -> Dataset:
     return dataset
 
 
-def _prepare(folder: Path, config: dict[str, Any], resume_from: Path | None) -> None:
-    """Refuse to overwrite another run; save the resolved configuration."""
+def _prepare(folder: Path, config: object, record: DataRecord, resumes: bool) -> None:
+    """Refuse to overwrite another run; save the resolved configuration and where the data are."""
     saved = folder / "config.json"
-    resumes = resume_from is not None and resume_from.resolve() == folder.resolve()
     has_trained = folder.is_dir() and any(path.is_dir() for path in folder.iterdir())  # stages and caches are folders
     if has_trained and not resumes:
         raise StudioError(f"{folder} holds a run. Continue it with --resume_from {folder}, or choose another folder.")
-    if has_trained and saved.is_file() and read_config(str(saved)) != config:
+    if has_trained and saved.is_file() and parse(type(config), read_config(str(saved))) != config:
         raise StudioError(f"The configuration differs from the one that {saved} records; a run keeps its settings.")
+    if has_trained:
+        check_record(folder, record)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         staged = saved.with_name(".tmp-config.json")
-        staged.write_text(json.dumps(config, indent=1) + "\n")
+        staged.write_text(json.dumps(dump(config), indent=1) + "\n")
         staged.replace(saved)
+        write_record(folder, record)
     except OSError as error:
         raise StudioError(f"Cannot write to {folder}: {error.strerror}.") from error
 

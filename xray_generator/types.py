@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -144,8 +144,9 @@ class GenerationResult:
     images: tuple[Image, ...]
     request: GenerationRequest  # every None resolved
     checkpoint: CheckpointRef
-    latencies_ms: tuple[float, ...]  # per image
+    latencies_ms: tuple[float, ...]  # per image: text, sampling and decoding, without previews and other callbacks
     notes: tuple[str, ...] = ()  # what of the request the model could not heed, in words
+    runtime: Mapping[str, Any] = field(default_factory=dict)  # where and how it was drawn, see devices.runtime_facts
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -163,6 +164,11 @@ class Engine(Protocol):
     @property
     def checkpoint(self) -> CheckpointRef:
         """Which weights these are."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
         ...
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.parts.compare_slider import compare_slider
-from pages.parts.enhancement_grid import cost_text, draw_grid, tile, title
+from pages.parts.enhancement_grid import cost_text, draw_grid, label, tile, title
 from pages.parts.enhancement_source import draw_origin, pick_source
 from pages.parts.preset_editor import draw_editor
 from pages.parts.services import plain, studio
@@ -20,7 +20,6 @@ GRID, SLIDER, EDITOR = "Side by side", "A/B slider", "Edit a preset"
 
 def main() -> None:
     """Draw the page."""
-    st.title("Enhancement comparison")
     try:
         source = pick_source()
     except (StudioError, OSError) as error:
@@ -59,8 +58,8 @@ def _draw_slider(source: Source, presets: Sequence[Preset]) -> None:
     height, width = source.image.shape
     with slider:
         compare_slider(
-            tile(source, left).png, title(left), tile(source, right).png, title(right), ratio=width / height,
-            key="enhancement_slider",
+            tile(source, left).png, label(source, left), tile(source, right).png, label(source, right),
+            ratio=width / height, key="enhancement_slider",
         )  # fmt: skip
 
 

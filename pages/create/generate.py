@@ -10,7 +10,7 @@ from pages.parts import settings
 from pages.parts.checkpoint_picker import pick_checkpoint
 from pages.parts.progress import draw_end, draw_progress
 from pages.parts.prompt_builder import draw_prompt
-from pages.parts.restore import draw_restore
+from pages.parts.restore import draw_restore, draw_restored, forget
 from pages.parts.result_grid import draw_result, select
 from pages.parts.services import job_queue, plain, studio, warm
 from postprocess.presets import Preset
@@ -23,16 +23,15 @@ JOB, RESULT, ERROR = "job", "result_job", "form_error"  # session_state: job ids
 
 def main() -> None:
     """Draw the form on the left and its result on the right."""
-    st.title("Generator", anchor=False)
     form, result = st.columns([2, 3], gap="medium")
     job = _latest_job()
     with form:
         try:
             manifest = pick_checkpoint()
+            preset = _draw_form(manifest, is_running=job is not None and not job.is_over)
         except StudioError as error:
             st.error(plain(error))
             return
-        preset = _draw_form(manifest, is_running=job is not None and not job.is_over)
     with result:
         _draw_right(job, preset)
     warm(manifest.name)
@@ -44,8 +43,9 @@ def _draw_form(manifest: Manifest, *, is_running: bool) -> Preset:
         "Generate", key="generate", type="primary", shortcut="Ctrl+Enter", width="stretch", disabled=is_running,
         on_click=_submit, args=(manifest,),
     )  # fmt: skip
-    if message := st.session_state.get(ERROR):
+    if message := st.session_state.pop(ERROR, ""):  # said once: the next change may mend it
         st.error(plain(message))
+    draw_restored()
     preset, free_place = settings.draw_settings(manifest)
     with free_place.popover("From a PNG", width="stretch", help="Fill the form from the recipe inside an image."):
         draw_restore()
@@ -57,8 +57,8 @@ def _submit(manifest: Manifest) -> None:
         request = settings.read_request(manifest)
         work = partial(studio().make, request, manifest.name, settings.chosen_preset())
         st.session_state[JOB] = job_queue().submit(work).id
-        st.session_state[ERROR] = ""
         select(0)
+        forget()
     except StudioError as error:
         st.session_state[ERROR] = str(error)
 

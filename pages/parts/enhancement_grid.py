@@ -47,6 +47,11 @@ def title(preset: Preset) -> str:
     return preset.name if preset.operations else "Raw"
 
 
+def label(source: Source, preset: Preset) -> str:
+    """What stands with an image: what was done to it, and whether it is synthetic."""
+    return f"{title(preset)}{' · synthetic' if source.recipe else ''}"
+
+
 def draw_grid(source: Source, presets: Sequence[Preset]) -> None:
     """Draw the raw image, every preset, and "Download all"."""
     head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
@@ -64,14 +69,14 @@ def draw_grid(source: Source, presets: Sequence[Preset]) -> None:
 
 def _draw_cell(source: Source, preset: Preset) -> None:
     shown = tile(source, preset)
-    name, button = st.columns([5, 1], gap="xxsmall", vertical_alignment="center")
-    name.text(title(preset), wrap=False)
-    button.download_button(
+    head = st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="center")
+    head.text(label(source, preset), width="stretch", wrap=False)
+    head.download_button(
         ":material/download:", partial(encode_enhanced, source, preset), f"{source.digest}_{preset.slug}.png",
         "image/png", key=f"enhancement_png_{preset.slug}", on_click="ignore", type="tertiary",
         help=f"Download {plain(title(preset))} as PNG",
     )  # fmt: skip
-    st.image(shown.png, width="stretch", output_format="PNG", alt=title(preset))
+    st.image(shown.png, width="stretch", output_format="PNG", alt=label(source, preset))
     st.caption(cost_text(shown.cost) if preset.operations else f"the reference  \n{raw_text(shown.cost)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts.enhancement_grid import LEGEND, cost_text, raw_text, tile, title
+from pages.parts.enhancement_grid import LEGEND, cost_text, label, raw_text, tile, title
 from pages.parts.enhancement_save import SAVED, draw_actions
 from pages.parts.services import plain
 from postprocess.operations import Clahe, Equalize, Median, Operation, Scale, Sharpen, Vignette, Window
@@ -112,7 +112,7 @@ def _slider(label: str, scale: Scale, value: float, key: str) -> float:
 def _draw_images(source: Source, edited: Preset) -> None:
     raw, result = tile(source, RAW), tile(source, edited)
     left, right = st.columns(2)
-    left.image(raw.png, width="stretch", output_format="PNG", alt="Raw")
-    left.caption(f"**Raw** · {raw_text(raw.cost)}")
+    left.image(raw.png, width="stretch", output_format="PNG", alt=label(source, RAW))
+    left.caption(f"**{label(source, RAW)}** · {raw_text(raw.cost)}")
     right.image(result.png, width="stretch", output_format="PNG", alt="Edited")
-    right.caption(f"**Edited** · {cost_text(result.cost)}", help=LEGEND)
+    right.caption(f"**Edited{' · synthetic' if source.recipe else ''}** · {cost_text(result.cost)}", help=LEGEND)

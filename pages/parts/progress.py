@@ -7,7 +7,7 @@ import streamlit as st
 from pages.parts.services import job_queue, plain
 from xray_generator.jobs import Job
 
-POLL_S = 0.3
+POLL_S = 0.5
 LONG_S = 120  # told in minutes from here
 
 
@@ -38,7 +38,9 @@ def _panel(job_id: str) -> None:
         shortcut="Escape", disabled=is_ending, width="stretch",
     )  # fmt: skip
     if job.preview is not None:
-        st.image(job.preview, caption="Preview of the present estimate", width=440, alt="Live preview")
+        st.image(
+            job.preview, "Synthetic. Preview of the present estimate.", output_format="PNG", alt="Live preview",
+        )  # fmt: skip
 
 
 def _status(job: Job) -> str:

@@ -20,8 +20,8 @@ def draw_prompt(manifest: Manifest) -> None:
     vocabulary = studio().vocabulary(manifest.name)
     st.session_state.setdefault(KEY, next(iter(vocabulary.example_prompts), ""))
     st.text_area(
-        "Prompt", key=KEY, height=96, max_chars=MAX_PROMPT_CHARACTERS, persist_state="session",
-        placeholder="Describe the chest X-ray", help="Ctrl+Enter generates.",
+        "Prompt", key=KEY, height=96, persist_state="session", placeholder="Describe the chest X-ray",
+        help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters. Ctrl+Enter generates.",  # max_chars drops a longer text
     )  # fmt: skip
     _draw_unseen(manifest)
     examples, builder = st.columns(2)

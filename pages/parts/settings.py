@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
-from xray_generator.studio import SCHEDULERS, resolve_seed, text_request
+from xray_generator.studio import resolve_seed, text_request
 from xray_generator.types import MAX_GUIDANCE, MAX_IMAGES, MAX_STEPS, GenerationRequest, StudioError
 
 NUM_IMAGES, SEED, NEW_SEED, PRESET = "num_images", "seed", "new_seed", "preset"
@@ -32,7 +32,7 @@ def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
         persist_state="session",
     )  # fmt: skip
     first[1].number_input("Images", 1, MAX_IMAGES, key=NUM_IMAGES, persist_state="session")
-    presets = {preset.name: preset for preset in _presets(draw_error=True)}
+    presets = {preset.name: preset for preset in known_presets(draw_error=True)}
     if st.session_state[PRESET] not in presets:
         st.session_state[PRESET] = PRESETS[0].name
     name = first[2].selectbox(
@@ -43,7 +43,9 @@ def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
     second[1].number_input(
         "Guidance", 0.0, MAX_GUIDANCE, step=0.5, key=field("guidance", manifest.name), persist_state="session"
     )
-    second[2].selectbox("Scheduler", SCHEDULERS, key=field("scheduler", manifest.name), persist_state="session")
+    second[2].selectbox(
+        "Scheduler", manifest.schedulers, key=field("scheduler", manifest.name), persist_state="session"
+    )
     third[0].number_input(
         "Seed", 0, MAX_FIELD_SEED, key=SEED, persist_state="session", disabled=st.session_state[NEW_SEED],
         help="New seed draws a fresh one each time; switch it off to lock this one. Image i has seed + i.",
@@ -64,17 +66,22 @@ def read_request(manifest: Manifest) -> GenerationRequest:
     )  # fmt: skip
 
 
-def fill(request: GenerationRequest, preset: str, manifest_name: str) -> None:
-    """Put an image's request into the form, with its seed locked. StudioError where the form cannot hold the seed."""
+def fill(request: GenerationRequest, preset: str, manifest: Manifest) -> None:
+    """Put what the checkpoint allows of an image's request into the form, with its seed locked.
+
+    Raises:
+        StudioError: the form cannot hold the seed.
+    """
     if request.seed > MAX_FIELD_SEED:
         raise StudioError(f"The seed {request.seed} is too large for a form; use the command line.")
     values = {
         "size": request.height, "steps": request.num_inference_steps, "guidance": request.guidance_scale,
         "scheduler": request.scheduler,
     }  # fmt: skip
+    allowed: dict[str, tuple[object, ...]] = {"size": manifest.sizes, "scheduler": manifest.schedulers}
     for name, value in values.items():
-        if value is not None:
-            st.session_state[field(name, manifest_name)] = value
+        if value is not None and value in allowed.get(name, (value,)):
+            st.session_state[field(name, manifest.name)] = value
     st.session_state.update({NUM_IMAGES: 1, PRESET: preset})
     lock_seed(request.seed)
 
@@ -86,10 +93,11 @@ def lock_seed(seed: int) -> None:
 
 def chosen_preset() -> Preset:
     """The preset of the form. StudioError where it was deleted meanwhile."""
-    return get_preset(st.session_state[PRESET], _presets())
+    return get_preset(st.session_state[PRESET], known_presets())
 
 
-def _presets(*, draw_error: bool = False) -> tuple[Preset, ...]:
+def known_presets(*, draw_error: bool = False) -> tuple[Preset, ...]:
+    """All presets; the built-in ones where a saved one is damaged."""
     try:
         return studio().presets()
     except StudioError as error:
@@ -100,10 +108,14 @@ def _presets(*, draw_error: bool = False) -> tuple[Preset, ...]:
 
 def _set_defaults(manifest: Manifest) -> None:
     recommended = manifest.recommended
+    steps, guidance = recommended["num_inference_steps"], recommended["guidance_scale"]
+    text_request("checked", seed=0, size=manifest.sizes[0], steps=steps, guidance=guidance)
+    if None in (steps, guidance) or recommended["scheduler"] not in manifest.schedulers:
+        raise StudioError(f"The manifest of {manifest.name} must recommend steps, guidance and one of its schedulers.")
     defaults = {
         field("size", manifest.name): manifest.sizes[0],
-        field("steps", manifest.name): int(recommended["num_inference_steps"]),
-        field("guidance", manifest.name): float(recommended["guidance_scale"]),
+        field("steps", manifest.name): steps,
+        field("guidance", manifest.name): float(guidance),
         field("scheduler", manifest.name): recommended["scheduler"],
         NUM_IMAGES: 1, SEED: 0, NEW_SEED: True, PRESET: PRESETS[0].name,
     }  # fmt: skip

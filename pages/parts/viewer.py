@@ -1,6 +1,7 @@
-"""An image viewer: zoom, pan and window/level on a canvas, the same for every image shown side by side.
+"""A viewer of generated images: zoom, pan and window/level on a canvas, the same for every image side by side.
 
-It changes what is seen, never the data. Pixels reach the browser as PNG through `data`; no text is taken as HTML.
+It changes what is seen, never the data, and marks each image as synthetic. Pixels reach the browser as PNG through
+`data`; no text is taken as HTML.
 """
 
 from __future__ import annotations
@@ -24,16 +25,20 @@ HTML = """
 """
 
 CSS = """
-.bar { display: flex; gap: .4rem; align-items: center; font: .85rem var(--st-font); margin-bottom: .4rem; }
+.bar { display: flex; flex-wrap: wrap; gap: .4rem; align-items: center; font: .85rem var(--st-font);
+  margin-bottom: .4rem; }
 button { background: var(--st-secondary-background-color); color: inherit; border: 1px solid var(--st-border-color);
   border-radius: 4px; padding: .2rem .6rem; font: inherit; cursor: pointer; }
-output { font-variant-numeric: tabular-nums; margin-left: .4rem; }
+output { font-variant-numeric: tabular-nums; white-space: nowrap; margin-left: .4rem; }
 small { opacity: .6; margin-left: auto; }
 .bar, .panes { color: var(--st-text-color); }
 .panes { display: flex; gap: .6rem; outline-offset: 2px; }
 figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: max(256px, calc(100vh - var(--space))); }
-figure > div { overflow: hidden; background: #000; aspect-ratio: 1; cursor: crosshair; touch-action: none; }
+figure > div { position: relative; overflow: hidden; background: #000; aspect-ratio: 1; cursor: crosshair;
+  touch-action: none; }
 canvas { width: 100%; height: 100%; object-fit: contain; transform-origin: 50% 50%; }
+.synthetic { position: absolute; left: .5rem; bottom: .5rem; padding: .1rem .5rem; border-radius: .25rem;
+  background: rgb(0 0 0 / .65); color: #fff; font: .8rem var(--st-font); pointer-events: none; }
 figcaption { font: .8rem var(--st-font); opacity: .7; margin-top: .2rem; }
 """
 
@@ -49,8 +54,10 @@ export default function ({ data, parentElement }) {
   const canvases = data.images.map(({ label, src }) => {
     const figure = document.createElement("figure"), box = document.createElement("div");
     const canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
-    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", label); caption.textContent = label;
-    box.append(canvas); figure.append(box, caption);
+    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", `${label}, synthetic`);
+    caption.textContent = label;
+    const mark = document.createElement("span"); mark.className = "synthetic"; mark.textContent = "Synthetic";
+    box.append(canvas, mark); figure.append(box, caption);
     const picture = new Image();
     picture.onload = () => {
       canvas.width = picture.width; canvas.height = picture.height;
@@ -67,8 +74,9 @@ export default function ({ data, parentElement }) {
     const low = view.level - view.window / 2;
     const table = Uint8ClampedArray.from({ length: 256 }, (_, v) => (v - low) / view.window * 255);
     for (const canvas of canvases) {
+      const magnified = view.zoom * canvas.clientWidth / canvas.width;  // screen pixels for each of the image's
       canvas.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
-      canvas.style.imageRendering = view.zoom > 3 ? "pixelated" : "auto";
+      canvas.style.imageRendering = magnified > 4 ? "pixelated" : "auto";
       if (!canvas.raw) continue;
       const shown = new ImageData(canvas.width, canvas.height), from = canvas.raw.data, to = shown.data;
       for (let i = 0; i < from.length; i += 4) to.fill(table[from[i]] ^ (view.invert ? 255 : 0), i, i + 3);

@@ -1,118 +1,204 @@
-"""`python tests/benchmarks/sampling.py`: how fast a prompt becomes an image, against a diffusers pipeline.
+"""`python tests/benchmarks/sampling.py --output FILE`: how fast a prompt becomes an image, beside two references.
 
-Prints JSON: latency from prompt to image by scheduler steps, images a second by number of images, and peak memory, of
-the shipped checkpoint; and the same latency of a `StableDiffusionPipeline` of equal parameter count in its default
-settings (50 PNDM steps, guidance 7.5, AutoencoderKL at 1/8) in the same run. Its weights are random: time does not
-depend on them. Run it while nothing else is busy, or give `--num_threads 1`.
+- studio: the checkpoint, by number of steps; images a second by number of images.
+- seed_2: the pipeline that this studio descends from, 20 steps. A UNet of 39.66 M parameters on latents 8x32x32, called
+  three times a step (guidance is computed, thrown away and computed again); BERT-base; a decoder with plain attention
+  over 1,024 and 4,096 positions. Built from library parts at the widths nearest below its numbers of parameters.
+- stable_diffusion: diffusers' `StableDiffusionPipeline` with the checkpoint's number of parameters, in its default
+  settings (50 PNDM steps, guidance 7.5, AutoencoderKL at 1/8).
+
+The references have random weights: time does not depend on them. They run in float32, as they ship, and where the
+studio samples in another number format, in that one too. Every side has a process of its own, one after the other,
+which imports and holds nothing but that side; its peak memory is the process's. Run it while nothing else is busy.
+The imports of torch stand inside the functions: a child's peak begins at what its parent held when it was started.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
-from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
-
-from xray_generator.checkpoints import code_commit
-from xray_generator.devices import set_threads
+from xray_generator.checkpoints import code_commit, find_checkpoint
 from xray_generator.studio import Studio, text_request
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PROMPT = "PA chest X-ray of a 58-year-old woman with cardiomegaly and pleural effusion"
 STEPS = (4, 8, 20, 50)
 NUM_IMAGES = (1, 2, 4)
+MEGABYTE = 1_024  # of the kilobytes that getrusage counts in
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--num_threads", type=int)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--checkpoint")
-    parser.add_argument("--only", choices=("studio", "reference"), help="measure one side, in this process")
-    options = parser.parse_args()
-    set_threads(options.num_threads)
-    if options.only:
-        print(json.dumps((_studio if options.only == "studio" else _reference)(options)))
+    """Measure every side and write what was found."""
+    options = _parser().parse_args()
+    if options.side:
+        from xray_generator.devices import set_threads
+
+        set_threads(options.num_threads)
+        print(json.dumps(SIDES[options.side](options) | {"peak_memory_mb": _memory_mb()}))
         return
-    studio, reference = (_in_own_process(side) for side in ("studio", "reference"))
-    default = studio["latency_ms_by_steps"][str(studio["default_steps"])]
-    facts = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": code_commit(), "torch": torch.__version__,
-        "machine": f"{platform.machine()}, {torch.cpu.get_capabilities().get('cpu_name')}",
-        "threads": torch.get_num_threads(), "repeats": options.repeats,
+    started = time.perf_counter()
+    studio = _measure("studio")
+    sides = {"studio": studio}
+    for name in ("seed_2", "stable_diffusion"):
+        sides[name] = _measure(name, "--parameters", str(studio["parameters"]))
+    report = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": code_commit(), "quick": options.quick,
+        "seconds": round(time.perf_counter() - started), "cores": os.cpu_count(),
+        "speedup": {name: _speedup(studio, sides[name]) for name in ("seed_2", "stable_diffusion")},
     }  # fmt: skip
-    ratio = reference["latency_ms"]["median"] / default["median"]
-    print(json.dumps(facts | {"studio": studio, "reference": reference, "speedup_at_defaults": ratio}, indent=1))
+    text = json.dumps(report | sides, indent=1)
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(text + "\n")
+    print(text)
 
 
-def _in_own_process(side: str) -> dict[str, Any]:
-    """Peak memory is a process's own, so each side has one."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--only", side]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, metavar="JSON")
+    parser.add_argument("--num_threads", type=int)
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls, after one that is not")
+    parser.add_argument("--checkpoint")
+    parser.add_argument("--quick", action="store_true", help="tiny references, 2 steps: that it runs, not how fast")
+    parser.add_argument("--side", choices=tuple(SIDES), help=argparse.SUPPRESS)
+    parser.add_argument("--parameters", type=int, help=argparse.SUPPRESS)
+    return parser
+
+
+def _measure(side: str, *more: str) -> dict[str, Any]:
+    command = [sys.executable, __file__, *sys.argv[1:], "--side", side, *more]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
 
 
+def _speedup(studio: dict[str, Any], reference: dict[str, Any]) -> dict[str, float]:
+    """How many times longer the reference takes: at its own settings, at equal steps, at equal steps and format."""
+    ours, steps = studio["latency_ms_by_steps"], str(reference["steps"])
+    times = {name: found["median"] for name, found in reference["latency_ms"].items()}
+    return {
+        "each_as_recommended": times["float32"] / ours[str(studio["default_steps"])]["median"],
+        "equal_steps": times["float32"] / ours[steps]["median"],
+        "equal_steps_and_dtype": times[studio["runtime"]["dtype"]] / ours[steps]["median"],
+    }
+
+
 def _studio(options: argparse.Namespace) -> dict[str, Any]:
-    studio = Studio()
+    studio = Studio(device="cpu", num_threads=options.num_threads)
     manifest = studio.manifest(options.checkpoint)
-    size = manifest.sizes[0]
     parameters = sum(_count(module) for module in studio.engine(options.checkpoint).components().values())
-    default_steps = int(manifest.recommended["num_inference_steps"])
+    default_steps = 2 if options.quick else int(manifest.recommended["num_inference_steps"])
 
-    def generate(steps: int, num_images: int = 1) -> None:
-        request = text_request(PROMPT, seed=1, size=size, steps=steps, num_images=num_images)
-        studio.generate(request, options.checkpoint)
+    def generate(steps: int, num_images: int = 1) -> Any:
+        request = text_request(PROMPT, seed=1, size=manifest.sizes[0], steps=steps, num_images=num_images)
+        return studio.generate(request, options.checkpoint)
 
+    runtime = generate(1).runtime
+    by_steps = {
+        steps: _latency_ms(lambda steps=steps: generate(steps), options.repeats)  # type: ignore[misc]
+        for steps in ((2,) if options.quick else sorted({*STEPS, default_steps}))
+    }
+    by_count = {
+        count: _latency_ms(lambda count=count: generate(default_steps, count), 1 if options.quick else 3)  # type: ignore[misc]
+        for count in NUM_IMAGES
+    }
     return {
         "checkpoint": manifest.name, "sha256": manifest.ref.sha256, "parameters": parameters,
-        "default_steps": default_steps, "default_scheduler": manifest.recommended["scheduler"],
-        "latency_ms_by_steps": {
-            steps: _latency_ms(lambda steps=steps: generate(steps), options.repeats)  # type: ignore[misc]
-            for steps in sorted({*STEPS, default_steps})
-        },
-        "images_per_second_by_num_images": {
-            count: 1_000 * count / _latency_ms(lambda count=count: generate(8, count), 2)["median"]  # type: ignore[misc]
-            for count in NUM_IMAGES
-        },
-        "peak_memory_mb": _peak_memory_mb(),
+        "size": manifest.sizes[0], "runtime": runtime, "default_steps": default_steps,
+        "default_scheduler": manifest.recommended["scheduler"],
+        "default_guidance": manifest.recommended["guidance_scale"], "latency_ms_by_steps": by_steps,
+        "images_per_second_by_num_images": {n: 1_000 * n / found["median"] for n, found in by_count.items()},
     }  # fmt: skip
 
 
-def _reference(options: argparse.Namespace) -> dict[str, Any]:
-    studio = Studio()
-    engine = studio.engine(options.checkpoint)
-    tokenizer = engine.model.text_encoder.tokenizer  # type: ignore[attr-defined]
-    pipeline = _stable_diffusion(tokenizer, sum(_count(module) for module in engine.components().values()))
-    size = studio.manifest(options.checkpoint).sizes[0]
-    generator = torch.Generator()
+def _seed_2(options: argparse.Namespace) -> dict[str, Any]:
+    import torch
+    from diffusers import DDIMScheduler, UNet2DConditionModel
+    from transformers import BertConfig, BertModel
 
+    width, decoder_width, latent_side = (8, 64, 8) if options.quick else (40, 384, 32)
+    text_size = {"hidden_size": 48, "num_hidden_layers": 1} if options.quick else {}
+    text_encoder = BertModel(BertConfig(vocab_size=28_996, **text_size)).eval()
+    unet = UNet2DConditionModel(
+        sample_size=latent_side, in_channels=8, out_channels=8, layers_per_block=2, norm_num_groups=8,
+        block_out_channels=(width, 2 * width, 4 * width, 8 * width),
+        down_block_types=("DownBlock2D",) * 3 + ("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * 3,
+        cross_attention_dim=text_encoder.config.hidden_size, attention_head_dim=8,
+    ).eval()  # fmt: skip
+    decoder = _seed_2_decoder(decoder_width).eval()
+    steps = 2 if options.quick else 20
+
+    @torch.no_grad()
     def generate() -> None:
-        pipeline(PROMPT, height=size, width=size, generator=generator.manual_seed(1))
+        words = torch.ones(1, len(PROMPT.split()), dtype=torch.long)
+        prompt, empty = (text_encoder(ids).last_hidden_state for ids in (words, words[:, :2]))
+        scheduler = DDIMScheduler(beta_start=1e-4, beta_end=0.02)
+        scheduler.set_timesteps(steps)
+        latents = torch.randn(1, 8, latent_side, latent_side, generator=torch.Generator().manual_seed(1))
+        for timestep in scheduler.timesteps:
+            for context in (prompt, empty, prompt):
+                noise = unet(latents, timestep, context).sample
+            latents = scheduler.step(noise.float(), timestep, latents).prev_sample
+        decoder(latents)
 
-    networks = (pipeline.unet, pipeline.vae, pipeline.text_encoder)
     return {
-        "pipeline": "diffusers StableDiffusionPipeline, default settings, random weights",
-        "parameters": sum(_count(network) for network in networks),
-        "latency_ms": _latency_ms(generate, options.repeats), "peak_memory_mb": _peak_memory_mb(),
+        "parameters": {"unet": _count(unet), "decoder": _count(decoder), "text_encoder": _count(text_encoder)},
+        "steps": steps, "unet_calls": 3 * steps, "latency_ms": _latencies(generate, options),
     }  # fmt: skip
 
 
-def _stable_diffusion(tokenizer: Any, parameters: int) -> StableDiffusionPipeline:
-    """SD's own architecture at the width whose parameter count comes nearest to `parameters`."""
-    candidates = [_sd_networks(tokenizer, width) for width in range(16, 97, 16)]
-    unet, vae, text_encoder = min(candidates, key=lambda nets: abs(sum(map(_count, nets)) - parameters))
+def _seed_2_decoder(width: int) -> nn.Module:
+    """Latents (1, 8, S, S) -> (1, 1, 8 S, 8 S)."""
+    from diffusers.models.attention_processor import Attention, AttnProcessor
+    from torch import nn
+
+    def attention(channels: int) -> nn.Module:
+        return Attention(
+            channels, heads=8, dim_head=channels // 8, norm_num_groups=8, residual_connection=True,
+            processor=AttnProcessor(),
+        )  # fmt: skip
+
+    def up(channels: int) -> nn.Module:
+        return nn.Sequential(
+            nn.GroupNorm(8, channels), nn.SiLU(), nn.ConvTranspose2d(channels, channels // 2, 4, stride=2, padding=1)
+        )
+
+    return nn.Sequential(
+        nn.Conv2d(8, width, 3, padding=1), attention(width), up(width), attention(width // 2), up(width // 2),
+        up(width // 4), nn.GroupNorm(8, width // 8), nn.SiLU(), nn.Conv2d(width // 8, 1, 3, padding=1),
+    )  # fmt: skip
+
+
+def _stable_diffusion(options: argparse.Namespace) -> dict[str, Any]:
+    import torch
+    from diffusers import PNDMScheduler, StableDiffusionPipeline
+    from transformers import AutoTokenizer
+
+    studio = Studio()
+    folder = find_checkpoint(studio.checkpoint_root, options.checkpoint)
+    size = studio.manifest(options.checkpoint).sizes[0]
+    tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+
+    def distance(width: int) -> int:
+        with torch.device("meta"):  # counts parameters and allocates none
+            return abs(sum(map(_count, _sd_networks(tokenizer, width))) - options.parameters)
+
+    unet, vae, text_encoder = _sd_networks(tokenizer, 16 if options.quick else min(range(16, 97, 16), key=distance))
     pipeline = StableDiffusionPipeline(
         vae.eval(), text_encoder.eval(), tokenizer, unet.eval(),
         PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True,
@@ -120,10 +206,23 @@ def _stable_diffusion(tokenizer: Any, parameters: int) -> StableDiffusionPipelin
         None, None, requires_safety_checker=False,
     )  # fmt: skip
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    steps = 2 if options.quick else 50
+    generator = torch.Generator()
+
+    def generate() -> None:
+        pipeline(PROMPT, size, size, num_inference_steps=steps, generator=generator.manual_seed(1))
+
+    return {
+        "parameters": {"unet": _count(unet), "vae": _count(vae), "text_encoder": _count(text_encoder)},
+        "steps": steps, "latency_ms": _latencies(generate, options),
+    }  # fmt: skip
 
 
 def _sd_networks(tokenizer: Any, width: int) -> tuple[Any, Any, Any]:
+    """Stable Diffusion's own architecture, narrower."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
     unet = UNet2DConditionModel(
         sample_size=32, block_out_channels=(width, 2 * width, 4 * width, 4 * width), cross_attention_dim=192,
         attention_head_dim=4, norm_num_groups=16,
@@ -139,7 +238,28 @@ def _sd_networks(tokenizer: Any, width: int) -> tuple[Any, Any, Any]:
     return unet, vae, CLIPTextModel(text)
 
 
-def _latency_ms(call: Callable[[], None], repeats: int) -> dict[str, float]:
+SIDES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "studio": _studio, "seed_2": _seed_2, "stable_diffusion": _stable_diffusion,
+}  # fmt: skip
+
+
+def _latencies(call: Callable[[], None], options: argparse.Namespace) -> dict[str, Any]:
+    """In float32, and in bfloat16 where the studio would."""
+    import torch
+
+    from xray_generator.devices import autocast, has_fast_bfloat16
+
+    contexts = {"float32": nullcontext()}
+    if has_fast_bfloat16(torch.device("cpu")):
+        contexts["bfloat16 autocast"] = autocast(torch.device("cpu"))
+    found = {}
+    for name, context in contexts.items():
+        with context:
+            found[name] = _latency_ms(call, options.repeats)
+    return found
+
+
+def _latency_ms(call: Callable[[], Any], repeats: int) -> dict[str, float]:
     call()  # warm up
     times = []
     for _ in range(repeats):
@@ -149,12 +269,12 @@ def _latency_ms(call: Callable[[], None], repeats: int) -> dict[str, float]:
     return {"median": statistics.median(times), "min": min(times), "max": max(times), "n": repeats}
 
 
-def _count(module: torch.nn.Module) -> int:
+def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _peak_memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+def _memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from xray_generator.types import StudioError
 Pixels = NDArray[np.uint8]
 MakePack = Callable[..., Path]
 MakePixels = Callable[[int], Pixels]
-LINE = "{image},Normal PA chest X-ray,no_finding,PA,58.0,F,adult,{split},007,nih,free,1024,200"
+LINE = "{image},Normal PA chest X-ray,no_finding,PA,58.0,F,adult,{split},007,nih,free,1024,50"
 
 
 def test_row_holds_every_column(make_pack: MakePack, pixels: MakePixels) -> None:
@@ -27,14 +27,21 @@ def test_row_holds_every_column(make_pack: MakePack, pixels: MakePixels) -> None
         "Normal PA chest X-ray", ("no_finding",), "PA", 58, "F",
     )  # fmt: skip
     assert (row.patient_id, row.split, row.source, row.license, row.age_group) == ("007", "val", "nih", "free", "adult")
-    assert row.native_size == 200
+    assert row.native_size == 50  # of the original, which the 64x64 file enlarges
 
 
 def test_unknown_is_not_made_up(make_pack: MakePack, pixels: MakePixels) -> None:
     folder = make_pack(["a.png,Chest X-ray,,p1,"], {"a.png": pixels(0)}, "image,caption,labels,patient_id,split")
     (row,) = read_captioned(folder).rows
-    assert (row.findings, row.view, row.age, row.sex, row.absent) == ((), "", None, "", ())
+    assert (row.findings, row.view, row.age, row.sex, row.absent, row.native_size) == ((), "", None, "", (), 64)
     assert row.split in ("train", "val", "test")
+
+
+def test_resolution_is_the_files_own_whatever_the_folder(make_pack: MakePack, pixels: MakePixels) -> None:
+    columns, lines = "image,caption,labels,patient_id,split", ["large.png,c,,p,train", "cut.png,c,,p,train"]
+    folder = make_pack(lines, {"large.png": np.tile(pixels(0), (5, 8))}, columns)
+    (folder / "images" / "cut.png").write_bytes(b"no image")
+    assert [row.native_size for row in read_captioned(folder).rows] == [320, 0]
 
 
 def test_missing_repeated_and_unsafe_files_are_left_out_and_counted(make_pack: MakePack, pixels: MakePixels) -> None:

@@ -101,5 +101,7 @@ def test_command_line(make_pack: MakePack, pixels: MakePixels, capsys: pytest.Ca
     assert "Patient 1 has images in train, val." in capsys.readouterr().out
     assert main(["--dataset_path", str(folder), "--json", "--strict"]) == 1
     assert json.loads(capsys.readouterr().out)["issues"][0]["kind"] == "patient_in_several_splits"
-    assert main(["--dataset_path", str(folder / "gone")]) == 2
-    assert "does not exist" in capsys.readouterr().err
+    assert main(["--dataset_path", str(folder / "gone")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "does not exist" in error

@@ -52,6 +52,7 @@ def test_merge_keeps_frontal_views_with_full_reports(tmp_path: Path, pixels: Mak
     assert (first.findings, first.absent) == (("no_finding",), ("pleural_effusion",))
     assert (second.findings, second.absent) == (("cardiomegaly",), ("pneumothorax",))
     assert second.split == split_by_patient("8")
+    assert second.native_size == 64  # of the file, by its header
 
 
 def test_what_is_left_out_is_counted(tmp_path: Path, pixels: MakePixels) -> None:

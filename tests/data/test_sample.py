@@ -1,9 +1,13 @@
 """The sample maker: the same choice each time, both layouts readable, nothing of the machine inside."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from xray_generator.data.captioned import read_captioned
 from xray_generator.data.read import read_dataset
-from xray_generator.data.sample import choose, write_captioned, write_indiana
+from xray_generator.data.sample import choose, main, write_captioned, write_indiana
 
 
 def test_sample_of_the_sample(sample_folder: Path, tmp_path: Path) -> None:
@@ -15,6 +19,30 @@ def test_sample_of_the_sample(sample_folder: Path, tmp_path: Path) -> None:
     write_captioned(chosen, sample_folder, tmp_path)
     copied = {row.path.name for row in read_dataset(tmp_path).rows if row.native_size == 256}
     assert copied == {row.path.name for row in chosen}
+
+
+def test_pack_without_the_column_of_larger_copies_is_copied_too(
+    make_pack: Callable[..., Path], pixels: Callable[[int], object], tmp_path: Path
+) -> None:
+    pack = make_pack(["a.png,c,,p,train"], {"a.png": pixels(0)}, "image,caption,labels,patient_id,split")
+    write_captioned(read_captioned(pack).rows, pack, tmp_path / "sample")
+    assert (tmp_path / "sample" / "metadata.csv").read_text() == (pack / "metadata.csv").read_text()
+
+
+def test_no_larger_copies_ship(sample_folder: Path, tmp_path: Path) -> None:
+    """`has_512` says that a pack has images512/, which a sample has not."""
+    text = (sample_folder / "metadata.csv").read_text()
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    (pack / "images").symlink_to(sample_folder / "images")
+    (pack / "metadata.csv").write_text(text.replace(",0\n", ",1\n"))
+    write_captioned(read_captioned(pack).rows, pack, tmp_path / "sample")
+    assert (tmp_path / "sample" / "metadata.csv").read_text() == text
+
+
+def test_unreadable_pack_is_one_sentence_and_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--pack", str(tmp_path), "--output_dir", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("error: metadata.csv was not found")
 
 
 def test_template_reports_hold_the_labels(sample_folder: Path, tmp_path: Path) -> None:

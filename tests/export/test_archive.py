@@ -14,8 +14,8 @@ from postprocess.cost import measure_cost
 from postprocess.operations import Clahe, Median, Sharpen
 from postprocess.presets import PRESETS, Preset, apply, get_preset
 from xray_generator.config import dump
-from xray_generator.export.archive import Source, comparison_zip, encode_enhanced, enhanced_again
-from xray_generator.export.recipe import Recipe, read_recipe
+from xray_generator.export.archive import Source, comparison_zip, encode_enhanced
+from xray_generator.export.recipe import Recipe, enhanced_again, read_recipe
 from xray_generator.images import read_image, to_uint8
 from xray_generator.types import CheckpointRef, GenerationRequest, Image, StudioError, TextPrompt
 

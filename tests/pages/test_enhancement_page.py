@@ -125,9 +125,19 @@ def test_16_bit_and_rgba_uploads_are_read_as_they_look(page: AppTest, picture: P
 
 
 def test_large_upload_is_scaled_down_and_says_so(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pages.parts.enhancement_read.MAX_PIXELS", 10_000)  # the real limit takes many seconds
+    monkeypatch.setattr("xray_generator.gallery.MAX_PIXELS", 10_000)  # the real limit takes many seconds
     upload(page, png(PILImage.linear_gradient("L").resize((300, 200))))
     assert "scaled down from 300 x 200 pixels · 122 x 81 pixels" in captions(page)
+
+
+def test_upload_outlives_a_change_of_page_until_it_is_removed(output_dir: Path) -> None:
+    frame = AppTest.from_file(ROOT / "pages" / "frame.py", default_timeout=60).run()
+    page = upload(frame.switch_page("create/enhancement.py").run(), png(PILImage.linear_gradient("L")))
+    page.switch_page("create/generate.py").run()
+    page.switch_page("create/enhancement.py").run()
+    assert "uploaded image · 256 x 256 pixels" in captions(page)
+    page.file_uploader(key="enhancement_upload").upload("x.png", png(PILImage.new("L", (64, 64))), "image/png").run()
+    assert "64 x 64 pixels" in captions(page)
 
 
 def test_generated_images_come_first_and_enhanced_ones_are_left_out(output_dir: Path) -> None:
@@ -143,7 +153,7 @@ def test_generated_images_come_first_and_enhanced_ones_are_left_out(output_dir: 
     page = run_page()
     assert page.segmented_control(key="enhancement_source").value == "Generated"
     assert page.selectbox(key="enhancement_generated").options == ["Normal *chest* · seed 7"]
-    assert names(page) == SHOWN
+    assert names(page) == [f"{name} · synthetic" for name in SHOWN]
 
 
 def test_without_generated_images_the_page_says_where_to_make_one(page: AppTest) -> None:

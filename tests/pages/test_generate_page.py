@@ -1,78 +1,24 @@
 """The Generator page without a browser: what it says, what it keeps, and that it paints before torch is imported."""
 
 import io
+import json
+import shutil
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.services import job_queue, plain, studio
+from pages.parts.services import plain, studio
 from postprocess.presets import get_preset
-from xray_generator.export.recipe import encode_png, read_recipe, recipes
-from xray_generator.jobs import Job
-from xray_generator.studio import archive, enhanced_recipe
+from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
+from xray_generator.export.recipe import read_recipe
+from xray_generator.studio import archive, pictures
 from xray_generator.types import NOTICE
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 60
-
-
-@pytest.fixture(autouse=True)
-def fresh_server() -> Iterator[None]:
-    """No studio and no jobs of another test."""
-    st.cache_resource.clear()
-    yield
-    st.cache_resource.clear()
-
-
-@pytest.fixture
-def output_dir(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An OUTPUT_DIR of this test with the tiny checkpoint linked into it."""
-    (tmp_path / "checkpoints").symlink_to(tiny_checkpoint / "checkpoints")
-    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def app(output_dir: Path) -> AppTest:
-    """The studio, opened at its first page."""
-    return run(AppTest.from_file(ROOT / "app.py", default_timeout=TIMEOUT_S))
-
-
-def run(app: AppTest) -> AppTest:
-    """Run the script and insist that nothing was raised."""
-    app.run()
-    assert not app.exception
-    return app
-
-
-def click(app: AppTest, key: str) -> AppTest:
-    """Press a button and run."""
-    app.button(key=key).click()
-    return run(app)
-
-
-def wait(app: AppTest) -> Job:
-    """Wait for the session's job to end, then run once more, as the progress panel does."""
-    job = job_queue().get(app.session_state["job"])
-    assert job is not None
-    deadline = time.monotonic() + TIMEOUT_S
-    while not job.is_over and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert job.is_over
-    run(app)
-    return job
-
-
-def shown(app: AppTest) -> str:
-    """Every message and plain text of the page."""
-    return "\n".join(str(e.value) for e in [*app.text, *app.caption, *app.info, *app.warning, *app.error])
 
 
 def has_result(app: AppTest) -> bool:
@@ -84,7 +30,7 @@ def test_first_paint_imports_no_torch(tiny_checkpoint: Path) -> None:
     code = """
 import sys
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file("app.py", default_timeout=60).run()
+app = AppTest.from_file("pages/frame.py", default_timeout=60).run()
 assert not app.exception and not app.error and app.button(key="generate")
 print([name for name in ("torch", "diffusers", "transformers") if name in sys.modules])
 """
@@ -97,13 +43,40 @@ print([name for name in ("torch", "diffusers", "transformers") if name in sys.mo
 
 def test_page_says_what_it_is(app: AppTest) -> None:
     assert app.title[0].value == "Generator"
-    assert any(NOTICE in element.value for element in app.markdown)
+    assert any("Not for diagnosis" in element.value for element in app.markdown)
     assert not app.error
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("vocabulary", {}, "vocabulary"),
+        ("recommended", {"scheduler": "dpm++", "num_inference_steps": "many", "guidance_scale": 3.0}, "whole number"),
+        ("recommended", {"scheduler": "dpm++", "num_inference_steps": None, "guidance_scale": 3.0}, "recommend"),
+    ],
+)
+def test_damaged_manifest_is_said_in_words(
+    tiny_checkpoint: Path, output_dir: Path, part: str, value: object, message: str
+) -> None:
+    (output_dir / "checkpoints").unlink()
+    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
+    path = next(output_dir.rglob("manifest.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {part: value}))
+    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    assert message in app.error[0].value.replace("\\", "").lower()
+
+
+def test_damaged_preset_file_is_said_and_the_form_stays(output_dir: Path) -> None:
+    (output_dir / "presets").mkdir()
+    (output_dir / "presets" / "bad.json").write_text("{")
+    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    assert "bad.json" in app.error[0].value.replace("\\", "")
+    assert app.button(key="generate")
 
 
 def test_no_checkpoint_is_said_and_no_picture_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
-    app = run(AppTest.from_file(ROOT / "app.py", default_timeout=TIMEOUT_S))
+    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
     assert "no checkpoint" in app.error[0].value
     assert not app.get("imgs") and "generate" not in [button.key for button in app.button]
 
@@ -117,11 +90,15 @@ def test_defaults_are_the_checkpoints_own(app: AppTest) -> None:
     assert app.text_area(key="prompt").value in studio().vocabulary().example_prompts
 
 
-def test_empty_prompt_is_refused_in_words(app: AppTest) -> None:
+def test_empty_and_overlong_prompts_are_refused_in_words(app: AppTest) -> None:
     app.text_area(key="prompt").set_value("   ")
     click(app, "generate")
     assert "prompt is empty" in app.error[0].value
     assert "job" not in app.session_state
+    app.text_area(key="prompt").set_value("word " * 1_000)
+    assert not run(app).error
+    click(app, "generate")
+    assert "4,999 characters; at most 2,000" in app.error[0].value.replace("\\", "")
 
 
 def test_unseen_word_is_pointed_out(app: AppTest) -> None:
@@ -209,9 +186,9 @@ def test_page_change_keeps_form_and_result(app: AppTest) -> None:
     run(app)
     click(app, "generate")
     wait(app)
-    app.switch_page("pages/create/enhancement.py").run()
+    app.switch_page("create/enhancement.py").run()
     assert not has_result(app)
-    app.switch_page("pages/create/generate.py")
+    app.switch_page("create/generate.py")
     run(app)
     assert has_result(app)
     assert app.text_area(key="prompt").value == "Normal chest radiograph"
@@ -239,28 +216,6 @@ def test_example_and_builder_fill_the_prompt(app: AppTest) -> None:
     assert not app.warning
 
 
-def test_recipe_of_a_png_fills_the_form(app: AppTest) -> None:
-    app.text_area(key="prompt").set_value("Normal chest radiograph")
-    run(app)
-    click(app, "generate")
-    result = wait(app).result
-    png = encode_png(result.images[0], recipes(result)[0])
-    app.text_area(key="prompt").set_value("something else")
-    run(app)
-    app.file_uploader(key="recipe_file").upload("x.png", png, "image/png")
-    run(app)
-    assert app.text_area(key="prompt").value == "Normal chest radiograph"
-    assert app.number_input(key="seed").value == result.seeds[0]
-    assert not app.toggle(key="new_seed").value
-    assert "makes this image again" in shown(app).replace("\\", "")
-
-
-def test_a_png_without_a_recipe_is_refused_in_words(app: AppTest) -> None:
-    app.file_uploader(key="recipe_file").upload("x.png", b"not a PNG", "image/png")
-    run(app)
-    assert "not a PNG with a recipe" in shown(app).replace("\\", "")
-
-
 def test_the_zip_holds_each_image_with_its_recipe(app: AppTest) -> None:
     click(app, "generate")
     result = wait(app).result
@@ -268,8 +223,8 @@ def test_the_zip_holds_each_image_with_its_recipe(app: AppTest) -> None:
     with zipfile.ZipFile(io.BytesIO(archive(result, preset))) as file:
         found = [read_recipe(file.read(name)) for name in file.namelist() if name.endswith(".png")]
         assert NOTICE in file.read("NOTICE.txt").decode()
-    raw = recipes(result)[0]
-    assert found == [raw, enhanced_recipe(raw, preset)]
+    assert found == [picture.recipe for picture in pictures(result, 0, preset)]
+    assert [recipe.preset and recipe.preset["name"] for recipe in found] == [None, "Balanced"]
 
 
 def test_user_text_is_escaped() -> None:

@@ -14,9 +14,12 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 from postprocess.__main__ import main
 from postprocess.operations import Window
-from postprocess.presets import PRESETS, Preset, apply, to_json
+from postprocess.presets import PRESETS, Preset, apply, get_preset, to_json
+from xray_generator.config import dump
+from xray_generator.export.recipe import Recipe, encode_png, read_recipe
 from xray_generator.images import read_image, to_uint8
-from xray_generator.types import Image
+from xray_generator.studio import Studio
+from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, Image, TextPrompt
 
 
 def write_dicom(path: Path, image: Image) -> None:
@@ -78,6 +81,54 @@ def test_sixteen_bits_survive_a_window(tmp_path: Path) -> None:
     written = cv2.imread(str(tmp_path / "out" / "ramp_soft.png"), cv2.IMREAD_UNCHANGED)
     assert written is not None
     assert (np.diff(written.ravel().astype(np.int64)) > 0).all()
+
+
+def text_of(path: Path) -> dict[str, str]:
+    """The text chunks of a PNG file."""
+    return dict(getattr(PILImage.open(path), "text", {}))
+
+
+@pytest.mark.parametrize("bits", ["8", "16"])
+def test_image_of_this_studio_keeps_its_recipe_and_its_notice(tmp_path: Path, chest: Image, bits: str) -> None:
+    recipe = Recipe(GenerationRequest(TextPrompt("Normal chest X-ray"), seed=3), CheckpointRef("a", "b", "0"))
+    (tmp_path / "made.png").write_bytes(encode_png(chest, recipe))
+    command = [str(tmp_path / "made.png"), "--preset", "all", "--bits", bits, "--output_dir", str(tmp_path / "out")]
+    assert main(command) == 0
+    for preset in PRESETS:
+        written = tmp_path / "out" / f"made_{preset.slug}.png"
+        assert read_recipe(written.read_bytes()).preset == (dump(preset) if preset.operations else None)
+        assert text_of(written)["Description"] == NOTICE
+
+
+def test_other_image_says_what_was_done_and_not_its_name(files: dict[str, Path], tmp_path: Path) -> None:
+    assert main([str(files["photo.jpg"]), "--output_dir", str(tmp_path / "out")]) == 0
+    text = text_of(tmp_path / "out" / "photo_balanced.png")
+    assert json.loads(text["Preset"])["name"] == "Balanced"
+    assert "Not for diagnosis" in text["Description"]
+    assert "photo" not in " ".join(text.values())
+
+
+def test_image_of_a_prompt_has_a_recipe_that_draws_it_again(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tiny_checkpoint))
+    monkeypatch.setenv("STUDIO_THREADS", "1")
+    assert main(["--prompt", "Normal chest X-ray", "--seed", "4", "--output_dir", str(tmp_path)]) == 0
+    (written,) = tmp_path.iterdir()
+    recipe = read_recipe(written.read_bytes())
+    assert text_of(written)["Description"] == NOTICE
+    assert (recipe.request.seed, recipe.runtime["threads"]) == (4, 1)
+    raw = Studio().generate(recipe.request).images[0]
+    assert np.array_equal(to_uint8(read_image(written)), to_uint8(apply(get_preset("Balanced"), raw)))
+
+
+def test_prompt_heeds_the_number_of_threads(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tiny_checkpoint))
+    monkeypatch.setenv("STUDIO_THREADS", "many")
+    assert main(["--prompt", "Normal chest X-ray", "--output_dir", str(tmp_path)]) == 1
+    assert "number of threads" in capsys.readouterr().err
 
 
 def test_a_bad_file_does_not_stop_the_others(

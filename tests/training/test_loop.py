@@ -1,110 +1,16 @@
-"""The training loop on a toy: it learns, stops in order, resumes to the bit, and never hides a fault."""
+"""The training loop on a toy: it learns, stops in order, and resumes to the bit."""
 
-import hashlib
-import json
-import os
 import signal
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
+from tests.training.toy import CONFIG, Toy, digest, log, newest, terminate_at
 from xray_generator.images import read_image
 from xray_generator.training.loop import TrainingStopped, train
 from xray_generator.training.state import saved_states
-from xray_generator.training.task import Draw, TrainingConfig, step_generator
-from xray_generator.types import StudioError
-
-CONFIG = TrainingConfig(
-    num_steps=12, batch_size=4, learning_rate=0.03, warmup_steps=2, ema_decay=0.9, checkpoint_every=4, log_every=2,
-    mixed_precision="no",
-)  # fmt: skip
-
-
-class Lines:
-    """y = 2 x - 1 at 16 places, each with a little noise of its draw."""
-
-    def __len__(self) -> int:
-        return 16
-
-    def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
-        x = torch.linspace(-1, 1, 16)[draw.index : draw.index + 1]
-        return {"x": x + 0.01 * torch.randn(1, generator=step_generator(draw.seed)), "y": 2 * x - 1}
-
-
-class Line(nn.Module):
-    """A small network with dropout, so that even the global random state must be resumed."""
-
-    def __init__(self, at_step: Callable[[int], object], dropout: float, noise: float) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Dropout(dropout), nn.Linear(8, 1))
-        self.at_step, self.noise, self.calls = at_step, noise, 0
-
-    def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        if self.training:
-            self.calls += 1
-            factor = self.at_step(self.calls)
-        else:
-            factor = None
-        noise = self.noise * torch.randn(batch["x"].shape, generator=generator)
-        loss = (self.net(batch["x"] + noise) - batch["y"]).square().mean()
-        return {"loss": loss * factor if isinstance(factor, float) else loss, "squared": loss}
-
-
-class Toy:
-    def __init__(
-        self, at_step: Callable[[int], object] = lambda _: None, dropout: float = 0.2, noise: float = 0.01
-    ) -> None:
-        self.module, self.rows = Line(at_step, dropout, noise), Lines()
-
-    def dataset(self) -> Lines:
-        return self.rows
-
-    def preview(self) -> Tensor:
-        return torch.tanh(self.module.net(torch.linspace(-1, 1, 256)[:, None])).reshape(1, 1, 16, 16)
-
-    @torch.no_grad()
-    def validate(self) -> Mapping[str, float]:
-        x = torch.linspace(-1, 1, 50)[:, None]
-        return {"validation_error": float((self.module.net(x) - (2 * x - 1)).square().mean())}
-
-
-def newest(folder: Path) -> dict[str, Any]:
-    return torch.load(saved_states(folder / "states")[-1] / "state.pt", weights_only=True)
-
-
-def digest(folder: Path) -> str:
-    """SHA-256 over every value of the newest state: weights, EMA, optimizer, schedule and random state."""
-    sha = hashlib.sha256()
-
-    def add(value: object) -> None:
-        if isinstance(value, Tensor):
-            sha.update(f"{value.dtype}{tuple(value.shape)}".encode() + value.contiguous().numpy().tobytes())
-        elif isinstance(value, Mapping):
-            for key in sorted(value, key=str):
-                sha.update(str(key).encode())
-                add(value[key])
-        elif isinstance(value, list | tuple):
-            for item in value:
-                add(item)
-        else:
-            sha.update(repr(value).encode())
-
-    add(newest(folder))
-    return sha.hexdigest()
-
-
-def log(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def terminate_at(step: int) -> Callable[[int], None]:
-    return lambda now: os.kill(os.getpid(), signal.SIGTERM) if now == step else None
 
 
 def test_it_learns_and_ends_with_the_averaged_weights(tmp_path: Path) -> None:
@@ -198,90 +104,10 @@ def test_accumulated_batches_equal_the_larger_batch(tmp_path: Path) -> None:
         assert torch.allclose(a, b, atol=1e-5)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("accumulation", [1, 2])
-def test_loss_that_is_no_number_stops_the_run_and_keeps_the_last_state(
-    tmp_path: Path, value: float, accumulation: int
-) -> None:
-    config = replace(CONFIG, gradient_accumulation_steps=accumulation)
-    toy = Toy(lambda call: value if call == 5 * accumulation else None)
-    with pytest.raises(StudioError, match="stopped at step 5: .*loss.* is not finite"):
-        train(toy, config, tmp_path)
-    assert newest(tmp_path)["step"] == 4
-    assert all(torch.isfinite(p).all() for p in newest(tmp_path)["module"].values())
-    assert all(torch.isfinite(p).all() for p in toy.module.parameters())
-    train(Toy(), config, tmp_path)
-    train(Toy(), config, tmp_path / "straight")
-    assert digest(tmp_path) == digest(tmp_path / "straight")
-
-
-@pytest.mark.parametrize("fault", [StudioError("cut.png is damaged"), OSError("gone"), KeyError("x")])
-@pytest.mark.parametrize("workers", [0, 1])
-def test_failing_row_fails_the_run(tmp_path: Path, fault: Exception, workers: int) -> None:
-    class Broken(Lines):
-        def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
-            if draw.index == 3:
-                raise fault
-            return super().__getitem__(draw)
-
-    toy = Toy()
-    toy.rows = Broken()
-    with pytest.raises(type(fault), match=str(fault).strip("'")):
-        train(toy, replace(CONFIG, num_workers=workers), tmp_path)
-    assert not (tmp_path / "states").exists() or newest(tmp_path)["step"] < 5
-
-
 def test_workers_change_nothing(tmp_path: Path) -> None:
     for workers in (0, 2):
         train(Toy(), replace(CONFIG, num_workers=workers), tmp_path / str(workers))
     assert digest(tmp_path / "0") == digest(tmp_path / "2")
-
-
-def test_failing_preview_comes_after_the_state(tmp_path: Path) -> None:
-    class Blind(Toy):
-        def preview(self) -> Tensor:
-            return torch.full((1, 1, 16, 16), float("nan"))
-
-    with pytest.raises(StudioError, match="not numbers"):
-        train(Blind(), CONFIG, tmp_path)
-    assert newest(tmp_path)["step"] == 4
-
-
-def test_damaged_state_is_passed_over_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    train(Toy(), CONFIG, tmp_path)
-    before = digest(tmp_path)
-    (saved_states(tmp_path / "states")[-1] / "state.pt").write_bytes(b"half")
-    train(Toy(), CONFIG, tmp_path)
-    output = capsys.readouterr().out
-    assert "step-00000012 is damaged" in output
-    assert "Resumed from step 8" in output
-    assert digest(tmp_path) == before
-
-
-def test_second_trainer_is_refused(tmp_path: Path) -> None:
-    faults: list[str] = []
-
-    def start_another(call: int) -> None:
-        if call == 2:
-            with pytest.raises(StudioError, match="Another training uses") as refused:
-                train(Toy(), CONFIG, tmp_path)
-            faults.append(str(refused.value))
-
-    train(Toy(start_another), CONFIG, tmp_path)
-    assert len(faults) == 1
-    assert newest(tmp_path)["step"] == 12
-    train(Toy(), CONFIG, tmp_path)  # the lock is free again
-
-
-def test_state_of_another_model_is_refused_and_kept(tmp_path: Path) -> None:
-    train(Toy(), CONFIG, tmp_path)
-    before, wider, frozen = digest(tmp_path), Toy(), Toy()
-    wider.module.net = nn.Sequential(nn.Linear(1, 9), nn.Linear(9, 1))
-    frozen.module.net[0].requires_grad_(requires_grad=False)
-    for other in (wider, frozen):
-        with pytest.raises(StudioError, match="is of another model"):
-            train(other, CONFIG, tmp_path)
-    assert digest(tmp_path) == before
 
 
 def test_stages_of_one_process_may_differ_in_number_format(tmp_path: Path) -> None:

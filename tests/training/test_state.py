@@ -70,12 +70,28 @@ def test_missing_manifest_means_not_finished(folder: Path) -> None:
     assert newest(folder) == (2, ())
 
 
-def test_all_damaged_is_nothing_found_and_all_named(folder: Path) -> None:
+def test_all_damaged_is_refused_and_all_named(folder: Path) -> None:
     for path in folder.glob("*/state.pt"):
         path.write_bytes(b"")
-    step, skipped = newest(folder)
-    assert step is None
-    assert len(skipped) == 3
+    with pytest.raises(StudioError, match="None of the states") as refused:
+        load_newest_state(folder)
+    assert all(f"step-0000000{step}" in str(refused.value) for step in (1, 2, 3))
+
+
+def test_damaged_states_are_not_counted_as_kept_ones(folder: Path) -> None:
+    (folder / "step-00000002" / "state.pt").write_bytes(b"half")
+    (folder / "step-00000003" / "manifest.json").write_text("[" * 100_000)
+    save_state(folder, 4, state(4), keep=2)
+    assert [path.name for path in saved_states(folder)] == ["step-00000001", "step-00000004"]
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_state_just_saved_outlives_a_later_damaged_one(folder: Path, keep: int) -> None:
+    """The run went on from step 1, since 2 and 3 are damaged."""
+    for step in (2, 3):
+        (folder / f"step-0000000{step}" / "state.pt").write_bytes(b"half")
+    save_state(folder, 2, state(2), keep)
+    assert newest(folder)[0] == 2
 
 
 def test_leftover_of_a_killed_writer_is_ignored_and_swept(folder: Path) -> None:

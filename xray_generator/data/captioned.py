@@ -11,13 +11,13 @@ import difflib
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
-from xray_generator.data.rows import FINDINGS, Dataset, Row, Split, split_by_patient
+from xray_generator.data.rows import FINDINGS, Dataset, Row, Split, short_side, split_by_patient
 from xray_generator.data.tables import Record, counted, read_table
 from xray_generator.types import StudioError
 
 METADATA = "metadata.csv"
 NEEDED = ("image", "caption", "labels", "patient_id", "split")
-PARTS = ((METADATA, "images", 256), ("metadata_128.csv", "images128", 128))  # table, folder, native short side
+PARTS = ((METADATA, "images"), ("metadata_128.csv", "images128"))  # table, folder
 MAX_AGE = 120
 
 
@@ -29,9 +29,9 @@ def read_captioned(folder: Path) -> Dataset:
     """
     rows: list[Row] = []
     skipped: list[str] = []
-    for table, images, native_size in PARTS:
+    for table, images in PARTS:
         if table == METADATA or (folder / table).is_file():
-            part = _read_part(folder / table, folder / images, native_size)
+            part = _read_part(folder / table, folder / images)
             rows += part.rows
             skipped += part.skipped
     if not rows:
@@ -39,7 +39,7 @@ def read_captioned(folder: Path) -> Dataset:
     return Dataset(tuple(rows), tuple(skipped))
 
 
-def _read_part(table: Path, images: Path, native_size: int) -> Dataset:
+def _read_part(table: Path, images: Path) -> Dataset:
     rows: dict[str, Row] = {}
     missing, repeated = [], []
     for record in read_table(table, NEEDED):
@@ -47,7 +47,7 @@ def _read_part(table: Path, images: Path, native_size: int) -> Dataset:
         if name in rows:
             repeated.append(name)
         elif _is_inside(name) and (images / name).is_file():
-            rows[name] = _row(record, images / name, native_size)
+            rows[name] = _row(record, images / name)
         else:
             missing.append(name or f"line {record.line}")
     skipped = counted(f"images of {table.name} are missing in {images.name}/", missing)
@@ -59,14 +59,14 @@ def _is_inside(name: str) -> bool:
     return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
 
-def _row(record: Record, path: Path, native_size: int) -> Row:
+def _row(record: Record, path: Path) -> Row:
     sex, split = record["sex"].upper(), record["split"].lower()
     if sex not in ("", "M", "F"):
         raise record.error(f"sex {record['sex']!r}; allowed: M, F or empty.")
     if split not in ("", "train", "val", "test"):
         raise record.error(f"split {record['split']!r}; allowed: train, val, test or empty.")
     patient_id = record["patient_id"]
-    sides = [side for name in ("orig_width", "orig_height") if (side := _number(record, name))]
+    sides = (short_side(path), _number(record, "orig_width"), _number(record, "orig_height"))
     return Row(
         path=path,
         prompt=record["caption"],
@@ -79,7 +79,7 @@ def _row(record: Record, path: Path, native_size: int) -> Row:
         split=cast(Split, split) if split else split_by_patient(patient_id or path.name),
         source=record["source"],
         license=record["license"],
-        native_size=min([native_size, *sides]),
+        native_size=min((side for side in sides if side), default=0),
     )
 
 

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xray_generator.data.report import clean_text, read_findings
-from xray_generator.data.rows import Dataset, Row, split_by_patient
+from xray_generator.data.rows import Dataset, Row, short_side, split_by_patient
 from xray_generator.data.tables import Record, counted, read_table
 from xray_generator.types import MAX_PROMPT_CHARACTERS, StudioError
 
 REPORT_COLUMNS = ("uid", "findings", "impression")
 PROJECTION_COLUMNS = ("uid", "filename", "projection")
 SOURCE = "indiana_university"
-NATIVE_SIZE = 256  # published films are about 2,000 pixels a side; nothing is enlarged
 
 
 def read_indiana(images: Path, reports_csv: Path, projections_csv: Path) -> Dataset:
@@ -87,7 +86,7 @@ def _row(path: Path, report: Record) -> Row:
         split=split_by_patient(report["uid"]),
         source=SOURCE,
         report=text,
-        native_size=NATIVE_SIZE,
+        native_size=short_side(path),
     )
 
 

@@ -1,8 +1,9 @@
 """Findings of a written report, with negation and doubt understood.
 
-The method is NegEx (Chapman, Bridewell, Hanbury, Cooper, Buchanan: A simple algorithm for identifying negated findings
-and diseases in discharge summaries, J Biomed Inform 34:301-310, 2001): trigger phrases before or after a finding
-decide its status, and their reach ends with the sentence or at a conjunction such as "but".
+The method follows NegEx (Chapman, Bridewell, Hanbury, Cooper, Buchanan: A simple algorithm for identifying negated
+findings and diseases in discharge summaries, J Biomed Inform 34:301-310, 2001): trigger phrases before or after a
+finding decide its status. Unlike there, their reach is no window of five words: it ends with the sentence, at a
+conjunction such as "but" or where a new statement begins; and of the triggers before a finding the nearest decides.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def split_sections(text: str) -> Sections:
 
 
 def read_findings(text: str) -> ReportFindings:
-    """Label a report or a caption; `no_finding` is present when normality is stated and no disease is."""
+    """Label a report or a caption; `no_finding` is present when normality is stated, and no disease even in doubt."""
     sections = split_sections(text)
     plain = expand_abbreviations(f"{sections.rest}\n\n{sections.findings}\n\n{sections.impression}".lower())
     status: dict[str, Status] = {}

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from PIL import Image as PILImage
+
 from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
 
@@ -38,7 +40,7 @@ class Row:
     source: str = ""
     license: str = ""
     report: str = ""  # findings and impression, where there is a report
-    native_size: int = 0  # short side in pixels before any enlargement; 0: not known
+    native_size: int = 0  # short side in pixels, of the file or of the original if that was smaller; 0: not known
 
     def image(self) -> Image:
         """Read the image: (H, W) in [0, 1]; StudioError with the file's name where that fails."""
@@ -69,6 +71,15 @@ class Dataset:
         dropped = set(paths)
         kept = tuple(row for row in self.rows if row.path not in dropped)
         return Dataset(kept, (*self.skipped, *(f"{path.name}: {reason}" for path in sorted(dropped))))
+
+
+def short_side(path: Path) -> int:
+    """The shorter side of a PNG, JPEG or TIFF file in pixels, from its header alone; 0 where that does not tell."""
+    try:
+        with PILImage.open(path, formats=["PNG", "JPEG", "TIFF"]) as picture:
+            return min(picture.size)
+    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):  # DICOM, or damaged: see data.health
+        return 0
 
 
 def split_by_patient(patient_id: str) -> Split:

@@ -22,8 +22,9 @@ from xray_generator.data.rows import Row, Split, finding_name, split_by_patient
 from xray_generator.images import encode_png
 from xray_generator.types import StudioError
 
-COUNTS: dict[tuple[int, Split], int] = {
-    (256, "train"): 96, (256, "val"): 22, (256, "test"): 22, (128, "train"): 44, (128, "val"): 8, (128, "test"): 8,
+COUNTS: dict[tuple[str, Split], int] = {  # by the folder of the images
+    ("images", "train"): 96, ("images", "val"): 22, ("images", "test"): 22,
+    ("images128", "train"): 44, ("images128", "val"): 8, ("images128", "test"): 8,
 }  # fmt: skip
 INDIANA_COUNTS: dict[Split, int] = {"train": 18, "val": 3, "test": 3}
 INDIANA_IMAGES = "images/images_normalized"
@@ -47,16 +48,17 @@ def choose(rows: Iterable[Row], count: int) -> tuple[Row, ...]:
 
 
 def write_captioned(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
-    """Copy the files and the lines of `rows` as they stand in the pack."""
-    for table, images, size in PARTS:
-        chosen = {row.path.name for row in rows if row.native_size == size}
+    """Copy the files and the lines of `rows` as they stand in the pack, but for `has_512`: those images stay behind."""
+    for table, images in PARTS:
+        chosen = {row.path.name for row in rows if row.path.parent.name == images}
         if not chosen:
             continue
         with (pack / table).open(encoding="utf-8-sig", newline="") as source:
             reader = csv.DictReader(source)
-            lines = [line | {"has_512": "0"} for line in reader if line["image"] in chosen]
+            lines = [line for line in reader if line["image"] in chosen]
         (output_dir / images).mkdir(parents=True, exist_ok=True)
-        _write_csv(output_dir / table, reader.fieldnames or (), (line.values() for line in lines))
+        cells = ([text if name != "has_512" else "0" for name, text in line.items()] for line in lines)
+        _write_csv(output_dir / table, reader.fieldnames or (), cells)
         for line in lines:
             shutil.copyfile(pack / images / line["image"], output_dir / images / line["image"])
 
@@ -90,23 +92,23 @@ def report_text(row: Row) -> tuple[str, str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the sample; 2 when the pack cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m xray_generator.data.sample", description=__doc__)
+    """Write the sample; return 0, or 1 with a message when the pack cannot be read."""
+    parser = argparse.ArgumentParser("python -m xray_generator.data.sample", description=__doc__.splitlines()[0])
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     options = parser.parse_args(arguments)
     try:
         rows = read_captioned(options.pack).rows
     except StudioError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     chosen = [
         row
-        for (size, split), count in COUNTS.items()
-        for row in choose((r for r in rows if r.native_size == size and r.split == split), count)
+        for (images, split), count in COUNTS.items()
+        for row in choose((r for r in rows if r.path.parent.name == images and r.split == split), count)
     ]
     write_captioned(chosen, options.pack, options.output_dir)
-    large = [row for row in chosen if row.native_size == 256]
+    large = [row for row in chosen if row.path.parent.name == "images"]
     films = [row for split, n in INDIANA_COUNTS.items() for row in choose((r for r in large if r.split == split), n)]
     write_indiana(films, options.output_dir)
     sys.stdout.write(f"{len(chosen)} images and {len(films)} template reports in {options.output_dir}\n")

@@ -8,17 +8,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-
-from PIL import Image as PILImage
-from PIL.PngImagePlugin import PngInfo
+from dataclasses import asdict, dataclass, fields
 
 from postprocess.cost import Cost, measure_cost
-from postprocess.presets import Preset, apply, from_json, to_json
+from postprocess.presets import Preset, apply, to_json
 from xray_generator import __version__
 from xray_generator.config import dump
-from xray_generator.export.recipe import Recipe, encode_png
-from xray_generator.images import to_uint8
+from xray_generator.export.recipe import Recipe, enhanced_again, recipe_chunks
+from xray_generator.images import encode_png
 from xray_generator.types import NOTICE, Image
 
 RAW = Preset("None")
@@ -42,32 +39,24 @@ class Source:
 
 
 def encode_enhanced(source: Source, preset: Preset) -> bytes:
-    """8-bit grey PNG of a source after a preset, holding its recipe where it has one and plain text where not."""
-    enhanced = apply(preset, source.image)
-    if source.recipe is not None:
-        return encode_png(enhanced, enhanced_again(source.recipe, preset))
-    chunks = PngInfo()
-    chunks.add_itxt("Description", ENHANCED_NOTE if preset.operations else RAW_NOTE)
-    chunks.add_itxt("Source", source.origin)
-    chunks.add_itxt("Preset", to_json(preset))
-    chunks.add_itxt("Software", f"xray_generator {__version__}")
-    buffer = io.BytesIO()
-    PILImage.fromarray(to_uint8(enhanced)).save(buffer, format="PNG", pnginfo=chunks)
-    return buffer.getvalue()
+    """8-bit grey PNG of a source after a preset, which says what was done."""
+    return encode_png(apply(preset, source.image), text_chunks(source, preset))
 
 
-def enhanced_again(recipe: Recipe, preset: Preset) -> Recipe:
-    """The recipe after a further preset: the operations of an earlier one come first; no operations change nothing.
+def text_chunks(source: Source, preset: Preset) -> dict[str, str]:
+    """What a PNG of a source after a preset says: its recipe where it has one, and plain text where not.
 
     Raises:
-        StudioError: both together have more than 20 operations.
+        StudioError: the presets of an image that was enhanced before have more than 20 operations together.
     """
-    if not preset.operations:
-        return recipe
-    if recipe.preset is not None:
-        earlier = from_json(json.dumps(recipe.preset))
-        preset = replace(preset, operations=earlier.operations + preset.operations)
-    return replace(recipe, preset=dump(preset))
+    if source.recipe is not None:
+        return recipe_chunks(enhanced_again(source.recipe, preset))
+    return {
+        "Description": ENHANCED_NOTE if preset.operations else RAW_NOTE,
+        "Source": source.origin,
+        "Preset": to_json(preset),
+        "Software": f"xray_generator {__version__}",
+    }
 
 
 def comparison_zip(source: Source, presets: Iterable[Preset]) -> bytes:

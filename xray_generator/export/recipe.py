@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import platform
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import Any
 
 from PIL import Image as PILImage
-from PIL.PngImagePlugin import PngInfo
 
-from xray_generator import __version__
+from postprocess.presets import Preset, from_json
+from xray_generator import __version__, images
 from xray_generator.config import dump, parse
-from xray_generator.images import to_uint8
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, GenerationResult, Image, StudioError
 
 KEY = "parameters"  # the PNG text chunk that other studios use too
@@ -27,7 +24,7 @@ class Recipe:
 
     request: GenerationRequest  # of this image alone: one image, its own seed
     checkpoint: CheckpointRef
-    runtime: dict[str, Any] = field(default_factory=dict)  # versions, threads: what bit-equality depends on
+    runtime: dict[str, Any] = field(default_factory=dict)  # versions, device, threads: what bit-equality depends on
     preset: dict[str, Any] | None = None  # the enhancement applied; None: the raw image
     synthetic: bool = True
     notice: str = NOTICE
@@ -38,34 +35,48 @@ class Recipe:
         return hashlib.sha256(json.dumps(dump(self), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def recipes(result: GenerationResult, preset: dict[str, Any] | None = None) -> tuple[Recipe, ...]:
+def recipes(result: GenerationResult) -> tuple[Recipe, ...]:
     """The recipe of each image of a result."""
-    runtime = runtime_facts()
     return tuple(
-        Recipe(replace(result.request, num_images=1, seed=seed), result.checkpoint, runtime, preset)
+        Recipe(replace(result.request, num_images=1, seed=seed), result.checkpoint, dict(result.runtime))
         for seed in result.seeds
     )
 
 
-def runtime_facts() -> dict[str, Any]:
-    """Versions, machine and threads."""
-    import torch
+def enhanced_again(recipe: Recipe, preset: Preset) -> Recipe:
+    """The recipe after a further preset: the operations of an earlier one come first; no operations change nothing.
 
+    Raises:
+        StudioError: both together have more than 20 operations.
+    """
+    if not preset.operations:
+        return recipe
+    if recipe.preset is not None:
+        earlier = from_json(json.dumps(recipe.preset))
+        preset = replace(preset, operations=earlier.operations + preset.operations)
+    return replace(recipe, preset=dump(preset))
+
+
+def recipe_chunks(recipe: Recipe) -> dict[str, str]:
+    """What a PNG of this recipe says: the recipe as JSON in `parameters`, the notice, the software."""
     return {
-        "xray_generator": __version__, "torch": torch.__version__, "diffusers": version("diffusers"),
-        "machine": platform.machine(), "threads": torch.get_num_threads(), "cuda": torch.cuda.is_available(),
-    }  # fmt: skip
+        KEY: json.dumps(dump(recipe), ensure_ascii=False, sort_keys=True),
+        "Description": recipe.notice,
+        "Software": f"xray_generator {__version__}",
+    }
 
 
 def encode_png(image: Image, recipe: Recipe) -> bytes:
-    """8-bit grey PNG with the recipe as JSON in the text chunk `parameters`."""
-    chunks = PngInfo()
-    chunks.add_itxt(KEY, json.dumps(dump(recipe), ensure_ascii=False, sort_keys=True))
-    chunks.add_itxt("Description", recipe.notice)
-    chunks.add_itxt("Software", f"xray_generator {__version__}")
-    buffer = io.BytesIO()
-    PILImage.fromarray(to_uint8(image)).save(buffer, format="PNG", pnginfo=chunks)
-    return buffer.getvalue()
+    """8-bit grey PNG that holds its recipe."""
+    return images.encode_png(image, recipe_chunks(recipe))
+
+
+def find_recipe(data: bytes) -> Recipe | None:
+    """The recipe inside a file of this studio; None for every other."""
+    try:
+        return read_recipe(data)
+    except StudioError:
+        return None
 
 
 def read_recipe(data: bytes) -> Recipe:

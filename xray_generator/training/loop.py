@@ -6,13 +6,11 @@ process), so that a resumed run ends bit-equal to one that was never stopped.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
-import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -29,6 +27,7 @@ from tqdm import tqdm
 
 from xray_generator.devices import has_fast_bfloat16, pick_device
 from xray_generator.images import from_tensor
+from xray_generator.training.lock import locked
 from xray_generator.training.plots import save_grid
 from xray_generator.training.state import State, load_newest_state, save_state
 from xray_generator.training.task import StepBatches, Task, TrainingConfig, step_generator
@@ -48,10 +47,10 @@ def train(task: Task, config: TrainingConfig, folder: Path) -> None:
     Writes folder/states (resumable), folder/log.jsonl, folder/tensorboard and folder/previews.
 
     Raises:
-        StudioError: the loss is not finite, the folder is in use, or a state cannot be saved.
+        StudioError: the loss or a weight is not finite, the folder is in use, or a state cannot be saved or read.
         TrainingStopped: the process was asked to end; its state was saved.
     """
-    with _locked(folder), _stop_signal() as stopped:
+    with locked(folder), _stop_signal() as stopped:
         _Run(task, config, folder).to_the_end(stopped)
 
 
@@ -132,12 +131,7 @@ class _Run:
             if accelerator.sync_gradients:
                 norm = accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
                 values = {name: float(value.detach()) for name, value in losses.items()} | {"grad_norm": float(norm)}
-                faults = [name for name, value in values.items() if not math.isfinite(value)]
-                if faults:
-                    raise StudioError(
-                        f"Training stopped at step {self.step + 1}: {', '.join(faults)} is not finite. The last good "
-                        f"state is kept in {self.folder.name}/states. Lower the learning rate or check the data."
-                    )
+                self._refuse([name for name, value in values.items() if not math.isfinite(value)], self.step + 1)
             self.optimizer.step()
             self.optimizer.zero_grad()
         if not accelerator.sync_gradients:
@@ -145,6 +139,13 @@ class _Run:
         self.lr_scheduler.step()
         self.ema.step(self._trained())
         return values
+
+    def _refuse(self, faults: Sequence[str], step: int) -> None:
+        if faults:
+            raise StudioError(
+                f"Training stopped at step {step}: {', '.join(faults[:3])} is not finite. The last good state is kept "
+                f"in {self.folder.name}/states. Lower the learning rate or check the data."
+            )
 
     def _is_asked_to_stop(self, stopped: list[int]) -> bool:
         """Whether any process was: all must stop at the same step, or they wait for each other for ever."""
@@ -168,6 +169,8 @@ class _Run:
             "ema": self.ema.state_dict(),
             "rng": torch.get_rng_state(),
         }
+        weights = state["module"] | {f"average {i}": value for i, value in enumerate(state["ema"]["shadow_params"])}
+        self._refuse([name for name, value in weights.items() if not torch.isfinite(value).all()], self.step)
         save_state(self.folder / "states", self.step, state, self.config.keep_checkpoints)
 
     def _restore(self) -> None:
@@ -208,21 +211,6 @@ class _Run:
         self.accelerator.log(dict(values), step=self.step)
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps({"step": self.step, "time": round(time.time(), 1)} | dict(values)) + "\n")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: two runs in one folder would overwrite each other."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if int(os.environ.get("RANK", "0")):
-        yield
-        return
-    with (folder / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StudioError(f"Another training uses {folder}. Choose another --output_dir.") from None
-        yield
 
 
 @contextmanager

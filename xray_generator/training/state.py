@@ -27,7 +27,10 @@ def fsync(path: Path) -> None:
 
 
 def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
-    """Write folder/step-N (state, then manifest, then one rename) and drop all but the newest `keep`.
+    """Write folder/step-N (state, then manifest, then one rename); of it and its forerunners keep the newest `keep`.
+
+    Damaged forerunners do not count and go too. Later states stay: they could not be loaded, else the run had gone on
+    from there.
 
     Raises:
         StudioError: the disk is full or not writable; earlier states are untouched.
@@ -51,7 +54,9 @@ def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
         shutil.rmtree(staged, ignore_errors=True)
         free = shutil.disk_usage(folder).free / 2**30 if folder.exists() else 0
         raise StudioError(f"Cannot save the training state at step {step} ({free:.1f} GiB free): {error}") from error
-    for old in saved_states(folder)[:-keep]:
+    forerunners = [path for path in saved_states(folder) if path.name < final.name]
+    kept = [final, *filter(_is_whole, reversed(forerunners))][:keep]
+    for old in set(forerunners) - set(kept):
         shutil.rmtree(old)
     return final
 
@@ -62,7 +67,11 @@ def saved_states(folder: Path) -> list[Path]:
 
 
 def load_newest_state(folder: Path) -> tuple[State | None, tuple[str, ...]]:
-    """The newest state that is whole (None if there is none), and what was passed over, in words."""
+    """The newest state that is whole (None if none was saved), and what was passed over, in words.
+
+    Raises:
+        StudioError: states were saved, but none can be read.
+    """
     skipped: list[str] = []
     for path in reversed(saved_states(folder)):
         try:
@@ -70,11 +79,23 @@ def load_newest_state(folder: Path) -> tuple[State | None, tuple[str, ...]]:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             skipped.append(f"{path.name} is damaged ({reason[:200]}) and was passed over")
-    return None, tuple(skipped)
+    if skipped:
+        raise StudioError(
+            f"None of the states in {folder} can be read: {'; '.join(skipped)}. Restore one, or remove that folder to "
+            "begin this stage anew."
+        )
+    return None, ()
 
 
 def _load(path: Path) -> State:
-    if json.loads((path / "manifest.json").read_bytes())["sha256"] != sha256(path / "state.pt"):
-        raise ValueError("its hash differs from the manifest's")
+    if not _is_whole(path):
+        raise ValueError("a file is missing or its hash differs from the manifest's")
     state: State = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
     return state
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return bool(json.loads((path / "manifest.json").read_bytes())["sha256"] == sha256(path / "state.pt"))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from xray_generator.config import check_ranges
 from xray_generator.types import StudioError
 
-LEAST = {
-    "num_steps": 1, "batch_size": 1, "gradient_accumulation_steps": 1, "checkpoint_every": 1, "log_every": 1,
-    "keep_checkpoints": 1, "warmup_steps": 0, "num_workers": 0, "seed": 0,
+RANGES = {
+    "num_steps": (1, inf), "batch_size": (1, inf), "learning_rate": (1e-8, 0.5),
+    "gradient_accumulation_steps": (1, inf), "warmup_steps": (0, inf), "weight_decay": (0.0, 10.0),
+    "adam_beta2": (0.0, 0.99999), "max_grad_norm": (1e-6, inf), "ema_decay": (0.0, 0.99999),
+    "checkpoint_every": (1, inf), "keep_checkpoints": (1, inf), "log_every": (1, inf), "num_workers": (0, inf),
+    "seed": (0, 2**32 - 1),
 }  # fmt: skip
 
 
@@ -39,15 +44,7 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise StudioError(f"{name} must be {least} or more, not {getattr(self, name)}.")
-        if not 0 <= self.ema_decay < 1:
-            raise StudioError(f"ema_decay must be 0 or more and less than 1, not {self.ema_decay}.")
-        if not self.max_grad_norm > 0:
-            raise StudioError(f"max_grad_norm must be more than 0, not {self.max_grad_norm}.")
-        if not 0 < self.learning_rate < 1:
-            raise StudioError(f"learning_rate must lie between 0 and 1, not {self.learning_rate}.")
+        check_ranges(self, RANGES)
 
 
 @dataclass(frozen=True, slots=True)

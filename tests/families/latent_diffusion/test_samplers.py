@@ -120,6 +120,15 @@ def test_last_step_reaches_the_data(draw: Draw, scheduler: str, steps: int) -> N
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("steps", [1, 2, 5, 1_000])
+def test_few_and_all_steps_stay_within_the_data(draw: Draw, scheduler: str, steps: int) -> None:
+    samples, oracle = draw(scheduler, steps)
+    assert torch.isfinite(samples).all()
+    assert samples.abs().max() < 4
+    assert len(set(oracle.timesteps)) == len(oracle.timesteps) == steps
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
 @pytest.mark.parametrize("beta", ["linear", "scaled_linear", "squaredcos_cap_v2"])
 def test_noise_levels_are_the_papers(scheduler: str, beta: Beta) -> None:
     job = make_scheduler(scheduler, ScheduleConfig(beta_schedule=beta))

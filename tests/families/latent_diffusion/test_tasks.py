@@ -1,5 +1,6 @@
 """What the two stages optimize: crops, losses, prompt dropout, latent statistics."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +24,10 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
     DenoiserTask,
     DenoisingLoss,
     cache_latents,
+    cache_statistics,
     measure_statistics,
 )
-from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics
-from xray_generator.nn.compact_autoencoder import fold
+from xray_generator.families.latent_diffusion.model import LatentDiffusion
 from xray_generator.training.task import Draw, step_generator
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
@@ -105,6 +106,11 @@ def test_reconstruction_quality_is_measured_on_the_image(model: LatentDiffusion,
     assert reconstruction_quality(model.autoencoder, [], 64) == {}
 
 
+def test_image_smaller_than_a_crop_alone_is_enlarged(tmp_path: Path) -> None:
+    PILImage.fromarray(np.tile(np.arange(0, 240, 10, dtype=np.uint8), (24, 1))).save(tmp_path / "small.png")
+    assert Crops([Row(tmp_path / "small.png", "", ())], 32, 256)[Draw(0, 1)]["images"].shape == (1, 32, 32)
+
+
 def test_rows_of_full_resolution_are_repeated(tiny_rows: tuple[Row, ...]) -> None:
     small = replace(tiny_rows[0], native_size=128)
     rows = [small, *tiny_rows[1:3]]
@@ -113,16 +119,23 @@ def test_rows_of_full_resolution_are_repeated(tiny_rows: tuple[Row, ...]) -> Non
     assert native_rows([small], 256) == [small]
 
 
-def test_statistics_normalize_to_unit_variance_and_back() -> None:
-    latents = (np.random.default_rng(0).normal(size=(50, 3, 8, 8)) * [[[[2.0]], [[0.1]], [[5.0]]]] + 7).astype("f2")
+def test_statistics_whiten_and_back() -> None:
+    random = np.random.default_rng(0)
+    shared = random.normal(size=(50, 1, 8, 8))  # what all channels tell at once must not drown the rest
+    latents = (5 * shared + random.normal(size=(50, 3, 8, 8)) * [[[[2.0]], [[0.1]], [[1.0]]]] + 7).astype("f2")
     statistics, z = measure_statistics(latents), torch.from_numpy(latents.astype(np.float32))
-    normalized = statistics.normalize(z)
-    assert normalized.shape == (50, 12, 4, 4)
-    assert torch.allclose(statistics.denormalize(normalized), z, atol=1e-3)
-    flat = torch.nn.functional.pixel_shuffle(normalized, 2)
-    assert torch.allclose(flat.mean((0, 2, 3)), torch.zeros(3), atol=1e-3)
-    assert torch.allclose(flat.std((0, 2, 3)), torch.ones(3), atol=1e-2)
-    assert torch.equal(LatentStatistics((0.0,) * 3, (1.0,) * 3).normalize(z), fold(z))
+    whitened = statistics.normalize(z)
+    assert whitened.shape == (50, 12, 4, 4)
+    assert torch.allclose(statistics.denormalize(whitened), z, atol=1e-3)
+    assert torch.allclose(whitened.mean((0, 2, 3)), torch.zeros(12), atol=1e-3)
+    assert torch.allclose(torch.cov(whitened.movedim(1, -1).flatten(0, -2).T), torch.eye(12), atol=1e-2)
+
+
+def test_statistics_of_constant_latents_stay_finite() -> None:
+    latents = np.ones((2, 3, 4, 4), np.float16)
+    statistics, z = measure_statistics(latents), torch.ones(2, 3, 4, 4)
+    assert statistics.normalize(z).isfinite().all()
+    assert torch.allclose(statistics.denormalize(statistics.normalize(z)), z)
 
 
 def test_latents_are_cached_by_weights_and_rows(
@@ -139,6 +152,15 @@ def test_latents_are_cached_by_weights_and_rows(
     cache_latents(model.autoencoder, tiny_rows[1:4], 64, tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     assert cache_latents(model.autoencoder, [], 64, tmp_path).shape == (0, 4, 8, 8)
+
+
+def test_a_run_keeps_its_first_statistics(model: LatentDiffusion, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
+    latents = cache_latents(model.autoencoder, tiny_rows[:3], 64, tmp_path)
+    first = cache_statistics(latents)
+    assert torch.equal(first.axes, measure_statistics(latents).axes)
+    (file,) = tmp_path.glob("*.json")
+    file.write_text(json.dumps(first.to_json() | {"latent_axes": (-first.axes).tolist()}))  # as another machine's
+    assert torch.equal(cache_statistics(latents).axes, -first.axes)
 
 
 @pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])

@@ -1,13 +1,17 @@
 """The text encoder: it knows the captions, says what it cannot read, and comes back from disk unchanged."""
 
+import json
+import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
 
 from xray_generator.data.read import read_dataset
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, TextEncoderConfig
@@ -132,12 +136,86 @@ def test_pretrained_encoder_is_frozen_and_its_projection_is_not(pretrained: Path
     assert torch.equal(embed(encoder, PROMPTS), embed(encoder, PROMPTS))  # its dropout is off while training
 
 
-def test_pretrained_encoder_is_saved_as_a_reference(pretrained: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def saved(pretrained: Path, tmp_path: Path) -> tuple[TextEncoder, Path]:
+    """An encoder around a pretrained transformer, and the folder that it was saved in."""
     encoder = build_text_encoder(TextEncoderConfig("pretrained", str(pretrained), 32, max_length=32), PROMPTS).eval()
-    encoder.save(tmp_path)
-    again = TextEncoder.load(tmp_path).eval()
+    encoder.save(tmp_path / "saved")
+    return encoder, tmp_path / "saved"
+
+
+def test_pretrained_encoder_is_saved_as_a_reference(
+    saved: tuple[TextEncoder, Path], pretrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, folder = saved
+    monkeypatch.setenv("TOKENIZER_NAME", str(pretrained))
+    again = TextEncoder.load(folder).eval()
     assert torch.equal(embed(again, PROMPTS), embed(encoder, PROMPTS))
-    assert {path.name for path in tmp_path.rglob("*.safetensors")} == {"diffusion_pytorch_model.safetensors"}
+    assert {path.name for path in folder.rglob("*.safetensors")} == {"diffusion_pytorch_model.safetensors"}
+    assert not any(
+        str(pretrained) in path.read_text() for path in folder.rglob("*.json")
+    )  # the name alone is passed on
+    assert json.loads((folder / "text_encoder" / "pretrained.json").read_text())["name"] == pretrained.name
+
+
+def test_reference_that_is_not_at_hand_names_the_way_out(saved: tuple[TextEncoder, Path]) -> None:
+    with pytest.raises(StudioError, match=r"cannot be loaded \(.*TOKENIZER_NAME=FOLDER to train or draw"):
+        TextEncoder.load(saved[1])
+
+
+def test_another_encoder_of_that_name_is_refused(
+    saved: tuple[TextEncoder, Path], pretrained: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pretrained, tmp_path / "other")
+    weights = load_file(tmp_path / "other" / "model.safetensors")
+    weights["embeddings.LayerNorm.weight"][0] += 0.1
+    save_file(weights, tmp_path / "other" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(StudioError, match="are not those that this checkpoint was trained with"):
+        TextEncoder.load(saved[1], str(tmp_path / "other"))
+
+
+def test_weights_in_a_pickle_are_read_and_never_run(pretrained: Path, tmp_path: Path) -> None:
+    """BioBERT comes as pytorch_model.bin."""
+    folder = tmp_path / "bin"
+    shutil.copytree(pretrained, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(load_file(pretrained / "model.safetensors"), folder / "pytorch_model.bin")
+    first, second = (
+        build_text_encoder(TextEncoderConfig("pretrained", str(name), 32), PROMPTS) for name in (pretrained, folder)
+    )
+    for a, b in zip(first.transformer.parameters(), second.transformer.parameters(), strict=True):
+        assert torch.equal(a, b)
+    torch.save(Canary(tmp_path / "canary"), folder / "pytorch_model.bin")
+    with pytest.raises(StudioError, match="cannot be loaded"):
+        build_text_encoder(TextEncoderConfig("pretrained", str(folder), 32), PROMPTS)
+    assert not (tmp_path / "canary").exists()
+
+
+class Canary:
+    """Unpickling this creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch '{self.path}'",)
+
+
+@pytest.mark.parametrize("fault", ["lacking", "cut", "no_bert"])
+def test_unfit_encoder_is_refused_in_one_sentence(pretrained: Path, tmp_path: Path, fault: str) -> None:
+    folder = tmp_path / "unfit"
+    shutil.copytree(pretrained, folder)
+    path = folder / "model.safetensors"
+    if fault == "lacking":  # transformers would fill it with random numbers
+        weights = load_file(path)
+        del weights["embeddings.LayerNorm.weight"]
+        save_file(weights, path, metadata={"format": "pt"})
+    elif fault == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    else:  # it knows no add_pooling_layer
+        GPT2Model(GPT2Config(vocab_size=99, n_positions=16, n_embd=8, n_layer=1, n_head=1)).save_pretrained(folder)
+    with pytest.raises(StudioError, match="cannot be loaded"):
+        build_text_encoder(TextEncoderConfig("pretrained", str(folder), 32), PROMPTS)
 
 
 @pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder", "dmis-lab/biobert-base-cased-v1.1", "../x", ""])

@@ -1,6 +1,9 @@
 """Both real stages at tiny size: stopped and resumed equals straight to the bit; what is frozen stays frozen."""
 
+import json
 import os
+import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +16,14 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from xray_generator.checkpoints import read_manifest
+from xray_generator.checkpoints import Manifest, read_manifest
+from xray_generator.config import parse
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.autoencoder_task import AutoencoderLoss
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, TextEncoderConfig
 from xray_generator.families.latent_diffusion.denoiser_task import DenoisingLoss
 from xray_generator.families.latent_diffusion.engine import load_engine
-from xray_generator.families.latent_diffusion.model import LatentDiffusion
+from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
 from xray_generator.generation import generate
 from xray_generator.studio import text_request
@@ -127,6 +131,41 @@ def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(
     assert "12 images of the `train` split" in card
 
 
+def test_card_says_what_a_reader_must_know(straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card, manifest = (straight / "tiny" / "README.md").read_text(), read_manifest(straight / "tiny")
+    measured = manifest.metrics["autoencoder_reconstruction"]["val"]
+    for words in (
+        "## Out of scope", "- Diagnosis", "12 images of the `train` split", "4 more served validation", "CC BY 3.0",
+        "doi:10.6084/m9.figshare.12275009", "4 steps of 4 images, AdamW, learning rate 0.001 (cosine), seed 0",
+        "Mean squared error of v, over 1,000 steps", "10% of the prompts are dropped", manifest.commit,
+        f"| autoencoder reconstruction, val | 4 | psnr_db {measured['psnr_db']:.4g}, ssim {measured['ssim']:.4g} |",
+    ):  # fmt: skip
+        assert words in card
+    shutil.copytree(straight / "tiny", tmp_path / "outputs" / "checkpoints" / "latent_diffusion" / "tiny")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    exec(code, {})
+    assert len(list((tmp_path / "outputs" / "generated").glob("tiny_seed1_*.png"))) == 1
+
+
+def test_manifest_names_the_schedulers(straight: Path) -> None:
+    data = json.loads((straight / "tiny" / "manifest.json").read_text())
+    assert data.pop("schedulers") == ["ddim", "ddpm", "dpm++", "unipc"]
+    assert parse(Manifest, data).schedulers == tuple(SCHEDULERS)  # an older one names none
+    with pytest.raises(StudioError, match="must recommend one of its schedulers: euler"):
+        parse(Manifest, data | {"schedulers": ["euler"]})
+
+
+def test_small_images_alone_are_trained_with_a_warning(
+    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = Dataset(tuple(replace(row, native_size=32) for row in tiny_dataset.rows))
+    for name, dataset in (("small", small), ("full", tiny_dataset)):
+        caplog.clear()
+        train_run(tiny_config, dataset, tmp_path / name, tmp_path / "x", autoencoder_only=True)
+        assert ("no training image reaches 64 pixels" in caplog.text) == (name == "small")
+
+
 def test_trained_checkpoint_draws(straight: Path) -> None:
     engine = load_engine(straight / "tiny", "cpu")
     assert generate(engine, text_request("Normal chest X-ray", seed=1, size=64)).images[0].shape == (64, 64)
@@ -171,8 +210,9 @@ def test_row_that_breaks_after_the_check_fails_the_run(
 
 
 def test_projection_is_trained_and_the_pretrained_transformer_is_not(
-    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, make_model: MakeModel, straight: Path, tmp_path: Path
-) -> None:
+    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, make_model: MakeModel, straight: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     tokenizer = make_model(tiny_config).text_encoder.tokenizer
     bert = BertModel(BertConfig(
         vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48,
@@ -195,5 +235,7 @@ def test_projection_is_trained_and_the_pretrained_transformer_is_not(
     projection = [i for i, name in enumerate(names) if "projection" in name]
     assert len(projection) == 2
     assert all(moments[i]["exp_avg"].abs().sum() > 0 for i in projection)
+    assert not any(str(tmp_path) in path.read_text() for path in folder.rglob("*.*") if path.suffix in (".json", ".md"))
+    monkeypatch.setenv("TOKENIZER_NAME", str(tmp_path / "bert"))
     engine = load_engine(folder, "cpu")
     assert generate(engine, text_request("Normal chest X-ray", seed=1, size=64)).images[0].shape == (64, 64)

@@ -20,7 +20,10 @@ MAX_VALIDATION = 256
 
 
 class Crops:
-    """Random square crops (1, S, S) in [-1, 1]; an image is only ever reduced, so no crop teaches blur. No flips."""
+    """Random square crops (1, S, S) in [-1, 1]. No flips.
+
+    An image is enlarged only where it is smaller than a crop, so that no other crop teaches blur.
+    """
 
     def __init__(self, rows: Sequence[Row], crop_size: int, image_size: int) -> None:
         self.rows, self.crop_size, self.image_size = rows, crop_size, image_size

@@ -1,31 +1,36 @@
-"""The model card of a checkpoint: what it is, what it was trained on, what was measured, what it is not for."""
+"""The model card of a checkpoint: what it is and is not for, what it learnt from and how, what was measured."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.checkpoints import Manifest
+from xray_generator.config import parse
+from xray_generator.data.attribution import ATTRIBUTION
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.training.task import TrainingConfig
 from xray_generator.types import NOTICE
 
-ATTRIBUTION = {
-    "nih_chestxray14": "NIH ChestX-ray14: data provided by the NIH Clinical Center, "
-    "https://nihcc.app.box.com/v/ChestXray-NIHCC; Wang X et al., CVPR 2017, 3462-3471.",
-    "kermany_pediatric": "Kermany D, Zhang K, Goldbaum M (2018), Mendeley Data V2, "
-    "doi:10.17632/rscbjbr9sj.2, CC BY 4.0.",
-    "hannover_covid": "Winther HB et al., COVID-19 Image Repository, Hannover Medical School, "
-    "doi:10.6084/m9.figshare.12275009, CC BY 3.0.",
-}
-
-
 BIASES = {
-    "nih_chestxray14": "NIH labels are text-mined (about 10 % wrong). Most adult findings were seen only in enlarged "
-    "128-pixel images, so they are drawn less sharply and less surely than pneumonia.",
-    "kermany_pediatric": "Nearly all full-resolution children come from one hospital, with a tight crop.",
-    "hannover_covid": "COVID-19 films are mostly bedside AP films with tubes and lines.",
+    "nih_chestxray14": "NIH labels are text-mined, about one in ten is wrong. The full-resolution NIH films are mainly "
+    "normal or pneumonia; the other findings come from small images, and are drawn less sharply and less surely.",
+    "kermany_pediatric": "The children are one to five years old and come from one hospital, with a tight crop.",
+    "hannover_covid": "COVID-19 films are mostly bedside AP films with tubes and lines: the model ties these together.",
 }
+
+LOADING = """\
+```python
+from pathlib import Path
+from xray_generator.studio import Studio, text_request
+studio, request = Studio(Path("outputs")), text_request({prompt!r}, seed=1, size={size})
+for image in studio.save(studio.generate(request, {name!r}), Path("outputs/generated")):
+    print(image.path)
+```"""
 
 
 def write_card(folder: Path, manifest: Manifest) -> None:
@@ -33,28 +38,98 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     header = ModelCardData(
         license="mit", library_name="diffusers", pipeline_tag="text-to-image", tags=["chest-x-ray", "synthetic"]
     )
-    sources = [
-        f"- {name}: {count:,} images. {ATTRIBUTION.get(name, '')}".rstrip()
-        for name, count in sorted(manifest.data.get("sources", {}).items())
-    ]
-    config = manifest.config
+    config = parse(LatentDiffusionConfig, manifest.config)
+    recommended, size = manifest.recommended, config.image_size
+    prompt = next(iter(manifest.vocabulary.get("example_prompts", ())), "Normal chest X-ray, PA view")
     lines = [
         "---", header.to_yaml(), "---", f"# {manifest.name}", "", f"**{NOTICE}**", "",
-        "Text-to-chest-X-ray latent diffusion: a compact autoencoder (latents at 1/8 of the side), a cross-attention "
-        "UNet on folded latents, and a text encoder.",
+        f"Draws frontal chest X-rays of {size}x{size} pixels, 8-bit grey, from an English description. Latent "
+        "diffusion: an autoencoder (latents at 1/8 of the side), a UNet with cross-attention, and a text encoder.",
         "", "## Intended use", "",
-        "Research and teaching on synthetic images. Not for diagnosis, and not as evidence about any patient.",
-        "", "## Training data", "",
-        f"{manifest.data.get('num_train', 0):,} images of the `train` split, of which "
-        f"{manifest.data.get('num_full_resolution', 0):,} reach {config['image_size']} pixels by themselves; the "
-        "others were enlarged and marked so to the model.", "", *sources,
-        "", "## Training", "",
-        f"Steps: {', '.join(f'{stage} {steps:,}' for stage, steps in manifest.steps.items())}. "
-        f"Code: commit {manifest.commit}.", "", "```json", json.dumps(config, indent=1), "```",
-        "", "## Measured", "", "```json", json.dumps(manifest.metrics, indent=1), "```",
-        "", "Whatever is not listed above was not measured.",
-        "", "## Known biases", "",
+        "To see, teach and study how such models work: their training, sampling, guidance and failures.",
+        "", "## Out of scope", "",
+        "- Diagnosis, triage, or any other clinical use; evidence about a patient, a group or a disease.",
+        "- Teaching or testing the reading of films: findings can be absent, misplaced or impossible.",
+        "- Replacing real images where a medical device is trained or validated; passing an image off as real.",
+        "", "## How to load it", "",
+        f"With this folder as `outputs/checkpoints/{manifest.family}/{manifest.name}/`, from the root of the "
+        "repository that made it:", "",
+        LOADING.format(prompt=prompt, size=size, name=manifest.name), "",
+        f"Recommended: scheduler {recommended['scheduler']}, {recommended['num_inference_steps']} steps, guidance "
+        f"{recommended['guidance_scale']:g}. Every file is checked against the SHA-256 in `manifest.json` first.",
+        "", "## Training data", "", *_data(manifest, size),
+        "", "## Procedure", "", *_procedure(manifest, config),
+        "", "## Measured", "", *_measured(manifest.metrics),
+        "", "What is not listed here, such as the judgement of a radiologist, was not measured.",
+        "", "## Limits", "",
         *(f"- {BIASES[name]}" for name in sorted(manifest.data.get("sources", {})) if name in BIASES),
-        "- A prompt word outside the vocabulary has no learnt meaning.",
+        "- A prompt word that no training caption holds has no learnt meaning.",
+        "- It may repeat parts of training images; whether it does was measured only if listed above.",
+        "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
     ]  # fmt: skip
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
+
+
+def _data(manifest: Manifest, size: int) -> Iterator[str]:
+    data = manifest.data
+    yield (
+        f"{data['num_train']:,} images of the `train` split, of which {data['num_full_resolution']:,} reach {size} "
+        f"pixels by themselves; the others were enlarged, and the denoiser was told which. {data['num_val']:,} more "
+        f"served validation and {data['num_test']:,} were kept for tests."
+    )
+    yield from ("", "| source | training images | licence | attribution |", "| --- | --- | --- | --- |")
+    for name, count in sorted(data["sources"].items()):
+        license_name = data["licenses"].get(name) or "not stated in the data"
+        yield f"| {name or 'not stated'} | {count:,} | {license_name} | {ATTRIBUTION.get(name, 'see the data')} |"
+
+
+def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[str]:
+    shape, schedule, text = config.autoencoder, config.schedule, config.text_encoder
+    if "autoencoder" in manifest.steps:
+        yield (
+            f"1. **Autoencoder**, {_settings(config.autoencoder_training)}. Random crops of {shape.crop_size} pixels; "
+            f"loss: L1 + {shape.gradient_weight:g} x L1 of pixel differences + {shape.kl_weight:g} x KL divergence."
+        )
+    else:
+        yield "1. **Autoencoder**: taken from another run, and frozen."
+    target = "v" if schedule.prediction_type == "v_prediction" else "the noise"
+    weight = "" if schedule.min_snr_gamma is None else f", weighted by min-SNR with gamma {schedule.min_snr_gamma:g}"
+    encoder = (
+        "A small BERT, its vocabulary taken from the training captions, learns along."
+        if text.kind == "bert"
+        else f"The text encoder {text.name_or_path} is frozen and not part of this folder; a projection learns along."
+    )
+    yield (
+        f"2. **Denoiser**, {_settings(config.denoiser_training)}. Mean squared error of {target}{weight}, over "
+        f"{schedule.num_train_timesteps:,} steps of the noise schedule {schedule.beta_schedule}; "
+        f"{schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. {encoder}"
+    )
+    yield from ("", f"The weights are exponential averages, stored in 16 bit. Code: commit {manifest.commit}.")
+
+
+def _settings(training: TrainingConfig) -> str:
+    batch = training.batch_size * training.gradient_accumulation_steps
+    return (
+        f"{training.num_steps:,} steps of {batch} images, AdamW, learning rate {training.learning_rate:g} "
+        f"({training.lr_schedule}), seed {training.seed}"
+    )
+
+
+def _measured(metrics: Mapping[str, Any]) -> Iterator[str]:
+    rows = list(_rows("", metrics))
+    if rows:
+        yield from ("| measure | images | values |", "| --- | --- | --- |", *rows, "")
+        yield (
+            "Reconstruction: real images of full resolution against their copies through the autoencoder, mean over "
+            "images. It bounds the detail that the model can draw, and says nothing of how true its images are."
+        )
+
+
+def _rows(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    groups = {key: value for key, value in values.items() if isinstance(value, Mapping)}
+    leaves = {key: value for key, value in values.items() if key not in groups and key != "num_images"}
+    if leaves:
+        shown = ", ".join(f"{key} {v:.4g}" if isinstance(v, float) else f"{key} {v}" for key, v in leaves.items())
+        yield f"| {name} | {values.get('num_images', 'not stated')} | {shown} |"
+    for key, value in groups.items():
+        yield from _rows(f"{name}, {key}" if name else key.replace("_", " "), value)

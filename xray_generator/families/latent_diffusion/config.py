@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from xray_generator.checkpoints import check_name
+from xray_generator.config import check_ranges
 from xray_generator.training.task import TrainingConfig
-from xray_generator.types import SIDE_MULTIPLE, StudioError
+from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, MAX_STEPS, SIDE_MULTIPLE, StudioError
+
+NORM_GROUPS = 32  # of the UNet's group normalization, as diffusers has it
+MAX_TOKENS = 512  # positions of BioBERT
+
+AUTOENCODER_RANGES = {
+    "channels": (1, 4_096), "encoder_blocks": (0, 64), "decoder_blocks": (0, 64), "latent_channels": (1, 64),
+    "crop_size": (SIDE_MULTIPLE, MAX_SIDE), "gradient_weight": (0.0, 1e3), "kl_weight": (0.0, 1e3),
+}  # fmt: skip
+TEXT_RANGES = {
+    "embedding_size": (1, 4_096), "num_layers": (1, 64), "num_heads": (1, 64), "vocabulary_size": (1, inf),
+    "max_length": (4, MAX_TOKENS),
+}  # fmt: skip
+UNET_RANGES = {"channels": (NORM_GROUPS, 4_096), "layers_per_block": (1, 16), "num_heads": (1, 64)}
+SCHEDULE_RANGES = {
+    "num_train_timesteps": (2, 10_000), "min_snr_gamma": (0.01, 1e3), "prompt_dropout": (0.0, 1.0),
+    "num_inference_steps": (1, MAX_STEPS), "guidance_scale": (0.0, MAX_GUIDANCE),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +41,11 @@ class AutoencoderConfig:
     gradient_weight: float = 1.0  # L1 of finite differences, against blur
     kl_weight: float = 1e-6
 
+    def __post_init__(self) -> None:
+        check_ranges(self, AUTOENCODER_RANGES)
+        if self.crop_size % SIDE_MULTIPLE:
+            raise StudioError(f"crop_size must be a multiple of {SIDE_MULTIPLE}, not {self.crop_size}.")
+
 
 @dataclass(frozen=True, slots=True)
 class TextEncoderConfig:
@@ -35,6 +59,11 @@ class TextEncoderConfig:
     vocabulary_size: int = 2_000
     max_length: int = 128  # tokens
 
+    def __post_init__(self) -> None:
+        check_ranges(self, TEXT_RANGES)
+        if self.kind == "bert" and self.embedding_size % self.num_heads:
+            raise StudioError(f"embedding_size {self.embedding_size} must be a multiple of num_heads {self.num_heads}.")
+
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
@@ -43,6 +72,14 @@ class UNetConfig:
     channels: tuple[int, ...] = (96, 160, 256)
     layers_per_block: int = 1
     num_heads: int = 4
+
+    def __post_init__(self) -> None:
+        check_ranges(self, UNET_RANGES)
+        if len(self.channels) < 2:
+            raise StudioError(f"channels must be 2 numbers or more, one for each scale, not {len(self.channels)}.")
+        for count in self.channels:
+            if count % NORM_GROUPS or count % self.num_heads:
+                raise StudioError(f"channels must be multiples of {NORM_GROUPS} and of num_heads, not {count}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +91,17 @@ class ScheduleConfig:
     prediction_type: Literal["epsilon", "v_prediction"] = "v_prediction"
     min_snr_gamma: float | None = None  # Hang et al. 2023, arXiv:2303.09556; None: every step weighs the same
     prompt_dropout: float = 0.1  # per sample, for classifier-free guidance
-    scheduler: str = "dpm++"
+    scheduler: Literal["ddim", "ddpm", "dpm++", "unipc"] = "dpm++"
     num_inference_steps: int = 20
     guidance_scale: float = 3.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, SCHEDULE_RANGES)
+        if self.num_inference_steps > self.num_train_timesteps:
+            raise StudioError(
+                f"num_inference_steps must be num_train_timesteps ({self.num_train_timesteps}) or less, "
+                f"not {self.num_inference_steps}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +121,11 @@ class LatentDiffusionConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        if self.image_size < 4 * SIDE_MULTIPLE or self.image_size % (4 * SIDE_MULTIPLE):
+        check_ranges(self, {"image_size": (4 * SIDE_MULTIPLE, MAX_SIDE), "native_repeats": (1, 1_000)})
+        if self.image_size % (4 * SIDE_MULTIPLE):
             raise StudioError(f"image_size must be a multiple of {4 * SIDE_MULTIPLE}, not {self.image_size}.")
+        if self.schedule.prediction_type == "epsilon" and self.schedule.beta_schedule == "squaredcos_cap_v2":
+            raise StudioError(  # x_0 = (x_t - sqrt(1 - a) eps) / sqrt(a), and sqrt(a) is 5e-5 where sampling begins
+                "prediction_type must be v_prediction with beta_schedule squaredcos_cap_v2, whose last step holds no "
+                "image to subtract noise from; epsilon goes with linear or scaled_linear."
+            )

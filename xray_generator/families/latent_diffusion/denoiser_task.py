@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,14 +29,17 @@ from xray_generator.families.latent_diffusion.model import (
     make_scheduler,
 )
 from xray_generator.families.latent_diffusion.text import TextEncoder
-from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold
 from xray_generator.training.task import Draw, step_generator
 
 ENCODING_BATCH = 16
+STATISTICS_BATCH = 512
 NUM_PREVIEWS = 8
 
 
-def cache_latents(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int, folder: Path) -> NDArray[np.float16]:
+def cache_latents(
+    autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int, folder: Path
+) -> np.memmap[Any, np.dtype[np.float16]]:
     """Posterior means (N, C, size/8, size/8) of all rows, computed once and kept in `folder`, mapped from disk."""
     key = hashlib.sha256(str(size).encode())
     for name, value in sorted(autoencoder.state_dict().items()):
@@ -48,7 +53,7 @@ def cache_latents(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: in
         with staged.open("wb") as file:
             np.save(file, _encode(autoencoder, rows, size))
         staged.replace(path)
-    latents: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+    latents: np.memmap[Any, np.dtype[np.float16]] = np.load(path, mmap_mode="r", allow_pickle=False)
     return latents
 
 
@@ -63,10 +68,30 @@ def _encode(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> 
 
 
 def measure_statistics(latents: NDArray[np.float16]) -> LatentStatistics:
-    """Mean and standard deviation of each latent channel."""
-    values = latents.astype(np.float32)
-    mean, std = values.mean(axis=(0, 2, 3)), values.std(axis=(0, 2, 3))
-    return LatentStatistics(tuple(float(m) for m in mean), tuple(float(max(s, 1e-6)) for s in std))
+    """Mean, principal axes and deviations of folded latents (N, C, H, W); the least is 1e-3 of the first."""
+    size = FOLD**2 * latents.shape[1]
+    total, products, count = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
+    for start in range(0, len(latents), STATISTICS_BATCH):
+        batch = fold(torch.from_numpy(latents[start : start + STATISTICS_BATCH].astype(np.float32)))
+        values = batch.movedim(1, -1).flatten(0, -2).double()
+        total, products, count = total + values.sum(0), products + values.T @ values, count + len(values)
+    mean = total / count
+    variance, axes = torch.linalg.eigh(products / count - mean.outer(mean))
+    std = variance.clamp(min=1e-12).sqrt().flip(0)
+    return LatentStatistics(mean.float(), std.clamp(min=1e-3 * float(std[0])).float(), axes.T.flip(0).float())
+
+
+def cache_statistics(latents: np.memmap[Any, np.dtype[np.float16]]) -> LatentStatistics:
+    """The statistics of cached latents, measured once and kept beside them.
+
+    Another machine or number of threads may turn the axes of nearly equal variance: a run goes on with its first ones.
+    """
+    path = Path(str(latents.filename)).with_suffix(".json")
+    if not path.is_file():
+        staged = path.with_suffix(".tmp")
+        staged.write_text(json.dumps(measure_statistics(latents).to_json()))
+        staged.replace(path)
+    return LatentStatistics.from_json(json.loads(path.read_text()))
 
 
 @torch.no_grad()
@@ -83,7 +108,7 @@ def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tenso
 
 
 class LatentRows:
-    """Normalized, folded latents with what is known of the text; augmentation-free."""
+    """Folded, whitened latents with what is known of the text; augmentation-free."""
 
     def __init__(self, latents: NDArray[np.float16], statistics: LatentStatistics, text: Mapping[str, Tensor],
                  resolution: Sequence[int], order: Sequence[int]) -> None:  # fmt: skip

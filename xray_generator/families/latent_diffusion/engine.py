@@ -17,7 +17,6 @@ from xray_generator.config import parse
 from xray_generator.devices import autocast, initial_noise, pick_device
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.model import (
-    SCHEDULERS,
     LatentDiffusion,
     LatentStatistics,
     scheduler_name,
@@ -40,11 +39,6 @@ class LatentDiffusionEngine:
     def checkpoint(self) -> CheckpointRef:
         """Which weights these are."""
         return self.manifest.ref
-
-    @property
-    def schedulers(self) -> tuple[str, ...]:
-        """The schedulers that this family samples with."""
-        return tuple(SCHEDULERS)
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """Fill what the request leaves open from the checkpoint's recommendation.
@@ -112,8 +106,8 @@ class LatentDiffusionEngine:
         return from_tensor(self.model.decode(estimate))[0]
 
 
-def load_engine(folder: Path, device: str | None = None) -> LatentDiffusionEngine:
-    """Verify a checkpoint folder against its manifest and load it in float32.
+def load_engine(folder: Path, device: str | None = None, pretrained: str | None = None) -> LatentDiffusionEngine:
+    """Verify a checkpoint folder against its manifest and load it in float32; for `pretrained` see `TextEncoder.load`.
 
     Raises:
         StudioError: damaged, incomplete, or not of this architecture.
@@ -123,7 +117,7 @@ def load_engine(folder: Path, device: str | None = None) -> LatentDiffusionEngin
     config = parse(LatentDiffusionConfig, manifest.config)
     target = pick_device(device)
     try:
-        model = _load_model(folder, manifest, config, target)
+        model = _load_model(folder, manifest, config, target, pretrained)
     except StudioError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
@@ -133,24 +127,21 @@ def load_engine(folder: Path, device: str | None = None) -> LatentDiffusionEngin
 
 
 def _load_model(
-    folder: Path, manifest: Manifest, config: LatentDiffusionConfig, device: torch.device
+    folder: Path, manifest: Manifest, config: LatentDiffusionConfig, device: torch.device, pretrained: str | None
 ) -> LatentDiffusion:
     autoencoder = CompactAutoencoder.from_pretrained(folder / "autoencoder", **LOADING)
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", **LOADING)
-    text_encoder = TextEncoder.load(folder)
+    text_encoder = TextEncoder.load(folder, pretrained)
     _check_tensors(autoencoder, folder / "autoencoder")
     _check_tensors(unet, folder / "unet")
     if text_encoder.is_frozen:
         _check_tensors(text_encoder.projection, folder / "text_projection")
     else:
         _check_tensors(text_encoder.transformer, folder / "text_encoder")
-    preprocessing = manifest.preprocessing
-    statistics = LatentStatistics(tuple(preprocessing["latent_mean"]), tuple(preprocessing["latent_std"]))
-    channels = {len(statistics.mean), len(statistics.std), autoencoder.config.latent_channels}
-    if channels != {unet.config.in_channels // FOLD**2}:
+    statistics = LatentStatistics.from_json(manifest.preprocessing)
+    channels = {*statistics.mean.shape, *statistics.std.shape, *statistics.axes.shape}
+    if channels | {FOLD**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:
         raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
-    if missing := {"scheduler", "num_inference_steps", "guidance_scale"} - manifest.recommended.keys():
-        raise KeyError(f"recommended: {', '.join(sorted(missing))}")
     return LatentDiffusion(
         _ready(autoencoder, device), _ready(unet, device), _ready(text_encoder, device), statistics, config.schedule,
         config.image_size,

@@ -1,12 +1,16 @@
 """The text encoder behind one interface: a small BERT of our own, or a frozen pretrained one with a projection.
 
 The small one takes its WordPiece vocabulary from the training captions and is trained with the denoiser. The
-pretrained one (BioBERT, Lee et al. 2020) stays frozen; only a linear projection to the denoiser's width is trained.
+pretrained one (BioBERT, Lee et al. 2020) stays frozen; only a linear projection to the denoiser's width is trained, and
+a checkpoint holds its name and the hash of its weights in their place.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
+import pickle  # for the name of an error alone
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +19,7 @@ from typing import Any, cast
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
+from safetensors import SafetensorError
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
@@ -23,11 +28,12 @@ from transformers.utils.logging import disable_progress_bar
 from xray_generator.families.latent_diffusion.config import TextEncoderConfig
 from xray_generator.types import StudioError
 
+FAULTS = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.UnpicklingError)  # of a foreign folder
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 # diffusers' default builds a network under a patch of torch that other threads see: theirs would hold no data
 LOADING: dict[str, Any] = {"use_safetensors": True, "low_cpu_mem_usage": False}
-REFERENCE = "pretrained.json"  # in place of a pretrained transformer's weights: where they come from
+REFERENCE = "pretrained.json"  # in place of a pretrained transformer's weights: its name and their hash
 
 
 class TextProjection(ModelMixin, ConfigMixin):  # type: ignore[misc]
@@ -99,18 +105,30 @@ class TextEncoder(nn.Module):
         else:
             cast(Any, self.projection).save_pretrained(folder / "text_projection")
             (folder / "text_encoder").mkdir(parents=True, exist_ok=True)
-            reference = {"name_or_path": cast(Any, self.transformer).name_or_path, "max_length": self.max_length}
+            name = public_name(cast(Any, self.transformer).name_or_path)
+            reference = {"name": name, "sha256": _weights_sha256(self.transformer), "max_length": self.max_length}
             (folder / "text_encoder" / REFERENCE).write_text(json.dumps(reference, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> TextEncoder:
-        """The inverse of `save`."""
+    def load(cls, folder: Path, pretrained: str | None = None) -> TextEncoder:
+        """The inverse of `save`; a pretrained transformer is `pretrained`, else TOKENIZER_NAME, else what it is called.
+
+        Raises:
+            StudioError: the pretrained transformer is not at hand, or is another one.
+        """
         disable_progress_bar()  # for one small file it only clutters a command's messages
         reference = folder / "text_encoder" / REFERENCE
         if reference.is_file():
             data = json.loads(reference.read_text())
             projection = TextProjection.from_pretrained(folder / "text_projection", **LOADING)
-            return cls(*_pretrained(data["name_or_path"]), data["max_length"], projection)
+            name = pretrained or os.environ.get("TOKENIZER_NAME") or data["name"]
+            transformer = _pretrained(name)
+            if _weights_sha256(transformer) != data["sha256"]:
+                raise StudioError(
+                    f"The weights of the text encoder {name!r} are not those that this checkpoint was trained with "
+                    f"({data['name']!r}, SHA-256 {data['sha256']}). Give the right one as TOKENIZER_NAME=FOLDER."
+                )
+            return cls(transformer, _tokenizer(folder / "tokenizer"), data["max_length"], projection)
         transformer = BertModel.from_pretrained(
             folder / "text_encoder", add_pooling_layer=False, use_safetensors=True, dtype=torch.float32
         )
@@ -125,7 +143,7 @@ def build_text_encoder(config: TextEncoderConfig, captions: Sequence[str]) -> Te
         StudioError: the pretrained transformer is neither a local folder nor to be had from the hub.
     """
     if config.kind == "pretrained":
-        transformer, tokenizer = _pretrained(config.name_or_path)
+        transformer, tokenizer = _pretrained(config.name_or_path), _tokenizer(config.name_or_path)
         projection = TextProjection(transformer.config.hidden_size, config.embedding_size)
         return TextEncoder(transformer, tokenizer, config.max_length, projection)
     tokenizer = _build_tokenizer(captions, config.vocabulary_size, config.max_length)
@@ -137,16 +155,51 @@ def build_text_encoder(config: TextEncoderConfig, captions: Sequence[str]) -> Te
     return TextEncoder(BertModel(shape, add_pooling_layer=False), tokenizer, config.max_length, None)
 
 
-def _pretrained(name_or_path: str) -> tuple[Any, Any]:
+def public_name(name_or_path: str) -> str:
+    """A hub name as it is, of a local folder the last part alone: what may stand in a file that is passed on."""
+    path = Path(name_or_path)
+    return path.name if path.is_absolute() or path.is_dir() else name_or_path
+
+
+def _pretrained(name_or_path: str) -> Any:  # noqa: ANN401 - transformers models share no typed base
+    """A BERT in float32, from safetensors where there are any.
+
+    BioBERT comes as pytorch_model.bin alone, a pickle: torch reads it with `weights_only`, which runs none of its code.
+    """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
-        return AutoModel.from_pretrained(name_or_path, add_pooling_layer=False), tokenizer
-    except (OSError, ValueError) as error:
-        raise StudioError(
-            f"The text encoder {name_or_path!r} is neither a local folder nor to be had from the Hugging Face hub. "
-            "Download it where there is a network and give its folder (text_encoder.name_or_path=FOLDER or "
-            "TOKENIZER_NAME=FOLDER), or use text_encoder.kind=bert."
-        ) from error
+        transformer, report = AutoModel.from_pretrained(
+            name_or_path, add_pooling_layer=False, weights_only=True, trust_remote_code=False, dtype=torch.float32,
+            output_loading_info=True,
+        )  # fmt: skip
+        if report["missing_keys"]:
+            raise ValueError(f"its files lack {', '.join(sorted(report['missing_keys'])[:3])}")
+    except (*FAULTS, TypeError) as error:
+        raise _not_at_hand(name_or_path, error) from error
+    return transformer
+
+
+def _tokenizer(name_or_path: str | Path) -> Any:  # noqa: ANN401
+    try:
+        return AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
+    except FAULTS as error:
+        raise _not_at_hand(str(name_or_path), error) from error
+
+
+def _not_at_hand(name_or_path: str, error: Exception) -> StudioError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    return StudioError(
+        f"The text encoder {name_or_path!r} cannot be loaded ({reason}). It must be a BERT in a local folder or on the "
+        "Hugging Face hub. Without a network, download it elsewhere and give its folder (text_encoder.name_or_path="
+        "FOLDER to train, TOKENIZER_NAME=FOLDER to train or draw), or train with text_encoder.kind=bert."
+    )
+
+
+def _weights_sha256(transformer: nn.Module) -> str:
+    """Over names and 16-bit values, so that it is the same whatever file and number format they were read from."""
+    sha = hashlib.sha256()
+    for name, value in sorted(transformer.state_dict().items()):
+        sha.update(name.encode() + value.half().cpu().numpy().tobytes())
+    return sha.hexdigest()
 
 
 def _build_tokenizer(captions: Sequence[str], vocabulary_size: int, max_length: int) -> PreTrainedTokenizerFast:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
 import torch
 
-from xray_generator.checkpoints import Manifest, code_commit, write_manifest
+from xray_generator.checkpoints import Manifest, code_commit, replace_folder, write_manifest
 from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
 from xray_generator.data.vocabulary import build_vocabulary
@@ -25,13 +27,15 @@ from xray_generator.families.latent_diffusion.autoencoder_task import (
 )
 from xray_generator.families.latent_diffusion.card import write_card
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
-from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, measure_statistics
+from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, cache_statistics
 from xray_generator.families.latent_diffusion.engine import load_engine
-from xray_generator.families.latent_diffusion.model import LatentDiffusion, build_unet
-from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder
+from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion, build_unet
+from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
 from xray_generator.training.loop import train
 from xray_generator.types import StudioError
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = "weights"  # the finished autoencoder inside a run: run/autoencoder/weights
 
@@ -96,6 +100,11 @@ def _save(autoencoder: CompactAutoencoder, folder: Path) -> None:
 
 
 def _train_autoencoder(config: LatentDiffusionConfig, dataset: Dataset, run: Path) -> None:
+    if not any(is_native(row, config.image_size) for row in dataset.split("train")):
+        logger.warning(
+            "warning: no training image reaches %d pixels by itself; the autoencoder learns from smaller ones alone, "
+            "and what the model draws will be soft.", config.image_size,
+        )  # fmt: skip
     torch.manual_seed(config.autoencoder_training.seed)
     shape = config.autoencoder
     autoencoder = CompactAutoencoder(
@@ -120,11 +129,11 @@ def _train_denoiser(
     with process_state().main_process_first():
         latents = cache_latents(autoencoder, rows, size, run / "cache")
         validation_latents = cache_latents(autoencoder, validation, size, run / "cache")
+        statistics = cache_statistics(latents)
     torch.manual_seed(config.denoiser_training.seed)
     channels, latent_size = config.autoencoder.latent_channels, size // 8 // FOLD
     unet = build_unet(config.unet, channels, latent_size, config.text_encoder.embedding_size)
     text_encoder = build_text_encoder(config.text_encoder, [row.prompt for row in rows])
-    statistics = measure_statistics(latents)
     model = LatentDiffusion(
         autoencoder, unet.to(memory_format=torch.channels_last), text_encoder, statistics, config.schedule, size
     )
@@ -141,13 +150,8 @@ def export(
     staged = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(staged, ignore_errors=True)
     manifest = _export(config, model, dataset, staged, steps, commit)
-    load_engine(staged, "cpu")  # what cannot be read back must not replace what can
-    old = folder.with_name(f".old-{folder.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.replace(old)
-    staged.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    load_engine(staged, "cpu", config.text_encoder.name_or_path)  # what cannot be read back must not replace what can
+    replace_folder(staged, folder)
     return manifest
 
 
@@ -156,6 +160,8 @@ def _export(
     commit: str,
 ) -> Manifest:  # fmt: skip
     folder.mkdir(parents=True)
+    text = replace(config.text_encoder, name_or_path=public_name(config.text_encoder.name_or_path))
+    config = replace(config, text_encoder=text)
     autoencoder = _half(model.autoencoder)
     autoencoder.save_pretrained(folder / "autoencoder")
     _half(model.unet).save_pretrained(folder / "unet")
@@ -172,22 +178,23 @@ def _export(
     manifest = Manifest(
         family=config.family, name=config.name, config=dump(config),
         data={
-            "num_train": len(rows), "num_val": len(dataset.split("val")),
+            "num_train": len(rows), "num_val": len(dataset.split("val")), "num_test": len(dataset.split("test")),
             "sources": dict(Counter(row.source for row in rows)),
+            "licenses": {row.source: row.license for row in rows},
             "num_full_resolution": sum(is_native(row, size) for row in rows),
         },
         steps=dict(steps),
         commit=commit, license="; ".join(sorted({row.license for row in rows if row.license})),
         preprocessing={
             "size": config.image_size, "range": [-1.0, 1.0], "fit": "short side to size, centre crop",
-            "latent_mean": list(model.statistics.mean), "latent_std": list(model.statistics.std),
+            **model.statistics.to_json(),
         },
         recommended={
             "scheduler": config.schedule.scheduler, "num_inference_steps": config.schedule.num_inference_steps,
             "guidance_scale": config.schedule.guidance_scale,
         },
         sizes=(config.image_size,), vocabulary=dump(build_vocabulary(rows)),
-        metrics={"autoencoder_reconstruction": reconstruction},
+        metrics={"autoencoder_reconstruction": reconstruction}, schedulers=tuple(SCHEDULERS),
     )  # fmt: skip
     manifest = write_manifest(folder, manifest)
     write_card(folder, manifest)

@@ -1,0 +1,33 @@
+"""A studio of each test's own, opened at its first page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.generator import FRAME, TIMEOUT_S, run
+
+
+@pytest.fixture(autouse=True)
+def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No studio and no jobs of another test, and no loading behind a page that would outlive its test."""
+    monkeypatch.setattr("pages.parts.services.WARM_AFTER_S", 3_600.0)
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def output_dir(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An OUTPUT_DIR of this test with the tiny checkpoint linked into it."""
+    (tmp_path / "checkpoints").symlink_to(tiny_checkpoint / "checkpoints")
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def app(output_dir: Path) -> AppTest:
+    """The studio, opened at its first page."""
+    return run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))

@@ -1,0 +1,42 @@
+"""The Generator page driven without a browser."""
+
+import time
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.services import job_queue
+from xray_generator.jobs import Job
+
+FRAME = Path(__file__).parents[2] / "pages" / "frame.py"
+TIMEOUT_S = 60
+
+
+def run(app: AppTest) -> AppTest:
+    """Run the script and insist that nothing was raised."""
+    app.run()
+    assert not app.exception
+    return app
+
+
+def click(app: AppTest, key: str) -> AppTest:
+    """Press a button and run."""
+    app.button(key=key).click()
+    return run(app)
+
+
+def wait(app: AppTest) -> Job:
+    """Wait for the session's job to end, then run once more, as the progress panel does."""
+    job = job_queue().get(app.session_state["job"])
+    assert job is not None
+    deadline = time.monotonic() + TIMEOUT_S
+    while not job.is_over and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert job.is_over
+    run(app)
+    return job
+
+
+def shown(app: AppTest) -> str:
+    """Every message and plain text of the page."""
+    return "\n".join(str(e.value) for e in [*app.text, *app.caption, *app.info, *app.warning, *app.error])

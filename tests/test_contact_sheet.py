@@ -1,0 +1,97 @@
+"""`python -m xray_generator.contact_sheet`: labelled rows that say what is synthetic, or one sentence."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from xray_generator.contact_sheet import REAL_NOTICE, Row, encode_sheet, main
+from xray_generator.images import read_image
+from xray_generator.types import NOTICE
+
+PROMPT = ("--prompt", "Normal chest X-ray")
+
+
+@pytest.fixture(autouse=True)
+def outputs(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tiny_checkpoint))
+    monkeypatch.setenv("STUDIO_THREADS", "1")
+
+
+def sheet(path: Path, *more: str) -> str:
+    """Make a tiny sheet; what its file says."""
+    assert main(["--num_images", "4", "--steps", "1", "--side", "32", "--output", str(path), *more]) == 0
+    return str(getattr(PILImage.open(path), "text", {})["Description"])
+
+
+def test_sheet_of_samples_says_that_they_are_synthetic_and_how_they_were_drawn(tmp_path: Path) -> None:
+    words = sheet(tmp_path / "sheet.png", *PROMPT, "--guidance", "1", "--guidance", "7", "--seed", "5")
+    first, second = words.splitlines()
+    assert first == f"{NOTICE} 4 of tiny, seeds 5 to 8, guidance 1, 1 dpm++ steps: Normal chest X-ray"
+    assert second == first.replace("guidance 1", "guidance 7")
+
+
+def test_grid_lays_a_row_out_in_lines(tmp_path: Path) -> None:
+    sheet(tmp_path / "line.png", *PROMPT, "--side", "128")
+    sheet(tmp_path / "grid.png", *PROMPT, "--side", "128", "--grid", "2")
+    line, square = (read_image(tmp_path / name) for name in ("line.png", "grid.png"))
+    assert (line.shape[1], square.shape[1]) == (4 * 128, 480)
+    assert np.array_equal(line[-128:, :256], square[-256:-128, :256])
+    assert np.array_equal(line[-128:, 256:512], square[-128:, :256])
+
+
+def test_real_images_alone_and_beside_samples_name_their_number_and_split(tmp_path: Path, dataset_folder: Path) -> None:
+    real = ("--real", str(dataset_folder))
+    label = sheet(tmp_path / "real.png", *real)
+    assert label.startswith(f"{REAL_NOTICE} 4 of the ")
+    assert label.endswith("of the validation split with 64 pixels or more")
+    made, known = sheet(tmp_path / "both.png", *real, *PROMPT).splitlines()
+    assert made.startswith(NOTICE)
+    assert known == label
+
+
+def test_the_label_is_drawn_and_wrapped(tmp_path: Path) -> None:
+    image = np.zeros((16, 16), np.float32)
+    short, long = (encode_sheet([Row(text, [image])], 1) for text in ("few", "many words " * 40))
+    assert read_image(short).max() > 0.5
+    assert read_image(long).shape[0] > read_image(short).shape[0] + 40
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "Give --prompt TEXT, --real DATASET, or both"), ((*PROMPT, "--side", "0"), "--side must be"),
+        ((*PROMPT, "--side", "100000"), "from 16 to 1,024"), ((*PROMPT, "--num_images", "0"), "--num_images must be"),
+        ((*PROMPT, "--grid", "0"), "--grid must be"), (("--real", "absent"), "absent does not exist"),
+        ((*PROMPT, "--guidance", "99"), "from 0 to 30"), ((*PROMPT, "--num_threads", "0"), "number of threads"),
+    ],
+)  # fmt: skip
+def test_wrong_value_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
+) -> None:
+    assert main([*options, "--output", str(tmp_path / "sheet.png")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert words in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_dataset_without_a_validation_split_is_named(
+    tmp_path: Path, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    shutil.copytree(dataset_folder / "images", tmp_path / "data" / "images")
+    table = (dataset_folder / "metadata.csv").read_text().replace(",val,", ",train,")
+    (tmp_path / "data" / "metadata.csv").write_text(table)
+    assert main(["--real", str(tmp_path / "data"), "--output", str(tmp_path / "sheet.png")]) == 1
+    assert "no image of 64 pixels or more in its validation split" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_costs_no_generation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([*PROMPT, "--steps", "1000", "--output", str(tmp_path / "file" / "sheet.png")]) == 1
+    assert capsys.readouterr().err.startswith("error: Cannot write to")
+    assert main([*PROMPT, "--steps", "1", "--num_images", "1", "--output", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("error: Cannot write")

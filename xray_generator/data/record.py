@@ -1,0 +1,61 @@
+"""What a run is trained on, kept in its folder: it is resumed with the same data and no other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from xray_generator.config import dump, parse, read_config
+from xray_generator.data.rows import Dataset
+from xray_generator.types import StudioError
+
+RECORD = "dataset.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecord:
+    """Where a dataset was read from, and what was found there."""
+
+    dataset_path: Path
+    reports_csv: Path | None
+    projections_csv: Path | None
+    num_rows: int
+    fingerprint: str  # SHA-256 over file, split and prompt of every row, in order
+
+
+def record_of(dataset: Dataset, dataset_path: Path, reports: Path | None, projections: Path | None) -> DataRecord:
+    """The record of a dataset that was read from these paths. A folder that moves keeps its fingerprint."""
+    sha = hashlib.sha256()
+    for row in dataset.rows:
+        sha.update(json.dumps([row.path.parent.name, row.path.name, row.split, row.prompt]).encode())
+    return DataRecord(dataset_path, reports, projections, len(dataset.rows), sha.hexdigest())
+
+
+def read_record(run: Path) -> DataRecord | None:
+    """The record of a run; None where it has none. StudioError where it is damaged."""
+    path = run / RECORD
+    return parse(DataRecord, read_config(str(path))) if path.is_file() else None
+
+
+def check_record(run: Path, record: DataRecord) -> None:
+    """Compare the data at hand with a run's record, if it has one.
+
+    Raises:
+        StudioError: other rows, splits or captions, or in another order.
+    """
+    kept = read_record(run)
+    if kept is not None and kept.fingerprint != record.fingerprint:
+        raise StudioError(
+            f"{run} was begun with other data: its {kept.num_rows:,} rows of {kept.dataset_path} are not the "
+            f"{record.num_rows:,} rows of {record.dataset_path} (files, splits, captions or their order differ). "
+            "Resume it with its own data, or start another run with name=NAME."
+        )
+
+
+def write_record(run: Path, record: DataRecord) -> None:
+    """Keep the record in the run's folder."""
+    staged = run / f".tmp-{RECORD}"
+    staged.write_text(json.dumps(dump(record), indent=1) + "\n")
+    staged.replace(run / RECORD)

@@ -1,0 +1,83 @@
+"""Images that exist already: the newest made here, files and uploads; and what of a recipe no longer holds here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from postprocess.presets import Preset
+from xray_generator.checkpoints import Manifest
+from xray_generator.config import dump
+from xray_generator.export.archive import Source
+from xray_generator.export.recipe import Recipe, find_recipe
+from xray_generator.images import limit_pixels, read_image
+
+NUM_NEWEST = 40
+MAX_PIXELS = 4_000_000  # processed at full size up to here: about a second per preset
+
+
+def newest(folder: Path) -> dict[Path, Recipe]:
+    """The newest raw images of a folder with their recipes; an enhanced one would be enhanced twice."""
+    paths = sorted(folder.rglob("*.png"), key=lambda path: path.stat().st_mtime_ns, reverse=True)[: 3 * NUM_NEWEST]
+    known = ((path, _read_recipe(path, path.stat().st_mtime_ns)) for path in paths)
+    return dict([(path, recipe) for path, recipe in known if recipe and not recipe.preset][:NUM_NEWEST])
+
+
+@lru_cache(maxsize=1_000)
+def _read_recipe(path: Path, modified_ns: int) -> Recipe | None:  # noqa: ARG001 - a part of the cache's key
+    return find_recipe(path.read_bytes())
+
+
+def read_source(data: bytes, origin: str) -> Source:
+    """Decode a file's bytes to an image to enhance, scaled down to 4 megapixels; one of this studio keeps its recipe.
+
+    Raises:
+        StudioError: as for `images.read_image`.
+    """
+    image = read_image(data)
+    limited = limit_pixels(image, MAX_PIXELS)
+    if limited is not image:
+        origin += f", scaled down from {image.shape[1]} x {image.shape[0]} pixels"
+    return Source(limited, origin, find_recipe(data))
+
+
+def differences(recipe: Recipe, manifest: Manifest, presets: Sequence[Preset]) -> tuple[str, ...]:
+    """What keeps `manifest` from making a recipe's image again here, a sentence each; none: it comes bit-equal."""
+    return (*_other_model(recipe, manifest), *_other_preset(recipe, presets), *_other_runtime(recipe))
+
+
+def _other_model(recipe: Recipe, manifest: Manifest) -> Iterator[str]:
+    request = recipe.request
+    if recipe.checkpoint != manifest.ref:
+        yield (
+            f"The weights that made this image ({recipe.checkpoint.name}, SHA-256 {recipe.checkpoint.sha256[:12]}) are "
+            f"not here; {manifest.name} ({manifest.ref.sha256[:12]}) will draw another image."
+        )
+    if request.height != request.width or request.height not in manifest.sizes:
+        sizes = ", ".join(f"{size} x {size}" for size in manifest.sizes)
+        yield f"The image has {request.width} x {request.height} pixels; {manifest.name} draws {sizes}."
+    if request.scheduler and request.scheduler not in manifest.schedulers:
+        allowed = ", ".join(manifest.schedulers)
+        yield f"The image was sampled with {request.scheduler[:60]!r}; {manifest.name} samples with {allowed}."
+
+
+def _other_preset(recipe: Recipe, presets: Sequence[Preset]) -> Iterator[str]:
+    if recipe.preset is None:
+        return
+    name = str(recipe.preset.get("name"))
+    present = {preset.name: dump(preset) for preset in presets}
+    if name not in present:
+        yield f"There is no preset {name[:60]!r} here, so the image will not be enhanced."
+    elif present[name] != recipe.preset:
+        yield f"The preset {name!r} has other operations here, so the enhanced image will differ."
+
+
+def _other_runtime(recipe: Recipe) -> Iterator[str]:
+    from xray_generator.devices import pick_device, runtime_facts, set_threads  # torch, which a page does not wait for
+
+    set_threads()  # as for a generation: torch keeps them for each thread of a process
+    for name, here in runtime_facts(pick_device()).items():
+        there = recipe.runtime.get(name, "unknown")
+        if there != here:
+            yield f"Drawn with {name} {str(there)[:60]}, here {here}: the last bits may differ."
