@@ -1,0 +1,60 @@
+"""What is known of a film, and what its prompt leaves open."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.labels import asked, patients, targets, taught
+
+NIH = Row(
+    Path("a.png"), "PA chest X-ray of a 50-year-old woman with a lung nodule", ("nodule",), view="PA", sex="F",
+    age_group="adult", patient_id="7", source="nih_chestxray14",
+)  # fmt: skip
+CHILD = Row(
+    Path("b.png"), "Frontal chest X-ray of a young child with viral pneumonia", ("pneumonia", "viral_pneumonia"),
+    view="AP", age_group="child", source="kermany_pediatric",
+)  # fmt: skip
+COVID = Row(Path("c.png"), "AP chest X-ray with COVID-19", ("covid19",), view="AP Supine", source="hannover_covid")
+
+
+def known(row: Row, label: str) -> float:
+    return float(targets([row], [label])[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("row", "label", "value"),
+    [
+        (NIH, "nodule", 1), (NIH, "mass", 0), (NIH, "no_finding", 0), (NIH, "bacterial_pneumonia", None),
+        (NIH, "covid19", None), (NIH, "AP", 0), (NIH, "M", 0), (NIH, "adult", 1), (NIH, "child", 0),
+        (CHILD, "viral_pneumonia", 1), (CHILD, "bacterial_pneumonia", 0), (CHILD, "no_finding", 0),
+        (CHILD, "pleural_effusion", None), (CHILD, "M", None), (CHILD, "AP", 1),
+        (COVID, "covid19", 1), (COVID, "pneumonia", None), (COVID, "no_finding", None), (COVID, "AP", 1),
+        (COVID, "adult", None), (replace(NIH, source=""), "mass", None), (replace(NIH, view="lateral"), "AP", None),
+        (replace(NIH, source="", absent=("mass",)), "mass", 0),
+    ],
+)  # fmt: skip
+def test_only_what_somebody_looked_for_is_known(row: Row, label: str, value: int | None) -> None:
+    found = known(row, label)
+    assert np.isnan(found) if value is None else found == value
+
+
+def test_a_prompt_asks_only_for_what_its_words_say() -> None:
+    labels = ("AP", "M", "child", "viral_pneumonia")
+    assert np.isnan(asked([CHILD], labels)[0]).tolist() == [True, True, False, False]
+    assert not np.isnan(asked([NIH], ("AP", "M", "adult"))).any()
+    assert np.isnan(asked([replace(NIH, prompt="Chest X-ray, nodule")], ("AP", "M", "adult"))).all()
+    assert asked([], labels).shape == (0, 4)
+
+
+def test_a_label_without_films_that_lack_it_is_not_taught() -> None:
+    rows = [NIH, replace(NIH, findings=("mass",)), COVID, COVID, CHILD, replace(CHILD, findings=("no_finding",))]
+    assert "covid19" not in taught(rows, 1)  # else its opposite would be another hospital
+    assert {"nodule", "mass", "viral_pneumonia", "AP"} <= set(taught(rows, 1))
+    assert taught(rows, 7) == ()
+
+
+def test_a_patient_without_a_name_is_the_film() -> None:
+    assert patients([NIH, CHILD]).tolist() == ["7", "b.png"]

@@ -1,0 +1,71 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xray_generator.evaluation.records import (
+    Curve,
+    Measurement,
+    Record,
+    by_condition,
+    list_records,
+    read_record,
+    write_record,
+)
+from xray_generator.evaluation.summary import summarize
+from xray_generator.types import CheckpointRef, StudioError
+
+CHECKPOINT = CheckpointRef("latent_diffusion", "tiny", "ab" * 32)
+RECORD = Record(
+    "tiny", "quick", "2026-01-02T03:04:05+00:00", "1234567", CHECKPOINT, {"num_images": 2_000, "split": "test"},
+    (
+        Measurement("precision", 0.5, 2_000, (0.25, 0.75), 0.8, 300, split="test", extractor="some space"),
+        Measurement("precision", 0.625, 70, condition="mass", settings={"guidance_scale": 2.0}),
+        Measurement("copy_rate", None, reason="no training images"),
+        Measurement("of_a_later_version", 1.0),
+    ),
+    {"speed": Curve("Speed", "steps", "ms", (1.0, 2.0), {"ddim": (3.0, None)})},
+    {"components": ({"component": "unet", "parameters": 12_345},)}, ("One image | was left out.",),
+)  # fmt: skip
+
+
+def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = write_record(RECORD, tmp_path / "metrics")
+    assert path.name == "tiny_quick.record.json" and read_record(path) == RECORD
+    later = replace(RECORD, suite="full", created="2026-02-02T03:04:05+00:00")
+    write_record(later, path.parent)
+    (path.parent / "broken.record.json").write_text("{")
+    assert list_records(path.parent) == (later, RECORD)
+    with pytest.raises(StudioError, match="broken.record.json cannot be read"):
+        read_record(path.parent / "broken.record.json")
+
+
+def test_a_record_is_asked_by_measure_and_condition() -> None:
+    assert RECORD.get("precision").value == 0.5 and RECORD.get("precision", "mass").value == 0.625
+    assert RECORD.get("recall") is None
+    assert [m.value for m in by_condition(RECORD, "precision").values()] == [0.625]
+    assert not RECORD.is_stale([CHECKPOINT]) and RECORD.is_stale([replace(CHECKPOINT, sha256="cd" * 32)])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"value": float("nan")}, {"value": None}, {"value": 1.0, "reason": "none"},
+        {"value": 1.0, "real": float("inf")}, {"value": 1.0, "interval": (0.0, float("nan"))},
+    ],
+)  # fmt: skip
+def test_a_number_is_finite_or_absent_with_a_reason(wrong: dict[str, object]) -> None:
+    with pytest.raises(StudioError, match="precision"):
+        Measurement("precision", **wrong)
+
+
+def test_the_summary_says_all_that_the_record_holds() -> None:
+    text = summarize(RECORD)
+    assert (
+        "checkpoint `latent_diffusion/tiny`, weights SHA-256 `abababababab`" in text and "- num images: 2,000" in text
+    )
+    cells = ["0.5", "0.25 to 0.75", "0.8", "2,000", "300", "best as on real images", "some space"]
+    assert f"| Precision | all | {' | '.join(cells)} |" in text
+    assert "| Precision | mass, guidance scale 2 | 0.625 |" in text
+    assert "- Copy rate: no training images" in text and "| of_a_later_version | all | 1 |" in text
+    assert "| unet | 12,345 |" in text and text.endswith("- One image | was left out.\n")

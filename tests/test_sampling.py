@@ -1,0 +1,53 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xray_generator.checkpoints import find_checkpoint
+from xray_generator.data.rows import Row
+from xray_generator.export.recipe import read_recipe
+from xray_generator.families.latent_diffusion.engine import load_engine
+from xray_generator.sampling import draw_rows, load_model
+from xray_generator.studio import text_request
+from xray_generator.types import Engine, StudioError
+
+TEMPLATE = text_request("Chest X-ray", seed=7, size=64, steps=2)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_checkpoint: Path) -> Engine:
+    return load_engine(find_checkpoint(tiny_checkpoint / "checkpoints"), "cpu")
+
+
+def test_each_image_is_drawn_once_and_a_lost_one_again(
+    engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path
+) -> None:
+    whole = draw_rows(engine, tiny_rows[:4], TEMPLATE, tmp_path)
+    paths = [tmp_path / name for name in whole.names]
+    recipes = [read_recipe(path.read_bytes()) for path in paths]
+    assert [recipe.request.seed for recipe in recipes] == [7, 8, 9, 10]
+    assert [recipe.request.condition.text for recipe in recipes] == [row.prompt for row in tiny_rows[:4]]
+    for path in paths:
+        os.utime(path, ns=(1, 1))
+    paths[1].unlink()
+    paths[2].write_bytes(paths[2].read_bytes()[:100])
+    again = draw_rows(engine, tiny_rows[:4], TEMPLATE, tmp_path)
+    assert np.array_equal(whole.images, again.images) and whole.names == again.names and again.rows == tiny_rows[:4]
+    assert [path.stat().st_mtime_ns == 1 for path in paths] == [True, False, False, True]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_other_settings_are_other_images(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
+    model = load_model(engine, TEMPLATE, tmp_path)
+    plain, guided = (model.redraw(tiny_rows[:1], {"guidance_scale": scale}) for scale in (1.0, 9.0))
+    assert not np.array_equal(plain.images, guided.images) and len(list(tmp_path.iterdir())) == 2
+    assert model.request.num_inference_steps == 2 and model.peak_memory_mb > 0
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(
+    engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudioError, match="Cannot write"):
+        draw_rows(engine, tiny_rows[:1], TEMPLATE, tmp_path / "file" / "cache")

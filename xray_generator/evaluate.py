@@ -1,0 +1,155 @@
+"""`python -m xray_generator.evaluate`: how good is a checkpoint, or a folder of images that anything made.
+
+    python -m xray_generator.evaluate --suite quick --real dataset --output_dir outputs/metrics
+    python -m xray_generator.evaluate --generated DIR --real DIR --output_dir outputs/metrics
+
+Writes a record and a summary in plain words into --output_dir, and figures into OUTPUT_DIR/visualizations. Images that
+were drawn stay in OUTPUT_DIR/cache/evaluation: a run that was stopped goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from xray_generator.checkpoints import code_commit
+from xray_generator.config import dump
+from xray_generator.devices import set_threads
+from xray_generator.evaluation import plots
+from xray_generator.evaluation.image_sets import common_size, from_folder
+from xray_generator.evaluation.inputs import SPLITS, prompt_rows, read_real, read_training_rows, spread, warnings
+from xray_generator.evaluation.records import Record, write_record
+from xray_generator.evaluation.spaces import find_judges
+from xray_generator.evaluation.speed import machine_facts
+from xray_generator.evaluation.study import Model, Study
+from xray_generator.evaluation.suite import SUITES, run
+from xray_generator.evaluation.summary import summarize
+from xray_generator.sampling import load_model
+from xray_generator.studio import Studio, make_folder, text_request
+from xray_generator.types import StudioError
+
+NUM_DRAWN = {"quick": 100, "full": 1_000}
+NUM_READ = {"quick": 1_000, "full": 5_000}  # most images taken of a folder
+MAX_SIDE = 256  # of a folder's images, where nobody says otherwise
+SUMMARY = "model_summary.md"
+PROMPT = "Chest X-ray, PA view"  # of the images that are timed
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 on success, 1 with a message on a fault."""
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options)
+    except StudioError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    set_threads(options.num_threads)
+    studio = Studio(device=options.device)
+    make_folder(options.output_dir)  # before the work, not after it
+    study, notes = _prepare(options, studio)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)  # noqa: T201
+    found = run(study, SUITES[options.suite])
+    subject = study.model.checkpoint.name if study.model else options.generated.resolve().name
+    record = Record(
+        subject, options.suite, datetime.now(UTC).isoformat(timespec="seconds"), code_commit(),
+        study.model.checkpoint if study.model else None, _settings(options, study), found.measurements, found.curves,
+        found.tables, (*notes, *found.notes),
+    )  # fmt: skip
+    figures, summary = studio.output_dir / "visualizations" / record.subject, options.output_dir / record.subject
+    for folder in (figures, summary):
+        make_folder(folder)
+    for name, figure in found.figures.items():
+        plots.save(figure, figures / f"{name}.png")
+    (summary / SUMMARY).write_text(summarize(record))
+    print(write_record(record, options.output_dir), summary / SUMMARY, sep="\n")  # noqa: T201
+
+
+def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[str, ...]]:
+    """Everything that is compared, and what a reader must know of it."""
+    is_quick, cache = options.suite == "quick", studio.output_dir / "cache" / "evaluation"
+    training = read_training_rows(options.training) if options.training else None
+    size = options.size or _size(options, studio)
+    model = None if options.generated else _load(options, studio, size, cache / "generated")  # first: its memory counts
+    real = read_real(options.real, size, options.split, sharp_only=is_quick, limit=NUM_READ[options.suite])
+    if model is None:
+        generated = from_folder(options.generated, size, "generated", options.num_images or NUM_READ[options.suite])
+    else:
+        rows = prompt_rows(real.images.rows, studio.vocabulary(options.checkpoint).example_prompts)
+        generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
+    judges = find_judges(real.images, studio.output_dir / "encoders", options.device, pretrained=not is_quick)
+    study = Study(
+        generated, real.images, real.split, options.seed, judges, cache,
+        real.training if training is None else training, model,
+    )  # fmt: skip
+    return study, (*real.notes, *warnings(generated, real.images), *judges.notes)
+
+
+def _size(options: argparse.Namespace, studio: Studio) -> int:
+    if options.generated is None:
+        return studio.manifest(options.checkpoint).sizes[0]
+    return common_size(options.generated, MAX_SIDE)
+
+
+def _load(options: argparse.Namespace, studio: Studio, size: int, folder: Path) -> Model:
+    template = text_request(
+        PROMPT, seed=options.seed, size=size, steps=options.steps, guidance=options.guidance,
+        scheduler=options.scheduler,
+    )  # fmt: skip
+    return load_model(studio.engine(options.checkpoint), template, folder)
+
+
+def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:
+    """What the numbers were measured on, without a path of this machine."""
+    request = {}
+    if study.model:
+        request = {key: value for key, value in dump(study.model.request).items() if key not in ("condition", "seed")}
+        request["seeds"] = f"{options.seed} to {options.seed + len(study.generated) - 1}"
+    return {
+        **request, "num_images": len(study.generated), "seed": options.seed, "real": options.real.resolve().name,
+        "split": study.split, "num_real": len(study.real), "num_training": len(study.training),
+        "image_size": study.size, **machine_facts(),
+    }  # fmt: skip
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m xray_generator.evaluate", description=__doc__.splitlines()[0])
+    subject = parser.add_mutually_exclusive_group()
+    subject.add_argument("--checkpoint", help="name; default: the first one found")
+    subject.add_argument("--generated", type=Path, metavar="DIR", help="a folder of images that anything made")
+    parser.add_argument(
+        "--real", type=Path, default=Path(os.environ.get("DATASET_PATH", "dataset")), metavar="DIR",
+        help="a data set, or a folder of real images; default: DATASET_PATH, or dataset",
+    )  # fmt: skip
+    parser.add_argument("--split", choices=tuple(SPLITS), default="unseen", help="of the data set; unseen: val, test")
+    parser.add_argument("--training", type=Path, metavar="DIR", help="what it was trained on; default: as --real")
+    parser.add_argument("--suite", choices=tuple(SUITES), default="quick")
+    parser.add_argument("--num_images", type=_positive, help="to draw, or at most to read of a folder")
+    parser.add_argument("--size", type=_positive, help="pixels a side; default: the checkpoint's, or the folder's")
+    parser.add_argument("--seed", type=int, default=0, help="image i is drawn with seed + i")
+    parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")
+    parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
+    parser.add_argument("--scheduler", help="default: the checkpoint's recommendation")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: CUDA where there is one")
+    parser.add_argument("--num_threads", type=int, help="CPU threads")
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs/metrics"))
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Can a classifier tell generated images from real ones? 0.5: it guesses; 1: every image gives itself away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from xray_generator.evaluation.bootstrap import Floats, Interval, groups, matched_splits
+from xray_generator.evaluation.discrimination import auroc, interval
+from xray_generator.evaluation.features import Extractor
+from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.records import Measurement
+from xray_generator.types import StudioError
+
+NUM_FOLDS = 5
+MIN_IMAGES = 20  # a side
+INVERSE_PENALTY = 0.1  # C of scikit-learn: there may be more features than images
+
+
+def out_of_fold_scores(
+    features: Floats, truth: Floats, owners: NDArray[np.str_], rng: np.random.Generator
+) -> tuple[Floats, NDArray[np.str_]]:
+    """Scores (N,) of a logistic regression that did not learn from the image or its patient, and the fold of each.
+
+    Raises:
+        StudioError: a kind of images with fewer than 20 images or 5 patients.
+    """
+    for kind in (0, 1):
+        size, patients = (truth == kind).sum(), len(np.unique(owners[truth == kind]))
+        if size < MIN_IMAGES or patients < NUM_FOLDS:
+            raise StudioError(
+                f"A classifier needs {MIN_IMAGES} images of {NUM_FOLDS} patients or more on each side, and in each half"
+                f" of the real ones, not {size} of {patients}."
+            )
+    scores, folds = np.empty(len(truth)), np.empty(len(truth), np.intp)
+    cv = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=int(rng.integers(2**31)))
+    for fold, (train, test) in enumerate(cv.split(features, truth, owners)):
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=INVERSE_PENALTY, max_iter=1000))
+        scores[test] = model.fit(features[train], truth[train]).decision_function(features[test])
+        folds[test] = fold
+    return scores, folds.astype(np.str_)
+
+
+def compare(
+    generated: ImageSet, real: ImageSet, extractor: Extractor, rng: np.random.Generator,
+    condition: str = "", split: str = "",
+) -> Measurement:  # fmt: skip
+    """Cross-validated AUROC of generated against equally many real images, pairs compared within a fold.
+
+    The yardstick is the same of one half of the real images against the other, near 0.5.
+    """
+    size = min(len(generated), len(real))
+    common: dict[str, Any] = {"n": size, "condition": condition, "split": split, "extractor": extractor.name}
+    x, y = extractor(generated.images), extractor(real.images)
+    owners = groups(real)
+    chosen, others = rng.permutation(len(x))[:size], rng.permutation(len(y))[:size]
+    half = matched_splits(real, real, rng, 1)[0]
+    try:
+        yardstick, _ = _auroc(y[half.other], y[half.real], owners[half.other], owners[half.real], rng)
+        value, ends = _auroc(x[chosen], y[others], np.array([f"drawn {i}" for i in chosen]), owners[others], rng)
+    except StudioError as error:
+        return Measurement("detectability", None, reason=str(error), **common)
+    return Measurement("detectability", value, interval=ends, real=yardstick, real_n=half.size, **common)
+
+
+def _auroc(
+    x: Floats, y: Floats, x_owners: NDArray[np.str_], y_owners: NDArray[np.str_], rng: np.random.Generator
+) -> tuple[float, Interval | None]:
+    features, owners = np.concatenate([x, y]), np.concatenate([x_owners, y_owners])
+    truth = np.repeat([1.0, 0.0], [len(x), len(y)])
+    scores, folds = out_of_fold_scores(features, truth, owners, rng)
+    ends = interval(lambda places: auroc(scores[places], truth[places], folds[places]), owners, rng)
+    return auroc(scores, truth, folds), ends

@@ -1,0 +1,72 @@
+"""The model card of a reference encoder, written from its manifest alone, so that the two cannot disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from xray_generator.config import dump
+from xray_generator.data.attribution import ATTRIBUTION
+from xray_generator.evaluation.reference_encoder import EncoderManifest, LabelQuality
+
+LIMITS = (
+    "Labels of NIH films are text-mined; about one in ten is wrong, so no figure above can reach 1.",
+    "Pneumonia of children was learnt from one hospital, with a tight crop; other findings from adults of another one.",
+    "COVID-19 has no output: all its films come from one hospital, so a classifier would learn the hospital.",
+    "Films are seen at 128 pixels: what is finer than that is invisible to it.",
+    "As a feature space it knows chest X-rays alone; distances in it compare with no distance in another space.",
+)
+
+
+def write_encoder_card(folder: Path, manifest: EncoderManifest) -> None:
+    """Write README.md."""
+    header = ModelCardData(
+        license="mit", library_name="transformers", pipeline_tag="image-classification", tags=["chest-x-ray"]
+    )
+    data, size = manifest.data, manifest.shape.image_size
+    lines = [
+        "---", header.to_yaml(), "---", f"# {manifest.name}", "",
+        "**Judges synthetic images. Research and education only. Not for diagnosis.**", "",
+        f"A ResNet with {len(manifest.labels)} outputs on frontal chest X-rays of {size}x{size} pixels, trained from "
+        "scratch on real films only. It is the independent judge of what generated images show, and the feature space "
+        f"({manifest.shape.channels[-1]} numbers a film) of the distances between image sets. It never trained a "
+        "generator.",
+        "", "## How to load it", "", "```python", "from pathlib import Path",
+        "from xray_generator.evaluation.reference_encoder import load_reference_encoder",
+        f'encoder = load_reference_encoder(Path("outputs/encoders/{manifest.name}"))',
+        "encoder(images), encoder.probabilities(images)  # images (N, H, W) in [0, 1]", "```", "",
+        "Every file is compared with the SHA-256 in `manifest.json` first.",
+        "", "## Training data", "",
+        f"{data['num_train']:,} films of {data['num_patients']:,} patients (`train` split). {data['num_val']:,} films "
+        f"of other patients served calibration, {data['num_test']:,} of yet others the figures below.", "",
+        *(f"- {name or 'not stated'}: {count:,} films. {ATTRIBUTION.get(name, '')}".rstrip()
+          for name, count in sorted(data["sources"].items())),
+        "", f"Licences of the data: {manifest.license or 'not stated'}.",
+        "", "## Measured on the `test` split", "", *_table(manifest.metrics["test"]), "",
+        "AUROC compares films of the same source; the interval is a bootstrap over patients. *All films* compares "
+        "across sources too, as others report it, and is flattered by what tells hospitals apart. Balanced accuracy is "
+        "at the threshold found on `val`. A dash: too few films say. A label under .75 is not used to judge.",
+        "", "## Limits", "", *(f"- {limit}" for limit in LIMITS),
+        "", "## Training", "", f"Code: commit {manifest.commit}.", "",
+        "```json", json.dumps({"shape": dump(manifest.shape)} | manifest.training, indent=1), "```",
+    ]  # fmt: skip
+    ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
+
+
+def _table(metrics: dict[str, LabelQuality]) -> Iterator[str]:
+    yield "| label | with / without | AUROC [95 %] | balanced accuracy | all films | by source |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for label, found in metrics.items():
+        spread = "" if found.interval is None else f" [{found.interval[0]:.2f}, {found.interval[1]:.2f}]"
+        sources = ", ".join(f"{name} {value:.2f}" for name, value in found.sources.items()) or "-"
+        yield (
+            f"| {label} | {found.positives} / {found.negatives} | {_shown(found.auroc)}{spread} "
+            f"| {_shown(found.balanced_accuracy)} | {_shown(found.pooled_auroc)} | {sources} |"
+        )
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

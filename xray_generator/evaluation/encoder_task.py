@@ -1,0 +1,133 @@
+"""What the reference encoder's training optimizes: masked cross-entropy of every label that is known of a real film."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from tqdm import tqdm
+
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.discrimination import auroc
+from xray_generator.evaluation.labels import Targets, strata, targets
+from xray_generator.evaluation.reference_encoder import Calibration, ReferenceEncoder
+from xray_generator.images import from_uint8, resize_square, to_uint8
+from xray_generator.training.task import Draw, step_generator
+
+NUM_PREVIEWS = 16
+TURN, ZOOM, SHIFT = 0.14, 0.12, 0.06  # radians; share of the size; share of the side
+GAMMA, CONTRAST, BRIGHTNESS, NOISE, BLUR = 0.25, 0.25, 0.08, 0.02, 0.5
+
+
+def pack_images(rows: Sequence[Row], size: int, folder: Path) -> NDArray[np.uint8]:
+    """(N, size, size) at 8 bits of all rows, read once and kept in `folder`, mapped from disk by every process."""
+    key = hashlib.sha256(str(size).encode())
+    for row in rows:
+        key.update(f"{row.path}:{row.path.stat().st_size}:{row.path.stat().st_mtime_ns}".encode())
+    path = folder / f"films-{key.hexdigest()[:16]}.npy"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        packed = np.empty((len(rows), size, size), np.uint8)
+        for i, row in enumerate(tqdm(rows, desc="packing", unit="film")):
+            packed[i] = to_uint8(resize_square(row.image(), size))
+        staged = path.with_suffix(".tmp")
+        with staged.open("wb") as file:
+            np.save(file, packed)
+        staged.replace(path)
+    films: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return films
+
+
+class Films:
+    """Packed films with their targets; augmented a batch at a time, in the loss."""
+
+    def __init__(self, images: NDArray[np.uint8], known: Targets) -> None:
+        self.images, self.targets = images, torch.from_numpy(known)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+        image = torch.from_numpy(np.array(self.images[draw.index]))
+        return {"images": image[None], "targets": self.targets[draw.index]}
+
+
+def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Films (B, 1, S, S) in [0, 1] as another exposure, position and detector might have given them; never mirrored.
+
+    The heart lies on one side, so a mirror image is another finding. Drawn on the CPU, one set of values a film.
+    """
+    count, device = len(images), images.device
+
+    def spread(limit: float) -> Tensor:
+        return (torch.rand(count, generator=generator) * 2 - 1).mul(limit).to(device)
+
+    angle, zoom = spread(TURN), 1 + spread(ZOOM)
+    cos, sin, right, down = zoom * angle.cos(), zoom * angle.sin(), 2 * spread(SHIFT), 2 * spread(SHIFT)
+    affine = torch.stack([cos, -sin, right, sin, cos, down], dim=-1).view(count, 2, 3)
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+    def per_film(values: Tensor) -> Tensor:
+        return values.view(count, 1, 1, 1)
+
+    exposed = moved.clamp(1e-4, 1) ** per_film(spread(GAMMA).exp())
+    exposed = (exposed - 0.5) * per_film(1 + spread(CONTRAST)) + per_film(0.5 + spread(BRIGHTNESS))
+    smooth = F.avg_pool2d(exposed, 3, 1, 1, count_include_pad=False)
+    softened = exposed.lerp(smooth, per_film(spread(BLUR).clamp(min=0)))  # half of the films stay sharp
+    noise = torch.randn(images.shape, generator=generator).to(device)
+    return (softened + noise * per_film(spread(NOISE).clamp(min=0))).clamp(0, 1)
+
+
+class EncoderLoss(nn.Module):
+    """Binary cross-entropy, the mean over all known pairs of film and label."""
+
+    def __init__(self, network: Any) -> None:  # noqa: ANN401 - mypy skips transformers
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of films (B, 1, S, S) at 8 bits and targets (B, L) of 1, 0 or NaN."""
+        images, known = augment(batch["images"].float() / 255, generator), ~batch["targets"].isnan()
+        logits = self.network((images * 2 - 1).contiguous(memory_format=torch.channels_last)).logits.float()
+        losses = F.binary_cross_entropy_with_logits(logits, batch["targets"].nan_to_num(), reduction="none")
+        return {"loss": (losses * known).sum() / known.sum().clamp(min=1)}
+
+
+class EncoderTask:
+    """Trains on the train split; validates by the AUROC of each label, within sources, on the validation split."""
+
+    def __init__(
+        self, network: Any, labels: tuple[str, ...], train: Sequence[Row], images: NDArray[np.uint8],  # noqa: ANN401
+        validation: Sequence[Row], validation_images: NDArray[np.uint8],
+    ) -> None:  # fmt: skip
+        self.module = EncoderLoss(network)
+        self.encoder = ReferenceEncoder(network, images.shape[-1], dict.fromkeys(labels, Calibration()))
+        self.films = Films(images, targets(train, labels))
+        self.validation, self.validation_images = validation, validation_images
+
+    def dataset(self) -> Films:
+        """Every training film."""
+        return self.films
+
+    def preview(self) -> Tensor:
+        """Training films as the network sees them, augmented."""
+        first = torch.from_numpy(np.array(self.films.images[:NUM_PREVIEWS]))[:, None].float() / 255
+        return augment(first, step_generator(0)) * 2 - 1
+
+    def validate(self) -> Mapping[str, float]:
+        """AUROC of each label that validation films have and lack, and the mean."""
+        logits = self.encoder.logits(from_uint8(self.validation_images))
+        truth, sources = targets(self.validation, self.encoder.labels), strata(self.validation)
+        values = {
+            f"auroc_{label}": auroc(logits[:, i], truth[:, i], sources) for i, label in enumerate(self.encoder.labels)
+        }
+        measured = {name: value for name, value in values.items() if not np.isnan(value)}
+        return measured | ({"auroc": float(np.mean(list(measured.values())))} if measured else {})

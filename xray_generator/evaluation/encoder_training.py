@@ -1,0 +1,183 @@
+"""From real films to a finished reference encoder: training, calibration on `val`, figures on `test`, export."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from torch import Tensor
+from torch.optim.swa_utils import update_bn
+
+from xray_generator.checkpoints import check_name, code_commit, replace_folder, write_manifest
+from xray_generator.config import check_ranges, dump
+from xray_generator.data.rows import Dataset, Row
+from xray_generator.devices import pick_device, process_state
+from xray_generator.evaluation.discrimination import (
+    auroc,
+    balanced_accuracy,
+    best_threshold,
+    interval,
+    sources_with_both,
+)
+from xray_generator.evaluation.encoder_card import write_encoder_card
+from xray_generator.evaluation.encoder_task import EncoderTask, augment, pack_images
+from xray_generator.evaluation.labels import patients, strata, targets, taught
+from xray_generator.evaluation.reference_encoder import (
+    Calibration,
+    EncoderManifest,
+    EncoderShape,
+    LabelQuality,
+    ReferenceEncoder,
+    build_network,
+    load_reference_encoder,
+)
+from xray_generator.images import from_uint8
+from xray_generator.training.loop import train
+from xray_generator.training.task import TrainingConfig, step_generator
+from xray_generator.types import StudioError
+
+NORM_BATCHES, NORM_BATCH = 40, 64
+TEMPERATURES = (0.2, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderConfig:
+    """The settings of a whole run."""
+
+    name: str = "chest_xray_128"
+    min_cases: int = 20  # training films that must have a label, and lack it, for the encoder to learn it
+    shape: EncoderShape = field(default_factory=EncoderShape)
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(
+            num_steps=4_200,
+            batch_size=64,
+            learning_rate=1e-3,
+            warmup_steps=300,
+            weight_decay=0.05,
+            checkpoint_every=600,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_ranges(self, {"min_cases": (1, 100_000)})
+
+
+def train_encoder(config: EncoderConfig, dataset: Dataset, run: Path, folder: Path) -> Path:
+    """Train what is left of a run in folder `run`, on the `train` split alone, and export to `folder`.
+
+    Raises:
+        StudioError: see `training.loop.train`; or no label has enough training films.
+    """
+    commit, size = code_commit(), config.shape.image_size
+    labels = taught(dataset.split("train"), config.min_cases)
+    if not labels:
+        raise StudioError(f"No label is known to be there and to be absent in {config.min_cases} training films each.")
+    with process_state().main_process_first():
+        images = {name: pack_images(dataset.split(name), size, run / "cache") for name in ("train", "val", "test")}
+    torch.manual_seed(config.training.seed)
+    network = build_network(config.shape, labels)
+    task = EncoderTask(network, labels, dataset.split("train"), images["train"], dataset.split("val"), images["val"])
+    train(task, config.training, run / "encoder")
+    if process_state().is_main_process:
+        update_bn(_augmented(images["train"], config.training.seed), network)  # the averaged weights' own statistics
+        export(config, network, labels, dataset, images, folder, commit)
+    return folder
+
+
+def export(
+    config: EncoderConfig, network: Any, labels: tuple[str, ...], dataset: Dataset,  # noqa: ANN401
+    images: dict[str, NDArray[np.uint8]], folder: Path, commit: str,
+) -> EncoderManifest:  # fmt: skip
+    """Write 16-bit weights, calibrate and measure them as rounded, and add manifest and card."""
+    staged = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    network.cpu().half().save_pretrained(staged)
+    encoder = ReferenceEncoder(network.float(), config.shape.image_size, dict.fromkeys(labels, Calibration()))
+    encoder = replace(encoder, calibration=calibrate(encoder, dataset.split("val"), images["val"]))
+    rows = dataset.split("train")
+    manifest = EncoderManifest(
+        name=config.name, shape=config.shape, labels=labels, calibration=encoder.calibration,
+        metrics={name: quality(encoder, dataset.split(name), images[name]) for name in ("val", "test")},
+        data={
+            "num_train": len(rows), "num_val": len(dataset.split("val")), "num_test": len(dataset.split("test")),
+            "num_patients": len({row.patient_id for row in rows}), "sources": dict(Counter(row.source for row in rows)),
+        },
+        training=dump(config.training), commit=commit,
+        license="; ".join(sorted({row.license for row in rows if row.license})),
+    )  # fmt: skip
+    manifest = write_manifest(staged, manifest)
+    write_encoder_card(staged, manifest)
+    load_reference_encoder(staged, "cpu")  # what cannot be read back must not replace what can
+    replace_folder(staged, folder)
+    return manifest
+
+
+def calibrate(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np.uint8]) -> dict[str, Calibration]:
+    """Temperature and threshold of each label on validation films; as they are where those do not tell."""
+    logits, truth, sources = encoder.logits(from_uint8(images)), targets(rows, encoder.labels), strata(rows)
+    found = {}
+    for i, label in enumerate(encoder.labels):
+        temperature = _temperature(logits[:, i], truth[:, i])
+        found[label] = Calibration(temperature, best_threshold(expit(logits[:, i] / temperature), truth[:, i], sources))
+    return found
+
+
+def quality(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np.uint8]) -> dict[str, LabelQuality]:
+    """How well each label is told on films that were not trained on."""
+    probabilities, truth = encoder.probabilities(from_uint8(images)), targets(rows, encoder.labels)
+    sources, owners, rng = strata(rows), patients(rows), np.random.default_rng(0)
+    return {
+        label: _label_quality(probabilities[:, i], truth[:, i], sources, owners, encoder.calibration[label], rng)
+        for i, label in enumerate(encoder.labels)
+    }
+
+
+def _label_quality(
+    scores: NDArray[np.float64], truth: NDArray[np.float32], sources: NDArray[np.str_], owners: NDArray[np.str_],
+    calibration: Calibration, rng: np.random.Generator,
+) -> LabelQuality:  # fmt: skip
+    value = auroc(scores, truth, sources)
+    accuracy = balanced_accuracy(scores, truth, sources, calibration.threshold)
+    pooled = auroc(scores, truth, np.zeros(len(truth), np.str_))
+    known = np.isfinite(value)
+    return LabelQuality(
+        positives=int((truth == 1).sum()), negatives=int((truth == 0).sum()),
+        auroc=value if known else None,
+        interval=interval(lambda i: auroc(scores[i], truth[i], sources[i]), owners, rng) if known else None,
+        balanced_accuracy=accuracy if known else None,
+        pooled_auroc=pooled if np.isfinite(pooled) else None,
+        sources={
+            source: auroc(scores[sources == source], truth[sources == source], sources[sources == source])
+            for source in sources_with_both(truth, sources)
+        },
+    )  # fmt: skip
+
+
+def _temperature(logits: NDArray[np.float64], truth: NDArray[np.float32]) -> float:
+    """argmin over T of the mean of log(1 + exp(-s z / T)), s = +1 or -1 (Guo et al. 2017, arXiv:1706.04599)."""
+    known = ~np.isnan(truth)
+    margins = logits[known] * (2 * truth[known] - 1)
+    if not known.any() or np.ptp(truth[known]) == 0:
+        return 1.0
+    low, high = np.log(TEMPERATURES)
+    best = minimize_scalar(lambda t: np.logaddexp(0, -margins / np.exp(t)).mean(), bounds=(low, high), method="bounded")
+    return float(np.exp(best.x))
+
+
+def _augmented(images: NDArray[np.uint8], seed: int) -> Iterator[Tensor]:
+    """Training batches (B, 1, S, S) in [-1, 1] as the network saw them."""
+    for batch in range(NORM_BATCHES):
+        generator = step_generator(seed, batch)
+        chosen = torch.randint(len(images), (NORM_BATCH,), generator=generator)
+        films = torch.from_numpy(from_uint8(images[chosen.numpy()]))[:, None]
+        yield (augment(films, generator) * 2 - 1).to(pick_device(), memory_format=torch.channels_last)

@@ -1,0 +1,134 @@
+"""Feature spaces: each turns images into vectors, and says in words where it cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_generator.evaluation import radiomics
+from xray_generator.types import StudioError
+
+
+class Extractor(Protocol):
+    """A named feature space."""
+
+    @property
+    def name(self) -> str:
+        """As records and figures call it, with the version or hash of its weights where it has any."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of a feature vector."""
+        ...
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Features (N, D) of images (N, H, W) in [0, 1]."""
+        ...
+
+
+class Classifier(Protocol):
+    """A judge that gives each image to one of C classes."""
+
+    @property
+    def name(self) -> str:
+        """As records and figures call it."""
+        ...
+
+    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probabilities (N, C), of sum 1, of images (N, H, W) in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Radiomics:
+    """46 numbers without a network, in units of their spread over real images."""
+
+    mean: NDArray[np.float64]  # (46,)
+    deviation: NDArray[np.float64]
+    name: str = "radiomics 1"
+    dimension: int = len(radiomics.NAMES)
+
+    @classmethod
+    def of(cls, real: NDArray[np.float32]) -> Radiomics:
+        """The space whose unit is the spread of some real images (N, H, W); StudioError without two of them."""
+        if len(real) < 2:
+            raise StudioError(f"Radiomics is scaled by two real images or more, not {len(real)}.")
+        features = _radiomics(real)
+        deviation = features.std(axis=0)
+        return cls(features.mean(axis=0), np.where(deviation > 0, deviation, 1))
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Features (N, 46) of images (N, H, W) in [0, 1]."""
+        return (_radiomics(images) - self.mean) / self.deviation
+
+
+def _radiomics(images: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.array([radiomics.radiomics(image) for image in images]).reshape(len(images), len(radiomics.NAMES))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Principal:
+    """The directions of another space in which real images differ most: few enough for a Fréchet distance.
+
+    What generated images do in any other direction is not seen here; the kernel distance of the whole space sees it.
+    """
+
+    extractor: Extractor
+    mean: NDArray[np.float64]  # (D,)
+    axes: NDArray[np.float64]  # (D, dimension), orthonormal
+
+    @classmethod
+    def of(cls, extractor: Extractor, real: NDArray[np.float32], dimension: int) -> Principal:
+        """The first principal components of real images (N, H, W); StudioError where there are fewer of them."""
+        features = extractor(real)
+        if not 1 <= dimension <= min(len(real) - 1, extractor.dimension):
+            most = min(len(real) - 1, extractor.dimension)
+            raise StudioError(f"{len(real)} images in {extractor.name} have 1 to {most} components, not {dimension}.")
+        mean = features.mean(axis=0)
+        _, _, axes = np.linalg.svd(features - mean, full_matrices=False)
+        return cls(extractor, mean, axes[:dimension].T)
+
+    @property
+    def name(self) -> str:
+        """The other space, and how many components of it."""
+        return f"{self.extractor.name}, {self.dimension} components"
+
+    @property
+    def dimension(self) -> int:
+        """How many components."""
+        return int(self.axes.shape[1])
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Features (N, dimension) of images (N, H, W) in [0, 1]."""
+        return np.asarray((self.extractor(images) - self.mean) @ self.axes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Remembering:
+    """Another space that sees each image once, however many measures ask for it."""
+
+    extractor: Extractor
+    seen: dict[bytes, NDArray[np.float64]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The other space."""
+        return self.extractor.name
+
+    @property
+    def dimension(self) -> int:
+        """The length of a feature vector."""
+        return self.extractor.dimension
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Features (N, D) of images (N, H, W) in [0, 1]."""
+        keys = [hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest() for image in images]
+        new = {key: place for place, key in enumerate(keys) if key not in self.seen}
+        if new:
+            self.seen.update(zip(new, self.extractor(images[list(new.values())]), strict=True))
+        return np.array([self.seen[key] for key in keys]).reshape(len(keys), self.dimension)

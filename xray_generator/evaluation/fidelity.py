@@ -1,0 +1,180 @@
+"""Prompt fidelity: does a judge that learnt from real films alone see in generated images what their prompts ask for?
+
+The judge is the reference encoder, its yardstick itself on real films of unseen patients: a label that it cannot tell
+there cannot be judged here either, and says so. Scores are compared within one source, as in `discrimination`, so that
+a model which draws the right hospital and not the finding earns nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_generator.evaluation.discrimination import (
+    auroc,
+    balanced_accuracy,
+    confusion,
+    interval,
+    sources_with_both,
+)
+from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.labels import asked, patients, strata, targets
+from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.evaluation.reference_encoder import ReferenceEncoder
+
+MIN_AUROC = 0.75  # on real films, for a label to be judged
+MIN_CASES = 10  # images with the label, and as many without, in each set
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """One label over one set of images."""
+
+    scores: NDArray[np.float64]  # (N,) the judge's probabilities
+    truth: NDArray[np.float32]  # (N,) 1, 0 or NaN
+    sources: NDArray[np.str_]  # (N,)
+    owners: NDArray[np.str_]  # (N,) patients; of generated images the images themselves
+
+    def take(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> Cases:
+        """Some of the images."""
+        return Cases(self.scores[places], self.truth[places], self.sources[places], self.owners[places])
+
+    @property
+    def auroc(self) -> float:
+        """Within sources."""
+        return auroc(self.scores, self.truth, self.sources)
+
+    def accuracy(self, threshold: float) -> float:
+        """Balanced, within sources."""
+        return balanced_accuracy(self.scores, self.truth, self.sources, threshold)
+
+    @property
+    def count(self) -> int:
+        """How many images have the label, or lack it, whichever are fewer, in sources that hold both."""
+        inside = self.truth[np.isin(self.sources, sources_with_both(self.truth, self.sources))]
+        return int(min((inside == 1).sum(), (inside == 0).sum()))
+
+
+def cases(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> dict[str, Cases]:
+    """Each label of the judge over a set: what generated images were asked to show, what is known of real films."""
+    scores = encoder.probabilities(images.images)
+    truth = (asked if generated else targets)(images.rows, encoder.labels)
+    owners = np.arange(len(images)).astype(np.str_) if generated else patients(images.rows)
+    sources = strata(images.rows)
+    return {label: Cases(scores[:, i], truth[:, i], sources, owners) for i, label in enumerate(encoder.labels)}
+
+
+def measure_fidelity(
+    encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet, rng: np.random.Generator, split: str = "test",
+    settings: Mapping[str, Any] | None = None,
+) -> list[Measurement]:  # fmt: skip
+    """AUROC, balanced accuracy and its share of the real one, for each label that prompts ask for.
+
+    A label that several sources hold is measured over all and in each, as "pneumonia, kermany_pediatric".
+
+    Args:
+        encoder: the judge.
+        generated: images with the rows whose prompts were asked.
+        real: unseen films with their rows, of the same size.
+        rng: draws the bootstrap.
+        split: of the real films.
+        settings: what these images were drawn with where that varies, such as guidance.
+    """
+    more = dict(settings or {})
+    if not generated.rows:
+        return [_missing("", len(generated), "the prompts of the images are not known", encoder, split, more)]
+    asked_for = {finding for row in generated.rows for finding in row.findings}
+    found = [
+        _missing(label, len(generated), "the real films cannot teach a judge of it", encoder, split, more)
+        for label in sorted(asked_for - set(encoder.labels))
+    ]
+    drawn, unseen = cases(encoder, generated, generated=True), cases(encoder, real, generated=False)
+    for label, calibration in encoder.calibration.items():
+        for condition, ours, theirs in _scopes(label, drawn[label], unseen[label]):
+            reason = _reason(ours, theirs, split)
+            if reason:
+                found.append(_missing(condition, len(ours.scores), reason, encoder, split, more))
+                continue
+            counts = [int((~np.isnan(case.truth)).sum()) for case in (ours, theirs)]
+            found += [
+                Measurement(name, value, counts[0], spread, real, counts[1], condition, split, encoder.name, more)
+                for name, value, real, spread in _judge(ours, theirs, calibration.threshold, rng)
+            ]
+    return found
+
+
+def confusion_table(encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet) -> tuple[dict[str, Any], ...]:
+    """How the judge calls each label, against the prompt for generated images and the known label for real films."""
+    pairs = (
+        (images.name, cases(encoder, images, generated=is_generated))
+        for images, is_generated in ((generated, True), (real, False))
+    )
+    return tuple(
+        {"label": label, "images": name, **confusion(case.scores, case.truth, encoder.calibration[label].threshold)}
+        for name, judged in pairs
+        for label, case in judged.items()
+    )
+
+
+def guidance_curve(measurements: Sequence[Measurement]) -> Curve:
+    """Share of the real accuracy over guidance, a line for each condition, from measurements at several guidances."""
+    shares = [m for m in measurements if m.measure == "prompt_accuracy_share" and "guidance_scale" in m.settings]
+    values = {(m.condition, float(m.settings["guidance_scale"])): m.value for m in shares}
+    scales = tuple(sorted({scale for _, scale in values}))
+    lines = {name: tuple(values.get((name, scale)) for scale in scales) for name in sorted({n for n, _ in values})}
+    return Curve("Prompt fidelity", "guidance scale", "balanced accuracy, share of that on real films", scales, lines)
+
+
+def _scopes(label: str, drawn: Cases, unseen: Cases) -> Iterator[tuple[str, Cases, Cases]]:
+    """(condition, generated, real) over all sources, then in each of several."""
+    yield label, drawn, unseen
+    sources = sources_with_both(unseen.truth, unseen.sources, MIN_CASES)
+    for source in sources if len(sources) > 1 else ():
+        yield f"{label}, {source}", drawn.take(drawn.sources == source), unseen.take(unseen.sources == source)
+
+
+def _reason(drawn: Cases, unseen: Cases, split: str) -> str:
+    """Why a label cannot be judged; empty where it can."""
+    if unseen.count < MIN_CASES:
+        return f"{unseen.count} {split} films have it, or lack it, beside others of their source; {MIN_CASES} needed"
+    if unseen.auroc < MIN_AUROC:
+        return (
+            f"not measurable here: on real {split} films the judge's AUROC is {unseen.auroc:.2f}, under {MIN_AUROC:.2f}"
+        )
+    if drawn.count < MIN_CASES:
+        return (
+            f"{drawn.count} prompts ask for it, or for its absence, beside others of their source; {MIN_CASES} needed"
+        )
+    return ""
+
+
+def _judge(
+    drawn: Cases, unseen: Cases, threshold: float, rng: np.random.Generator
+) -> Iterator[tuple[str, float, float | None, tuple[float, float] | None]]:
+    """(measure, value, the same on real films, interval)."""
+    both = [*(f"drawn {owner}" for owner in drawn.owners), *(f"real {owner}" for owner in unseen.owners)]
+    count = len(drawn.scores)
+
+    def share(places: NDArray[np.intp]) -> float:
+        real = unseen.take(places[places >= count] - count)
+        return drawn.take(places[places < count]).accuracy(threshold) / real.accuracy(threshold)
+
+    accuracy, yardstick = drawn.accuracy(threshold), unseen.accuracy(threshold)
+    spread = interval(lambda i: drawn.take(i).auroc, drawn.owners, rng)
+    yield "prompt_auroc", drawn.auroc, unseen.auroc, spread
+    spread = interval(lambda i: drawn.take(i).accuracy(threshold), drawn.owners, rng)
+    yield "prompt_accuracy", accuracy, yardstick, spread
+    yield "prompt_accuracy_share", accuracy / yardstick, None, interval(share, np.array(both), rng)
+
+
+def _missing(
+    condition: str, count: int, reason: str, encoder: ReferenceEncoder, split: str, settings: dict[str, Any]
+) -> Measurement:
+    return Measurement(
+        "prompt_accuracy", None, count, condition=condition, split=split, extractor=encoder.name, settings=settings,
+        reason=reason,
+    )  # fmt: skip

@@ -1,0 +1,177 @@
+"""What single images look like: sharp, noisy, bright; and how near an image is to the one that it should be.
+
+Every number of a generated set stands beside the same number of real images and their ratio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import entropy as entropy_of
+from skimage.metrics import structural_similarity
+
+from xray_generator.evaluation.bootstrap import Floats, interval, matched_splits, mean_interval
+from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.images import to_uint8
+from xray_generator.types import Image, StudioError
+
+ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: what lies below cannot be told
+NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
+MIN_SPECTRA = 5  # images a side
+
+
+def sharpness(image: Image) -> float:
+    """Variance of the 4-neighbor Laplacian of gray levels 0..255, as the field reports it: Pech-Pacheco et al. 2000."""
+    return float(cv2.Laplacian(to_uint8(image), cv2.CV_64F).var())
+
+
+def contrast(image: Image) -> float:
+    """Standard deviation of the pixels: root-mean-square contrast, Peli 1990."""
+    return float(image.std(dtype=np.float64))
+
+
+def brightness(image: Image) -> float:
+    """Mean of the pixels."""
+    return float(image.mean(dtype=np.float64))
+
+
+def entropy(image: Image) -> float:
+    """Shannon entropy of the 256 gray levels, in bits: 0 to 8."""
+    return float(entropy_of(np.bincount(to_uint8(image).ravel(), minlength=256), base=2))
+
+
+def snr(image: Image) -> float:
+    """Signal to noise: the mean over the deviation of the noise in gray levels, as Immerkær 1996 estimates it.
+
+    sqrt(π / 2) / (6 (W - 2) (H - 2)) Σ |I * N|, and no less than rounding to 8 bits makes; N is blind to slopes but not
+    to fine texture, so only the comparison with real images says something.
+    """
+    response = cv2.filter2D(to_uint8(image) / 255, cv2.CV_64F, NOISE_MASK)[1:-1, 1:-1]
+    noise = np.sqrt(np.pi / 2) / 6 * np.abs(response).mean()
+    return brightness(image) / float(max(noise, ROUNDING**0.5))
+
+
+STATISTICS: Mapping[str, Callable[[Image], float]] = MappingProxyType(
+    {"sharpness": sharpness, "contrast": contrast, "brightness": brightness, "entropy": entropy, "snr": snr}
+)
+
+
+def statistics(images: NDArray[np.float32]) -> dict[str, Floats]:
+    """Each of `STATISTICS` for each image: name -> (N,)."""
+    return {name: np.array([of(image) for image in images]) for name, of in STATISTICS.items()}
+
+
+def power_spectra(images: NDArray[np.float32]) -> Floats:
+    """Radially averaged power |F(k)|² / (H W) of images less their mean: (N, S // 2), k from 0 cycles an image up.
+
+    A Hann window lays the edges down, which else fill the spectrum with lines that no texture has.
+    """
+    _, height, width = images.shape
+    window = np.outer(np.hanning(height), np.hanning(width))
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) * min(height, width)
+    ring, size = np.rint(radius).astype(np.intp).ravel(), min(height, width) // 2
+    count = np.bincount(ring)[:size]
+    spectra = [
+        np.bincount(ring, (np.abs(np.fft.rfft2((image - brightness(image)) * window)) ** 2).ravel())[:size] / count
+        for image in images
+    ]
+    return np.asarray(np.array(spectra).reshape(len(images), size) / (height * width))
+
+
+def spectral_distance(x: Floats, y: Floats) -> float:
+    """Log-spectral distance sqrt(mean_k (10 lg Px(k) / Py(k))²) in dB of mean spectra, Gray & Markel 1976.
+
+    Args:
+        x: power spectra (N, K).
+        y: power spectra (M, K).
+    """
+    ratio = (x.mean(axis=0) + ROUNDING)[1:] / (y.mean(axis=0) + ROUNDING)[1:]  # the window leaks the mean into k = 0
+    return float(np.sqrt(np.square(10 * np.log10(ratio)).mean()))
+
+
+def compare(
+    generated: ImageSet, real: ImageSet, rng: np.random.Generator, condition: str = "", split: str = ""
+) -> list[Measurement]:
+    """Each statistic's mean, its ratio to that of real images, and the spectral distance."""
+    common: dict[str, Any] = {"condition": condition, "split": split}
+    ours, theirs = statistics(generated.images), statistics(real.images)
+    found = []
+    for name in STATISTICS:
+        found += _mean_and_ratio(name, ours[name], theirs[name], rng, common)
+    return [*found, _spectral(generated, real, rng, common)]
+
+
+def compare_pairs(
+    outputs: ImageSet, targets: ImageSet, rng: np.random.Generator, condition: str = "", split: str = ""
+) -> list[Measurement]:
+    """MSE, PSNR and SSIM of output i against target i, of data range 1.
+
+    SSIM as in Wang et al. 2004: a Gaussian window of sigma 1.5 and the covariance without correction.
+
+    Raises:
+        StudioError: not as many outputs as targets, or of another size.
+    """
+    if outputs.images.shape != targets.images.shape:
+        raise StudioError(
+            f"Pairs are equally many images of one size, not {outputs.images.shape} against {targets.images.shape}."
+        )
+    pairs = list(zip(outputs.images, targets.images, strict=True))
+    mse = np.array([np.square(a - b, dtype=np.float64).mean() for a, b in pairs])
+    ssim = np.array([
+        structural_similarity(a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+        for a, b in pairs
+    ])  # fmt: skip
+    common: dict[str, Any] = {"n": len(pairs), "condition": condition, "split": split}
+    if not pairs:
+        return [Measurement(name, None, reason="There are no pairs.", **common) for name in ("mse", "psnr", "ssim")]
+    found = [
+        Measurement(name, float(values.mean()), interval=mean_interval(values, rng), **common)
+        for name, values in (("mse", mse), ("ssim", ssim))
+    ]
+    if not mse.all():
+        return [*found, Measurement("psnr", None, reason="Some pairs are identical: PSNR has no bound.", **common)]
+    psnr = -10 * np.log10(mse)
+    return [*found, Measurement("psnr", float(psnr.mean()), interval=mean_interval(psnr, rng), **common)]
+
+
+def spectrum_curve(*sets: ImageSet) -> Curve:
+    """The mean power spectrum of each set of equally sized images, without k = 0."""
+    spectra = {images.name: power_spectra(images.images).mean(axis=0)[1:] for images in sets}
+    x = tuple(float(k) for k in range(1, 1 + len(next(iter(spectra.values())))))
+    lines: dict[str, tuple[float | None, ...]] = {name: tuple(values.tolist()) for name, values in spectra.items()}
+    return Curve("Power spectrum", "cycles per image", "power", x, lines)
+
+
+def _mean_and_ratio(
+    name: str, ours: Floats, theirs: Floats, rng: np.random.Generator, common: dict[str, Any]
+) -> list[Measurement]:
+    counts: dict[str, Any] = {"n": len(ours), "real_n": len(theirs), **common}
+    if not len(ours) or not len(theirs):
+        reason = "There is no image on one side."
+        return [Measurement(key, None, reason=reason, **counts) for key in (name, f"{name}_ratio")]
+    mean, yardstick = float(ours.mean()), float(theirs.mean())
+    measured = Measurement(name, mean, interval=mean_interval(ours, rng), real=yardstick, **counts)
+    if not theirs.all():
+        reason = "Some real images are uniform."
+        return [measured, Measurement(f"{name}_ratio", None, reason=reason, **counts)]
+    ends = interval(lambda a, b: float(a.mean() / b.mean()), (ours, theirs), rng, 1000)
+    return [measured, Measurement(f"{name}_ratio", mean / yardstick, interval=ends, **counts)]
+
+
+def _spectral(generated: ImageSet, real: ImageSet, rng: np.random.Generator, common: dict[str, Any]) -> Measurement:
+    splits = matched_splits(generated, real, rng)
+    counts: dict[str, Any] = {"n": splits[0].size, "real_n": splits[0].size, **common}
+    if splits[0].size < MIN_SPECTRA:
+        reason = f"A mean spectrum needs {MIN_SPECTRA} images or more on each side, not {splits[0].size}."
+        return Measurement("spectral_distance", None, reason=reason, **counts)
+    x, y = power_spectra(generated.images), power_spectra(real.images)
+    value = float(np.mean([spectral_distance(x[s.generated], y[s.real]) for s in splits]))
+    floor = float(np.mean([spectral_distance(y[s.other], y[s.real]) for s in splits]))
+    ends = interval(spectral_distance, (x[splits[0].generated], y[splits[0].real]), rng, center=value)
+    return Measurement("spectral_distance", value, interval=ends, real=floor, **counts)

@@ -1,0 +1,141 @@
+"""Sets of equally sized images to compare: from rows, from any folder, or just generated."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from xray_generator.data.rows import Row
+from xray_generator.data.tables import counted
+from xray_generator.images import read_image, resize_square
+from xray_generator.types import Image, StudioError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """Images with what is known of each."""
+
+    name: str  # as records and figures call it: "generated", "real, test split"
+    images: NDArray[np.float32]  # (N, S, S) in [0, 1]
+    rows: tuple[Row, ...] = ()  # real images: one row each; generated ones: the row whose prompt was asked, or none
+    names: tuple[str, ...] = ()  # file names or seeds
+    skipped: tuple[str, ...] = ()  # what could not be read, with the reason
+    notes: tuple[str, ...] = ()  # what was changed so that the images can be compared
+
+    def __post_init__(self) -> None:
+        for name, given in (("rows", self.rows), ("names", self.names)):
+            if given and len(given) != len(self.images):
+                raise StudioError(f"{self.name}: {len(given)} {name} for {len(self.images)} images.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hex digits over the pixels: equal sets are equal."""
+        return hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()[:16]
+
+    def take(self, places: Sequence[int] | NDArray[np.intp]) -> ImageSet:
+        """The images at some places."""
+        chosen = [int(place) for place in places]
+        return replace(
+            self, images=self.images[chosen], rows=tuple(self.rows[i] for i in chosen) if self.rows else (),
+            names=tuple(self.names[i] for i in chosen) if self.names else (),
+        )  # fmt: skip
+
+
+def from_rows(rows: Sequence[Row], size: int, name: str) -> ImageSet:
+    """The images of rows, short side to `size`, centre crop; unreadable ones are listed."""
+    images: list[Image] = []
+    kept, skipped = [], []
+    for row in rows:
+        try:
+            images.append(resize_square(row.image(), size))
+            kept.append(row)
+        except StudioError as error:
+            skipped.append(str(error))
+    return _pack(name, images, size, tuple(kept), tuple(row.path.name for row in kept), tuple(skipped))
+
+
+def from_folder(folder: Path, size: int, name: str, limit: int | None = None) -> ImageSet:
+    """Every image below a folder, whatever made it: grey, short side to `size`, centre crop; unreadable ones listed.
+
+    Args:
+        folder: with images at any depth.
+        size: pixels a side that all get.
+        name: of the set.
+        limit: at most so many, spread evenly over the names in order.
+
+    Raises:
+        StudioError: no such folder, or no readable image in it.
+    """
+    paths = list_images(folder)
+    count = len(paths) if limit is None else min(limit, len(paths))
+    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    images: list[Image] = []
+    read, skipped = [], []
+    for path in chosen:
+        try:
+            images.append(resize_square(read_image(path), size))
+            read.append(path)
+        except (StudioError, OSError) as error:
+            skipped.append(f"{path.name}: {error}")
+    if not images:
+        raise StudioError(f"{folder} holds no readable image ({', '.join(SUFFIXES)}).")
+    notes = _changes(read, name, size)
+    if len(chosen) < len(paths):
+        notes = (f"{name}: {len(chosen):,} of {len(paths):,} images of the folder were taken, evenly spread.", *notes)
+    names = tuple(path.relative_to(folder).as_posix() for path in read)
+    return ImageSet(name, np.stack(images), (), names, tuple(skipped), notes)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The files below a folder that are named as images are, in order; StudioError where there are none."""
+    if not folder.is_dir():
+        raise StudioError(f"There is no folder {folder}.")
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise StudioError(f"{folder} holds no image ({', '.join(SUFFIXES)}).")
+    return paths
+
+
+def common_size(folder: Path, most: int) -> int:
+    """The median short side of a folder's images in pixels, at most `most`; `most` where no header tells it."""
+    sides = sorted(min(header[1]) for path in list_images(folder) if (header := _header(path)))
+    return min(sides[len(sides) // 2], most) if sides else most
+
+
+def _header(path: Path) -> tuple[str, tuple[int, int]] | None:
+    """Mode and size of an image file; None where PIL cannot tell."""
+    try:
+        with PILImage.open(path, formats=["PNG", "JPEG", "TIFF"]) as picture:
+            return picture.mode, picture.size
+    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):  # DICOM, or damaged
+        return None
+
+
+def _changes(paths: Sequence[Path], name: str, size: int) -> tuple[str, ...]:
+    headers = {path.name: header for path in paths if (header := _header(path))}
+    colored = [file for file, (mode, _) in headers.items() if mode in ("RGB", "RGBA", "CMYK", "YCbCr", "P")]
+    scaled = [file for file, (_, sides) in headers.items() if sides != (size, size)]
+    notes = (
+        *counted("images are stored in colors and were read as gray", colored),
+        *counted(f"images were scaled or cropped to {size} x {size} pixels", scaled),
+    )
+    return tuple(f"{name}: {note}." for note in notes)
+
+
+def _pack(
+    name: str, images: Sequence[Image], size: int, rows: tuple[Row, ...], names: tuple[str, ...],
+    skipped: tuple[str, ...],
+) -> ImageSet:  # fmt: skip
+    pixels = np.stack(images) if images else np.empty((0, size, size), np.float32)
+    return ImageSet(name, pixels, rows, names, skipped)

@@ -1,0 +1,117 @@
+"""The real images that an evaluation compares with, whatever they were given as, and what is wrong with a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xray_generator.data.captioned import METADATA
+from xray_generator.data.read import REPORTS, read_dataset
+from xray_generator.data.report import read_findings
+from xray_generator.data.rows import Row
+from xray_generator.data.tables import counted
+from xray_generator.evaluation.image_sets import ImageSet, from_folder, from_rows
+from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
+from xray_generator.evaluation.study import MIN_IMAGES
+from xray_generator.types import StudioError
+
+SPLITS = {"unseen": ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",)}
+TRAINING_NOTE = (
+    "The real images are those of the training split, which a generator may copy: every yardstick here is too easy."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RealData:
+    """Real images with the split that they come from, and the training rows of the same data set."""
+
+    images: ImageSet
+    split: str  # "val+test"; empty for a folder of images
+    training: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+
+def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int | None = None) -> RealData:
+    """The real images of a data set's split, or of a folder of images.
+
+    Args:
+        path: a captioned pack, the Indiana layout, or any folder of images.
+        size: pixels a side that all get.
+        split: of `SPLITS`; a folder has none.
+        sharp_only: leave out films enlarged to `size`, where enough others are left.
+        limit: most images taken of a folder.
+
+    Raises:
+        StudioError: nothing there, or not one readable image.
+    """
+    if not is_dataset(path):
+        images = from_folder(path, size, "real", limit)
+        return RealData(images, "", (), ())
+    dataset = read_dataset(path)
+    rows = [row for name in SPLITS[split] for row in dataset.rows if row.split == name]
+    sharp = [row for row in rows if row.native_size == 0 or row.native_size >= size]
+    notes = list(dataset.skipped)
+    if sharp_only and len(sharp) >= MIN_IMAGES and len(sharp) < len(rows):
+        notes.append(f"{len(rows) - len(sharp):,} real films of less than {size} pixels a side were left out.")
+        rows = sharp
+    if split == "train":
+        notes.append(TRAINING_NOTE)
+    label = "+".join(SPLITS[split])
+    images = from_rows(rows, size, f"real, {label}")
+    if not len(images):
+        raise StudioError(f"{path.name} holds no readable image of the split {label}.")
+    return RealData(images, label, dataset.split("train"), tuple(notes))
+
+
+def read_training_rows(path: Path) -> tuple[Row, ...]:
+    """The training rows of a data set; StudioError where it is none or has none."""
+    rows = read_dataset(path).split("train")
+    if not rows:
+        raise StudioError(f"{path.name} has no rows of the split train.")
+    return rows
+
+
+def prompt_rows(rows: Sequence[Row], examples: Sequence[str]) -> tuple[Row, ...]:
+    """The rows that have a prompt; where there are none, a row for each example prompt of the checkpoint.
+
+    Raises:
+        StudioError: neither.
+    """
+    found = tuple(row for row in rows if row.prompt) or tuple(
+        Row(Path(f"example {i}"), prompt, read_findings(prompt).present) for i, prompt in enumerate(examples)
+    )
+    if not found:
+        raise StudioError("There are no prompts: the real images have none, and the checkpoint names no examples.")
+    return found
+
+
+def spread(rows: Sequence[Row], count: int) -> tuple[Row, ...]:
+    """`count` rows in the mix of all: evenly over their order by source, findings and view; more than all repeat."""
+    ordered = sorted(rows, key=lambda row: (row.source, row.findings, row.view, row.sex, row.path.name))
+    return tuple(ordered[i * len(ordered) // count] for i in range(count))
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a folder is of the row contract: it has one of the tables that `read_dataset` reads."""
+    return (path / METADATA).is_file() or (path / REPORTS).is_file()
+
+
+def warnings(generated: ImageSet, real: ImageSet) -> tuple[str, ...]:
+    """What a reader must know of the images: unreadable ones, changes, and images that stand in both sets."""
+    notes = [*generated.notes, *real.notes]
+    for images in (generated, real):
+        notes += counted(f"{images.name} images could not be read and were left out", images.skipped)
+    both = num_shared(thumbnails(generated.images), thumbnails(real.images))
+    if both:
+        notes.append(
+            f"{both:,} of {len(generated):,} generated images are also among the real ones: the comparison is of a set "
+            "with itself."
+        )
+    return tuple(notes)
+
+
+def num_shared(some: Thumbnails, others: Thumbnails) -> int:
+    """How many thumbnails of the first set occur, bit for bit, in the second."""
+    known = {other.tobytes() for other in others}
+    return sum(thumbnail.tobytes() in known for thumbnail in some)

@@ -1,0 +1,80 @@
+"""What is known of a film, as targets of a classifier: 1, 0, or NaN where nobody said.
+
+A finding counts as absent only where somebody looked for it. NIH ChestX-ray14 was searched for its 15 labels in every
+report; of Kermany's children each is normal or has one kind of pneumonia; Hannover says only that the patient has
+COVID-19. So no COVID-19 classifier can be taught: with films of other hospitals as negatives it would learn the
+hospital. Likewise bacterial against viral is learnt from Kermany's films alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_generator.data.rows import FINDINGS, Row
+
+Targets = NDArray[np.float32]  # 1, 0 or NaN
+
+VIEWS, SEXES = ("AP",), ("M",)  # against PA and F
+AGE_GROUPS = ("child", "adolescent", "adult", "older_adult")  # each against all others
+LABELS = (*FINDINGS, *VIEWS, *SEXES, *AGE_GROUPS)
+SEARCHED = {  # what a source's labels decide for every film of it
+    "nih_chestxray14": FINDINGS[: FINDINGS.index("pneumothorax") + 1],
+    "kermany_pediatric": ("no_finding", "pneumonia", "bacterial_pneumonia", "viral_pneumonia"),
+}
+AGE_WORDS = r"year-old|child|p(a|ae)diatric|adolescent|adult|boy|girl"
+STATED = {  # words of a prompt that ask for a view, a sex or an age group; every finding of a caption is in its words
+    "AP": r"\b(AP|PA)\b", "M": r"\b(man|woman|male|female|boy|girl)\b", **dict.fromkeys(AGE_GROUPS, AGE_WORDS),
+}  # fmt: skip
+
+
+def targets(rows: Sequence[Row], labels: Sequence[str] = LABELS) -> Targets:
+    """(N, L): what is known of each film."""
+    return _table([_known(row) for row in rows], labels)
+
+
+def asked(rows: Sequence[Row], labels: Sequence[str] = LABELS) -> Targets:
+    """(N, L): what each row's prompt asks for: as `targets`, less the view, sex and age that its words leave open."""
+    known = targets(rows, labels)
+    for place, label in enumerate(labels):
+        if label in STATED:
+            open_to_choice = [not re.search(STATED[label], row.prompt, re.IGNORECASE) for row in rows]
+            known[open_to_choice, place] = np.nan
+    return known
+
+
+def taught(rows: Sequence[Row], min_cases: int) -> tuple[str, ...]:
+    """The labels that at least `min_cases` rows have and as many are known to lack."""
+    known = targets(rows)
+    counts = np.minimum((known == 1).sum(axis=0), (known == 0).sum(axis=0))
+    return tuple(label for label, count in zip(LABELS, counts, strict=True) if count >= min_cases)
+
+
+def strata(rows: Sequence[Row]) -> NDArray[np.str_]:
+    """(N,) the source of each row: scores are compared within one, else the hospital is judged and not the film."""
+    return np.array([row.source for row in rows], dtype=np.str_)
+
+
+def patients(rows: Sequence[Row]) -> NDArray[np.str_]:
+    """(N,) the patient of each row, or its file where no patient is known: what a bootstrap draws."""
+    return np.array([row.patient_id or row.path.name for row in rows], dtype=np.str_)
+
+
+def _table(known: Sequence[dict[str, float]], labels: Sequence[str]) -> Targets:
+    values = [[facts.get(label, np.nan) for label in labels] for facts in known]
+    return np.array(values, dtype=np.float32).reshape(len(known), len(labels))
+
+
+def _known(row: Row) -> dict[str, float]:
+    negative = dict.fromkeys((*SEARCHED.get(row.source, ()), *row.absent), 0.0)
+    facts = negative | dict.fromkeys(row.findings, 1.0)
+    if row.view[:2] in ("AP", "PA"):
+        facts["AP"] = float(row.view.startswith("AP"))
+    if row.sex:
+        facts["M"] = float(row.sex == "M")
+    if row.age_group in AGE_GROUPS:
+        facts |= {group: float(group == row.age_group) for group in AGE_GROUPS}
+    return facts

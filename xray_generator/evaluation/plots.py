@@ -1,0 +1,149 @@
+"""Figures of a report: data in, a matplotlib figure out, drawn without a window and without global state.
+
+Real images are blue and generated ones orange everywhere, of the palette that Okabe & Ito 2008 chose for all eyes. What
+was not measured is said to be so, and never drawn as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.projections.polar import PolarAxes
+
+from xray_generator.evaluation.bootstrap import Floats
+from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.types import Image, StudioError
+
+REAL, GENERATED = "#0072B2", "#D55E00"
+COLORS = (GENERATED, REAL, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GRAY = "#666666"
+NOT_MEASURED = "not measured"
+RADAR_LIMIT = 2.0  # times real; what is more lies on the rim
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure, in the format of the path's suffix, and return the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def histograms(generated: Floats, real: Floats, label: str, num_bins: int = 30) -> Figure:
+    """Shares of generated and real images over one scale, with the mean of each."""
+    figure, axes = _figure(label, "share of images")
+    bins = np.histogram_bin_edges(np.concatenate([generated, real]), num_bins)
+    for name, values, color in (("real", real, REAL), ("generated", generated, GENERATED)):
+        if not len(values):
+            continue
+        shares = np.full(len(values), 1 / len(values))
+        axes.hist(values, bins.tolist(), weights=shares, color=color, alpha=0.5, label=f"{name}, n = {len(values)}")
+        axes.axvline(float(values.mean()), color=color, linestyle="--")
+    axes.legend()
+    return figure
+
+
+def curves(curve: Curve, logarithmic: bool = False) -> Figure:
+    """Lines over x, such as power spectra or quality against steps; a value that was not measured leaves a gap."""
+    figure, axes = _figure(curve.x_label, curve.y_label, curve.title)
+    others = iter(COLORS[2:] * len(curve.lines))
+    for name, values in curve.lines.items():
+        color = REAL if name.startswith("real") else GENERATED if name.startswith("generated") else next(others)
+        axes.plot(curve.x, np.array(values, float), marker="." if len(values) < 30 else "", color=color, label=name)
+    if logarithmic:
+        axes.set(xscale="log", yscale="log")
+    axes.legend()
+    return figure
+
+
+def bars(measurements: Mapping[str, Measurement], label: str) -> Figure:
+    """A bar for each measurement with its 95 % interval, and a blue line where real images stand."""
+    figure, axes = _figure("", label)
+    for place, measurement in enumerate(measurements.values()):
+        if measurement.value is None:
+            axes.text(place, 0, NOT_MEASURED, rotation=90, ha="center", va="bottom", color=GRAY)
+            continue
+        axes.bar(place, measurement.value, color=GENERATED, width=0.6)
+        if measurement.interval:
+            axes.vlines(place, *measurement.interval, color="black")
+        if measurement.real is not None:
+            axes.hlines(measurement.real, place - 0.4, place + 0.4, color=REAL, linewidth=3)
+    long = len(measurements) > 4
+    axes.set_xticks(
+        range(len(measurements)), list(measurements), rotation=45 if long else 0, ha="right" if long else "center"
+    )
+    axes.set_xlim(-0.6, len(measurements) - 0.4)
+    axes.plot([], [], color=REAL, linewidth=3, label="real images")
+    axes.plot([], [], color="black", label="95 % interval")
+    figure.legend(loc="outside upper right", ncols=2)
+    return figure
+
+
+def heat_map(
+    rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]], title: str = ""
+) -> Figure:
+    """A number in each cell, such as a measure of each condition; "–" where it was not measured."""
+    table = np.array(values, float).reshape(len(rows), len(columns))
+    figure = Figure(figsize=(2 + 1.1 * len(columns), 1.2 + 0.4 * len(rows)), layout="constrained")
+    axes = figure.add_subplot(title=title)
+    colors = axes.imshow(np.ma.masked_invalid(table), cmap="cividis", aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    middle = (np.nanmin(table) + np.nanmax(table)) / 2 if np.isfinite(table).any() else 0.0
+    for (row, column), value in np.ndenumerate(table):
+        dark = value < middle
+        text = f"{value:.3g}" if np.isfinite(value) else "–"
+        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
+    figure.colorbar(colors)
+    return figure
+
+
+def radar(ratios: Mapping[str, float | None]) -> Figure:
+    """Generated over real for each measure on a spoke; the blue ring is 1, as real. A gap: not measured.
+
+    Raises:
+        StudioError: fewer than three spokes, which no area has.
+    """
+    if len(ratios) < 3:
+        raise StudioError(f"A radar chart needs three measures or more, not {len(ratios)}.")
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    axes = figure.add_subplot(projection="polar")
+    assert isinstance(axes, PolarAxes)
+    angles = np.linspace(0, 2 * np.pi, len(ratios), endpoint=False)
+    radii = np.minimum(np.array(list(ratios.values()), float), RADAR_LIMIT)
+    axes.plot(np.append(angles, 0), np.append(radii, radii[0]), color=GENERATED, marker="o", label="generated / real")
+    axes.plot(np.linspace(0, 2 * np.pi, 100), np.ones(100), color=REAL, label="as real")
+    names = [f"{name}\n{NOT_MEASURED if ratio is None else f'{ratio:.2f}'}" for name, ratio in ratios.items()]
+    axes.set_xticks(angles, names)
+    axes.tick_params("x", pad=16)
+    axes.set_ylim(0, RADAR_LIMIT)
+    axes.set_yticks([0.5, 1, 1.5, 2])
+    axes.legend(loc="lower right", bbox_to_anchor=(1.1, -0.1))
+    return figure
+
+
+def image_pairs(
+    pairs: Sequence[tuple[Image, Image]], titles: tuple[str, str] = ("generated", "nearest real"),
+    captions: Sequence[str] = (), num_columns: int = 4,
+) -> Figure:  # fmt: skip
+    """Images side by side, pair by pair, each with its caption below."""
+    num_rows = max(1, -(-len(pairs) // num_columns))
+    num_columns = max(1, min(num_columns, len(pairs)))
+    figure = Figure(figsize=(3.2 * num_columns, 2 * num_rows), layout="constrained")
+    for place, (left, right) in enumerate(pairs):
+        axes = figure.add_subplot(num_rows, num_columns, place + 1)
+        axes.set_axis_off()
+        axes.imshow(np.hstack([left, right]), cmap="gray", vmin=0, vmax=1)
+        caption = f"\n{captions[place]}" if captions else ""
+        axes.set_title(f"{titles[0]} | {titles[1]}{caption}", fontsize=8)
+    return figure
+
+
+def _figure(x_label: str, y_label: str, title: str = "") -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot(xlabel=x_label, ylabel=y_label, title=title)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes

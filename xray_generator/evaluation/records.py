@@ -1,0 +1,110 @@
+"""The record of one evaluation: every number with what it was measured on, its interval and its yardstick."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from xray_generator.config import dump, parse
+from xray_generator.types import CheckpointRef, StudioError
+
+SUFFIX = ".record.json"
+Direction = Literal["higher", "lower", "real"]  # better when higher, when lower, when as on real images
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One number, or the reason why there is none."""
+
+    measure: str  # a key of `measures.MEASURES`
+    value: float | None
+    n: int = 0  # generated images (pairs where the measure is paired)
+    interval: tuple[float, float] | None = None  # 95 %, bootstrap
+    real: float | None = None  # the yardstick: the same on real images
+    real_n: int = 0
+    condition: str = ""  # a finding, view, sex or age group; "": all images
+    split: str = ""  # of the real images
+    extractor: str = ""  # the feature space or classifier
+    settings: dict[str, Any] = field(default_factory=dict)  # where it differs from the record's: guidance, steps
+    reason: str = ""  # why `value` is None
+
+    def __post_init__(self) -> None:
+        for number in (self.value, self.real, *(self.interval or ())):
+            if number is not None and not math.isfinite(number):
+                raise StudioError(f"{self.measure} is {number}; what cannot be computed is None, with a reason.")
+        if (self.value is None) != bool(self.reason):
+            raise StudioError(f"{self.measure}: a value or the reason why there is none, not both.")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One figure's numbers: y over x, one line a name."""
+
+    title: str
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    lines: dict[str, tuple[float | None, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that one run of `python -m xray_generator.evaluate` found."""
+
+    subject: str  # the checkpoint's name, or the folder's
+    suite: str
+    created: str  # ISO 8601, UTC
+    commit: str  # of the code that measured
+    checkpoint: CheckpointRef | None  # None: images of unknown origin
+    settings: dict[str, Any]  # request, seeds, number of images, data set and its splits, threads, machine
+    measurements: tuple[Measurement, ...]
+    curves: dict[str, Curve] = field(default_factory=dict)
+    tables: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)  # closest pairs, components, ...
+    notes: tuple[str, ...] = ()  # what was skipped, and why
+
+    def get(self, measure: str, condition: str = "") -> Measurement | None:
+        """The first measurement of a name and condition."""
+        found = (m for m in self.measurements if m.measure == measure and m.condition == condition)
+        return next(found, None)
+
+    def is_stale(self, checkpoints: Sequence[CheckpointRef]) -> bool:
+        """Whether the weights that it judges have been replaced since."""
+        return self.checkpoint is not None and self.checkpoint not in checkpoints
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write <folder>/<subject>_<suite>.record.json in one piece and return its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{record.subject}_{record.suite}{SUFFIX}"
+    staged = path.with_name(f".{path.name}")
+    staged.write_text(json.dumps(dump(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    staged.replace(path)
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read one record; StudioError names the file where it is damaged."""
+    try:
+        return parse(Record, json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise StudioError(f"The record {path.name} cannot be read: {error}") from error
+
+
+def list_records(folder: Path) -> tuple[Record, ...]:
+    """All records of a folder that can be read, the newest first."""
+    found = []
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            found.append(read_record(path))
+        except StudioError:
+            continue
+    return tuple(sorted(found, key=lambda record: record.created, reverse=True))
+
+
+def by_condition(record: Record, measure: str) -> Mapping[str, Measurement]:
+    """A measure's values per condition."""
+    return {m.condition: m for m in record.measurements if m.measure == measure and m.condition}

@@ -1,0 +1,164 @@
+"""The reference encoder: a small classifier of real chest X-rays, judge of prompts and feature space of distances.
+
+It never trains a generator and never learns from a generated image. On disk: `ResNetForImageClassification` of
+transformers in `save_pretrained` layout, beside a manifest with its labels, its calibration and each file's hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_model
+from scipy.special import expit
+from torch import Tensor
+from transformers import ResNetConfig, ResNetForImageClassification
+
+from xray_generator.checkpoints import check_name, read_manifest_of, verify, weights_sha256
+from xray_generator.config import check_ranges
+from xray_generator.devices import pick_device
+from xray_generator.images import resize_square, to_tensor
+from xray_generator.types import StudioError
+
+MAX_FEATURES = 256  # a Fréchet distance needs several times as many images
+BATCH = 64
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderShape:
+    """A ResNet of basic blocks: the stem reduces to a quarter of the side, each stage but the first to half of that."""
+
+    image_size: int = 128
+    stem_channels: int = 32
+    channels: tuple[int, ...] = (32, 64, 160, 256)
+    blocks: tuple[int, ...] = (1, 2, 3, 2)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"image_size": (32, 512), "stem_channels": (1, 512), "channels": (1, 512), "blocks": (1, 9)})
+        if len(self.channels) != len(self.blocks) or not self.channels or self.channels[-1] > MAX_FEATURES:
+            raise StudioError(
+                f"channels and blocks must be equally many, one or more; the last of channels {MAX_FEATURES} or less."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Of one label, found on the `val` split."""
+
+    temperature: float = 1.0  # probability = sigmoid(logit / temperature), Guo et al. 2017
+    threshold: float = 0.5  # at this probability or above the label is called present
+
+
+@dataclass(frozen=True, slots=True)
+class LabelQuality:
+    """How well the encoder tells one label on one split; None where too few films say."""
+
+    positives: int
+    negatives: int
+    auroc: float | None  # within sources, as the balanced accuracy: see `discrimination`
+    interval: tuple[float, float] | None  # 95 %, bootstrap over patients
+    balanced_accuracy: float | None
+    pooled_auroc: float | None  # over all films alike, as others report it; flattered by what tells sources apart
+    sources: dict[str, float]  # AUROC in each source that holds both kinds
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderManifest:
+    """What an encoder is, what it learnt from, how well, and the hash of each of its files."""
+
+    name: str
+    shape: EncoderShape
+    labels: tuple[str, ...]  # of its outputs, in order
+    calibration: dict[str, Calibration]
+    metrics: dict[str, dict[str, LabelQuality]]  # split -> label
+    data: dict[str, Any]  # counts and sources
+    training: dict[str, Any]
+    commit: str  # of the code that trained it
+    license: str
+    files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if set(self.calibration) != set(self.labels):
+            raise StudioError(f"The manifest of {self.name} must give a calibration for each of its labels.")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceEncoder:
+    """A network with its labels and calibration; called, it is the feature space (an `Extractor`)."""
+
+    network: Any  # ResNetForImageClassification
+    size: int
+    calibration: dict[str, Calibration]  # of each label, in the order of the outputs
+    name: str = "reference encoder"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it judges."""
+        return tuple(self.calibration)
+
+    @property
+    def dimension(self) -> int:
+        """The length of a feature vector."""
+        return int(self.network.config.hidden_sizes[-1])
+
+    def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Features (N, D) of images (N, H, W) in [0, 1]: the last stage, averaged over places."""
+        return self._run(images, lambda batch: self.network.resnet(batch).pooler_output.flatten(1), self.dimension)
+
+    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, L) of `labels` for images (N, H, W) in [0, 1]."""
+        temperatures = np.array([calibration.temperature for calibration in self.calibration.values()])
+        return np.asarray(expit(self.logits(images) / temperatures), np.float64)
+
+    def logits(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Outputs (N, L) as they leave the network."""
+        return self._run(images, lambda batch: self.network(batch).logits, len(self.labels))
+
+    def _run(self, images: NDArray[np.float32], read: Callable[[Tensor], Tensor], width: int) -> NDArray[np.float64]:
+        self.network.eval()
+        found = [np.empty((0, width))]
+        with torch.inference_mode():
+            for start in range(0, len(images), BATCH):
+                resized = np.stack([resize_square(image, self.size) for image in images[start : start + BATCH]])
+                batch = to_tensor(resized).to(self.network.device, memory_format=torch.channels_last)
+                found.append(read(batch).double().cpu().numpy())
+        return np.concatenate(found)
+
+
+def build_network(shape: EncoderShape, labels: Sequence[str]) -> Any:  # noqa: ANN401 - mypy skips transformers
+    """An untrained network with one output a label."""
+    config = ResNetConfig(
+        num_channels=1, embedding_size=shape.stem_channels, hidden_sizes=list(shape.channels),
+        depths=list(shape.blocks), layer_type="basic", problem_type="multi_label_classification",
+        id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)},
+    )  # fmt: skip
+    return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
+
+
+def load_reference_encoder(folder: Path, device: str | None = None) -> ReferenceEncoder:
+    """Load an encoder in float32 after comparing every file with its manifest.
+
+    Raises:
+        StudioError: no reference encoder, or a file is missing, changed or damaged.
+    """
+    manifest = read_manifest_of(folder, EncoderManifest)
+    verify(folder, manifest)
+    network = build_network(manifest.shape, manifest.labels)
+    try:
+        load_model(network, folder / WEIGHTS)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise StudioError(f"The weights of {folder.name} do not fit its manifest: {reason}") from error
+    return ReferenceEncoder(
+        network.to(pick_device(device)).eval(), manifest.shape.image_size,
+        {label: manifest.calibration[label] for label in manifest.labels},
+        f"{manifest.name}@{weights_sha256(manifest.files)[:12]}",
+    )  # fmt: skip

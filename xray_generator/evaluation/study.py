@@ -1,0 +1,96 @@
+"""What one evaluation looks at, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import nn
+
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.evaluation.spaces import Judges
+from xray_generator.evaluation.speed import Draw
+from xray_generator.types import CheckpointRef, GenerationRequest
+
+MIN_IMAGES = 20  # a side, for a part of the images to stand for all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A loaded checkpoint, where there is one: it can be timed and asked for more images."""
+
+    checkpoint: CheckpointRef
+    components: Mapping[str, nn.Module]
+    request: GenerationRequest  # resolved: what the images were drawn with, but for prompt and seed
+    draw: Draw
+    redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # prompts, and settings other than the request's
+    peak_memory_mb: float  # of the process when it had drawn one image and held no others
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """Generated images, the unseen real ones that they are compared with, and what compares them."""
+
+    generated: ImageSet
+    real: ImageSet
+    split: str  # of the real images: "val+test"
+    seed: int
+    judges: Judges
+    cache: Path
+    training: tuple[Row, ...] = ()  # what the generator may have copied
+    model: Model | None = None
+
+    @property
+    def size(self) -> int:
+        """Pixels a side of all images."""
+        return int(self.real.images.shape[-1])
+
+    def pair(self, size: int) -> tuple[ImageSet, ImageSet]:
+        """Generated and real images of films with at least `size` pixels a side, or not known to have fewer.
+
+        An enlarged film is blurred, and a generator that draws sharply must not be blamed for it. Of the generated
+        images those with the prompts of such films are taken, so that both sides show the same. Where too few are left,
+        all are compared.
+        """
+        pair = (self.generated.take(_sharp(self.generated, size)), self.real.take(_sharp(self.real, size)))
+        return pair if min(map(len, pair)) >= MIN_IMAGES else (self.generated, self.real)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Findings:
+    """What one or several measures found."""
+
+    measurements: tuple[Measurement, ...] = ()
+    curves: dict[str, Curve] = field(default_factory=dict)
+    tables: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)  # file name -> figure
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: Findings) -> Findings:
+        return Findings(
+            self.measurements + other.measurements, self.curves | other.curves, self.tables | other.tables,
+            self.figures | other.figures, self.notes + other.notes,
+        )  # fmt: skip
+
+
+def conditions(rows: Sequence[Row]) -> dict[str, list[int]]:
+    """The places of the rows of each finding, view, sex and age group, under the names of `labels`."""
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        for name in (*row.findings, row.view[:2], row.sex, row.age_group):
+            if name:
+                places.setdefault(name, []).append(place)
+    return dict(sorted(places.items()))
+
+
+def _sharp(images: ImageSet, size: int) -> NDArray[np.intp]:
+    if not images.rows:
+        return np.arange(len(images))
+    return np.flatnonzero([row.native_size == 0 or row.native_size >= size for row in images.rows])

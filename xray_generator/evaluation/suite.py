@@ -1,0 +1,281 @@
+"""The measures of an evaluation, run one after the other; one that cannot be taken says why and stops no other."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from xray_generator.evaluation import (
+    architecture,
+    detectability,
+    distribution,
+    diversity,
+    fidelity,
+    image_quality,
+    memorization,
+    plots,
+    speed,
+    utility,
+)
+from xray_generator.evaluation.features import Extractor
+from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.evaluation.inputs import num_shared, spread
+from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.memorization import Audit
+from xray_generator.evaluation.pixel_match import thumbnails
+from xray_generator.evaluation.planted_copies import self_test
+from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.evaluation.reference_encoder import ReferenceEncoder
+from xray_generator.evaluation.study import MIN_IMAGES, Findings, Study, conditions
+from xray_generator.evaluation.training_set import TrainingSet, read_training
+from xray_generator.types import StudioError
+
+GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.5)
+STEPS = (4, 8, 20, 50)
+SWEEP_IMAGES = 200  # a setting
+SWEPT = ("kernel_distance", "sharpness_ratio")
+NUM_SHOWN = 8  # closest pairs in the figure
+NO_MODEL = "images of a folder: no checkpoint to ask"
+Find = Callable[[Study, np.random.Generator], Findings]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of the suite and the measures that it brings, for the reason why they are missing."""
+
+    name: str
+    measures: tuple[str, ...]
+    find: Find
+
+
+def run(study: Study, steps: Sequence[Step]) -> Findings:
+    """Take all measures; what a step draws at random depends on the seed and its name, not on the steps before it."""
+    found = Findings()
+    progress = tqdm(steps, desc="measures", unit="step", disable=None)
+    for step in progress:
+        progress.set_postfix_str(step.name)
+        try:
+            found += step.find(study, np.random.default_rng([study.seed, zlib.crc32(step.name.encode())]))
+        except StudioError as error:
+            found += Findings(tuple(
+                Measurement(name, None, len(study.generated), split=study.split, reason=str(error))
+                for name in step.measures
+            ))  # fmt: skip
+    return found
+
+
+def find_architecture(study: Study, _: np.random.Generator) -> Findings:
+    """Components, layers and places of attention."""
+    if study.model is None:
+        raise StudioError(NO_MODEL)
+    model, request = study.model, replace(study.model.request, num_images=1, num_inference_steps=2)
+    parts = architecture.describe(model.components)
+    sites = architecture.attention_sites(model.components, lambda: model.draw(request))
+    return Findings(
+        (Measurement("parameters", float(sum(part.parameters for part in parts)), 1),),
+        tables={
+            "components": architecture.component_table(parts), "layers": architecture.layer_table(parts),
+            "attention": architecture.attention_table(sites),
+        },
+    )  # fmt: skip
+
+
+def find_speed(study: Study, _: np.random.Generator) -> Findings:
+    """Time, memory and network evaluations on this machine."""
+    if study.model is None:
+        raise StudioError(NO_MODEL)
+    found = speed.measure_speed(study.model.draw, study.model.components, study.model.request, STEPS[:3], repeats=3)
+    memory = Measurement("peak_memory_mb", study.model.peak_memory_mb, 1, settings=speed.machine_facts())
+    curve = speed.speed_curve(found)
+    return Findings((*found, memory), {"speed": curve}, figures={"speed": plots.curves(curve)})
+
+
+def find_detail(study: Study, rng: np.random.Generator) -> Findings:
+    """Sharpness, noise, contrast and spectrum beside real films of full resolution."""
+    generated, real = study.pair(study.size)
+    spectra = image_quality.spectrum_curve(generated, real)
+    ours, theirs = (image_quality.statistics(images.images) for images in (generated, real))
+    figures = {name: plots.histograms(ours[name], theirs[name], name) for name in image_quality.STATISTICS}
+    return Findings(
+        tuple(image_quality.compare(generated, real, rng, split=study.split)), {"spectrum": spectra},
+        figures={**figures, "spectrum": plots.curves(spectra, logarithmic=True)},
+    )  # fmt: skip
+
+
+def find_realism(study: Study, rng: np.random.Generator) -> Findings:
+    """Distances, shares and detectability in every feature space."""
+    found: list[Measurement] = []
+    for space in study.judges.spaces:
+        generated, real = study.pair(min(space.size, study.size))
+        found += distribution.compare(generated, real, space.extractor, rng, split=study.split)
+        found.append(detectability.compare(generated, real, space.extractor, rng, split=study.split))
+    return Findings(tuple(found))
+
+
+def find_inception_score(study: Study, rng: np.random.Generator) -> Findings:
+    """Where Inception-v3 is at hand."""
+    if study.judges.inception is None:
+        raise StudioError("Inception-v3 is not at hand; the full suite looks for it.")
+    return Findings((distribution.inception_scores(study.generated, study.real, study.judges.inception, rng),))
+
+
+def find_diversity(study: Study, rng: np.random.Generator) -> Findings:
+    """Likeness of pairs, beside that of real pairs."""
+    return Findings((diversity.compare(*study.pair(study.size), rng, split=study.split),))
+
+
+def find_copies(study: Study, rng: np.random.Generator) -> Findings:
+    """The copy audit, over all and by condition, with the closest pairs."""
+    training = _training(study)
+    seen = num_shared(thumbnails(study.real.images), training.thumbnails)
+    audit = memorization.audit(study.generated, study.real, training, _main(study), rng, study.split)
+    rates = [
+        replace(audit.measurements[0], value=float(flags.mean()), n=len(flags), condition=name, real=None, real_n=0,
+                interval=memorization.rate_interval(flags))
+        for name, places in conditions(study.generated.rows).items() if len(places) >= MIN_IMAGES
+        for flags in [audit.flags[places]]
+    ]  # fmt: skip
+    return Findings(
+        (*audit.measurements, *rates), tables={"closest_pairs": memorization.closest(audit, study.generated, training)},
+        figures={"closest_pairs": _gallery(study, audit, training)},
+        notes=(f"{seen:,} of the real images are also training images: the yardsticks are too easy.",) * bool(seen),
+    )  # fmt: skip
+
+
+def find_planted(study: Study, rng: np.random.Generator) -> Findings:
+    """Whether the copy audit finds planted copies, and how often it accuses real films."""
+    return Findings(tuple(self_test(study.real, _training(study), _main(study), rng, study.split)))
+
+
+def find_fidelity(study: Study, rng: np.random.Generator) -> Findings:
+    """Whether the reference encoder sees what the prompts ask for."""
+    encoder, test = _encoder(study), _test_films(study)
+    found = fidelity.measure_fidelity(encoder, study.generated, test, rng)
+    table = fidelity.confusion_table(encoder, study.generated, test) if study.generated.rows else ()
+    return Findings(tuple(found), tables={"confusion": table})
+
+
+def find_utility(study: Study, rng: np.random.Generator) -> Findings:
+    """What a classifier learns from the generated images."""
+    if not study.generated.rows or not study.training:
+        raise StudioError("Utility needs the prompts of the images, and real training images with labels.")
+    chosen = rng.permutation(len(study.training))[: len(study.generated)]
+    real = from_rows([study.training[i] for i in chosen], study.size, "real, train")
+    found, curve = utility.measure_utility(study.generated, real, _test_films(study), rng)
+    if curve is None:
+        return Findings(tuple(found))
+    return Findings(tuple(found), {"utility": curve}, figures={"utility": plots.curves(curve)})
+
+
+def find_conditions(study: Study, rng: np.random.Generator) -> Findings:
+    """Detail, distance and diversity of each finding, view, sex and age group."""
+    generated, real = study.pair(study.size)
+    ours, theirs = conditions(generated.rows), conditions(real.rows)
+    found: list[Measurement] = []
+    for name in ours.keys() & theirs.keys():
+        if len(ours[name]) >= MIN_IMAGES and len(theirs[name]) >= 2 * MIN_IMAGES:
+            pair = generated.take(ours[name]), real.take(theirs[name])
+            found += image_quality.compare(*pair, rng, name, study.split)
+            found += distribution.compare(*pair, _main(study), rng, name, study.split)
+            found.append(diversity.compare(*pair, rng, name, study.split))
+    return Findings(tuple(found))
+
+
+def find_guidance(study: Study, rng: np.random.Generator) -> Findings:
+    """Distance, sharpness and fidelity as functions of guidance."""
+    return _sweep(study, rng, "guidance_scale", GUIDANCES)
+
+
+def find_steps(study: Study, rng: np.random.Generator) -> Findings:
+    """Distance, sharpness and fidelity as functions of the number of steps."""
+    return _sweep(study, rng, "num_inference_steps", STEPS)
+
+
+REALISM = ("frechet_distance", "frechet_ratio", "kernel_distance", "precision", "recall", "density", "coverage")
+QUICK = (
+    Step("speed", ("latency_ms", "images_per_second", "peak_memory_mb"), find_speed),
+    Step("architecture", ("parameters",), find_architecture),
+    Step("detail", ("sharpness_ratio", "spectral_distance"), find_detail),
+    Step("realism", (*REALISM, "detectability"), find_realism),
+    Step("diversity", ("ms_ssim",), find_diversity),
+    Step("copies", ("copy_rate", "authenticity", "nearest_distance_ratio"), find_copies),
+    Step("planted copies", ("copies_found", "false_alarms"), find_planted),
+    Step("prompts", ("prompt_accuracy",), find_fidelity),
+)
+FULL = (
+    *QUICK,
+    Step("inception score", ("inception_score",), find_inception_score),
+    Step("utility", ("utility_synthetic",), find_utility),
+    Step("conditions", (), find_conditions),
+    Step("guidance", (), find_guidance),
+    Step("steps", (), find_steps),
+)
+SUITES = MappingProxyType({"quick": QUICK, "full": FULL})
+
+
+def _main(study: Study) -> Extractor:
+    return study.judges.spaces[0].extractor
+
+
+def _training(study: Study) -> TrainingSet:
+    if not study.training:
+        raise StudioError("The training images are not known; name their data set with --training.")
+    return read_training(study.training, study.size, _main(study), study.cache)
+
+
+def _encoder(study: Study) -> ReferenceEncoder:
+    if study.judges.encoder is None:
+        raise StudioError("There is no reference encoder in outputs/encoders/, and nothing else judges prompts.")
+    return study.judges.encoder
+
+
+def _test_films(study: Study) -> ImageSet:
+    """The films that also the reference encoder never saw, not even for its thresholds."""
+    places = [i for i, row in enumerate(study.real.rows) if row.split == "test"]
+    if not places:
+        raise StudioError("There are no real films of the test split with known labels.")
+    return study.real.take(places)
+
+
+def _gallery(study: Study, audit: Audit, training: TrainingSet) -> Figure:
+    nearest = audit.order[:NUM_SHOWN]
+    originals = from_rows([training.rows[int(audit.near.match.place[i])] for i in nearest], study.size, "training")
+    captions = [f"similarity {audit.near.match.similarity[i]:.2f}{', flagged' * bool(audit.flags[i])}" for i in nearest]
+    pairs = list(zip(study.generated.images[nearest], originals.images, strict=True))
+    return plots.image_pairs(pairs, ("generated", "nearest training image"), captions)
+
+
+def _sweep(study: Study, rng: np.random.Generator, setting: str, values: Sequence[float]) -> Findings:
+    if study.model is None:
+        raise StudioError(NO_MODEL)
+    found: list[Measurement] = []
+    rows = spread(study.generated.rows, min(SWEEP_IMAGES, len(study.generated)))
+    for value in values:
+        images = study.model.redraw(rows, {setting: value})
+        part = replace(study, generated=images)
+        generated, real = part.pair(study.size)
+        taken = distribution.compare(generated, real, _main(study), rng, split=study.split)
+        taken += image_quality.compare(generated, real, rng, split=study.split)
+        taken = [m for m in taken if m.measure in SWEPT]
+        if study.judges.encoder is not None:
+            taken += fidelity.measure_fidelity(study.judges.encoder, images, _test_films(study), rng)
+        found += [replace(m, settings={**m.settings, setting: value}) for m in taken]
+    curves = {f"{name}_by_{setting}": _curve(found, name, setting) for name in SWEPT}
+    if setting == "guidance_scale" and study.judges.encoder is not None:
+        curves["prompt_fidelity_by_guidance_scale"] = fidelity.guidance_curve(found)
+    return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
+
+
+def _curve(found: Sequence[Measurement], measure: str, setting: str) -> Curve:
+    chosen = [m for m in found if m.measure == measure]
+    title = MEASURES[measure].title
+    return Curve(
+        title, setting.replace("_", " "), title, tuple(float(m.settings[setting]) for m in chosen),
+        {"generated": tuple(m.value for m in chosen), "real": tuple(m.real for m in chosen)},
+    )  # fmt: skip

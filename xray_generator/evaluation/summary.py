@@ -1,0 +1,108 @@
+"""A record in plain words: `model_summary.md`, made of the record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from xray_generator.evaluation.measures import MEASURES, Measure
+from xray_generator.evaluation.records import Measurement, Record
+
+GROUPS = {
+    "realism": "Do the images look real?",
+    "detail": "Are they as sharp as real ones?",
+    "diversity": "Are they as varied as real ones?",
+    "prompts": "Do they show what the prompt says?",
+    "copies": "Are they copies of training images?",
+    "use": "Are they useful for training?",
+    "reconstruction": "Does the autoencoder keep the image?",
+    "speed": "How fast and how large is the model?",
+}
+BETTER = {"higher": "higher is better", "lower": "lower is better", "real": "best as on real images"}
+TABLES = {"components": "Components", "attention": "Where the model attends"}
+HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")
+
+
+def summarize(record: Record) -> str:
+    """The record as Markdown: a table for each question, then what each measure means, then the notes."""
+    parts = [_heading(record)]
+    for group, question in GROUPS.items():
+        found = [m for m in record.measurements if _measure(m).group == group]
+        if found:
+            parts.append(f"## {question}\n\n{_measurements(found)}")
+    parts += [
+        f"## {title}\n\n{_table(record.tables[name])}" for name, title in TABLES.items() if record.tables.get(name)
+    ]
+    parts.append("## How to read the measures\n\n" + "\n".join(_explanations(record.measurements)))
+    if record.notes:
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in record.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(record: Record) -> str:
+    origin = "images of unknown origin"
+    if record.checkpoint is not None:
+        origin = f"checkpoint `{record.checkpoint.family}/{record.checkpoint.name}`, weights SHA-256 "
+        origin += f"`{record.checkpoint.sha256[:12]}`"
+    facts = "\n".join(f"- {name.replace('_', ' ')}: {_plain(value)}" for name, value in record.settings.items())
+    return (
+        f"# {record.subject}\n\nSynthetic images. Research and education only; not for diagnosis.\n\n"
+        f"The `{record.suite}` suite on {origin}; {record.created}, code {record.commit}.\n\n{facts}"
+    )
+
+
+def _measurements(found: Sequence[Measurement]) -> str:
+    measured = [m for m in found if m.value is not None]
+    missing = [m for m in found if m.value is None]
+    parts = [_rows(HEADER, (_cells(m) for m in measured))] if measured else []
+    if missing:
+        parts.append("Not measured:\n\n" + "\n".join(f"- {_name(m)}: {m.reason}" for m in missing))
+    return "\n\n".join(parts)
+
+
+def _cells(m: Measurement) -> tuple[str, ...]:
+    interval = "" if m.interval is None else f"{_number(m.interval[0])} to {_number(m.interval[1])}"
+    real = "" if m.real is None else _number(m.real)
+    varied = ", ".join(f"{key.replace('_', ' ')} {_plain(m.settings[key])}" for key in VARIED if key in m.settings)
+    return (
+        _measure(m).title, ", ".join(part for part in (m.condition, varied) if part) or "all",
+        f"{_number(m.value or 0.0)} {_measure(m).unit}".strip(), interval, real, f"{m.n:,}",
+        f"{m.real_n:,}" if m.real_n else "", BETTER[_measure(m).direction], m.extractor,
+    )  # fmt: skip
+
+
+VARIED = ("scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations")
+
+
+def _name(m: Measurement) -> str:
+    return f"{_measure(m).title}{f' ({m.condition})' if m.condition else ''}"
+
+
+def _measure(m: Measurement) -> Measure:
+    """What is known of the measure; a record of a later version may hold one that this version does not know."""
+    return MEASURES.get(m.measure) or Measure(m.measure, "real", "", group="realism")
+
+
+def _explanations(measurements: Sequence[Measurement]) -> Iterable[str]:
+    for name in dict.fromkeys(m.measure for m in measurements):
+        if name in MEASURES:
+            yield f"- **{MEASURES[name].title}**: {MEASURES[name].help}"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    return _rows(tuple(rows[0]), (tuple(_plain(value) for value in row.values()) for row in rows))
+
+
+def _rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(part)}" for key, part in value.items())
+    return _number(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"

@@ -1,0 +1,74 @@
+"""Images for the prompts of rows, each drawn once and kept: a run that was killed goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from xray_generator.data.rows import Row
+from xray_generator.devices import runtime_facts
+from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.speed import peak_memory_mb
+from xray_generator.evaluation.study import Model
+from xray_generator.export.recipe import Recipe, encode_png, read_recipe
+from xray_generator.generation import generate
+from xray_generator.images import read_image
+from xray_generator.types import Engine, GenerationRequest, StudioError, TextPrompt
+
+
+def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path) -> ImageSet:
+    """Image i shows the prompt of row i with the template's settings and its seed + i.
+
+    Each lies in `folder` as a PNG with its recipe, under a name made of checkpoint, seed and recipe; one that is there
+    already is read. All are read back from their files, so that a run in pieces gives what a run in one does.
+
+    Raises:
+        StudioError: the checkpoint cannot do what is asked, or the folder cannot be written to.
+    """
+    runtime = runtime_facts(engine.device)
+    images, names = [], []
+    for i, row in enumerate(tqdm(rows, desc="drawing", unit="image", disable=None)):
+        single = replace(template, condition=TextPrompt(row.prompt), num_images=1, seed=template.seed + i)
+        recipe = Recipe(engine.resolve(single), engine.checkpoint, runtime)
+        path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"
+        if not _is_kept(path, recipe):
+            _write(path, encode_png(generate(engine, recipe.request).images[0], recipe))
+        images.append(read_image(path))
+        names.append(path.name)
+    return ImageSet("generated", np.stack(images), tuple(rows), tuple(names))
+
+
+def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Model:
+    """A checkpoint as an evaluation asks it, with the template's settings; what it draws is kept in `folder`."""
+
+    def redraw(rows: Sequence[Row], settings: dict[str, Any]) -> ImageSet:
+        return draw_rows(engine, rows, replace(template, **settings), folder)
+
+    request = engine.resolve(template)
+    generate(engine, request)
+    return Model(
+        engine.checkpoint, engine.components(), request, lambda asked: generate(engine, asked), redraw, peak_memory_mb()
+    )
+
+
+def _is_kept(path: Path, recipe: Recipe) -> bool:
+    try:
+        return read_recipe(path.read_bytes()) == recipe
+    except (OSError, StudioError):  # not there, or damaged
+        return False
+
+
+def _write(path: Path, data: bytes) -> None:
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(data)
+        staged.replace(path)
+    except OSError as error:
+        raise StudioError(f"Cannot write {path}: {error.strerror}.") from error
