@@ -43,9 +43,10 @@ def _draw_form(manifest: Manifest, *, is_running: bool) -> Preset:
         "Generate", key="generate", type="primary", shortcut="Ctrl+Enter", width="stretch", disabled=is_running,
         on_click=_submit, args=(manifest,),
     )  # fmt: skip
-    if message := st.session_state.pop(ERROR, ""):  # said once: the next change may mend it
-        st.error(plain(message))
-    draw_restored()
+    with st.container():  # always there, so that a message does not build the fields below anew
+        if message := st.session_state.pop(ERROR, ""):  # said once: the next change may mend it
+            st.error(plain(message))
+        draw_restored()
     preset, free_place = settings.draw_settings(manifest)
     with free_place.popover("From a PNG", width="stretch", help="Fill the form from the recipe inside an image."):
         draw_restore()

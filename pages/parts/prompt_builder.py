@@ -23,7 +23,8 @@ def draw_prompt(manifest: Manifest) -> None:
         "Prompt", key=KEY, height=96, persist_state="session", placeholder="Describe the chest X-ray",
         help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters. Ctrl+Enter generates.",  # max_chars drops a longer text
     )  # fmt: skip
-    _draw_unseen(manifest)
+    with st.container():  # always there, so that a warning does not build the fields below anew
+        _draw_unseen(manifest)
     examples, builder = st.columns(2)
     examples.selectbox(
         "Example prompts", vocabulary.example_prompts, index=None, key=EXAMPLE, on_change=_use_example,
