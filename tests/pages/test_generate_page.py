@@ -116,6 +116,8 @@ def test_generate_shows_and_saves_the_result(app: AppTest, output_dir: Path) -> 
     assert job.state == "done", job.error
     assert has_result(app)
     assert str(job.result.seeds[0]) in shown(app)
+    thumbnails = [image.url for element in app.get("image") for image in element.proto.imgs]
+    assert len(thumbnails) == 2 and all(url.endswith(".png") for url in thumbnails)  # JPEG would change the pixels
     click(app, "image 1")
     assert str(job.result.seeds[1]) in shown(app)
     saved = [read_recipe(path.read_bytes()) for path in (output_dir / "generated").glob("*.png")]
