@@ -291,3 +291,8 @@ def test_files_replaced_on_disk_do_not_change_a_loaded_model(folder: Path) -> No
     for name in WEIGHTS:
         (folder / name).write_bytes(b"\xff" * (folder / name).stat().st_size)
     assert (studio.generate(request).images[0] == before).all()
+
+
+def test_a_nested_file_of_a_reserved_name_is_listed_and_verified(folder: Path) -> None:
+    (folder / "tokenizer" / "README.md").write_text("notes")
+    verify(folder, write_manifest(folder, read_manifest(folder)))

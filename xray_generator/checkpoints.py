@@ -96,9 +96,9 @@ def sha256(path: Path) -> str:
 def write_manifest(folder: Path, manifest: ManifestKind) -> ManifestKind:
     """Hash every file of the folder into the manifest and write it, last and atomically."""
     files = {
-        path.relative_to(folder).as_posix(): sha256(path)
+        name: sha256(path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (*UNLISTED, f".{MANIFEST}")
+        if path.is_file() and (name := path.relative_to(folder).as_posix()) not in (*UNLISTED, f".{MANIFEST}")
     }
     complete = parse(type(manifest), dump(manifest) | {"files": files})
     staged = folder / f".{MANIFEST}"

@@ -38,7 +38,7 @@ def _draw_unseen(manifest: Manifest) -> None:
     words = studio().unseen_words(st.session_state[KEY], manifest.name)
     if words:
         listed = ", ".join(f"**{plain(word)}**" for word in words)
-        st.warning(f"Never seen in training, so it cannot steer the image: {listed}")
+        st.warning(f"Never seen in training; it changes the image, but not as the word means: {listed}")
 
 
 def _use_example() -> None:

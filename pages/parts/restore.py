@@ -11,7 +11,7 @@ from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
 from xray_generator.types import StudioError, TextPrompt
 
-KEY, SENTENCES = "recipe_file", "recipe_sentences"
+KEY, SENTENCES, ERROR = "recipe_file", "recipe_sentences", "recipe_error"
 MAX_MB = 16
 
 
@@ -26,19 +26,23 @@ def draw_restored() -> None:
     if sentences := st.session_state.get(SENTENCES):
         first, *others = map(plain, sentences)
         st.info("\n".join([first, "", *(f"- {other}" for other in others)]))
+    if error := st.session_state.get(ERROR):
+        st.error(plain(error))
 
 
 def forget() -> None:
     """Say no more of the last upload."""
-    st.session_state[SENTENCES] = ()
+    st.session_state[SENTENCES], st.session_state[ERROR] = (), ""
 
 
 def _restore() -> None:
     file = st.session_state[KEY]
+    forget()
     try:
-        st.session_state[SENTENCES] = () if file is None else _fill_form(file.getvalue())
+        if file is not None:
+            st.session_state[SENTENCES] = _fill_form(file.getvalue())
     except StudioError as error:
-        st.session_state[SENTENCES] = (str(error),)
+        st.session_state[ERROR] = str(error)
 
 
 def _fill_form(data: bytes) -> tuple[str, ...]:
