@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-NOTICE = "Research and education only. Not for diagnosis."
+from xray_generator.types import PURPOSE
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.title(page.title, anchor=False, width="content")
-        st.badge(NOTICE, color="orange")
+        st.badge(PURPOSE, color="orange")
     page.run()
 
 

@@ -21,12 +21,14 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from xray_generator import __version__
+from xray_generator.console import exit_code
 from xray_generator.data.read import read_dataset
+from xray_generator.export.files import make_folder, write_file
 from xray_generator.images import MIN_SIDE, encode_png, from_uint8, grid, resize_square
-from xray_generator.studio import Studio, make_folder, text_request, write_file
-from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, Image, StudioError
+from xray_generator.studio import Studio, text_request
+from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, PURPOSE, Image, StudioError
 
-REAL_NOTICE = "Real images. Research and education only. Not for diagnosis."
+REAL_NOTICE = f"Real images. {PURPOSE}"
 MIN_WIDTH = 480  # pixels of a sheet, so that its words can be read
 LINE_HEIGHT, CHARACTER_WIDTH = 14, 6  # pixels
 
@@ -42,16 +44,15 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault."""
     options = _parser().parse_args(arguments)
-    try:
-        _check(options)
-        make_folder(options.output.parent)  # before the work, not after it
-        real = [*_real_rows(options)]  # first: it fails sooner
-        sheet = encode_sheet([*_generated_rows(options), *real], options.grid or options.num_images)
-        write_file(options.output, sheet)
-    except StudioError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return exit_code(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    _check(options)
+    make_folder(options.output.parent)  # before the work, not after it
+    real = [*_real_rows(options)]  # first: it fails sooner
+    sheet = encode_sheet([*_generated_rows(options), *real], options.grid or options.num_images)
+    write_file(options.output, sheet)
 
 
 def encode_sheet(rows: Sequence[Row], num_columns: int) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any
 
 from xray_generator.checkpoints import code_commit
 from xray_generator.config import dump
+from xray_generator.console import exit_code
 from xray_generator.devices import set_threads
 from xray_generator.evaluation import plots
 from xray_generator.evaluation.image_sets import common_size, from_folder
@@ -29,9 +30,9 @@ from xray_generator.evaluation.speed import machine_facts
 from xray_generator.evaluation.study import Model, Study
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import summarize
+from xray_generator.export.files import make_folder
 from xray_generator.sampling import load_model
-from xray_generator.studio import Studio, make_folder, text_request
-from xray_generator.types import StudioError
+from xray_generator.studio import Studio, text_request
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
 NUM_READ = {"quick": 1_000, "full": 5_000}  # most images taken of a folder
@@ -43,12 +44,7 @@ PROMPT = "Chest X-ray, PA view"  # of the images that are timed
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault."""
     options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-    except StudioError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return exit_code(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -14,19 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from postprocess.presets import get_preset, load_presets
-from xray_generator.studio import Studio, make_folder, text_request
-from xray_generator.types import StudioError
+from xray_generator.console import exit_code
+from xray_generator.export.files import make_folder
+from xray_generator.studio import Studio, text_request
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault."""
     options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-    except StudioError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return exit_code(lambda: _run(options))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from xray_generator.devices import runtime_facts
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.speed import peak_memory_mb
 from xray_generator.evaluation.study import Model
+from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, read_recipe
 from xray_generator.generation import generate
 from xray_generator.images import read_image
@@ -32,13 +32,14 @@ def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, 
         StudioError: the checkpoint cannot do what is asked, or the folder cannot be written to.
     """
     runtime = runtime_facts(engine.device)
+    make_folder(folder)
     images, names = [], []
     for i, row in enumerate(tqdm(rows, desc="drawing", unit="image", disable=None)):
         single = replace(template, condition=TextPrompt(row.prompt), num_images=1, seed=template.seed + i)
         recipe = Recipe(engine.resolve(single), engine.checkpoint, runtime)
         path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"
         if not _is_kept(path, recipe):
-            _write(path, encode_png(generate(engine, recipe.request).images[0], recipe))
+            write_file(path, encode_png(generate(engine, recipe.request).images[0], recipe))
         images.append(read_image(path))
         names.append(path.name)
     return ImageSet("generated", np.stack(images), tuple(rows), tuple(names))
@@ -62,13 +63,3 @@ def _is_kept(path: Path, recipe: Recipe) -> bool:
         return read_recipe(path.read_bytes()) == recipe
     except (OSError, StudioError):  # not there, or damaged
         return False
-
-
-def _write(path: Path, data: bytes) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.write_bytes(data)
-        staged.replace(path)
-    except OSError as error:
-        raise StudioError(f"Cannot write {path}: {error.strerror}.") from error

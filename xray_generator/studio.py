@@ -15,6 +15,7 @@ from postprocess.presets import PRESETS, Preset, apply, load_presets
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
+from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
 from xray_generator.registry import get_family
 from xray_generator.types import (
@@ -170,28 +171,6 @@ class Studio:
             enhanced_path = paths[1] if len(paths) > 1 else None
             saved.append(SavedImage(paths[0], result.seeds[index], round(milliseconds, 1), enhanced_path))
         return tuple(saved)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for results; StudioError where it cannot be made or written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudioError(f"Cannot write to {folder}: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise StudioError(f"Cannot write to {folder}: no permission.")
-
-
-def write_file(path: Path, data: bytes) -> Path:
-    """Write a file in one piece: it is whole or it is not there; StudioError where it cannot be written."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
-    try:
-        staged.write_bytes(data)
-        staged.replace(path)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise StudioError(f"Cannot write {path}: {error.strerror}.") from error
-    return path
 
 
 def text_request(prompt: str, *, seed: int | None = None, num_images: int = 1, size: int = 256,

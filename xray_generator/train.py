@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_generator.config import config_names, dump, override, parse, read_config
+from xray_generator.console import exit_code
 from xray_generator.data.health import check_health
 from xray_generator.data.read import read_dataset
 from xray_generator.data.record import DataRecord, check_record, read_record, record_of, write_record
@@ -41,12 +42,7 @@ QUICK_ROWS = 64  # per split
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault, 143 when asked to stop."""
     options = _parser().parse_args(arguments)
-    try:
-        print(f"Finished: {run(options)}")  # noqa: T201
-    except StudioError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xray_generator.config import dump, override, parse
+from xray_generator.console import exit_code
 from xray_generator.devices import set_threads
 from xray_generator.evaluation.encoder_training import EncoderConfig, train_encoder
 from xray_generator.train import common_parser, opened_run
@@ -31,12 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault, 143 when asked to stop."""
     parser = common_parser("python -m xray_generator.train_encoder", description=__doc__.splitlines()[0])
     options = parser.parse_args(arguments)
-    try:
-        print(f"Finished: {run(options)}")  # noqa: T201
-    except StudioError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+    return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
 
 
 def run(options: argparse.Namespace) -> Path:

@@ -28,7 +28,8 @@ MAX_SIDE = 1_024
 SIDE_MULTIPLE = 16
 MAX_SEED = 2**63 - 1
 
-NOTICE = "Synthetic image. Research and education only. Not for diagnosis."
+PURPOSE = "Research and education only. Not for diagnosis."
+NOTICE = f"Synthetic image. {PURPOSE}"
 
 
 class StudioError(ValueError):

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from xray_generator.console import exit_code
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.images import to_uint8
@@ -173,11 +174,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 also when there is an issue")
     options = parser.parse_args(arguments)
-    try:
-        report = check_health(read_dataset(options.dataset_path, options.reports_csv, options.projections_csv))
-    except StudioError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    return exit_code(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    report = check_health(read_dataset(options.dataset_path, options.reports_csv, options.projections_csv))
     sys.stdout.write(_as_json(report) if options.json else _as_text(report))
     return int(options.strict and bool(report.issues))
 

@@ -16,11 +16,11 @@ import sys
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from xray_generator.console import exit_code
 from xray_generator.data.captioned import PARTS, read_captioned
 from xray_generator.data.read import PROJECTIONS, REPORTS
 from xray_generator.data.rows import Row, Split, finding_name, split_by_patient
 from xray_generator.images import encode_png
-from xray_generator.types import StudioError
 
 COUNTS: dict[tuple[str, Split], int] = {  # by the folder of the images
     ("images", "train"): 96, ("images", "val"): 22, ("images", "test"): 22,
@@ -97,11 +97,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pack", type=Path, required=True)
     parser.add_argument("--output_dir", type=Path, required=True)
     options = parser.parse_args(arguments)
-    try:
-        rows = read_captioned(options.pack).rows
-    except StudioError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+    return exit_code(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    rows = read_captioned(options.pack).rows
     chosen = [
         row
         for (images, split), count in COUNTS.items()
@@ -112,7 +112,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     films = [row for split, n in INDIANA_COUNTS.items() for row in choose((r for r in large if r.split == split), n)]
     write_indiana(films, options.output_dir)
     sys.stdout.write(f"{len(chosen)} images and {len(films)} template reports in {options.output_dir}\n")
-    return 0
 
 
 def _hash(row: Row) -> str:

@@ -16,11 +16,11 @@ from xray_generator import __version__
 from xray_generator.config import dump
 from xray_generator.export.recipe import Recipe, enhanced_again, recipe_chunks
 from xray_generator.images import encode_png
-from xray_generator.types import NOTICE, Image
+from xray_generator.types import NOTICE, PURPOSE, Image
 
 RAW = Preset("None")
-RAW_NOTE = "Raw image, stored as 8-bit grey. Research and education only. Not for diagnosis."
-ENHANCED_NOTE = "Enhanced for viewing; adds nothing to the raw image. Research and education only. Not for diagnosis."
+RAW_NOTE = f"Raw image, stored as 8-bit grey. {PURPOSE}"
+ENHANCED_NOTE = f"Enhanced for viewing; adds nothing to the raw image. {PURPOSE}"
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the ZIP format's zero: equal contents give equal archives
 
 

@@ -100,7 +100,8 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
         else f"The text encoder {text.name_or_path} is frozen and not part of this folder; a projection learns along."
     )
     yield (
-        f"2. **Denoiser**, {_settings(config.denoiser_training)}. Mean squared error of {target}{weight}, over "
+        f"2. **Denoiser**, {_settings(config.denoiser_training)}. Mean squared error of {target}{weight}, on latents "
+        "folded 2x2 and whitened by their measured covariance, over "
         f"{schedule.num_train_timesteps:,} steps of the noise schedule {schedule.beta_schedule}; "
         f"{schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. {encoder}"
     )

@@ -129,7 +129,7 @@ class LatentRows:
 
 
 class DenoisingLoss(nn.Module):
-    """Mean squared error of the predicted v or noise, weighted by min-SNR (Hang et al. 2023, arXiv:2303.09556)."""
+    """Mean squared error of the predicted v or noise; min-SNR weights (Hang et al. 2023, arXiv:2303.09556) if set."""
 
     def __init__(self, unet: nn.Module, text_encoder: TextEncoder, schedule: ScheduleConfig) -> None:
         super().__init__()

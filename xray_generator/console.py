@@ -1,0 +1,22 @@
+"""How every command ends: well, with one sentence on stderr, or stopped by the user. Never with a traceback of ours."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from xray_generator.types import StudioError
+
+INTERRUPTED = 130  # as a shell reports SIGINT
+
+
+def exit_code(work: Callable[[], int | None]) -> int:
+    """Do the work of a command; its code: 0 where it gives none, 1 and the sentence of a StudioError, 130 on Ctrl+C."""
+    try:
+        return work() or 0
+    except StudioError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return INTERRUPTED
