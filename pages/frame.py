@@ -11,10 +11,19 @@ def main() -> None:
     """Draw the frame and run the chosen page."""
     st.set_page_config(page_title="X-ray studio", page_icon="🩻", layout="wide")
     page = st.navigation(
-        [
-            st.Page("create/generate.py", title="Generator", default=True),
-            st.Page("create/enhancement.py", title="Enhancement comparison", url_path="enhancement"),
-        ],
+        {
+            "Create": [
+                st.Page("create/generate.py", title="Generator", default=True),
+                st.Page("create/enhancement.py", title="Enhancement comparison", url_path="enhancement"),
+            ],
+            "Explore": [st.Page("explore/dataset.py", title="Dataset explorer", url_path="dataset")],
+            "Measure": [
+                st.Page("measure/model_analysis.py", title="Model analysis", url_path="model_analysis"),
+                st.Page("measure/metrics.py", title="Metrics", url_path="metrics"),
+                st.Page("measure/research.py", title="Research dashboard", url_path="research"),
+                st.Page("measure/evaluation.py", title="Evaluation", url_path="evaluation"),
+            ],
+        },
         position="top",
     )
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):

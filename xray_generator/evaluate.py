@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> None:
         study.model.checkpoint if study.model else None, _settings(options, study), found.measurements, found.curves,
         found.tables, (*notes, *found.notes),
     )  # fmt: skip
-    figures, summary = studio.output_dir / "visualizations" / record.subject, options.output_dir / record.subject
+    figures, summary = studio.figure_dir / record.subject, options.output_dir / record.subject
     for folder in (figures, summary):
         make_folder(folder)
     for name, figure in found.figures.items():
@@ -82,7 +82,7 @@ def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[
     else:
         rows = prompt_rows(real.images.rows, studio.vocabulary(options.checkpoint).example_prompts)
         generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
-    judges = find_judges(real.images, studio.output_dir / "encoders", options.device, pretrained=not is_quick)
+    judges = find_judges(real.images, studio.encoder_root, options.device, pretrained=not is_quick)
     study = Study(
         generated, real.images, real.split, options.seed, judges, cache,
         real.training if training is None else training, model,

@@ -99,6 +99,21 @@ class Studio:
         """Where the app's images are kept."""
         return self.output_dir / "generated"
 
+    @property
+    def metrics_dir(self) -> Path:
+        """Where `python -m xray_generator.evaluate` keeps its records and summaries."""
+        return self.output_dir / "metrics"
+
+    @property
+    def figure_dir(self) -> Path:
+        """Where it keeps figures, in <subject>/, and samples of the images that it judged, in <subject>/samples/."""
+        return self.output_dir / "visualizations"
+
+    @property
+    def encoder_root(self) -> Path:
+        """Where reference encoders are found: <root>/<name>/."""
+        return self.output_dir / "encoders"
+
     def presets(self) -> tuple[Preset, ...]:
         """The built-in presets, then the users' own; StudioError for a damaged file."""
         return (*PRESETS, *load_presets(self.preset_dir))

@@ -9,10 +9,10 @@ import streamlit as st
 
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
+from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.registry import FAMILIES
 
 KEY = "checkpoint"
-NOT_MEASURED = "not measured"
 
 
 def pick_checkpoint() -> Manifest:

@@ -19,6 +19,7 @@ GROUPS = {
     "speed": "How fast and how large is the model?",
 }
 BETTER = {"higher": "higher is better", "lower": "lower is better", "real": "best as on real images"}
+NOT_MEASURED = "not measured"
 TABLES = {"components": "Components", "attention": "Where the model attends"}
 HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")
 
@@ -27,7 +28,7 @@ def summarize(record: Record) -> str:
     """The record as Markdown: a table for each question, then what each measure means, then the notes."""
     parts = [_heading(record)]
     for group, question in GROUPS.items():
-        found = [m for m in record.measurements if _measure(m).group == group]
+        found = [m for m in record.measurements if known_measure(m).group == group]
         if found:
             parts.append(f"## {question}\n\n{_measurements(found)}")
     parts += [
@@ -65,22 +66,28 @@ def _cells(m: Measurement) -> tuple[str, ...]:
     real = "" if m.real is None else _number(m.real)
     varied = ", ".join(f"{key.replace('_', ' ')} {_plain(m.settings[key])}" for key in VARIED if key in m.settings)
     return (
-        _measure(m).title, ", ".join(part for part in (m.condition, varied) if part) or "all",
-        f"{_number(m.value or 0.0)} {_measure(m).unit}".strip(), interval, real, f"{m.n:,}",
-        f"{m.real_n:,}" if m.real_n else "", BETTER[_measure(m).direction], m.extractor,
+        known_measure(m).title, ", ".join(part for part in (m.condition, varied) if part) or "all",
+        value_text(m), interval, real, f"{m.n:,}",
+        f"{m.real_n:,}" if m.real_n else "", BETTER[known_measure(m).direction], m.extractor,
     )  # fmt: skip
+
+
+def value_text(m: Measurement, value: float | None = None) -> str:
+    """A measurement's value, or another one of the same measure such as the yardstick, with its unit."""
+    number = m.value if value is None else value
+    return NOT_MEASURED if number is None else f"{_number(number)} {known_measure(m).unit}".strip()
+
+
+def known_measure(m: Measurement) -> Measure:
+    """What is known of the measure; a record of a later version may hold one that this version does not know."""
+    return MEASURES.get(m.measure) or Measure(m.measure, "real", "", group="realism")
 
 
 VARIED = ("scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations")
 
 
 def _name(m: Measurement) -> str:
-    return f"{_measure(m).title}{f' ({m.condition})' if m.condition else ''}"
-
-
-def _measure(m: Measurement) -> Measure:
-    """What is known of the measure; a record of a later version may hold one that this version does not know."""
-    return MEASURES.get(m.measure) or Measure(m.measure, "real", "", group="realism")
+    return f"{known_measure(m).title}{f' ({m.condition})' if m.condition else ''}"
 
 
 def _explanations(measurements: Sequence[Measurement]) -> Iterable[str]:

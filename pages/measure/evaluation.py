@@ -1,0 +1,10 @@
+"""Evaluation."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Draw the page."""
+
+
+main()

@@ -1,0 +1,10 @@
+"""Research dashboard."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Draw the page."""
+
+
+main()

@@ -1,0 +1,140 @@
+"""Charts that a person hovers over: numbers in, a Plotly figure on the page, the same colors and words everywhere.
+
+Real images are blue and generated ones orange, of the palette that Okabe & Ito 2008 chose for all eyes. What was not
+measured leaves a gap, never a 0. No chart needs a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from xray_generator.evaluation.records import Curve, Measurement
+
+REAL, GENERATED = "#0072B2", "#D55E00"
+OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
+HEIGHT = 320  # pixels
+MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
+RADAR_LIMIT = 2.0  # times real; what is more lies on the rim
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+
+Number = float | None
+
+
+def draw(figure: go.Figure, key: str, height: int = HEIGHT) -> None:
+    """Put a figure on the page, as wide as its column; `key` names it for tests and the browser."""
+    figure.update_layout(height=height, margin=MARGIN, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    st.plotly_chart(figure, key=key, width="stretch", config=CONFIG)
+
+
+def lines(curve: Curve, *, log_x: bool = False, log_y: bool = False) -> go.Figure:
+    """Lines over x; a value that was not measured leaves a gap."""
+    figure = go.Figure()
+    colors = color_of(list(curve.lines))
+    for name, values in curve.lines.items():
+        figure.add_scatter(
+            x=curve.x, y=values, name=name, mode="lines+markers" if len(values) < 30 else "lines",
+            line={"color": colors[name]}, connectgaps=False,
+        )  # fmt: skip
+    figure.update_xaxes(title=curve.x_label, type="log" if log_x else "linear")
+    figure.update_yaxes(title=curve.y_label, type="log" if log_y else "linear")
+    return figure
+
+
+def areas(curve: Curve) -> go.Figure:
+    """Shares over a scale, one filled line a name: histograms whose bins were counted before."""
+    figure = lines(curve)
+    figure.update_traces(fill="tozeroy", mode="lines", line_shape="hvh", opacity=0.6)
+    return figure
+
+
+def bars(measurements: Mapping[str, Measurement], label: str) -> go.Figure:
+    """A bar for each measurement with its 95 % interval, and a blue mark where real images stand."""
+    names = list(measurements)
+    found = list(measurements.values())
+    above, below = ([_reach(m, end) for m in found] for end in (1, 0))
+    figure = go.Figure()
+    figure.add_bar(
+        x=names,
+        y=[m.value for m in found],
+        name="generated",
+        marker_color=GENERATED,
+        customdata=[m.n for m in found],
+        hovertemplate="%{x}: %{y:.3g}, n = %{customdata:,}<extra></extra>",
+        error_y={"type": "data", "symmetric": False, "array": above, "arrayminus": below},
+    )
+    if any(m.real is not None for m in found):
+        figure.add_scatter(
+            x=names, y=[m.real for m in found], name="real", mode="markers", customdata=[m.real_n for m in found],
+            marker={"symbol": "line-ew", "size": 24, "line": {"width": 3, "color": REAL}},
+            hovertemplate="%{x}, real: %{y:.3g}, n = %{customdata:,}<extra></extra>",
+        )  # fmt: skip
+    figure.update_yaxes(title=label)
+    return figure
+
+
+def counts(numbers: Mapping[str, int], label: str) -> go.Figure:
+    """How many of each: horizontal bars, the first at the top."""
+    figure = go.Figure(go.Bar(y=list(numbers), x=list(numbers.values()), orientation="h", marker_color=REAL))
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(title=label)
+    return figure
+
+
+def heat_map(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[Number]], label: str) -> go.Figure:
+    """A colored number in each cell; an empty cell was not measured."""
+    texts = [["–" if value is None else f"{value:.3g}" for value in row] for row in values]
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(columns), y=list(rows), z=[list(row) for row in values], text=texts, texttemplate="%{text}",
+            colorscale="Cividis", colorbar={"title": label}, hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+        )
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def radar(ratios: Mapping[str, Number]) -> go.Figure:
+    """Generated over real for each measure on a spoke; the blue ring is 1, as real. What was not measured has none."""
+    measured = {name: min(ratio, RADAR_LIMIT) for name, ratio in ratios.items() if ratio is not None}
+    names, radii = list(measured), list(measured.values())
+    ring = {"mode": "lines", "line": {"color": REAL}, "name": "as real", "hoverinfo": "skip"}
+    figure = go.Figure(go.Scatterpolar(r=[1.0] * (len(names) + 1), theta=[*names, *names[:1]], **ring))
+    figure.add_scatterpolar(
+        r=[*radii, *radii[:1]], theta=[*names, *names[:1]], name="generated / real", line={"color": GENERATED},
+        hovertemplate="%{theta}: %{r:.2f} × real<extra></extra>",
+    )  # fmt: skip
+    figure.update_polars(radialaxis={"range": [0, RADAR_LIMIT]})
+    return figure
+
+
+def scatter(
+    x: Sequence[float], y: Sequence[float], groups: Sequence[str], hover: Sequence[str], labels: tuple[str, str]
+) -> go.Figure:
+    """Points in the color of their group, with a text each on hover."""
+    figure = go.Figure()
+    for name, color in color_of(list(dict.fromkeys(groups))).items():
+        places = [i for i, group in enumerate(groups) if group == name]
+        figure.add_scatter(
+            x=[x[i] for i in places], y=[y[i] for i in places], name=name, mode="markers", customdata=places,
+            text=[hover[i] for i in places], hovertemplate="%{text}<extra></extra>", marker={"color": color, "size": 6},
+        )  # fmt: skip
+    figure.update_xaxes(title=labels[0])
+    figure.update_yaxes(title=labels[1])
+    return figure
+
+
+def color_of(names: Sequence[str]) -> dict[str, str]:
+    """A color for each name: blue for what begins with "real", orange for "generated", the others in turn."""
+    others = iter(OTHERS * (len(names) // len(OTHERS) + 1))
+    return {
+        name: REAL if name.startswith("real") else GENERATED if name.startswith("generated") else next(others)
+        for name in names
+    }
+
+
+def _reach(m: Measurement, end: int) -> Number:
+    """How far the interval's lower (0) or upper (1) end is from the value."""
+    return None if m.value is None or m.interval is None else abs(m.interval[end] - m.value)
