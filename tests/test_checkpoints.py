@@ -277,6 +277,14 @@ def test_one_damaged_checkpoint_hides_no_other(folder: Path) -> None:
     shutil.copytree(folder, folder.with_name("aaa"))
     (folder.with_name("aaa") / "manifest.json").write_text("{")
     assert [manifest.name for manifest in list_checkpoints(folder.parents[1])] == ["tiny"]
+    assert find_checkpoint(folder.parents[1]) == folder
+
+
+@pytest.mark.parametrize("name", [None, "tiny", "Tiny"])
+def test_a_damaged_checkpoint_is_not_said_to_be_missing(folder: Path, name: str | None) -> None:
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(StudioError, match="damaged"):
+        find_checkpoint(folder.parents[1], name)
 
 
 def test_missing_weights_are_never_a_picture(folder: Path) -> None:

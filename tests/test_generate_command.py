@@ -81,8 +81,8 @@ def test_odd_prompts_are_drawn(tmp_path: Path, prompt: str) -> None:
 
 
 WRONG = [
-    ({"--size": "63"}, "multiple of 16"), ({"--size": "256"}, "draws 64x64"), ({"--size": "0"}, "from 16 to 1,024"),
-    ({"--size": "100000"}, "from 16 to 1,024"), ({"--steps": "0"}, "from 1 to 1,000"),
+    ({"--size": "63"}, "of 64 pixels a side, not 63"), ({"--size": "256"}, "of 64 pixels"), ({"--size": "0"}, "not 0"),
+    ({"--size": "100000"}, "of 64 pixels"), ({"--steps": "0"}, "from 1 to 1,000"),
     ({"--steps": "1000000"}, "from 1 to 1,000"), ({"--steps": "-3"}, "from 1 to 1,000"),
     ({"--guidance": "nan"}, "from 0 to 30"), ({"--guidance": "inf"}, "from 0 to 30"),
     ({"--guidance": "-1"}, "from 0 to 30"), ({"--guidance": "1e9"}, "from 0 to 30"),

@@ -8,7 +8,7 @@ from xray_generator.checkpoints import find_checkpoint
 from xray_generator.data.rows import Row
 from xray_generator.export.recipe import read_recipe
 from xray_generator.families.latent_diffusion.engine import load_engine
-from xray_generator.sampling import draw_rows, load_model
+from xray_generator.sampling import draw_rows, keep_samples, load_model
 from xray_generator.studio import text_request
 from xray_generator.types import Engine, StudioError
 
@@ -51,3 +51,13 @@ def test_a_folder_that_cannot_be_written_to_is_named(
     (tmp_path / "file").write_text("")
     with pytest.raises(StudioError, match="Cannot write"):
         draw_rows(engine, tiny_rows[:1], TEMPLATE, tmp_path / "file" / "cache")
+
+
+def test_samples_are_spread_and_replace_older_ones(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
+    drawn = draw_rows(engine, tiny_rows[:5], TEMPLATE, tmp_path / "drawn")
+    kept = tmp_path / "samples"
+    keep_samples(drawn, tmp_path / "drawn", kept, 9)
+    assert {path.name for path in kept.iterdir()} == set(drawn.names)
+    keep_samples(drawn, tmp_path / "drawn", kept, 2)
+    assert {path.name for path in kept.iterdir()} == {drawn.names[0], drawn.names[2]}
+    assert (kept / drawn.names[2]).read_bytes() == (tmp_path / "drawn" / drawn.names[2]).read_bytes()

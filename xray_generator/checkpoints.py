@@ -167,9 +167,7 @@ def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, .
 
 def _readable(root: Path, family: str | None = None) -> dict[Path, Manifest]:
     found = {}
-    for path in sorted(root.glob(f"{family or '*'}/*/{MANIFEST}")):
-        if path.parent.name.startswith(".") or not path.resolve().is_relative_to(root.resolve()):
-            continue
+    for path in _manifests(root, family):
         try:
             found[path.parent] = read_manifest(path.parent)
         except StudioError:
@@ -177,20 +175,26 @@ def _readable(root: Path, family: str | None = None) -> dict[Path, Manifest]:
     return found
 
 
+def _manifests(root: Path, family: str | None = None) -> list[Path]:
+    paths = sorted(root.glob(f"{family or '*'}/*/{MANIFEST}"))
+    return [p for p in paths if not p.parent.name.startswith(".") and p.resolve().is_relative_to(root.resolve())]
+
+
 def find_checkpoint(root: Path, name: str | None = None) -> Path:
     """The folder of a checkpoint by name (any case) or `family/name`; the first one where no name is given.
 
     Raises:
-        StudioError: there is none of that name; the text lists those there are.
+        StudioError: there is none of that name, and the text lists those there are; or it is damaged.
     """
     found = {f"{manifest.family}/{manifest.name}": folder for folder, manifest in _readable(root).items()}
+    for key, folder in found.items():
+        if name is None or name.lower() in (key.lower(), key.split("/")[1].lower()):
+            return folder
+    for path in _manifests(root):
+        if path.parent not in found.values() and (name is None or name.lower() == path.parent.name.lower()):
+            read_manifest(path.parent)  # says what is wrong with it
     if not found:
         raise StudioError(f"There is no checkpoint in {root}. Train one with `python -m xray_generator.train`.")
-    if name is None:
-        return next(iter(found.values()))
-    for key, folder in found.items():
-        if name.lower() in (key.lower(), key.split("/")[1].lower()):
-            return folder
     raise StudioError(f"Unknown checkpoint {name!r}. Allowed: {', '.join(found)}.")
 
 

@@ -3,8 +3,8 @@
     python -m xray_generator.evaluate --suite quick --real dataset --output_dir outputs/metrics
     python -m xray_generator.evaluate --generated DIR --real DIR --output_dir outputs/metrics
 
-Writes a record and a summary in plain words into --output_dir, and figures into OUTPUT_DIR/visualizations. Images that
-were drawn stay in OUTPUT_DIR/cache/evaluation: a run that was stopped goes on from there.
+Writes a record and a summary in plain words into --output_dir, and figures and a sample of the images into
+OUTPUT_DIR/visualizations. All images stay in OUTPUT_DIR/cache/evaluation: a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from xray_generator.evaluation.study import Model, Study
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import summarize
 from xray_generator.export.files import make_folder
-from xray_generator.sampling import load_model
+from xray_generator.sampling import keep_samples, load_model
 from xray_generator.studio import Studio, text_request
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
+NUM_SAMPLES = 48  # of the drawn images, kept beside the figures for the pages
 NUM_READ = {"quick": 1_000, "full": 5_000}  # most images taken of a folder
 MAX_SIDE = 256  # of a folder's images, where nobody says otherwise
 SUMMARY = "model_summary.md"
@@ -64,6 +65,8 @@ def _run(options: argparse.Namespace) -> None:
     figures, summary = studio.figure_dir / record.subject, options.output_dir / record.subject
     for folder in (figures, summary):
         make_folder(folder)
+    if study.model:
+        keep_samples(study.generated, _drawn(studio), figures / "samples", NUM_SAMPLES)
     for name, figure in found.figures.items():
         plots.save(figure, figures / f"{name}.png")
     (summary / SUMMARY).write_text(summarize(record))
@@ -72,10 +75,10 @@ def _run(options: argparse.Namespace) -> None:
 
 def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[str, ...]]:
     """Everything that is compared, and what a reader must know of it."""
-    is_quick, cache = options.suite == "quick", studio.output_dir / "cache" / "evaluation"
+    is_quick = options.suite == "quick"
     training = read_training_rows(options.training) if options.training else None
     size = options.size or _size(options, studio)
-    model = None if options.generated else _load(options, studio, size, cache / "generated")  # first: its memory counts
+    model = None if options.generated else _load(options, studio, size, _drawn(studio))  # first: its memory counts
     real = read_real(options.real, size, options.split, sharp_only=is_quick, limit=NUM_READ[options.suite])
     if model is None:
         generated = from_folder(options.generated, size, "generated", options.num_images or NUM_READ[options.suite])
@@ -84,10 +87,18 @@ def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[
         generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
     judges = find_judges(real.images, studio.encoder_root, options.device, pretrained=not is_quick)
     study = Study(
-        generated, real.images, real.split, options.seed, judges, cache,
+        generated, real.images, real.split, options.seed, judges, _cache(studio),
         real.training if training is None else training, model,
     )  # fmt: skip
     return study, (*real.notes, *warnings(generated, real.images), *judges.notes)
+
+
+def _cache(studio: Studio) -> Path:
+    return studio.output_dir / "cache" / "evaluation"
+
+
+def _drawn(studio: Studio) -> Path:
+    return _cache(studio) / "generated"
 
 
 def _size(options: argparse.Namespace, studio: Studio) -> int:

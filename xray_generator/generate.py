@@ -17,6 +17,7 @@ from postprocess.presets import get_preset, load_presets
 from xray_generator.console import exit_code
 from xray_generator.export.files import make_folder
 from xray_generator.studio import Studio, text_request
+from xray_generator.types import StudioError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,9 +46,13 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     studio = Studio(device=options.device, num_threads=options.num_threads)
     preset = get_preset(options.preset, load_presets(studio.preset_dir)) if options.preset else None
+    sizes = studio.manifest(options.checkpoint).sizes
+    if options.size is not None and options.size not in sizes:
+        allowed = ", ".join(f"{size}" for size in sizes)
+        raise StudioError(f"The checkpoint draws images of {allowed} pixels a side, not {options.size}.")
     request = text_request(
         options.prompt, seed=None if options.seed == -1 else options.seed, num_images=options.num_images,
-        size=studio.manifest(options.checkpoint).sizes[0] if options.size is None else options.size,
+        size=options.size or sizes[0],
         steps=options.steps, guidance=options.guidance, scheduler=options.scheduler,
     )  # fmt: skip
     make_folder(options.output_dir)  # before the work, not after it

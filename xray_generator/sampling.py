@@ -58,6 +58,21 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     )
 
 
+def keep_samples(images: ImageSet, drawn: Path, folder: Path, count: int) -> None:
+    """Put copies of at most `count` of the images that lie in `drawn`, evenly spread, into `folder`, and no others.
+
+    Raises:
+        StudioError: the folder cannot be written to.
+    """
+    make_folder(folder)
+    chosen = [images.names[i * len(images) // count] for i in range(count)] if count < len(images) else images.names
+    for path in folder.glob("*.png"):
+        if path.name not in chosen:
+            path.unlink()
+    for name in chosen:
+        write_file(folder / name, (drawn / name).read_bytes())
+
+
 def _is_kept(path: Path, recipe: Recipe) -> bool:
     try:
         return read_recipe(path.read_bytes()) == recipe

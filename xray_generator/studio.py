@@ -15,6 +15,7 @@ from postprocess.presets import PRESETS, Preset, apply, load_presets
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
+from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
 from xray_generator.registry import get_family
@@ -199,8 +200,11 @@ def archive(result: GenerationResult, preset: Preset) -> bytes:
     """A ZIP of every image of a result, raw and (with operations in the preset) enhanced, each with its recipe."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
-        file.writestr("NOTICE.txt", f"{NOTICE}\nEach PNG holds its recipe in the text chunk 'parameters'.\n")
+        file.writestr(
+            zipfile.ZipInfo("NOTICE.txt", ZIP_TIME),
+            f"{NOTICE}\nEach PNG holds its recipe in the text chunk 'parameters'.\n",
+        )
         for index in range(len(result.images)):
             for drawn in pictures(result, index, preset):
-                file.writestr(drawn.file_name, drawn.png())
+                file.writestr(zipfile.ZipInfo(drawn.file_name, ZIP_TIME), drawn.png())
     return buffer.getvalue()

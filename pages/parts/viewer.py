@@ -19,7 +19,7 @@ HTML = """
   <button data-do="out" title="Zoom out (-)">−</button><button data-do="in" title="Zoom in (+)">+</button>
   <button data-do="invert" title="Invert (I)">Invert</button><button data-do="reset" title="Reset (R)">Reset</button>
   <output></output>
-  <small>Drag: window / level. Wheel: zoom. Shift + drag: pan.</small>
+  <small>Drag: window / level. Ctrl + wheel: zoom. Shift + drag: pan.</small>
 </div>
 <div class="panes" tabindex="0" role="group" aria-label="Image viewer"></div>
 """
@@ -35,7 +35,7 @@ small { opacity: .6; margin-left: auto; }
 .panes { display: flex; gap: .6rem; outline-offset: 2px; }
 figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: max(256px, calc(100vh - var(--space))); }
 figure > div { position: relative; overflow: hidden; background: #000; aspect-ratio: 1; cursor: crosshair;
-  touch-action: none; }
+  touch-action: pan-y; }
 canvas { width: 100%; height: 100%; object-fit: contain; transform-origin: 50% 50%; }
 .synthetic { position: absolute; left: .5rem; bottom: .5rem; padding: .1rem .5rem; border-radius: .25rem;
   background: rgb(0 0 0 / .65); color: #fff; font: .8rem var(--st-font); pointer-events: none; }
@@ -96,7 +96,10 @@ export default function ({ data, parentElement }) {
   }
   for (const button of parentElement.querySelectorAll("button"))
     button.onclick = () => { act[button.dataset.do](); draw(); };
-  panes.onwheel = (event) => { event.preventDefault(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15); draw(); };
+  panes.onwheel = (event) => {
+    if (!event.ctrlKey) return;  // the page scrolls
+    event.preventDefault(); zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15); draw();
+  };
   panes.onpointerdown = (event) => { panes.setPointerCapture(event.pointerId); panes.held = true; };
   panes.onpointerup = panes.onpointercancel = () => { panes.held = false; };
   panes.onpointermove = (event) => {

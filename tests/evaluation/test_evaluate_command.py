@@ -62,6 +62,8 @@ def test_a_checkpoint_gets_a_record_figures_and_a_summary(
         "closest_pairs",
         "speed",
     }
+    assert len(list((outputs / "visualizations" / "tiny" / "samples").glob("*.png"))) == 20
+    assert record.curves["sharpness_distribution"].lines.keys() == {"real", "generated"}
     lines = capsys.readouterr().out.splitlines()
     assert [Path(line).name for line in lines] == ["tiny_quick.record.json", "model_summary.md"]
     text = Path(lines[1]).read_text()

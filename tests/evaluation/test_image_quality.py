@@ -8,6 +8,7 @@ from xray_generator.evaluation.image_quality import (
     compare,
     compare_pairs,
     contrast,
+    distribution_curve,
     entropy,
     power_spectra,
     sharpness,
@@ -38,6 +39,12 @@ def test_contrast_brightness_and_entropy_of_known_images() -> None:
     assert (contrast(halves), brightness(halves), entropy(halves)) == (0.25, 0.5, 1)
     assert entropy(np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)) == 8
     assert entropy(FLAT) == 0
+
+
+def test_a_distribution_counts_shares_of_each_side_over_one_scale() -> None:
+    curve = distribution_curve("entropy", np.array([0.0, 0.1, 8.0]), np.array([8.0]), num_bins=4)
+    assert curve.x == (1, 3, 5, 7) and (curve.x_label, curve.title) == ("bits", "Entropy")
+    assert curve.lines["generated"] == pytest.approx((2 / 3, 0, 0, 1 / 3)) and curve.lines["real"] == (0, 0, 0, 1)
 
 
 def test_snr_finds_the_noise_that_was_added_and_not_the_slope() -> None:

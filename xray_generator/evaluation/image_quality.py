@@ -17,6 +17,7 @@ from skimage.metrics import structural_similarity
 
 from xray_generator.evaluation.bootstrap import Floats, interval, matched_splits, mean_interval
 from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.images import to_uint8
 from xray_generator.types import Image, StudioError
@@ -146,6 +147,17 @@ def spectrum_curve(*sets: ImageSet) -> Curve:
     x = tuple(float(k) for k in range(1, 1 + len(next(iter(spectra.values())))))
     lines: dict[str, tuple[float | None, ...]] = {name: tuple(values.tolist()) for name, values in spectra.items()}
     return Curve("Power spectrum", "cycles per image", "power", x, lines)
+
+
+def distribution_curve(name: str, generated: Floats, real: Floats, num_bins: int = 40) -> Curve:
+    """How a statistic is distributed over both sets: the share of images in each bin, over the bins' centers."""
+    edges = np.histogram_bin_edges(np.concatenate([generated, real]), num_bins)
+    lines: dict[str, tuple[float | None, ...]] = {
+        side: tuple((np.histogram(values, edges)[0] / max(len(values), 1)).tolist())
+        for side, values in (("real", real), ("generated", generated))
+    }
+    centers = tuple(((edges[:-1] + edges[1:]) / 2).tolist())
+    return Curve(MEASURES[name].title, MEASURES[name].unit or "value", "share of images", centers, lines)
 
 
 def _mean_and_ratio(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from xray_generator.config import dump, parse
 from xray_generator.types import CheckpointRef, StudioError
 
 SUFFIX = ".record.json"
+FLAT_LIST = re.compile(r"\[\n[-+.\deE\snul,]*\]")  # of numbers and nulls: written in one line
 Direction = Literal["higher", "lower", "real"]  # better when higher, when lower, when as on real images
 
 
@@ -81,7 +83,8 @@ def write_record(record: Record, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{record.subject}_{record.suite}{SUFFIX}"
     staged = path.with_name(f".{path.name}")
-    staged.write_text(json.dumps(dump(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(dump(record), indent=1, ensure_ascii=False, allow_nan=False)
+    staged.write_text(FLAT_LIST.sub(lambda found: " ".join(found[0].split()), text) + "\n")
     staged.replace(path)
     return path
 

@@ -101,9 +101,13 @@ def find_detail(study: Study, rng: np.random.Generator) -> Findings:
     generated, real = study.pair(study.size)
     spectra = image_quality.spectrum_curve(generated, real)
     ours, theirs = (image_quality.statistics(images.images) for images in (generated, real))
+    spread = {
+        f"{name}_distribution": image_quality.distribution_curve(name, ours[name], theirs[name])
+        for name in image_quality.STATISTICS
+    }
     figures = {name: plots.histograms(ours[name], theirs[name], name) for name in image_quality.STATISTICS}
     return Findings(
-        tuple(image_quality.compare(generated, real, rng, split=study.split)), {"spectrum": spectra},
+        tuple(image_quality.compare(generated, real, rng, split=study.split)), {"spectrum": spectra, **spread},
         figures={**figures, "spectrum": plots.curves(spectra, logarithmic=True)},
     )  # fmt: skip
 
