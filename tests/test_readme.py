@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 MODULE = re.compile(r"-m ((?:xray_generator|postprocess)[\w.]*)")
-PARSE_ONLY = None  # several GPUs, or weights from a hub
+PARSE_ONLY = None  # several GPUs, weights from a hub, or more than an hour
 
 STAGE = ("num_steps=2", "batch_size=4", "checkpoint_every=2", "log_every=1")
 TINY_IMAGES = ("--size", "64", "--steps", "2")
@@ -44,6 +44,11 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
+    "python -m xray_generator.evaluate --suite quick": ("--num_images", "4", "--steps", "2"),
+    "python -m xray_generator.evaluate --checkpoint chest_xray_256 --suite full": PARSE_ONLY,
+    "python -m xray_generator.evaluate --generated outputs/generated": ("--num_images", "4", "--size", "64"),
+    "python -m xray_generator.train_encoder --quick_test": (),
+    "python -m xray_generator.train_encoder --dataset_path PACK": ("--quick_test", "name=second"),
     "python -m xray_generator.data.health --dataset_path dataset": (),
     "python -m xray_generator.data.sample --pack PACK": (),
 }

@@ -62,11 +62,11 @@ def _run(options: argparse.Namespace) -> None:
         study.model.checkpoint if study.model else None, _settings(options, study), found.measurements, found.curves,
         found.tables, (*notes, *found.notes),
     )  # fmt: skip
-    figures, summary = studio.figure_dir / record.subject, options.output_dir / record.subject
+    figures, summary = studio.figure_dir / record.name, options.output_dir / record.name
     for folder in (figures, summary):
         make_folder(folder)
     if study.model:
-        keep_samples(study.generated, _drawn(studio), figures / "samples", NUM_SAMPLES)
+        keep_samples(study.generated, _drawn(studio), studio.sample_dir(subject), NUM_SAMPLES)
     for name, figure in found.figures.items():
         plots.save(figure, figures / f"{name}.png")
     (summary / SUMMARY).write_text(summarize(record))

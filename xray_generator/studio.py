@@ -107,8 +107,12 @@ class Studio:
 
     @property
     def figure_dir(self) -> Path:
-        """Where it keeps figures, in <subject>/, and samples of the images that it judged, in <subject>/samples/."""
+        """Where it keeps the figures of a record, in <name of the record>/."""
         return self.output_dir / "visualizations"
+
+    def sample_dir(self, checkpoint: str) -> Path:
+        """Where it keeps a sample of the images that it drew with a checkpoint and judged."""
+        return self.output_dir / "samples" / checkpoint
 
     @property
     def encoder_root(self) -> Path:

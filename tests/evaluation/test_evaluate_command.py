@@ -57,15 +57,15 @@ def test_a_checkpoint_gets_a_record_figures_and_a_summary(
     assert "reference encoder" in record.get("prompt_accuracy").reason
     assert record.tables["components"] and record.tables["attention"] and record.curves["speed"]
     assert all(str(part) not in json.dumps(record.settings) for part in (outputs, dataset_folder))
-    assert {path.stem for path in (outputs / "visualizations" / "tiny").iterdir()} >= {
+    assert {path.stem for path in (outputs / "visualizations" / record.name).iterdir()} >= {
         "sharpness",
         "closest_pairs",
         "speed",
     }
-    assert len(list((outputs / "visualizations" / "tiny" / "samples").glob("*.png"))) == 20
+    assert len(list((outputs / "samples" / "tiny").glob("*.png"))) == 20
     assert record.curves["sharpness_distribution"].lines.keys() == {"real", "generated"}
     lines = capsys.readouterr().out.splitlines()
-    assert [Path(line).name for line in lines] == ["tiny_quick.record.json", "model_summary.md"]
+    assert [Path(line).name for line in lines] == ["tiny_quick_dataset.record.json", "model_summary.md"]
     text = Path(lines[1]).read_text()
     assert text == summarize(record)
     assert "| Copy rate | all |" in text and "Not measured" in text and "## Notes" in text

@@ -68,6 +68,11 @@ class Record:
     tables: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)  # closest pairs, components, ...
     notes: tuple[str, ...] = ()  # what was skipped, and why
 
+    @property
+    def name(self) -> str:
+        """What it is kept under: one record for each subject, suite and set of real images, the last one measured."""
+        return "_".join(filter(None, (self.subject, self.suite, str(self.settings.get("real", "")))))
+
     def get(self, measure: str, condition: str = "") -> Measurement | None:
         """The first measurement of a name and condition."""
         found = (m for m in self.measurements if m.measure == measure and m.condition == condition)
@@ -79,9 +84,9 @@ class Record:
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write <folder>/<subject>_<suite>.record.json in one piece and return its path."""
+    """Write <folder>/<its name>.record.json in one piece and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record.subject}_{record.suite}{SUFFIX}"
+    path = folder / f"{record.name}{SUFFIX}"
     staged = path.with_name(f".{path.name}")
     text = json.dumps(dump(record), indent=1, ensure_ascii=False, allow_nan=False)
     staged.write_text(FLAT_LIST.sub(lambda found: " ".join(found[0].split()), text) + "\n")
