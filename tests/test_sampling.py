@@ -61,3 +61,12 @@ def test_samples_are_spread_and_replace_older_ones(engine: Engine, tiny_rows: tu
     keep_samples(drawn, tmp_path / "drawn", kept, 2)
     assert {path.name for path in kept.iterdir()} == {drawn.names[0], drawn.names[2]}
     assert (kept / drawn.names[2]).read_bytes() == (tmp_path / "drawn" / drawn.names[2]).read_bytes()
+
+
+def test_a_model_with_an_autoencoder_copies_images(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
+    model = load_model(engine, TEMPLATE, tmp_path)
+    images = draw_rows(engine, tiny_rows[:3], TEMPLATE, tmp_path).images
+    assert model.reconstruct is not None
+    copies = model.reconstruct(images)
+    assert copies.shape == images.shape and copies.min() >= 0 and copies.max() <= 1
+    assert np.allclose(model.reconstruct(images[1:2]), copies[1:2], atol=1e-5)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from xray_generator.data.rows import Row
@@ -18,8 +20,10 @@ from xray_generator.evaluation.study import Model
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, read_recipe
 from xray_generator.generation import generate
-from xray_generator.images import read_image
-from xray_generator.types import Engine, GenerationRequest, StudioError, TextPrompt
+from xray_generator.images import from_tensor, read_image, to_tensor
+from xray_generator.types import Autoencoding, Engine, GenerationRequest, StudioError, TextPrompt
+
+AT_ONCE = 8  # images through the autoencoder
 
 
 def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path) -> ImageSet:
@@ -54,8 +58,18 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     request = engine.resolve(template)
     generate(engine, request)
     return Model(
-        engine.checkpoint, engine.components(), request, lambda asked: generate(engine, asked), redraw, peak_memory_mb()
-    )
+        engine.checkpoint, engine.components(), request, lambda asked: generate(engine, asked), redraw,
+        peak_memory_mb(), partial(_reconstruct, engine) if isinstance(engine, Autoencoding) else None,
+    )  # fmt: skip
+
+
+def _reconstruct(engine: Autoencoding, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    copies = [
+        copy
+        for start in range(0, len(images), AT_ONCE)
+        for copy in from_tensor(engine.decode_latents(engine.encode_images(to_tensor(images[start : start + AT_ONCE]))))
+    ]
+    return np.stack(copies)
 
 
 def keep_samples(images: ImageSet, drawn: Path, folder: Path, count: int) -> None:

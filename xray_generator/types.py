@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,6 +186,41 @@ class Engine(Protocol):
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseSchedule:
+    """What a training image becomes at each training timestep: x_t = signal x_0 + noise epsilon, epsilon ~ N(0, 1)."""
+
+    timesteps: tuple[float, ...]
+    signal: tuple[float, ...]
+    noise: tuple[float, ...]
+
+
+@runtime_checkable
+class NoiseScheduled(Protocol):
+    """What an engine may offer besides: it denoises, and tells by which schedule."""
+
+    def noise_schedule(self) -> NoiseSchedule:
+        """The schedule of its training."""
+        ...
+
+    def visited_timesteps(self, scheduler: str, num_inference_steps: int) -> tuple[float, ...]:
+        """Where a scheduler calls the network, in the order of sampling; StudioError where it is unknown."""
+        ...
+
+
+@runtime_checkable
+class Autoencoding(Protocol):
+    """What an engine may offer besides: images to latents and back."""
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Latents (B, C, h, w) of images (B, 1, H, W) in [-1, 1]; the most likely ones where they are random."""
+        ...
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1]."""
         ...
 
 

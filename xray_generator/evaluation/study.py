@@ -32,6 +32,7 @@ class Model:
     draw: Draw
     redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # prompts, and settings other than the request's
     peak_memory_mb: float  # of the process when it had drawn one image and held no others
+    reconstruct: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None  # (N, H, W), by its autoencoder
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,6 +40,7 @@ GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.5)
 STEPS = (4, 8, 20, 50)
 SWEEP_IMAGES = 200  # a setting
 SWEPT = ("kernel_distance", "sharpness_ratio")
+MOST_PAIRS = 200  # films that the autoencoder copies
 NUM_SHOWN = 8  # closest pairs in the figure
 NO_MODEL = "images of a folder: no checkpoint to ask"
 Find = Callable[[Study, np.random.Generator], Findings]
@@ -110,6 +111,16 @@ def find_detail(study: Study, rng: np.random.Generator) -> Findings:
         tuple(image_quality.compare(generated, real, rng, split=study.split)), {"spectrum": spectra, **spread},
         figures={**figures, "spectrum": plots.curves(spectra, logarithmic=True)},
     )  # fmt: skip
+
+
+def find_reconstruction(study: Study, rng: np.random.Generator) -> Findings:
+    """What the autoencoder keeps of real films that it never saw."""
+    if study.model is None or study.model.reconstruct is None:
+        raise StudioError(NO_MODEL if study.model is None else "This model has no autoencoder.")
+    _, real = study.pair(study.size)
+    real = real.take(rng.permutation(len(real))[:MOST_PAIRS])
+    copies = ImageSet("copies", study.model.reconstruct(real.images))
+    return Findings(tuple(image_quality.compare_pairs(copies, real, rng, split=study.split)))
 
 
 def find_realism(study: Study, rng: np.random.Generator) -> Findings:
@@ -206,6 +217,7 @@ QUICK = (
     Step("speed", ("latency_ms", "images_per_second", "peak_memory_mb"), find_speed),
     Step("architecture", ("parameters",), find_architecture),
     Step("detail", ("sharpness_ratio", "spectral_distance"), find_detail),
+    Step("reconstruction", ("psnr", "ssim", "mse"), find_reconstruction),
     Step("realism", (*REALISM, "detectability"), find_realism),
     Step("diversity", ("ms_ssim",), find_diversity),
     Step("copies", ("copy_rate", "authenticity", "nearest_distance_ratio"), find_copies),

@@ -19,12 +19,22 @@ from xray_generator.families.latent_diffusion.config import LatentDiffusionConfi
 from xray_generator.families.latent_diffusion.model import (
     LatentDiffusion,
     LatentStatistics,
+    noise_schedule,
     scheduler_name,
+    visited_timesteps,
 )
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
 from xray_generator.images import from_tensor
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
-from xray_generator.types import CheckpointRef, GenerationRequest, Image, OnStep, StudioError, TextPrompt
+from xray_generator.types import (
+    CheckpointRef,
+    GenerationRequest,
+    Image,
+    NoiseSchedule,
+    OnStep,
+    StudioError,
+    TextPrompt,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +110,26 @@ class LatentDiffusionEngine:
             generator, report,
         )  # fmt: skip
         return self.model.decode(latents)
+
+    def noise_schedule(self) -> NoiseSchedule:
+        """The schedule of the denoiser's training."""
+        return noise_schedule(self.model.schedule)
+
+    def visited_timesteps(self, scheduler: str, num_inference_steps: int) -> tuple[float, ...]:
+        """Where a scheduler calls the denoiser, from noise to image; StudioError where it is unknown."""
+        return visited_timesteps(scheduler, self.model.schedule, num_inference_steps)
+
+    @torch.inference_mode()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Posterior means (B, C, H/8, W/8) of images (B, 1, H, W) in [-1, 1]."""
+        with autocast(self.device):
+            return self.model.autoencoder.encode(images.to(self.device)).mean
+
+    @torch.inference_mode()
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1] of latents as `encode_images` gives them."""
+        with autocast(self.device):
+            return self.model.autoencoder.decode(latents.to(self.device)).clamp(-1, 1)
 
     @torch.inference_mode()
     def _draw(self, estimate: Tensor) -> Image:

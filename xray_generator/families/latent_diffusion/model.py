@@ -18,7 +18,7 @@ from torch import Tensor
 from xray_generator.families.latent_diffusion.config import ScheduleConfig, UNetConfig
 from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold, unfold
-from xray_generator.types import StudioError
+from xray_generator.types import NoiseSchedule, StudioError
 
 SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     # DDIM is DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095, eq. 21). diffusers' DDIMScheduler steps to
@@ -51,6 +51,21 @@ def make_scheduler(name: str, schedule: ScheduleConfig) -> Any:  # noqa: ANN401 
         num_train_timesteps=schedule.num_train_timesteps, beta_schedule=schedule.beta_schedule, beta_start=1e-4,
         beta_end=0.02, prediction_type=schedule.prediction_type, **options,
     )  # fmt: skip
+
+
+def noise_schedule(schedule: ScheduleConfig) -> NoiseSchedule:
+    """sqrt(alpha_bar) and sqrt(1 - alpha_bar) at each training timestep: the same for every scheduler."""
+    alphas: Tensor = make_scheduler(schedule.scheduler, schedule).alphas_cumprod.double()
+    return NoiseSchedule(
+        tuple(float(t) for t in range(len(alphas))), tuple(alphas.sqrt().tolist()), tuple((1 - alphas).sqrt().tolist())
+    )
+
+
+def visited_timesteps(name: str, schedule: ScheduleConfig, num_inference_steps: int) -> tuple[float, ...]:
+    """The timesteps at which `LatentDiffusion.sample_latents` calls the denoiser."""
+    job = make_scheduler(name, schedule)
+    job.set_timesteps(num_inference_steps)
+    return tuple(float(t) for t in job.timesteps)
 
 
 def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embedding_size: int) -> Any:  # noqa: ANN401

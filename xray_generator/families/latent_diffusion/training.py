@@ -32,6 +32,7 @@ from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion, build_unet
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.training.history import export_history
 from xray_generator.training.loop import train
 from xray_generator.types import StudioError
 
@@ -72,7 +73,7 @@ def train_run(
         steps = {"denoiser": config.denoiser_training.num_steps}
         if (run / "autoencoder" / "states").is_dir():  # trained in this run, not taken from another
             steps["autoencoder"] = config.autoencoder_training.num_steps
-        export(config, model, dataset, checkpoint, steps, commit)
+        export(config, model, dataset, checkpoint, steps, commit, run)
     return checkpoint
 
 
@@ -144,11 +145,17 @@ def _train_denoiser(
 
 def export(
     config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path,
-    steps: Mapping[str, int] = MappingProxyType({}), commit: str = "unknown",
+    steps: Mapping[str, int] = MappingProxyType({}), commit: str = "unknown", run: Path | None = None,
 ) -> Manifest:  # fmt: skip
-    """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end."""
+    """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end.
+
+    Where the run's folder is given, a small copy of its log and previews goes along.
+    """
     staged = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir(parents=True)
+    if run is not None:
+        export_history(run, staged)
     manifest = _export(config, model, dataset, staged, steps, commit)
     load_engine(staged, "cpu", config.text_encoder.name_or_path)  # what cannot be read back must not replace what can
     replace_folder(staged, folder)
@@ -159,7 +166,6 @@ def _export(
     config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, steps: Mapping[str, int],
     commit: str,
 ) -> Manifest:  # fmt: skip
-    folder.mkdir(parents=True)
     text = replace(config.text_encoder, name_or_path=public_name(config.text_encoder.name_or_path))
     config = replace(config, text_encoder=text)
     autoencoder = _half(model.autoencoder)
