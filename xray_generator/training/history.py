@@ -100,10 +100,16 @@ def _read_stage(folder: Path) -> Stage:
         row = _parse(line)
         if row is None:
             continue
-        while rows and rows[-1]["step"] > row["step"]:  # the run was stopped, and resumed from an earlier state
+        while rows and _is_overtaken(rows[-1], row):
             rows.pop()
         rows.append(row)
     return Stage(folder.name, tuple(rows), _previews(folder / PREVIEWS))
+
+
+def _is_overtaken(earlier: LogRow, row: LogRow) -> bool:
+    """Whether the run was stopped after `earlier` was logged, and resumed from a state before it."""
+    measured = earlier.keys() & row.keys() - {"step", "time"}
+    return earlier["step"] > row["step"] or (earlier["step"] == row["step"] and (bool(measured) or "loss" in row))
 
 
 def _parse(line: str) -> LogRow | None:

@@ -100,7 +100,8 @@ def test_both_stages_stopped_and_resumed_equal_straight(
         assert_equal(newest(tmp_path / "run" / stage), newest(straight / "run" / stage))
     first, second = read_manifest(tmp_path / "tiny"), read_manifest(straight / "tiny")
     assert first.ref == second.ref
-    assert first.files == second.files
+    a, b = ({k: v for k, v in m.files.items() if not k.startswith("history/")} for m in (first, second))
+    assert a == b  # the history tells how long the steps took
 
 
 def test_finished_run_makes_the_checkpoint_again(

@@ -116,7 +116,7 @@ class LatentDiffusionEngine:
         return noise_schedule(self.model.schedule)
 
     def visited_timesteps(self, scheduler: str, num_inference_steps: int) -> tuple[float, ...]:
-        """Where a scheduler calls the denoiser, from noise to image; StudioError where it is unknown."""
+        """Where a scheduler calls the denoiser, from noise to image; errors as in `model`."""
         return visited_timesteps(scheduler, self.model.schedule, num_inference_steps)
 
     @torch.inference_mode()

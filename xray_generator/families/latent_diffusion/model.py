@@ -62,7 +62,13 @@ def noise_schedule(schedule: ScheduleConfig) -> NoiseSchedule:
 
 
 def visited_timesteps(name: str, schedule: ScheduleConfig, num_inference_steps: int) -> tuple[float, ...]:
-    """The timesteps at which `LatentDiffusion.sample_latents` calls the denoiser."""
+    """The timesteps at which `LatentDiffusion.sample_latents` calls the denoiser.
+
+    Raises:
+        StudioError: an unknown scheduler, or more steps than the schedule has.
+    """
+    if num_inference_steps > schedule.num_train_timesteps:
+        raise StudioError(f"At most {schedule.num_train_timesteps} steps are allowed, not {num_inference_steps}.")
     job = make_scheduler(name, schedule)
     job.set_timesteps(num_inference_steps)
     return tuple(float(t) for t in job.timesteps)

@@ -1,0 +1,62 @@
+"""Times taken here beside those that a record keeps, for the same number of steps; without loading a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xray_generator.evaluation.records import Curve, Measurement, Record
+from xray_generator.types import CheckpointRef
+
+MACHINE = ("processor", "device", "threads", "torch")  # of the settings of a time: what it depends on
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The time of one image at a number of steps: here and in the record, None where it was not taken."""
+
+    steps: int
+    here: Measurement | None
+    stored: Measurement | None
+
+
+def stored_times(records: Sequence[Record], checkpoint: CheckpointRef) -> Record | None:
+    """The first of the records (the newest, as they are listed) that timed these very weights."""
+    return next((r for r in records if r.checkpoint == checkpoint and r.get("latency_ms")), None)
+
+
+def compare_times(here: Sequence[Measurement], record: Record | None, scheduler: str) -> tuple[Timing, ...]:
+    """A row for each number of steps that was timed with a scheduler, here or in the record."""
+    ours, theirs = _by_steps(here, scheduler), _by_steps(record.measurements if record else (), scheduler)
+    return tuple(Timing(steps, ours.get(steps), theirs.get(steps)) for steps in sorted(ours.keys() | theirs.keys()))
+
+
+def time_curve(timings: Sequence[Timing]) -> Curve:
+    """Milliseconds over steps: a line for what was taken here, one for the record."""
+    lines = {
+        "here": tuple(timing.here.value if timing.here else None for timing in timings),
+        "record": tuple(timing.stored.value if timing.stored else None for timing in timings),
+    }
+    taken = {name: values for name, values in lines.items() if any(value is not None for value in values)}
+    return Curve("Time for one image", "steps", "milliseconds", tuple(float(t.steps) for t in timings), taken)
+
+
+def time_text(m: Measurement | None, setting: str = "") -> str:
+    """A time in milliseconds, or another setting of its measuring; empty where it was not taken."""
+    value = None if m is None else m.settings.get(setting) if setting else m.value
+    return f"{value:,.0f}" if isinstance(value, int | float) else ""
+
+
+def machine_text(m: Measurement) -> str:
+    """Where a time was taken, in one line."""
+    settings = {name: m.settings[name] for name in MACHINE if name in m.settings}
+    names = {"threads": "threads: {}", "torch": "torch {}"}
+    return ", ".join(names.get(name, "{}").format(value) for name, value in settings.items()) or "an unknown machine"
+
+
+def _by_steps(measurements: Sequence[Measurement], scheduler: str) -> dict[int, Measurement]:
+    return {
+        int(m.settings["steps"]): m
+        for m in measurements
+        if m.measure == "latency_ms" and m.settings.get("scheduler") == scheduler and "steps" in m.settings
+    }
