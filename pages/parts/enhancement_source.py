@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import streamlit as st
 
+from pages.parts.dataset_source import default_rows
 from pages.parts.services import plain, studio
-from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row, finding_name
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe
@@ -72,13 +71,8 @@ def _read(path: Path, modified_ns: int, origin: str) -> Source:  # noqa: ARG001 
     return read_source(path.read_bytes(), origin)
 
 
-@st.cache_resource(show_spinner="Reading the dataset")
-def _read_rows(folder: str) -> tuple[Row, ...]:
-    return read_dataset(Path(folder)).rows
-
-
 def _pick_row() -> Source | None:
-    rows = _read_rows(os.environ.get("DATASET_PATH", "dataset"))
+    rows = default_rows()
     finding_field, view_field, row_field = st.columns([1, 0.6, 2])
     findings = [ANY, *dict.fromkeys(finding for row in rows for finding in row.findings)]
     finding = finding_field.selectbox(

@@ -1,0 +1,276 @@
+"""The dataset explorer as a visitor uses it: filters, five looks, and uploads of every kind."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from PIL import Image as PILImage
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.explorer import ROOT, open_page, open_tab, run, said, small
+from xray_generator.data.read import read_dataset
+from xray_generator.data.rows import Row
+
+LABELS, STATISTICS, HEALTH, MAP = "Labels and people", "Image statistics", "Health", "Map"
+
+
+@pytest.fixture(autouse=True)
+def dataset_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The dataset that ships, no encoder, and nothing cached."""
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    monkeypatch.setenv("DATASET_PATH", str(ROOT / "dataset"))
+    st.cache_resource.clear()
+    st.cache_data.clear()
+    return ROOT / "dataset"
+
+
+@pytest.fixture
+def rows(dataset_path: Path) -> tuple[Row, ...]:
+    return read_dataset(dataset_path).rows
+
+
+@pytest.fixture
+def page() -> AppTest:
+    return open_page()
+
+
+def upload(page: AppTest, files: dict[str, bytes]) -> AppTest:
+    page.segmented_control(key="dataset_kind").set_value("Your upload")
+    run(page)
+    page.file_uploader(key="dataset_files").set_value([(name, data, "") for name, data in files.items()])
+    return run(page)
+
+
+def png(seed: int = 0) -> bytes:
+    buffer = io.BytesIO()
+    PILImage.fromarray(np.random.default_rng(seed).integers(0, 255, (64, 64), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def test_the_first_image_is_shown_with_all_its_facts(page: AppTest, rows: tuple[Row, ...]) -> None:
+    text = said(page)
+    assert f"{len(rows)} of {len(rows)} images" in text
+    assert f"1 of {len(rows)}" in text
+    assert f"Real image · images/{rows[0].path.name}" in text
+    for fact in (rows[0].prompt, rows[0].source, rows[0].patient_id, rows[0].license, "Winther", "Sharpness"):
+        assert fact in text
+    assert len(page.get("image")) == 1
+    assert not page.error
+
+
+def test_next_and_pages_lead_through_the_rows(page: AppTest, rows: tuple[Row, ...]) -> None:
+    assert page.button(key="dataset_previous").disabled
+    page.button(key="dataset_next").click()
+    assert rows[1].path.name in said(run(page))
+    page.session_state["dataset_server_chosen"] = rows[24].path
+    assert f"25 of {len(rows)}" in said(run(page))
+    page.button(key="dataset_previous").click()
+    assert f"24 of {len(rows)}" in said(run(page))
+    page.session_state["dataset_server_chosen"] = rows[-1].path
+    assert run(page).button(key="dataset_next").disabled
+
+
+def test_filters_and_search_narrow_the_count(page: AppTest, rows: tuple[Row, ...]) -> None:
+    page.multiselect(key="dataset_server_findings").set_value(["pneumonia", "covid19"])
+    left = sum(bool({"pneumonia", "covid19"} & set(row.findings)) for row in rows)
+    assert f"{left} of {len(rows)} images" in said(run(page))
+    page.multiselect(key="dataset_server_split").set_value(["test"])
+    page.text_input(key="dataset_server_query").set_value('pneumonia "chest x-ray"')
+    left = sum(
+        {"pneumonia", "covid19"} & set(row.findings) != set() and row.split == "test"
+        and "pneumonia" in row.prompt.lower() and "chest x-ray" in row.prompt.lower()
+        for row in rows
+    )  # fmt: skip
+    assert left
+    text = said(run(page))
+    assert f"{left} of {len(rows)} images" in text
+    assert "pneumonia or COVID-19 · split test" in text
+    page.button(key="dataset_clear").click()
+    assert f"{len(rows)} of {len(rows)} images" in said(run(page))
+
+
+def test_ages_leave_out_what_has_none(page: AppTest, rows: tuple[Row, ...]) -> None:
+    ages = [row.age for row in rows if row.age is not None]
+    page.slider(key="dataset_server_ages").set_value((min(ages), 40))
+    assert f"{sum(age <= 40 for age in ages)} of {len(rows)} images" in said(run(page))
+
+
+def test_nothing_left_says_what_to_do(page: AppTest) -> None:
+    page.text_input(key="dataset_server_query").set_value("zebra [x](y)")
+    text = said(run(page))
+    assert text.count("0 of ") == 1
+    assert "No image passes these filters" in text
+    assert page.download_button(key="dataset_csv").disabled
+    assert "search zebra [x](y)" in text
+
+
+def test_labels_and_people_are_counted(page: AppTest, rows: tuple[Row, ...]) -> None:
+    open_tab(page, LABELS)
+    tiles = {metric.label: metric.value for metric in page.metric}
+    assert tiles["Images"] == str(len(rows))
+    assert tiles["Patients"] == str(len({row.patient_id for row in rows}))
+    table = page.dataframe[0].value.set_index("Finding")
+    present = sum("covid19" in row.findings for row in rows)
+    assert table.loc["COVID-19"].tolist() == [present, 0, len(rows) - present]
+    counts = heat(page)
+    page.toggle(key="dataset_share").set_value(True)
+    shares = heat(run(page))
+    assert max(max(row) for row in counts) > 1
+    assert max(max(row) for row in shares) == 1
+
+
+def heat(page: AppTest) -> list[list[float]]:
+    figures = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    (found,) = [figure for figure in figures if figure["data"][0]["type"] == "heatmap"]
+    return [[float(text) for text in row] for row in found["data"][0]["text"]]
+
+
+def test_image_statistics_name_their_n_by_group(rows: tuple[Row, ...], tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DATASET_PATH", str(small(rows, tmp_path / "pack", 12)))
+    page = open_tab(open_page(), STATISTICS)
+    assert "12 images" in said(page)
+    assert said(page).count("n = 12") == 2
+    figures = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    assert len(figures) == 6
+    assert figures[0]["data"][0]["name"] == "x<br>n = 12"
+    page.segmented_control(key="dataset_group").set_value("split")
+    run(page)
+    names = [trace["name"] for trace in json.loads(page.get("plotly_chart")[0].proto.spec)["data"]]
+    assert names == [f"{s}<br>n = {sum(r.split == s for r in rows[:12])}" for s in sorted({r.split for r in rows[:12]})]
+
+
+def test_health_finds_what_is_wrong_and_names_no_machine(
+    rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = small(rows, tmp_path / "pack", 4)
+    (folder / "images" / rows[0].path.name).write_bytes(rows[1].path.read_bytes())
+    (folder / "images" / rows[2].path.name).write_bytes(b"x")
+    monkeypatch.setenv("DATASET_PATH", str(folder))
+    page = open_tab(open_page(), HEALTH)
+    text = said(page)
+    assert "1 · Images that cannot be read" in text.replace("*", "")
+    assert "The same pixels" in text
+    assert f"images/{rows[2].path.name}" in page.dataframe[0].value["Files"].tolist()
+    assert page.download_button(key="dataset_health_json")
+    assert str(tmp_path) not in text + page.dataframe[0].value.to_string()
+
+
+def test_a_sound_dataset_is_said_to_be_sound(
+    rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATASET_PATH", str(small(rows, tmp_path / "pack", 4)))
+    assert "Nothing was found in 4 images" in said(open_tab(open_page(), HEALTH))
+
+
+def test_large_sets_are_measured_on_request(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pages.parts.dataset_request.AUTOMATIC", 3)
+    for tab, key in ((STATISTICS, "dataset_measure"), (HEALTH, "dataset_check"), (MAP, "dataset_draw_map")):
+        open_tab(page, tab)
+        assert page.button(key=key)
+        assert not page.get("plotly_chart")
+    open_tab(page, HEALTH).button(key="dataset_check").click()
+    assert "Nothing was found" in said(run(page))
+
+
+def test_map_names_its_space_and_n(rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASET_PATH", str(small(rows, tmp_path / "pack", 30)))
+    page = open_tab(open_page(), MAP)
+    assert "PCA of 46 features, radiomics 1; n = 30." in said(page)
+    spec = json.loads(page.get("plotly_chart")[0].proto.spec)
+    assert [trace["name"] for trace in spec["data"]] == ["x"]
+    assert rows[0].path.name in spec["data"][0]["text"][0]
+    page.selectbox(key="dataset_server_color_2").set_value("covid19")
+    page.segmented_control(key="dataset_map_method_2").set_value("t-SNE")
+    run(page)
+    assert "t-SNE of 46 features, radiomics 1; n = 30." in said(page)
+    names = {trace["name"] for trace in json.loads(page.get("plotly_chart")[0].proto.spec)["data"]}
+    assert names == {"COVID-19", "COVID-19 not stated"}
+
+
+def test_map_of_too_few_images_says_so(rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASET_PATH", str(small(rows, tmp_path / "pack", 2)))
+    page = open_tab(open_page(), MAP)
+    assert "A map needs 3 readable images or more, not 2." in page.error[0].value.replace("\\", "")
+
+
+def test_uploaded_images_are_explored_without_a_table(page: AppTest) -> None:
+    upload(page, {"a.png": png(1), "b.png": png(2), "bad.png": b"x"})
+    text = said(page)
+    assert "2 images without a table" in text
+    assert "1 images cannot be read" in text
+    assert "2 of 2 images" in text
+    assert "not known" in text
+    assert "came without a table" in said(open_tab(page, LABELS))
+    assert "Images without a prompt" in said(open_tab(page, HEALTH))
+    open_tab(page, STATISTICS)
+
+
+def test_uploaded_pack_is_replaced_and_its_folder_removed(page: AppTest) -> None:
+    table = b"image,caption,labels,split,patient_id\na.png,Chest *X-ray* <b>,pneumonia,val,7\n"
+    upload(page, {"x.zip": zipped({"metadata.csv": table, "images/a.png": png()})})
+    assert "1 images with a table" in said(page)
+    assert "Chest *X-ray* <b>" in said(page)
+    first = page.session_state["dataset_upload"].folder.path
+    assert first.is_dir()
+    upload(page, {"c.png": png(3)})
+    assert not first.exists()
+    assert "1 of 1 images" in said(page)
+    second = page.session_state["dataset_upload"].folder.path
+    page.file_uploader(key="dataset_files").set_value(None)
+    assert "Choose image files, or one ZIP" in said(run(page))
+    assert not second.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"x.zip": b"PK\x03\x04"}, "damaged or cut short"),
+        ({"x.zip": zipped({"metadata.csv": b"image;caption\n"})}, "separated by semicolons"),
+        ({"a.png": b"x"}, "no readable image"),
+    ],
+)
+def test_an_upload_that_cannot_be_used_says_why(page: AppTest, files: dict[str, bytes], reason: str) -> None:
+    upload(page, files)
+    assert len(page.error) == 1
+    assert reason in page.error[0].value.replace("\\", "")
+
+
+def test_upload_outlives_a_change_of_page(page: AppTest) -> None:
+    frame = AppTest.from_file(str(ROOT / "pages" / "frame.py"), default_timeout=60).run()
+    upload(frame.switch_page("explore/dataset.py").run(), {"a.png": png()})
+    frame.switch_page("create/enhancement.py").run()
+    assert "1 of 1 images" in said(run(frame.switch_page("explore/dataset.py")))
+
+
+def test_a_missing_dataset_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASET_PATH", str(tmp_path / "gone"))
+    page = open_page()
+    assert len(page.error) == 1
+    assert "does not exist. Set DATASET_PATH" in page.error[0].value.replace("\\", "")
+    upload(page, {"a.png": png()})
+    assert not page.error
+
+
+def test_an_image_that_is_gone_is_named(rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = small(rows, tmp_path / "pack", 3)
+    monkeypatch.setenv("DATASET_PATH", str(folder))
+    page = open_page()
+    (folder / "images" / rows[0].path.name).unlink()
+    (folder / "images" / rows[1].path.name).write_bytes(b"x")
+    error = run(page).error[0].value.replace("\\", "")
+    assert error.startswith(f"{rows[0].path.name} cannot be opened")
+    assert str(tmp_path) not in error
+    for tab in (STATISTICS, HEALTH, LABELS):
+        open_tab(page, tab)

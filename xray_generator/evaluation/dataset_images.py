@@ -1,0 +1,86 @@
+"""What the images of a dataset look like together: statistics of each, the mean image and the deviation around it.
+
+Every image is scaled to one size first, as for training: sharpness in gray levels a pixel cannot be compared otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.bootstrap import Floats
+from xray_generator.evaluation.image_quality import STATISTICS
+from xray_generator.evaluation.records import Measurement
+from xray_generator.images import resize_square
+from xray_generator.types import Image, StudioError
+
+SIZE = 256  # pixels a side
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageStatistics:
+    """Of N images that could be read."""
+
+    rows: tuple[Row, ...]
+    values: dict[str, Floats]  # each of STATISTICS: (N,)
+    mean: Image  # (SIZE, SIZE) in [0, 1]
+    deviation: Image  # (SIZE, SIZE), of each pixel over the images
+    skipped: tuple[str, ...]  # what could not be read, with the reason
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a number is distributed over a group: quartiles, and the ends without the outer 5 %."""
+
+    n: int
+    low: float  # 5 %
+    quarter: float
+    median: float
+    three_quarters: float
+    high: float  # 95 %
+
+
+def measure_rows(rows: Sequence[Row]) -> ImageStatistics:
+    """Read and measure the images of rows; unreadable ones are listed. StudioError where not one can be read."""
+    kept, skipped, found = [], [], []
+    total = np.zeros((SIZE, SIZE))
+    squares = np.zeros((SIZE, SIZE))
+    for row in rows:
+        try:
+            image = resize_square(row.image(), SIZE)
+        except StudioError as error:
+            skipped.append(str(error))
+            continue
+        kept.append(row)
+        found.append([of(image) for of in STATISTICS.values()])
+        total += image
+        squares += np.square(image, dtype=np.float64)
+    if not kept:
+        raise StudioError(f"None of {len(rows):,} images can be read. {'; '.join(skipped[:3])}")
+    mean = total / len(kept)
+    deviation = np.sqrt(np.clip(squares / len(kept) - mean**2, 0, None))
+    values = dict(zip(STATISTICS, np.array(found, np.float64).T, strict=True))
+    return ImageStatistics(
+        tuple(kept), values, mean.astype(np.float32), deviation.astype(np.float32), tuple(skipped)
+    )  # fmt: skip
+
+
+def measure_image(image: Image) -> tuple[Measurement, ...]:
+    """Each of STATISTICS of one image (H, W), prepared as `measure_rows` does."""
+    square = resize_square(image, SIZE)
+    return tuple(Measurement(name, of(square), n=1) for name, of in STATISTICS.items())
+
+
+def spread(values: Floats) -> Spread:
+    """The quantiles of one or more numbers (N,)."""
+    low, quarter, median, three_quarters, high = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
+    return Spread(len(values), low, quarter, median, three_quarters, high)
+
+
+def stretched(image: Image) -> Image:
+    """The image with its darkest pixel at 0 and its brightest at 1: for a deviation, which is small everywhere."""
+    low, high = float(image.min()), float(image.max())
+    return np.asarray((image - low) / max(high - low, 1e-6), np.float32)

@@ -1,0 +1,122 @@
+"""A map of images: each a point, near to those that a feature space finds alike.
+
+The axes are principal components, or those of t-SNE (van der Maaten & Hinton 2008), in which only
+nearness means something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.bootstrap import Floats
+from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.types import StudioError
+
+METHODS = ("PCA", "t-SNE")
+SIZE = 128  # pixels a side that radiomics and the encoder look at
+MIN_IMAGES = 3
+MIN_TSNE, MAX_TSNE = 30, 2_000  # images
+PERPLEXITY = 30.0
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What a feature space makes of rows; unreadable images are left out and listed."""
+
+    rows: tuple[Row, ...]
+    values: Floats  # (N, D)
+    space: str  # with the hash of its weights where it has any
+    skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedding:
+    """A point for each row."""
+
+    points: Floats  # (N, 2)
+    axes: tuple[str, str]
+    method: str
+
+
+def extract(rows: Sequence[Row], encoders: Path) -> Features:
+    """Features of rows: those of the first reference encoder in a folder of encoders, or else radiomics.
+
+    Raises:
+        StudioError: fewer than three readable images.
+    """
+    images = from_rows(rows, SIZE, "dataset")
+    if len(images) < MIN_IMAGES:
+        raise StudioError(f"A map needs {MIN_IMAGES} readable images or more, not {len(images)}.")
+    folders = sorted(path.parent for path in encoders.glob("*/manifest.json"))
+    if not folders:
+        return _radiomics(images, ())
+    try:
+        return _encoded(images, folders[0])
+    except StudioError as error:
+        return _radiomics(images, (f"The reference encoder cannot be used. {error}",))
+
+
+def embed(features: Features, method: str) -> Embedding:
+    """Two dimensions of features by one of METHODS; the same input gives the same points.
+
+    Raises:
+        StudioError: an unknown method, or too few or too many images for it.
+    """
+    if method == "PCA":
+        return _principal(features.values)
+    if method != "t-SNE":
+        raise StudioError(f"The map is drawn by {' or '.join(METHODS)}, not {method!r}.")
+    if not allows_tsne(len(features.rows)):
+        raise StudioError(f"t-SNE takes {MIN_TSNE} to {MAX_TSNE:,} images, not {len(features.rows):,}.")
+    return _neighbors(features.values)
+
+
+def allows_tsne(n: int) -> bool:
+    """Whether t-SNE says something of so many images, in bearable time."""
+    return MIN_TSNE <= n <= MAX_TSNE
+
+
+def _encoded(images: ImageSet, folder: Path) -> Features:
+    from xray_generator.devices import set_threads  # torch, which a page does not wait for
+    from xray_generator.evaluation.reference_encoder import load_reference_encoder
+
+    set_threads()
+    encoder = load_reference_encoder(folder)
+    return Features(images.rows, encoder(images.images), encoder.name, images.skipped)
+
+
+def _radiomics(images: ImageSet, notes: tuple[str, ...]) -> Features:
+    from xray_generator.evaluation.features import Radiomics
+    from xray_generator.evaluation.radiomics import radiomics
+
+    found = np.array([radiomics(image) for image in images.images])
+    deviation = found.std(axis=0)
+    space = Radiomics(found.mean(axis=0), np.where(deviation > 0, deviation, 1))
+    return Features(images.rows, (found - space.mean) / space.deviation, space.name, images.skipped, notes)
+
+
+def _principal(values: Floats) -> Embedding:
+    centered = values - values.mean(axis=0)
+    left, scale, axes = np.linalg.svd(centered, full_matrices=False)
+    points = left[:, :2] * scale[:2]
+    flip = np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])  # a sign that does not depend on the solver
+    shares = np.square(scale[:2]) / max(float(np.square(scale).sum()), 1e-12)
+    first, second = (f"component {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares))
+    return Embedding(points * flip, (first, second), "PCA")
+
+
+def _neighbors(values: Floats) -> Embedding:
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
+    with threadpool_limits(1):  # its threads wait for each other: fifteen times as slow on two busy cores
+        points = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(values)
+    return Embedding(np.asarray(points, np.float64), ("t-SNE 1", "t-SNE 2"), "t-SNE")
