@@ -46,8 +46,8 @@ def test_good_synthetic_images_teach_as_well_as_real_ones(
     assert (first.n, first.real_n, first.split) == (96, N, "test")
     assert curve is not None
     assert curve.x == (12, 24, 48, 96)
-    assert set(curve.lines) == {"synthetic alone", "real and synthetic", "real alone"}
-    assert curve.lines["synthetic alone"][-1] == pytest.approx(first.value)
+    assert set(curve.lines) == {"generated alone", "both", "real alone"}
+    assert curve.lines["generated alone"][-1] == pytest.approx(first.value)
 
 
 def test_images_that_do_not_show_what_was_asked_teach_nothing(

@@ -126,7 +126,8 @@ def guidance_curve(measurements: Sequence[Measurement]) -> Curve:
     values = {(m.condition, float(m.settings["guidance_scale"])): m.value for m in shares}
     scales = tuple(sorted({scale for _, scale in values}))
     lines = {name: tuple(values.get((name, scale)) for scale in scales) for name in sorted({n for n, _ in values})}
-    return Curve("Prompt fidelity", "guidance scale", "balanced accuracy, share of that on real films", scales, lines)
+    title, share = "Prompt fidelity against guidance", "balanced accuracy, share of that on real films"
+    return Curve(title, "guidance", share, scales, lines)
 
 
 def _scopes(label: str, drawn: Cases, unseen: Cases) -> Iterator[tuple[str, Cases, Cases]]:

@@ -87,7 +87,7 @@ def heat_map(
 ) -> Figure:
     """A number in each cell, such as a measure of each condition; "–" where it was not measured."""
     table = np.array(values, float).reshape(len(rows), len(columns))
-    figure = Figure(figsize=(2 + 1.1 * len(columns), 1.2 + 0.4 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(2 + 1.1 * len(columns), 2.4 + 0.4 * len(rows)), layout="constrained")
     axes = figure.add_subplot(title=title)
     colors = axes.imshow(np.ma.masked_invalid(table), cmap="cividis", aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
@@ -121,7 +121,7 @@ def radar(ratios: Mapping[str, float | None]) -> Figure:
     axes.tick_params("x", pad=16)
     axes.set_ylim(0, RADAR_LIMIT)
     axes.set_yticks([0.5, 1, 1.5, 2])
-    axes.legend(loc="lower right", bbox_to_anchor=(1.1, -0.1))
+    figure.legend(loc="outside lower right")
     return figure
 
 

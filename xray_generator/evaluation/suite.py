@@ -39,6 +39,7 @@ from xray_generator.types import StudioError
 GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.5)
 STEPS = (4, 8, 20, 50)
 SWEEP_IMAGES = 200  # a setting
+SETTING_NAMES = {"guidance_scale": "guidance", "num_inference_steps": "steps"}
 SWEPT = ("kernel_distance", "sharpness_ratio")
 MOST_PAIRS = 200  # films that the autoencoder copies
 NUM_SHOWN = 8  # closest pairs in the figure
@@ -290,8 +291,8 @@ def _sweep(study: Study, rng: np.random.Generator, setting: str, values: Sequenc
 
 def _curve(found: Sequence[Measurement], measure: str, setting: str) -> Curve:
     chosen = [m for m in found if m.measure == measure]
-    title = MEASURES[measure].title
+    title, words = MEASURES[measure].title, SETTING_NAMES[setting]
     return Curve(
-        title, setting.replace("_", " "), title, tuple(float(m.settings[setting]) for m in chosen),
+        f"{title} against {words}", words, title, tuple(float(m.settings[setting]) for m in chosen),
         {"generated": tuple(m.value for m in chosen), "real": tuple(m.real for m in chosen)},
     )  # fmt: skip

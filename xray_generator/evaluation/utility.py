@@ -144,14 +144,15 @@ class _Table:
         values, draws = self.values[:, labels].mean(axis=-1), self.draws[:, :, labels].mean(axis=-1)
         num_test = int((~np.isnan(test.truth[:, labels])).any(axis=1).sum())
         ratio, ratios = values[SYNTHETIC] / values[REAL], draws[:, SYNTHETIC] / draws[:, REAL]
-        found = [(name, values[arm], draws[:, arm], values[REAL]) for arm, name in MEASURED.items()]
+        found = [(name, values[arm], draws[:, arm]) for arm, name in MEASURED.items()]
+        yardstick = {name: float(values[REAL]) for arm, name in MEASURED.items() if arm != SHUFFLED}
         fixed: dict[str, Any] = {
             "n": count, "real_n": num_test, "condition": condition, "split": "test", "extractor": CLASSIFIER
         }  # fmt: skip
         return [
             *(
-                Measurement(name, float(value), interval=bounds(spread), real=float(real), **fixed)
-                for name, value, spread, real in found
+                Measurement(name, float(value), interval=bounds(spread), real=yardstick.get(name), **fixed)
+                for name, value, spread in found
             ),
             Measurement("utility_ratio", float(ratio), interval=bounds(ratios), **fixed),
         ]
@@ -194,7 +195,7 @@ def _curve(draws: Sequence[tuple[Examples, Examples]], test: _Test, real: float,
         values.append(test.aurocs(scores, slice(None))[:, labels].mean(axis=-1))
     alone, both = np.array(values).T
     return Curve(
-        "Learning from synthetic images", "number of synthetic images", "AUROC on real test films",
+        "Learning from generated images", "number of generated images", "AUROC on real test films",
         tuple(map(float, counts)),
-        {"synthetic alone": tuple(alone), "real and synthetic": tuple(both), "real alone": (real,) * len(counts)},
+        {"generated alone": tuple(alone), "both": tuple(both), "real alone": (real,) * len(counts)},
     )  # fmt: skip

@@ -1,0 +1,95 @@
+"""The Evaluation page without a browser: records side by side, ranks, figures and exports."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.record_samples import FOLDER, FULL, GONE, QUICK, keep, open_page, words
+
+PAGE = "measure/evaluation.py"
+SHARPNESS = "Sharpness, ratio to real"
+
+
+@pytest.fixture
+def page(output_dir: Path) -> AppTest:
+    """The page over three full records and a quick one."""
+    keep(output_dir, FULL, GONE, FOLDER, QUICK)
+    return open_page(PAGE)
+
+
+def open_tab(page: AppTest, name: str) -> AppTest:
+    page.session_state["board_tab"] = name
+    page.run()
+    assert not page.exception
+    return page
+
+
+def charts(page: AppTest) -> str:
+    return "\n".join(chart.proto.id for chart in page.get("plotly_chart"))
+
+
+def test_without_records_the_page_says_how_to_make_one(output_dir: Path) -> None:
+    page = open_page(PAGE)
+    assert "There is no record" in page.info[0].value and "xray_generator.evaluate" in page.code[0].value
+
+
+def test_a_row_for_each_record_of_the_suite(page: AppTest) -> None:
+    table = page.dataframe[0].value
+    assert list(table["Record"]) == ["tiny", "longer", "folder <b>of *others*"]
+    assert list(table[SHARPNESS]) == pytest.approx([0.5, 0.45, 0.4])
+    assert table[f"{SHARPNESS}, on"][0] == "0.4 × real to 0.6 × real; n = 100"
+    assert list(table["Weights"]) == ["changed or not here", "changed or not here", "of unknown origin"]
+    assert "changed since" in words(page) and "not here" in words(page)
+
+
+def test_ranks_follow_the_direction_and_their_rule_is_said(page: AppTest) -> None:
+    table = page.dataframe[1].value
+    assert list(table[SHARPNESS]) == [1, 2, 3]  # best as on real images
+    assert list(table["Time for one image"]) == [3, 2, 1]  # best when lower
+    assert "Rank 1 is best" in words(page) and not page.info
+
+
+def test_one_record_alone_is_said_to_have_no_rivals(page: AppTest) -> None:
+    page.selectbox(key="board_group").set_value("quick suite, beside real images of films").run()
+    assert not page.exception
+    assert "rank 1 of 1" in page.info[0].value
+    assert list(page.dataframe[0].value["Record"]) == ["tiny"]
+    assert "Against guidance scale: not measured" in words(page)
+
+
+def test_measures_are_chosen_each_space_for_itself(page: AppTest) -> None:
+    measures = page.multiselect[0]
+    assert {"Precision · judge", "Precision · radiomics 1"} <= set(measures.options)
+    assert "Precision · judge" in measures.value and "Precision · radiomics 1" not in measures.value
+    measures.set_value(["Precision · radiomics 1"]).run()
+    assert not page.exception
+    assert list(page.dataframe[0].value["Precision · radiomics 1"]) == [0.01] * 3
+    page.multiselect[0].set_value([]).run()
+    assert page.info[0].value == "Choose a measure."
+
+
+def test_sweeps_conditions_and_radar_are_drawn(page: AppTest) -> None:
+    drawn = charts(page)
+    assert all(f"board {name}" in drawn for name in ("sharpness_ratio steps", "sharpness_ratio time"))
+    assert "board kernel_distance guidance" in drawn and "board kernel_distance steps" not in drawn
+    open_tab(page, "Conditions")
+    assert "board_heat" in charts(page)
+    page.selectbox(key="board_condition").set_value("Precision · judge").run()
+    assert not page.exception
+    assert "board_heat" in charts(page)
+    open_tab(page, "Radar")
+    assert charts(page).count("board radar") == 3
+
+
+def test_exports_wait_for_their_button(page: AppTest) -> None:
+    assert [button.label for button in page.download_button] == ["Every number as CSV", "Report as HTML"]
+    assert all(button.proto.ignore_rerun for button in page.download_button)
+
+
+def test_a_record_that_went_takes_its_measures_along(page: AppTest, output_dir: Path) -> None:
+    page.selectbox(key="board_group").set_value("quick suite, beside real images of films").run()
+    keep(output_dir, FULL)
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="board_group").value == "full suite, beside real images of films"

@@ -1,0 +1,209 @@
+"""The research dashboard as a visitor uses it: nothing drawn yet, a set of images, every tab, more images, copies."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.research_export import _csv, _sheet
+from pages.parts.research_scene import Scene
+from pages.parts.services import job_queue
+from tests.pages.generator import TIMEOUT_S, shown
+from xray_generator.checkpoints import Manifest, read_manifest
+from xray_generator.data.read import read_dataset
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.prompts import row_of_prompt
+from xray_generator.evaluation.side_by_side import choose_real, read_sides
+from xray_generator.export.recipe import Recipe, encode_png
+from xray_generator.images import read_image, resize_square
+from xray_generator.types import CheckpointRef, GenerationRequest, Image, TextPrompt
+
+ROOT = Path(__file__).parents[2]
+NUM_DRAWN = 12
+TABS = ("Side by side", "Distributions", "Spectra", "Mean images", "Nearest neighbors", "Radar", "Copies", "Export")
+
+
+@pytest.fixture(autouse=True)
+def dataset(output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dataset that ships, and nothing cached."""
+    monkeypatch.setenv("DATASET_PATH", str(ROOT / "dataset"))
+    st.cache_data.clear()
+
+
+@pytest.fixture
+def manifest(output_dir: Path) -> Manifest:
+    """The tiny checkpoint's."""
+    return read_manifest(output_dir / "checkpoints" / "latent_diffusion" / "tiny")
+
+
+@pytest.fixture(scope="module")
+def films() -> tuple[Row, ...]:
+    return read_dataset(ROOT / "dataset").rows
+
+
+@pytest.fixture
+def samples(output_dir: Path, manifest: Manifest, films: tuple[Row, ...]) -> Path:
+    """Twelve images of this checkpoint, one of other weights and an enhanced one; the first is a training film."""
+    folder = output_dir / "samples" / "tiny"
+    folder.mkdir(parents=True)
+    train = [row for row in films if row.split == "train"][:NUM_DRAWN]
+    rng = np.random.default_rng(0)
+    for i, row in enumerate(train):
+        image = resize_square(row.image(), 64)
+        save(folder, image if i == 0 else rng.random((64, 64)).astype(np.float32), row.prompt, i, manifest.ref)
+    save(folder, np.zeros((64, 64), np.float32), "other", 90, CheckpointRef("latent_diffusion", "tiny", "0" * 64))
+    save(folder, np.zeros((64, 64), np.float32), "enhanced", 91, manifest.ref, preset={"name": "x", "operations": []})
+    return folder
+
+
+def save(folder: Path, image: Image, prompt: str, seed: int, ref: CheckpointRef, preset: dict | None = None) -> None:
+    recipe = Recipe(GenerationRequest(TextPrompt(prompt), 1, 64, 64, 4, 3.0, "ddim", seed), ref, {}, preset)
+    (folder / f"{seed:02}.png").write_bytes(encode_png(image, recipe))
+
+
+def open_page() -> AppTest:
+    return checked(AppTest.from_file(str(ROOT / "pages/measure/research.py"), default_timeout=TIMEOUT_S).run())
+
+
+def checked(page: AppTest) -> AppTest:
+    assert not page.exception
+    return page
+
+
+def open_tab(page: AppTest, name: str) -> AppTest:
+    page.session_state["research_tab"] = name
+    return checked(page.run())
+
+
+def words(page: AppTest) -> str:
+    return f"{shown(page)}\n{' '.join(str(m.value) for m in page.markdown)}".replace("\\", "")
+
+
+def test_without_generated_images_every_tab_says_what_to_do(output_dir: Path) -> None:
+    page = open_page()
+    assert "n = 0" in words(page) and "Draw more" in words(page)
+    for tab in TABS[1:]:
+        text = words(open_tab(page, tab))
+        assert any(hint in text for hint in ("generated image", "no image of this condition", "8 images a side")), tab
+    assert not page.error
+
+
+def test_without_a_dataset_one_sentence_says_so(output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATASET_PATH", str(output_dir / "nowhere"))
+    page = open_page()
+    assert len(page.error) == 1 and "does not exist" in page.error[0].value
+
+
+def test_sizes_are_stated_and_images_of_other_weights_are_counted(samples: Path, films: tuple[Row, ...]) -> None:
+    page = open_page()
+    text = words(page)
+    unseen = sum(row.split != "train" for row in films)
+    assert f"Real · n = {unseen} · val+test" in text and f"Generated (synthetic) · n = {NUM_DRAWN}" in text
+    assert "left out: 1 of other weights, 1 enhanced" in text
+    page.pills(key="research_sources").set_value([]).run()
+    assert "Generated (synthetic) · n = 0" in words(checked(page))
+
+
+def test_every_tab_draws_and_the_numbers_are_those_of_the_images(samples: Path, films: tuple[Row, ...]) -> None:
+    page = open_page()
+    assert len(page.get("image")) == 2 or len(page.get("imgs")) == 2
+    for tab in TABS:
+        open_tab(page, tab)
+        told = [e.value for e in (*page.error, *page.info) if "There is no record" not in e.value]
+        assert not told, (tab, told)
+        if tab == "Distributions":
+            table = page.dataframe[0].value.set_index("Measure")
+            unseen = [resize_square(row.image(), 64) for row in films if row.split != "train"]
+            brightness = float(np.mean([image.mean() for image in unseen]))
+            assert table.loc["Brightness", f"Real (n = {len(unseen)})"] == f"{brightness:.3g}"
+            assert "different" in table.loc["Sharpness", "In words"]
+
+
+@pytest.mark.parametrize("tab", ["Radar", "Copies"])
+def test_without_a_record_it_says_how_to_make_one(samples: Path, tab: str) -> None:
+    page = open_tab(open_page(), tab)
+    assert any("xray_generator.evaluate" in info.value for info in page.info)
+
+
+def test_a_condition_parts_both_sides(samples: Path, films: tuple[Row, ...]) -> None:
+    page = open_page()
+    page.selectbox(key="research_condition").select("no_finding").run()
+    text = words(checked(page))
+    fitting = [row for row in films if row.split != "train" and "no_finding" in row.findings]
+    asked = [row for row in films if row.split == "train"][:NUM_DRAWN]
+    expected = sum("no_finding" in row_of_prompt(row.prompt).findings for row in asked)
+    assert f"Real · n = {len(fitting)}" in text and f"Generated (synthetic) · n = {expected}" in text
+
+
+def test_the_blind_test_counts_right_answers_and_reveals(samples: Path) -> None:
+    page = open_page()
+    page.session_state["blind_seed"] = 3
+    page.segmented_control(key="research_mode").set_value("Blind test").run()
+    assert words(checked(page)).count("Generated (synthetic)") == 1  # how many there are, but not which one it is
+    page.button(key="blind_Left").click().run()
+    score, text = page.metric[0].value, words(checked(page))
+    assert text.count("Generated (synthetic)") == 2 and page.button(key="blind_Left").disabled
+    left_is_real = text.rindex("Real") < text.rindex("Generated (synthetic)")
+    assert score == ("1 of 1" if left_is_real else "0 of 1") and len(page.success) == left_is_real
+    page.button(key="blind_next").click().run()
+    assert not checked(page).button(key="blind_Left").disabled and page.metric[0].value == score
+
+
+def test_more_images_of_a_condition_are_drawn_with_stated_seeds(output_dir: Path, films: tuple[Row, ...]) -> None:
+    page = open_page()
+    page.selectbox(key="research_condition").select("covid19").run()
+    page.number_input(key="research_count").set_value(2).run()
+    assert "seeds 0 to 1" in words(page)
+    page.button(key="research_draw").click().run()
+    job = job_queue().get(page.session_state["research_job"])
+    assert job is not None
+    while not job.is_over:
+        page.run()
+    assert job.state == "done" and job.result == 2 and job.step == job.total
+    text = words(checked(page.run()))
+    assert "Generated (synthetic) · n = 2" in text and "seeds 2 to 3" in text
+    assert len(list((output_dir / "generated").glob("*.png"))) == 2
+
+
+def test_a_drawing_can_be_cancelled_and_says_so(output_dir: Path) -> None:
+    page = open_page()
+    page.number_input(key="research_count").set_value(32).run()
+    page.button(key="research_draw").click().run()
+    job = job_queue().get(page.session_state["research_job"])
+    assert job is not None
+    page.button(key="cancel").click().run()
+    while not job.is_over:
+        pass
+    assert "Cancelled" in words(checked(page.run()))
+
+
+def test_a_planted_training_film_is_flagged(samples: Path) -> None:
+    page = open_tab(open_page(), "Copies")
+    page.button(key="research_check").click().run()
+    text = words(checked(page))
+    assert f"1 of {NUM_DRAWN} flagged, against 140 training films" in text
+    assert "Flagged as a possible copy" in text
+
+
+def test_the_record_is_told_with_its_age_and_marked_when_the_weights_changed(samples: Path, output_dir: Path) -> None:
+    (output_dir / "metrics").mkdir()
+    (output_dir / "metrics" / "tiny.record.json").write_text(
+        '{"subject": "tiny", "suite": "quick", "created": "2026-01-01T00:00:00+00:00", "commit": "x",'
+        ' "checkpoint": {"family": "latent_diffusion", "name": "tiny", "sha256": "0"},'
+        ' "settings": {"num_images": 5}, "measurements": [{"measure": "copy_rate", "value": 0.25, "n": 5}]}'
+    )
+    page = open_tab(open_page(), "Copies")
+    assert "measured 2026-01-01" in words(page) and "were replaced" in words(page)
+    assert [metric.value for metric in page.metric] == ["0.25"]
+
+
+def test_both_downloads_hold_the_images_shown(manifest: Manifest, films: tuple[Row, ...]) -> None:
+    asked = [row_of_prompt(row.prompt, row.path) for row in films[:9]]
+    sides = read_sides(asked, choose_real(films, "", "val", 64), "", 64)
+    scene = Scene(replace(manifest), films, sides, 64)
+    assert len(_csv(sides).decode().splitlines()) == 1 + len(sides.real) + len(sides.generated)
+    height, width = read_image(_sheet(scene)).shape
+    assert width == 8 * 64 and height > 64 * (3 + 2)

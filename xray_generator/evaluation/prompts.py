@@ -1,0 +1,124 @@
+"""What a prompt asks for, as a row: so that a generated image stands in the same conditions as real films do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from xray_generator.data.report import read_findings
+from xray_generator.data.rows import Row, finding_name
+from xray_generator.data.vocabulary import AGE
+
+PA, AP, SUPINE = r"\bPA\b|postero-?anterior", r"\bAP\b|(?<!o)\bantero-?posterior", r"\bsupine\b"
+MALE, FEMALE = r"\b(?:male|man|boy|gentleman)\b", r"\b(?:female|woman|girl|lady)\b"
+YOUNG = {  # words of an age group, for prompts that give no age in years; "boy" and "girl" may be child or adolescent
+    "child": r"\b(?:child(?:ren)?|p(?:a)?ediatric|infant|baby|newborn|toddler)\b",
+    "adolescent": r"\b(?:adolescent|teenager?|teenage)\b",
+    "older_adult": r"\b(?:elderly|older adult)\b",
+    "adult": r"\badult\b",
+}
+GROUP_ENDS = ((13, "child"), (18, "adolescent"), (65, "adult"))  # years below which an age belongs to the group
+TITLES = {
+    "AP": "AP view", "PA": "PA view", "M": "male", "F": "female", "child": "child (under 13)",
+    "adolescent": "adolescent (13 to 17)", "adult": "adult (18 to 64)", "older_adult": "older adult (65 and over)",
+}  # fmt: skip
+
+
+def row_of_prompt(prompt: str, path: Path = Path()) -> Row:
+    """The row of an image that was drawn for a prompt: what its words state, and nothing that they leave open.
+
+    "Frontal" names no view: it may be AP or PA.
+    """
+    age = _age(prompt)
+    present = read_findings(prompt)
+    return Row(
+        path, prompt, present.present, present.absent, view=_view(prompt), age=age, sex=_sex(prompt),
+        age_group=_age_group(prompt, age),
+    )  # fmt: skip
+
+
+def row_conditions(row: Row) -> tuple[str, ...]:
+    """The conditions that a row belongs to: its findings, view, sex and age group, as `study.conditions` names them."""
+    return tuple(name for name in (*row.findings, row.view[:2], row.sex, row.age_group) if name)
+
+
+def is_of(row: Row, condition: str) -> bool:
+    """Whether a row belongs to a condition; "" is any."""
+    return not condition or condition in row_conditions(row)
+
+
+def condition_title(condition: str) -> str:
+    """A condition in words: "pleural effusion", "AP view", "male"; "any" for ""."""
+    return TITLES.get(condition) or finding_name(condition) or "any"
+
+
+def likeness(some: Row, other: Row) -> float:
+    """How much two rows have in common, to pair them: the same words first, then findings, age group, view and sex."""
+    shared = len(set(some.findings) & set(other.findings)) / max(1, len(set(some.findings) | set(other.findings)))
+    facts = sum(
+        mine == theirs != ""
+        for mine, theirs in ((some.age_group, other.age_group), (some.view[:2], other.view[:2]), (some.sex, other.sex))
+    )
+    years = 0.0 if some.age is None or other.age is None else 1 / (1 + abs(some.age - other.age) / 10)
+    return 10.0 * (some.prompt == other.prompt) + 4 * shared + facts + years
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often captions and labels of N rows say the same; what a caption leaves open cannot disagree."""
+
+    n: int
+    findings: float  # share of rows whose caption states exactly the labelled findings
+    stated: dict[str, int]  # of view, sex, age, age_group: rows whose caption states it
+    agreeing: dict[str, int]  # of those, how many state what the label says
+    whole: float  # share of rows in which nothing that is stated disagrees, findings included
+
+
+def agreement(rows: Sequence[Row]) -> Agreement:
+    """Compare what captions say with the labels of the same rows: how far conditions read from prompts can be trusted.
+
+    Args:
+        rows: one or more, with captions and labels.
+    """
+    read = [row_of_prompt(row.prompt) for row in rows]
+    pairs = list(zip(read, rows, strict=True))
+    findings = [set(ours.findings) == set(row.findings) for ours, row in pairs]
+    stated, agreeing = {}, {}
+    whole = list(findings)
+    for name in ("view", "sex", "age", "age_group"):
+        said = [getattr(ours, name) not in ("", None) for ours in read]
+        right = [getattr(ours, name) == getattr(row, name) for ours, row in pairs]
+        stated[name] = sum(said)
+        agreeing[name] = sum(a and b for a, b in zip(said, right, strict=True))
+        whole = [kept and (b or not a) for kept, a, b in zip(whole, said, right, strict=True)]
+    return Agreement(len(rows), sum(findings) / len(rows), stated, agreeing, sum(whole) / len(rows))
+
+
+def _has(pattern: str, prompt: str) -> bool:
+    return re.search(pattern, prompt, re.IGNORECASE) is not None
+
+
+def _view(prompt: str) -> str:
+    front, back = _has(AP, prompt), _has(PA, prompt)
+    if front == back:
+        return ""
+    return "PA" if back else "AP Supine" if _has(SUPINE, prompt) else "AP"
+
+
+def _sex(prompt: str) -> Literal["M", "F", ""]:
+    male, female = _has(MALE, prompt), _has(FEMALE, prompt)
+    return "" if male == female else "M" if male else "F"
+
+
+def _age(prompt: str) -> int | None:
+    found = AGE.search(prompt)
+    return int(found[1]) if found and int(found[1]) <= 120 else None
+
+
+def _age_group(prompt: str, age: int | None) -> str:
+    if age is not None:
+        return next((name for end, name in GROUP_ENDS if age < end), "older_adult")
+    return next((name for name, words in YOUNG.items() if _has(words, prompt)), "")
