@@ -11,6 +11,8 @@ import torch
 
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
+from xray_generator.evaluation.features import Radiomics, Remembering
+from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.families.latent_diffusion.autoencoder_task import load_images
 from xray_generator.families.latent_diffusion.config import (
     AutoencoderConfig,
@@ -111,3 +113,15 @@ def tiny_checkpoint(
     folder = output_dir / "checkpoints" / tiny_config.family / tiny_config.name
     export(tiny_config, make_model(tiny_config), read_dataset(dataset_folder), folder)
     return output_dir
+
+
+@pytest.fixture(scope="session")
+def real(dataset_folder: Path) -> ImageSet:
+    """All 200 films at 64 pixels."""
+    return from_rows(read_dataset(dataset_folder).rows, 64, "real")
+
+
+@pytest.fixture(scope="session")
+def radiomics_space(real: ImageSet) -> Remembering:
+    """Radiomics in units of these films."""
+    return Remembering(Radiomics.of(real.images))

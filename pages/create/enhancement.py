@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.parts.compare_slider import compare_slider
-from pages.parts.enhancement_grid import cost_text, draw_grid, label, tile, title
-from pages.parts.enhancement_source import draw_origin, pick_source
-from pages.parts.preset_editor import draw_editor
+from pages.parts.enhancement.editor import draw_editor
+from pages.parts.enhancement.grid import cost_text, draw_grid, label, tile, title
+from pages.parts.enhancement.slider import compare_slider
+from pages.parts.enhancement.source import draw_origin, pick_source
 from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.export.archive import Source

@@ -6,12 +6,12 @@ from functools import partial
 
 import streamlit as st
 
-from pages.parts import settings
 from pages.parts.checkpoint_picker import pick_checkpoint
+from pages.parts.generator import settings
+from pages.parts.generator.prompt import draw_prompt
+from pages.parts.generator.restore import draw_restore, draw_restored, forget
+from pages.parts.generator.results import draw_result, select
 from pages.parts.progress import draw_end, draw_progress
-from pages.parts.prompt_builder import draw_prompt
-from pages.parts.restore import draw_restore, draw_restored, forget
-from pages.parts.result_grid import draw_result, select
 from pages.parts.services import job_queue, plain, studio, warm
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest

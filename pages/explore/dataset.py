@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.dataset_browse import draw_browse
-from pages.parts.dataset_filters import draw_filters
-from pages.parts.dataset_health import draw_health
-from pages.parts.dataset_labels import draw_labels
-from pages.parts.dataset_map import draw_map
-from pages.parts.dataset_source import pick_dataset
-from pages.parts.dataset_statistics import draw_statistics
+from pages.parts.dataset.browse import draw_browse
+from pages.parts.dataset.filters import draw_filters
+from pages.parts.dataset.health import draw_health
+from pages.parts.dataset.labels import draw_labels
+from pages.parts.dataset.map import draw_map
+from pages.parts.dataset.source import pick_dataset
+from pages.parts.dataset.statistics import draw_statistics
 from pages.parts.services import plain
 from xray_generator.types import StudioError
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.parts.board_export import draw_export
-from pages.parts.board_figures import draw_conditions, draw_radars
-from pages.parts.board_sweeps import draw_sweeps
-from pages.parts.board_table import draw_comparison, draw_ranks
-from pages.parts.record_picker import load_board
+from pages.parts.board.export import draw_export
+from pages.parts.board.figures import draw_conditions, draw_radars
+from pages.parts.board.sweeps import draw_sweeps
+from pages.parts.board.table import draw_comparison, draw_ranks
+from pages.parts.record.picker import load_board
 from pages.parts.services import plain
-from xray_generator.evaluation.board import Board, Column, Entry, column_names, columns_of, first_columns
+from xray_generator.dashboards.board import Board, Column, Entry, column_names, columns_of, first_columns
 from xray_generator.types import StudioError
 
 GROUP = "board_group"

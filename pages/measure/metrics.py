@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.metrics_sections import draw_sections
-from pages.parts.record_header import draw_downloads, draw_header
-from pages.parts.record_picker import load_board, pick_entry
+from pages.parts.metrics.sections import draw_sections
+from pages.parts.record.header import draw_downloads, draw_header
+from pages.parts.record.picker import load_board, pick_entry
 from pages.parts.services import plain, studio
-from xray_generator.evaluation.report_files import stored_figures
+from xray_generator.dashboards.report_files import stored_figures
 from xray_generator.types import StudioError
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.parts.checkpoint_picker import pick_checkpoint
-from pages.parts.model_architecture import draw_architecture
-from pages.parts.model_autoencoder import draw_autoencoder
-from pages.parts.model_facts import draw_facts
-from pages.parts.model_noise import draw_noise
-from pages.parts.model_speed import draw_speed
-from pages.parts.model_training import draw_training
+from pages.parts.model.architecture import draw_architecture
+from pages.parts.model.autoencoder import draw_autoencoder
+from pages.parts.model.facts import draw_facts
+from pages.parts.model.noise import draw_noise
+from pages.parts.model.speed import draw_speed
+from pages.parts.model.training import draw_training
 from pages.parts.services import plain
 from xray_generator.types import StudioError
 

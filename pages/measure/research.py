@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.research_copies import draw_copies
-from pages.parts.research_distributions import draw_distributions
-from pages.parts.research_draw import draw_job
-from pages.parts.research_export import draw_export
-from pages.parts.research_means import draw_means
-from pages.parts.research_neighbors import draw_neighbors
-from pages.parts.research_pairs import draw_pairs
-from pages.parts.research_radar import draw_radar
-from pages.parts.research_scene import pick_scene
-from pages.parts.research_spectra import draw_spectra
+from pages.parts.research.copies import draw_copies
+from pages.parts.research.distributions import draw_distributions
+from pages.parts.research.draw import draw_job
+from pages.parts.research.export import draw_export
+from pages.parts.research.means import draw_means
+from pages.parts.research.neighbors import draw_neighbors
+from pages.parts.research.pairs import draw_pairs
+from pages.parts.research.radar import draw_radar
+from pages.parts.research.scene import pick_scene
+from pages.parts.research.spectra import draw_spectra
 from pages.parts.services import plain
 from xray_generator.types import StudioError
 

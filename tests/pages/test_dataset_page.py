@@ -175,7 +175,7 @@ def test_a_sound_dataset_is_said_to_be_sound(
 
 
 def test_large_sets_are_measured_on_request(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pages.parts.dataset_request.AUTOMATIC", 3)
+    monkeypatch.setattr("pages.parts.dataset.request.AUTOMATIC", 3)
     for tab, key in ((STATISTICS, "dataset_measure"), (HEALTH, "dataset_check"), (MAP, "dataset_draw_map")):
         open_tab(page, tab)
         assert page.button(key=key)

@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.preset_editor import editable
+from pages.parts.enhancement.editor import editable
 from postprocess.operations import Clahe, Median, Sharpen, Window
 from postprocess.presets import PRESETS, Preset, load_presets, save_preset, to_json
 from xray_generator.export.recipe import Recipe, encode_png

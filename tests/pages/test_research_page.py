@@ -8,15 +8,15 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.research_export import _csv, _sheet
-from pages.parts.research_scene import Scene
+from pages.parts.research.export import _csv, _sheet
+from pages.parts.research.scene import Scene
 from pages.parts.services import job_queue
 from tests.pages.generator import TIMEOUT_S, shown
 from xray_generator.checkpoints import Manifest, read_manifest
+from xray_generator.dashboards.prompts import row_of_prompt
+from xray_generator.dashboards.side_by_side import choose_real, read_sides
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.prompts import row_of_prompt
-from xray_generator.evaluation.side_by_side import choose_real, read_sides
 from xray_generator.export.recipe import Recipe, encode_png
 from xray_generator.images import read_image, resize_square
 from xray_generator.types import CheckpointRef, GenerationRequest, Image, TextPrompt

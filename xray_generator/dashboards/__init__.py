@@ -1,0 +1,1 @@
+"""What the pages that explore and measure show, computed: numbers in, numbers out, and nothing drawn."""

@@ -1,0 +1,223 @@
+"""What two sets of images have in common and where they differ: distributions, tests, spectra, mean images, ratios."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import ks_2samp
+
+from xray_generator.dashboards.side_by_side import MIN_SET, Sides
+from xray_generator.evaluation import image_quality
+from xray_generator.evaluation.bootstrap import Floats
+from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.images import to_uint8
+from xray_generator.types import Image, StudioError
+
+GRAY_BINS = 64
+NUM_BINS = 24
+VERDICTS = (  # p below which, in words
+    (0.001, "almost surely different"), (0.01, "very likely different"), (0.05, "likely different"),
+    (1.1, "no difference shown"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """One measure of every image on both sides."""
+
+    measure: str  # of image_quality.STATISTICS
+    generated: Floats  # (G,)
+    real: Floats  # (R,)
+    mean: Measurement  # of the generated images, the real ones as the yardstick
+    ratio: Measurement  # of the means
+    gap: float | None  # Kolmogorov-Smirnov: the largest distance between the cumulative shares, 0 to 1
+    p: float | None  # chance of such a gap or a larger one between two samples of one population
+    verdict: str  # p in words, or why there is none
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparisons:
+    """All measures of one pair of sets."""
+
+    measures: tuple[Comparison, ...]
+    spectral: Measurement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MeanImages:
+    """Pixel by pixel over each set: (S, S) each, the means in [0, 1]."""
+
+    real: Image
+    generated: Image
+    difference: Image  # generated less real
+    real_deviation: Image
+    generated_deviation: Image
+
+    @property
+    def reach(self) -> float:
+        """The largest difference, either way: the end of a color scale around 0."""
+        return float(np.abs(self.difference).max())
+
+    @property
+    def mean_difference(self) -> float:
+        """The mean of the absolute differences."""
+        return float(np.abs(self.difference).mean())
+
+    @property
+    def most_deviation(self) -> float:
+        """The largest standard deviation of both sides: the end of their common scale."""
+        return float(max(self.real_deviation.max(), self.generated_deviation.max()))
+
+    @property
+    def variation(self) -> float | None:
+        """The mean deviation of the generated images over that of real ones; None where these are all equal."""
+        real = float(self.real_deviation.mean())
+        return float(self.generated_deviation.mean()) / real if real else None
+
+
+def compare(sides: Sides) -> Comparisons:
+    """Every per-image measure on both sides, with intervals by a bootstrap of seed 0.
+
+    Raises:
+        StudioError: an empty side.
+    """
+    _need(sides, 1)
+    found = image_quality.compare(
+        sides.generated, sides.real, np.random.default_rng(0), sides.condition, sides.split
+    )  # fmt: skip
+    by_name = {m.measure: m for m in found}
+    ours, theirs = (image_quality.statistics(side.images) for side in (sides.generated, sides.real))
+    return Comparisons(
+        tuple(
+            Comparison(name, ours[name], theirs[name], by_name[name], by_name[f"{name}_ratio"],
+                       *_test(ours[name], theirs[name]))
+            for name in image_quality.STATISTICS
+        ),
+        by_name["spectral_distance"],
+    )  # fmt: skip
+
+
+def histogram(found: Comparison) -> Curve:
+    """The share of images in each of equally wide bins."""
+    return image_quality.distribution_curve(found.measure, found.generated, found.real, NUM_BINS)
+
+
+def cumulative(found: Comparison) -> Curve:
+    """The share of images at or below each value that occurs."""
+    x = np.unique(np.concatenate([found.generated, found.real]))
+    lines: dict[str, tuple[float | None, ...]] = {
+        name: tuple((np.searchsorted(np.sort(values), x, side="right") / len(values)).tolist())
+        for name, values in (("real", found.real), ("generated", found.generated))
+    }
+    measure = MEASURES[found.measure]
+    return Curve(measure.title, measure.unit or "value", "share of images up to here", tuple(x.tolist()), lines)
+
+
+def gray_levels(sides: Sides) -> Curve:
+    """The share of all pixels of a set in each of 64 bins of gray levels, 0 black to 255 white."""
+    _need(sides, 1)
+    width = 256 // GRAY_BINS
+    lines: dict[str, tuple[float | None, ...]] = {}
+    for name, side in (("real", sides.real), ("generated", sides.generated)):
+        counts = np.zeros(256, np.int64)
+        for image in side.images:
+            counts += np.bincount(to_uint8(image).ravel(), minlength=256)
+        lines[name] = tuple((counts.reshape(GRAY_BINS, width).sum(axis=1) / counts.sum()).tolist())
+    centers = tuple((np.arange(GRAY_BINS) * width + (width - 1) / 2).tolist())
+    return Curve("Gray levels of all pixels", "gray level", "share of pixels", centers, lines)
+
+
+def spectra(sides: Sides) -> Curve:
+    """The mean power spectrum of each side."""
+    _need(sides, 1)
+    return image_quality.spectrum_curve(_named(sides.real, "real"), _named(sides.generated, "generated"))
+
+
+def mean_images(sides: Sides) -> MeanImages:
+    """Mean and standard deviation of each pixel on both sides.
+
+    Raises:
+        StudioError: fewer than two images on a side.
+    """
+    _need(sides, 2)
+    ours, theirs = sides.generated.images, sides.real.images
+    mean, yardstick = (side.mean(axis=0, dtype=np.float64).astype(np.float32) for side in (ours, theirs))
+    return MeanImages(
+        yardstick, mean, mean - yardstick, np.asarray(theirs.std(axis=0), np.float32),
+        np.asarray(ours.std(axis=0), np.float32),
+    )  # fmt: skip
+
+
+def ratios_to_real(measurements: Sequence[Measurement]) -> dict[str, float | None]:
+    """Measures that are best as on real images, divided by those: 1 is as real. By title, over all images only.
+
+    Only the first space's measures are taken; the others of the same name measure the same.
+    """
+    found: dict[str, float | None] = {}
+    for m in measurements:
+        measure = MEASURES.get(m.measure)
+        if m.condition or measure is None or measure.direction != "real":
+            continue
+        base = m.measure.removesuffix("_ratio")
+        if base != m.measure and base in MEASURES:
+            found[MEASURES[base].title] = m.value
+        elif f"{m.measure}_ratio" not in MEASURES and m.value is not None and m.real:
+            found.setdefault(measure.title, m.value / m.real)
+    return found
+
+
+def ratios_now(found: Comparisons, means: MeanImages, nearest: tuple[float, float]) -> dict[str, float | None]:
+    """What two sets at hand say, generated over real: 1 is as real.
+
+    Args:
+        found: the per-image measures.
+        means: the mean images, for how much pixels vary from image to image.
+        nearest: median distance to the nearest real film: of generated images, of real films.
+    """
+    ours, theirs = nearest
+    return {
+        **{MEASURES[one.measure].title: one.ratio.value for one in found.measures},
+        "Variation between images": means.variation,
+        "Distance to the nearest real film": ours / theirs if theirs else None,
+    }
+
+
+def to_csv(sides: Sides, found: Comparisons) -> str:
+    """A line for each image: side, file, condition and every measure; "|" stands between findings."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [comparison.measure for comparison in found.measures]
+    writer.writerow(["side", "image", "caption", "findings", "view", "sex", "age_group", "split", *names])
+    for side, images in (("real", sides.real), ("generated", sides.generated)):
+        for i, row in enumerate(images.rows):
+            values = [float(getattr(comparison, side)[i]) for comparison in found.measures]
+            writer.writerow([
+                side, row.path.name, row.prompt, "|".join(row.findings), row.view, row.sex, row.age_group,
+                row.split if side == "real" else "", *(f"{value:.6g}" for value in values),
+            ])  # fmt: skip
+    return buffer.getvalue()
+
+
+def _test(ours: Floats, theirs: Floats) -> tuple[float | None, float | None, str]:
+    """Gap, p and verdict of the two-sample Kolmogorov-Smirnov test."""
+    if min(len(ours), len(theirs)) < MIN_SET:
+        return None, None, f"needs {MIN_SET} images a side"
+    result = ks_2samp(ours, theirs)
+    p = float(result.pvalue)
+    return float(result.statistic), p, next(words for end, words in VERDICTS if p < end)
+
+
+def _named(images: ImageSet, name: str) -> ImageSet:
+    return ImageSet(name, images.images)
+
+
+def _need(sides: Sides, count: int) -> None:
+    for side, images in (("generated", sides.generated), ("real", sides.real)):
+        if len(images) < count:
+            raise StudioError(f"This needs {count} or more {side} images of the condition, not {len(images)}.")
