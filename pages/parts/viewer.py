@@ -1,13 +1,13 @@
-"""A viewer of generated images: zoom, pan and window/level on a canvas, the same for every image side by side.
+"""A viewer of images: zoom, pan and window/level on a canvas, the same for every image side by side.
 
-It changes what is seen, never the data, and marks each image as synthetic. Pixels reach the browser as PNG through
-`data`; no text is taken as HTML.
+It changes what is seen, never the data, and marks each image as synthetic, or as real. Pixels reach the browser as PNG
+through `data`; no text is taken as HTML.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import streamlit as st
 
@@ -37,8 +37,9 @@ figure { margin: 0; flex: 1 1 0; min-width: 0; max-width: max(256px, calc(100vh 
 figure > div { position: relative; overflow: hidden; background: #000; aspect-ratio: 1; cursor: crosshair;
   touch-action: pan-y; }
 canvas { width: 100%; height: 100%; object-fit: contain; transform-origin: 50% 50%; }
-.synthetic { position: absolute; left: .5rem; bottom: .5rem; padding: .1rem .5rem; border-radius: .25rem;
+.mark { position: absolute; left: .5rem; bottom: .5rem; padding: .1rem .5rem; border-radius: .25rem;
   background: rgb(0 0 0 / .65); color: #fff; font: .8rem var(--st-font); pointer-events: none; }
+.mark.real { background: #0072B2; }
 figcaption { font: .8rem var(--st-font); opacity: .7; margin-top: .2rem; }
 """
 
@@ -51,12 +52,12 @@ export default function ({ data, parentElement }) {
   panes.key = key;
   const start = { window: 255, level: 127.5, zoom: 1, x: 0, y: 0, invert: false };
   const view = panes.view = { ...(panes.view || start) };
-  const canvases = data.images.map(({ label, src }) => {
+  const canvases = data.images.map(({ label, src, mark: kind }) => {
     const figure = document.createElement("figure"), box = document.createElement("div");
     const canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
-    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", `${label}, synthetic`);
+    canvas.setAttribute("role", "img"); canvas.setAttribute("aria-label", `${label}, ${kind}`);
     caption.textContent = label;
-    const mark = document.createElement("span"); mark.className = "synthetic"; mark.textContent = "Synthetic";
+    const mark = document.createElement("span"); mark.className = `mark ${kind.toLowerCase()}`; mark.textContent = kind;
     box.append(canvas, mark); figure.append(box, caption);
     const picture = new Image();
     picture.onload = () => {
@@ -121,10 +122,16 @@ def _component() -> st.components.v2.types.ComponentRenderer:
     return st.components.v2.component("image_viewer", html=HTML, css=CSS, js=JS)
 
 
-def draw_viewer(images: Mapping[str, Image], key: str, *, space_px: int) -> None:
-    """Draw (H, W) images in [0, 1] side by side, as high as the window less `space_px`."""
+def draw_viewer(images: Mapping[str, Image], key: str, *, space_px: int, real: Collection[str] = ()) -> None:
+    """Draw (H, W) images in [0, 1] side by side, as high as the window less `space_px`.
+
+    Each is marked "Synthetic", those whose label is in `real` "Real".
+    """
     sources = [
-        {"label": label, "src": f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}"}
+        {
+            "label": label, "src": f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}",
+            "mark": "Real" if label in real else "Synthetic",
+        }
         for label, image in images.items()
-    ]
+    ]  # fmt: skip
     _component()(data={"images": sources, "space": space_px}, key=key)

@@ -13,7 +13,6 @@ from pages.parts.research.copy_pairs import draw_pair_images
 from pages.parts.research.measured import newest_record
 from pages.parts.research.radar import draw_origin
 from pages.parts.research.scene import Scene
-from pages.parts.research.sources import sample_folders
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.copies import CopyPair, recorded_pairs
@@ -85,6 +84,6 @@ def _line(pair: CopyPair) -> dict[str, object]:
 
 def _find(name: str, manifest: Manifest) -> Path | None:
     """The generated image of a record, where it was kept."""
-    folders: Sequence[Path] = (*sample_folders(manifest.name), studio().generated_dir)
+    folders: Sequence[Path] = (studio().sample_dir(manifest.name), studio().generated_dir)
     plain_name = Path(name).name
     return next((folder / plain_name for folder in folders if (folder / plain_name).is_file()), None)

@@ -6,7 +6,6 @@ import streamlit as st
 
 from pages.parts.research.blind import draw_blind
 from pages.parts.research.frames import (
-    draw_image,
     draw_thumbnails,
     facts,
     generated_badge,
@@ -15,11 +14,13 @@ from pages.parts.research.frames import (
     real_badge,
 )
 from pages.parts.research.scene import Scene
+from pages.parts.viewer import draw_viewer
 from xray_generator.dashboards.side_by_side import Sides, partners
 
 MODE, PLACE, PAGE = "research_mode", "research_pair", "research_grid_page"
 PAIR, GRID, BLIND = "Pair", "Grid", "Blind test"
 PER_PAGE = 18
+VIEWER_SPACE_PX = 420  # what stands above and below the viewer, so that all of it fits the window
 
 
 def draw_pairs(scene: Scene) -> None:
@@ -45,7 +46,7 @@ def draw_pairs(scene: Scene) -> None:
 
 
 def _draw_pair(sides: Sides) -> None:
-    fields, left, right = st.columns([2, 3, 3], gap="medium")
+    fields, viewer = st.columns([1, 3], gap="medium")
     with fields:
         place = _pick_generated(sides)
         fitting = partners(sides.generated.rows, sides.real.rows)[place]
@@ -53,19 +54,16 @@ def _draw_pair(sides: Sides) -> None:
             "Real film", range(len(sides.real)), index=fitting, format_func=lambda i: label(sides.real, i),
             key=f"research_real_{sides.digest}_{place}", help="Proposed: the film that fits the prompt best.",
         )  # fmt: skip
-        window = pick_window("research_window")
-    row = sides.real.rows[real]
-    with left:
-        real_badge()
-        draw_image(sides.real.images[real], window, f"Real chest X-ray: {facts(row)}")
-        st.text(row.prompt or facts(row))
-        st.text(f"{row.path.name}, {row.split} split, {row.source}, {row.license}")
-    row = sides.generated.rows[place]
-    with right:
-        generated_badge("(synthetic)")
-        draw_image(sides.generated.images[place], window, f"Synthetic chest X-ray: {facts(row)}")
-        st.text(row.prompt)
-        st.text(row.path.name)
+    film, asked = sides.real.rows[real], sides.generated.rows[place]
+    shown = {
+        f"Real: {facts(film)}": sides.real.images[real],
+        f"Generated: {facts(asked)}": sides.generated.images[place],
+    }
+    with viewer:
+        draw_viewer(shown, key="research_viewer", space_px=VIEWER_SPACE_PX, real=list(shown)[:1])
+        left, right = st.columns(2)
+        left.text(f"{film.prompt or facts(film)}\n{film.path.name}, {film.split} split, {film.source}, {film.license}")
+        right.text(f"{asked.prompt}\n{asked.path.name}")
 
 
 def _pick_generated(sides: Sides) -> int:

@@ -55,14 +55,9 @@ def _read_rows(folder: str, stamps: tuple[tuple[str, int], ...]) -> tuple[Row, .
     return read_dataset(Path(folder)).rows
 
 
-def sample_folders(checkpoint: str) -> tuple[Path, ...]:
-    """Where the images that ship with a checkpoint's record may be."""
-    return studio().sample_dir(checkpoint), studio().figure_dir / checkpoint / "samples"
-
-
 def find_drawn(manifest: Manifest, sources: Sequence[str]) -> Drawn:
     """The raw images of a checkpoint from a prompt; others are counted. Equal images in two folders count once."""
-    folders = [*sample_folders(manifest.name)] if SHIPPED in sources else []
+    folders = [studio().sample_dir(manifest.name)] if SHIPPED in sources else []
     folders += [studio().generated_dir] if HERE in sources else []
     kept: dict[str, tuple[Path, Recipe]] = {}
     passed = {"of other weights": 0, "without a recipe": 0, "enhanced": 0, "without a prompt": 0}
