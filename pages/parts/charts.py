@@ -6,6 +6,7 @@ measured leaves a gap, never a 0. No chart needs a network.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
@@ -17,6 +18,7 @@ REAL, GENERATED = "#0072B2", "#D55E00"
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 HEIGHT = 320  # pixels
 MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
+NAME_WIDTH = 14  # letters of a line of a spoke's name
 RADAR_LIMIT = 2.0  # times real; what is more lies on the rim
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
@@ -99,14 +101,16 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], values: Sequence[Seque
 def radar(ratios: Mapping[str, Number]) -> go.Figure:
     """Generated over real for each measure on a spoke; the blue ring is 1, as real. What was not measured has none."""
     measured = {name: min(ratio, RADAR_LIMIT) for name, ratio in ratios.items() if ratio is not None}
-    names, radii = list(measured), list(measured.values())
+    names = ["<br>".join(textwrap.wrap(name, NAME_WIDTH)) for name in measured]
+    radii = list(measured.values())
     ring = {"mode": "lines", "line": {"color": REAL}, "name": "as real", "hoverinfo": "skip"}
     figure = go.Figure(go.Scatterpolar(r=[1.0] * (len(names) + 1), theta=[*names, *names[:1]], **ring))
     figure.add_scatterpolar(
         r=[*radii, *radii[:1]], theta=[*names, *names[:1]], name="generated / real", line={"color": GENERATED},
         hovertemplate="%{theta}: %{r:.2f} × real<extra></extra>",
     )  # fmt: skip
-    figure.update_polars(radialaxis={"range": [0, RADAR_LIMIT]})
+    room = {"x": [0.2, 0.8], "y": [0.12, 0.9]}  # for the names around it
+    figure.update_polars(radialaxis={"range": [0, RADAR_LIMIT]}, domain=room)
     return figure
 
 

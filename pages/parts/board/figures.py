@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import textwrap
 from collections.abc import Iterable, Sequence
 
 import streamlit as st
@@ -69,9 +68,7 @@ def draw_radars(entries: Sequence[Entry]) -> None:
             if len(ratios) - len(missing) < 3:
                 st.caption(f"{NOT_MEASURED.capitalize()}: a radar needs three measures that have a yardstick.")
                 continue
-            wrapped = {"<br>".join(textwrap.wrap(name, 14)): ratio for name, ratio in ratios.items()}
-            figure = radar(wrapped).update_polars(domain_x=[0.18, 0.82], domain_y=[0.08, 0.92])  # room for the names
-            draw(figure, f"board radar {label}", 440)
+            draw(radar(ratios), f"board radar {label}", 440)
             if missing:
                 st.caption(plain(f"{NOT_MEASURED.capitalize()}: {', '.join(missing)}."))
     st.caption("Each spoke is generated divided by real, 1 on the blue ring; what is above 2 lies on the rim.")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import streamlit as st
 
@@ -13,6 +11,7 @@ from pages.parts.research.measured import comparisons, mean_images, neighborhood
 from pages.parts.research.scene import Scene
 from pages.parts.services import plain
 from xray_generator.checkpoints import Manifest
+from xray_generator.dashboards.board import age
 from xray_generator.dashboards.side_by_side import MIN_SET
 from xray_generator.evaluation.records import Record
 from xray_generator.evaluation.summary import NOT_MEASURED
@@ -65,27 +64,13 @@ def draw_origin(record: Record, manifest: Manifest) -> None:
     st.caption(plain(
         f"Suite {record.suite}, n = {settings.get('num_images', NOT_MEASURED)} generated, "
         f"{settings.get('num_real', NOT_MEASURED)} real films of {settings.get('real', 'unknown')} "
-        f"({settings.get('split', 'no')} split), {age(record)}."
+        f"({settings.get('split', 'no')} split), measured {record.created[:10]}, {age(record.created)}."
     ))  # fmt: skip
     if record.checkpoint != manifest.ref:
         st.warning("The weights were replaced since this record was made: it does not speak of them.")
 
 
-def age(record: Record) -> str:
-    """When a record was made, and how long ago."""
-    try:
-        made = datetime.fromisoformat(record.created)
-    except ValueError:
-        return f"made {record.created}"
-    made = made if made.tzinfo else made.replace(tzinfo=UTC)
-    days = (datetime.now(UTC) - made).days
-    ago = "today" if days < 1 else "yesterday" if days == 1 else f"{days:,} days ago"
-    return f"measured {made:%Y-%m-%d}, {ago}"
-
-
 def _draw(ratios: Mapping[str, float | None], key: str) -> None:
-    figure = charts.radar({"<br>".join(textwrap.wrap(name, 13)): ratio for name, ratio in ratios.items()})
-    figure.update_polars(domain={"x": [0.2, 0.8], "y": [0.08, 0.92]})  # room for the names around it
-    charts.draw(figure, key, HEIGHT)
+    charts.draw(charts.radar(ratios), key, HEIGHT)
     numbers = [NOT_MEASURED if ratio is None else f"{ratio:.2f}" for ratio in ratios.values()]
     st.dataframe({"Measure": list(ratios), "Times real": numbers}, hide_index=True, width="stretch", key=f"{key}_table")
