@@ -38,8 +38,8 @@ MEASURES: dict[str, Measure] = {
         "Prompt fidelity, share of real",
         "higher",
         "The judge's accuracy on generated images divided by its accuracy on real films. 1 means that generated images "
-        "show what they should as clearly as real ones. Images that ignore the prompt get 0.5 divided by the real accuracy, "
-        "so read the AUROC beside it.",
+        "show what they should as clearly as real ones. Images that ignore the prompt get 0.5 over the real "
+        "accuracy, so read the AUROC beside it.",
         group="prompts",
     ),
     "utility_synthetic": Measure(
