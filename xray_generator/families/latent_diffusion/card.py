@@ -60,11 +60,14 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "", "## Training data", "", *_data(manifest, size),
         "", "## Procedure", "", *_procedure(manifest, config),
         "", "## Measured", "", *_measured(manifest.metrics),
-        "", "What is not listed here, such as the judgement of a radiologist, was not measured.",
+        "",
+        "How real, varied, true to the prompt, useful and like training images its images are is measured by "
+        "`python -m xray_generator.evaluate`; a record in `outputs/metrics/` names these weights by their SHA-256. "
+        "What stands neither here nor there, such as the judgement of a radiologist, was not measured.",
         "", "## Limits", "",
         *(f"- {BIASES[name]}" for name in sorted(manifest.data.get("sources", {})) if name in BIASES),
         "- A prompt word that no training caption holds has no learnt meaning.",
-        "- It may repeat parts of training images; whether it does was measured only if listed above.",
+        "- It may repeat parts of training images; the copy rate in the records above says whether it does.",
         "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
     ]  # fmt: skip
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
