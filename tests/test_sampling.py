@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +54,15 @@ def test_a_folder_that_cannot_be_written_to_is_named(
         draw_rows(engine, tiny_rows[:1], TEMPLATE, tmp_path / "file" / "cache")
 
 
-def test_samples_are_spread_and_replace_older_ones(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
+def test_samples_gather_until_the_weights_change(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
     drawn = draw_rows(engine, tiny_rows[:5], TEMPLATE, tmp_path / "drawn")
     kept = tmp_path / "samples"
-    keep_samples(drawn, tmp_path / "drawn", kept, 9)
-    assert {path.name for path in kept.iterdir()} == set(drawn.names)
-    keep_samples(drawn, tmp_path / "drawn", kept, 2)
-    assert {path.name for path in kept.iterdir()} == {drawn.names[0], drawn.names[2]}
+    keep_samples(drawn.names[:2], tmp_path / "drawn", kept, engine.checkpoint)
+    keep_samples(drawn.names[2:3], tmp_path / "drawn", kept, engine.checkpoint)
+    assert {path.name for path in kept.iterdir()} == set(drawn.names[:3])
     assert (kept / drawn.names[2]).read_bytes() == (tmp_path / "drawn" / drawn.names[2]).read_bytes()
+    keep_samples(drawn.names[3:4], tmp_path / "drawn", kept, replace(engine.checkpoint, sha256="0"))
+    assert {path.name for path in kept.iterdir()} == {drawn.names[3]}
 
 
 def test_a_model_with_an_autoencoder_copies_images(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:

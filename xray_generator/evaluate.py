@@ -20,6 +20,8 @@ from typing import Any
 from xray_generator.checkpoints import code_commit
 from xray_generator.config import dump
 from xray_generator.console import exit_code
+from xray_generator.dashboards.report_files import SUMMARY
+from xray_generator.data.rows import evenly
 from xray_generator.devices import set_threads
 from xray_generator.evaluation import plots
 from xray_generator.evaluation.image_sets import common_size, from_folder
@@ -35,10 +37,9 @@ from xray_generator.sampling import keep_samples, load_model
 from xray_generator.studio import Studio, text_request
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
-NUM_SAMPLES = 48  # of the drawn images, kept beside the figures for the pages
+NUM_SAMPLES = 48  # of the drawn images, kept for the pages besides those nearest to training images
 NUM_READ = {"quick": 1_000, "full": 5_000}  # most images taken of a folder
 MAX_SIDE = 256  # of a folder's images, where nobody says otherwise
-SUMMARY = "model_summary.md"
 PROMPT = "Chest X-ray, PA view"  # of the images that are timed
 
 
@@ -66,7 +67,9 @@ def _run(options: argparse.Namespace) -> None:
     for folder in (figures, summary):
         make_folder(folder)
     if study.model:
-        keep_samples(study.generated, _drawn(studio), studio.sample_dir(subject), NUM_SAMPLES)
+        closest = [str(pair["image"]) for pair in found.tables.get("closest_pairs", ())]
+        names = dict.fromkeys([*evenly(study.generated.names, NUM_SAMPLES), *closest])
+        keep_samples(list(names), _drawn(studio), studio.sample_dir(subject), study.model.checkpoint)
     for name, figure in found.figures.items():
         plots.save(figure, figures / f"{name}.png")
     (summary / SUMMARY).write_text(summarize(record))

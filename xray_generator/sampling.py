@@ -18,10 +18,10 @@ from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.speed import peak_memory_mb
 from xray_generator.evaluation.study import Model
 from xray_generator.export.files import make_folder, write_file
-from xray_generator.export.recipe import Recipe, encode_png, read_recipe
+from xray_generator.export.recipe import Recipe, encode_png, find_recipe, read_recipe
 from xray_generator.generation import generate
 from xray_generator.images import from_tensor, read_image, to_tensor
-from xray_generator.types import Autoencoding, Engine, GenerationRequest, StudioError, TextPrompt
+from xray_generator.types import Autoencoding, CheckpointRef, Engine, GenerationRequest, StudioError, TextPrompt
 
 AT_ONCE = 8  # images through the autoencoder
 
@@ -72,18 +72,18 @@ def _reconstruct(engine: Autoencoding, images: NDArray[np.float32]) -> NDArray[n
     return np.stack(copies)
 
 
-def keep_samples(images: ImageSet, drawn: Path, folder: Path, count: int) -> None:
-    """Put copies of at most `count` of the images that lie in `drawn`, evenly spread, into `folder`, and no others.
+def keep_samples(names: Sequence[str], drawn: Path, folder: Path, checkpoint: CheckpointRef) -> None:
+    """Copy some of the images that lie in `drawn` to `folder`; those of other weights go.
 
     Raises:
         StudioError: the folder cannot be written to.
     """
     make_folder(folder)
-    chosen = [images.names[i * len(images) // count] for i in range(count)] if count < len(images) else images.names
     for path in folder.glob("*.png"):
-        if path.name not in chosen:
+        recipe = find_recipe(path.read_bytes())
+        if recipe is None or recipe.checkpoint != checkpoint:
             path.unlink()
-    for name in chosen:
+    for name in names:
         write_file(folder / name, (drawn / name).read_bytes())
 
 

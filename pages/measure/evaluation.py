@@ -72,7 +72,10 @@ def _choose(board: Board) -> tuple[Sequence[Entry], Sequence[Column]]:
 def _say_counts(entries: Sequence[Entry]) -> None:
     counts = {entry.record.settings.get("num_images") for entry in entries}
     if len(counts) > 1:
-        st.caption("The records judge different numbers of images; distances fall with more images, ratios hardly.")
+        st.caption(
+            "The records judge different numbers of images. With more, distances fall, and the ratio to real of the "
+            "same fault grows: only numbers of equal n are ranked."
+        )
 
 
 main()

@@ -12,14 +12,15 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
+from xray_generator.evaluation.palette import GENERATED as GENERATED  # the parts of pages take them from here
+from xray_generator.evaluation.palette import RADAR_LIMIT as RADAR_LIMIT
+from xray_generator.evaluation.palette import REAL as REAL
 from xray_generator.evaluation.records import Curve, Measurement
 
-REAL, GENERATED = "#0072B2", "#D55E00"
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 HEIGHT = 320  # pixels
 MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
 NAME_WIDTH = 14  # letters of a line of a spoke's name
-RADAR_LIMIT = 2.0  # times real; what is more lies on the rim
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 Number = float | None

@@ -125,6 +125,20 @@ def test_ranks_share_ties_and_leave_out_what_some_have_not() -> None:
     assert rank([FULL], [Column("recall", RADIOMICS)]).mean == (None,)
 
 
+def test_only_numbers_of_equally_many_images_are_ranked() -> None:
+    column = Column("frechet_ratio", PARTS)
+
+    def of(value: float, n: int):
+        return replace(FULL, measurements=(Measurement("frechet_ratio", value, n, extractor=PARTS),))
+
+    ranking = rank([of(1.2, 250), of(1.1, 250), of(1.0, 100)], [column])
+    assert ranking.by_column[column] == (2, 1, None) and ranking.num_common == 0
+    assert "different numbers of images: Fréchet distance, ratio to real" in ranking.reason
+    assert rank([of(1.2, 250), of(1.0, 100)], [column]).by_column[column] == (None, None)
+    equal = rank([of(1.2, 250), of(1.0, 250)], [column])
+    assert equal.by_column[column] == (2, 1) and equal.reason == ""
+
+
 def test_a_sweep_goes_over_steps_and_over_the_time_that_they_take() -> None:
     points = sweep(FULL, "sharpness_ratio", "num_inference_steps")
     assert [(p.x, p.m.value) for p in points] == [(4, 0.25), (20, 0.5), (50, 0.6)]

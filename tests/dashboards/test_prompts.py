@@ -1,18 +1,45 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from xray_generator.dashboards.prompts import (
-    agreement,
     condition_title,
     is_of,
     likeness,
-    row_conditions,
     row_of_prompt,
 )
 from xray_generator.data.read import read_dataset
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import Row, row_conditions
 from xray_generator.evaluation.study import conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How often captions and labels of N rows say the same; what a caption leaves open cannot disagree."""
+
+    n: int
+    findings: float  # share of rows whose caption states exactly the labelled findings
+    stated: dict[str, int]  # of view, sex, age, age_group: rows whose caption states it
+    agreeing: dict[str, int]  # of those, how many state what the label says
+    whole: float  # share of rows in which nothing that is stated disagrees, findings included
+
+
+def agreement(rows: Sequence[Row]) -> Agreement:
+    """How far conditions that are read from prompts can be trusted."""
+    read = [row_of_prompt(row.prompt) for row in rows]
+    pairs = list(zip(read, rows, strict=True))
+    findings = [set(ours.findings) == set(row.findings) for ours, row in pairs]
+    stated, agreeing = {}, {}
+    whole = list(findings)
+    for name in ("view", "sex", "age", "age_group"):
+        said = [getattr(ours, name) not in ("", None) for ours in read]
+        right = [getattr(ours, name) == getattr(row, name) for ours, row in pairs]
+        stated[name] = sum(said)
+        agreeing[name] = sum(a and b for a, b in zip(said, right, strict=True))
+        whole = [kept and (b or not a) for kept, a, b in zip(whole, said, right, strict=True)]
+    return Agreement(len(rows), sum(findings) / len(rows), stated, agreeing, sum(whole) / len(rows))
 
 
 def test_real_captions_say_what_their_labels_say(dataset_folder: Path) -> None:
@@ -59,9 +86,11 @@ def test_conditions_are_named_as_an_evaluation_names_them(dataset_folder: Path) 
     rows = read_dataset(dataset_folder).rows
     mine = {name: [i for i, row in enumerate(rows) if is_of(row, name)] for row in rows for name in row_conditions(row)}
     assert dict(sorted(mine.items())) == conditions(rows)
-    assert (
-        condition_title("F") == "female" and condition_title("covid19") == "COVID-19" and condition_title("") == "any"
-    )
+
+
+def test_a_condition_is_said_in_words_alone_and_together() -> None:
+    assert [condition_title(name) for name in ("F", "covid19", "")] == ["female", "COVID-19", "any"]
+    assert condition_title("M, child") == "male, child (under 13)" and condition_title("", "all") == "all"
 
 
 def test_what_a_prompt_denies_is_absent_and_ages_out_of_range_are_not_read() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.bootstrap import interval, matched_splits, mean_interval
+from xray_generator.evaluation.bootstrap import groups, interval, matched_splits, mean_interval
 from xray_generator.evaluation.image_sets import ImageSet
 
 
@@ -46,11 +46,23 @@ def test_splits_are_equally_large_and_share_no_patient(real: ImageSet) -> None:
         assert split.size == 60 and len(set(split.generated)) == len(set(split.real)) == len(set(split.other)) == 60
         one, other = ({real.rows[i].patient_id for i in places} for places in (split.real, split.other))
         assert not one & other
-    assert matched_splits(images(500), real, np.random.default_rng(0))[0].size == len(real) // 2
+    assert matched_splits(images(500), real, np.random.default_rng(0))[0].size == len(set(groups(real))) // 2
     assert matched_splits(images(0), images(1), np.random.default_rng(0))[0].size == 0
 
 
-def test_only_the_patient_at_the_seam_is_in_both_halves(real: ImageSet) -> None:
+def test_a_split_takes_one_image_of_a_patient_on_every_side(real: ImageSet) -> None:
     rows = tuple(Row(row.path, row.prompt, (), patient_id=str(i // 7)) for i, row in enumerate(real.rows))
-    for split in matched_splits(images(500), images(len(rows), rows), np.random.default_rng(0)):
-        assert len({rows[i].patient_id for i in split.real} & {rows[i].patient_id for i in split.other}) <= 1
+    for split in matched_splits(images(len(rows), rows), images(len(rows), rows), np.random.default_rng(0)):
+        assert split.size == len({row.patient_id for row in rows}) // 2
+        for places in (split.generated, np.concatenate([split.real, split.other])):
+            assert len({rows[i].patient_id for i in places}) == len(places)
+
+
+def test_an_interval_draws_whole_patients() -> None:
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=30)
+    values, owners = np.repeat(means, 10), np.repeat(np.arange(30), 10).astype(np.str_)
+    alone = mean_interval(values, rng)
+    together = mean_interval(values, rng, owners=owners)
+    assert together[1] - together[0] > 2 * (alone[1] - alone[0])
+    assert mean_interval(values, rng, owners=np.repeat(np.arange(3), 100).astype(np.str_)) is None

@@ -16,7 +16,7 @@ def test_noise_gives_images_away_and_real_ones_hide_among_real_ones(
     noise = np.random.default_rng(1).normal(0, 0.02, some.images.shape)
     noisy = ImageSet("generated", np.clip(some.images + noise, 0, 1).astype(np.float32))
     found = compare(noisy, others, radiomics_space, np.random.default_rng(0), "x", "test")
-    assert found.measure in MEASURES and found.interval[0] > 0.9 and found.n == 80 and found.real_n == 60
+    assert found.measure in MEASURES and found.interval[0] > 0.9 and found.n == found.real_n == 58  # patients
     hidden = compare(some, others, radiomics_space, np.random.default_rng(0))
     assert hidden.interval[0] < 0.5 < hidden.interval[1] and abs(hidden.real - 0.5) < 0.2
 

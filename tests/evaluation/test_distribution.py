@@ -1,10 +1,13 @@
+from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
+from xray_generator.data.rows import Row
 from xray_generator.evaluation.distribution import (
     compare,
     coverage,
@@ -140,7 +143,7 @@ def test_a_comparison_has_equal_sides_yardsticks_and_intervals(
     found = {m.measure: m for m in compare(drawn, real, radiomics_space, np.random.default_rng(0), "x", "test", 30)}
     assert found.keys() <= MEASURES.keys()
     assert {(m.n, m.real_n, m.condition, m.split, m.extractor) for m in found.values()} == {
-        (NUM, NUM, "x", "test", "radiomics 1")
+        (98, 98, "x", "test", "radiomics 1")  # half of the patients
     }
     for m in found.values():
         assert m.interval[0] <= m.value <= m.interval[1]
@@ -148,6 +151,27 @@ def test_a_comparison_has_equal_sides_yardsticks_and_intervals(
     assert ratio.value == pytest.approx(frechet.value / frechet.real) and ratio.value > 2
     assert abs(found["kernel_distance"].real) < found["kernel_distance"].value / 10
     assert found["coverage"].value < found["coverage"].real
+
+
+def test_patients_with_many_films_do_not_make_real_look_far_from_real() -> None:
+    rng = np.random.default_rng(0)
+    films = [Row(Path(f"{i}.png"), "", (), patient_id=str(i // 6)) for i in range(600)]
+    means = rng.normal(size=(100, 8)).repeat(6, axis=0)
+    images = ImageSet("real", np.arange(600, dtype=np.float32)[:, None, None], tuple(films))
+    found = {m.measure: m for m in compare(images, images, Lookup(means + rng.normal(0, 0.1, means.shape)), rng)}
+    assert abs(found["kernel_distance"].real) < 0.4 and found["kernel_distance"].n == 50
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A feature space that knows the place of each image."""
+
+    table: np.ndarray
+    name: str = "lookup"
+    dimension: int = 8
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.table[images[:, 0, 0].astype(int)]
 
 
 def test_real_images_against_real_ones_have_a_ratio_near_1(real: ImageSet, radiomics_space: Remembering) -> None:

@@ -86,7 +86,7 @@ def test_half_of_the_prompts_ignored_lies_between(
     heeded = np.where(rng.random(N) < 0.5, shows, rng.random(N) < 0.5)
     found = measure_fidelity(encoder, films("generated", heeded, rng, asked=rows(shows)), real, rng)
     share = get(found, "prompt_accuracy_share").value
-    assert share is not None and 0.6 < share < 0.95
+    assert share is not None and 0.35 < share < 0.7
 
 
 def test_the_right_hospital_without_the_finding_earns_nothing(

@@ -46,6 +46,8 @@ def test_a_prompt_asks_only_for_what_its_words_say() -> None:
     assert np.isnan(asked([CHILD], labels)[0]).tolist() == [True, True, False, False]
     assert not np.isnan(asked([NIH], ("AP", "M", "adult"))).any()
     assert np.isnan(asked([replace(NIH, prompt="Chest X-ray, nodule")], ("AP", "M", "adult"))).all()
+    for word in ("pediatric", "paediatric", "child"):
+        assert asked([replace(CHILD, prompt=f"{word} chest X-ray")], ("child",))[0, 0] == 1
     assert asked([], labels).shape == (0, 4)
 
 

@@ -7,7 +7,6 @@ from xray_generator.evaluation.records import (
     Curve,
     Measurement,
     Record,
-    by_condition,
     list_records,
     read_record,
     write_record,
@@ -43,7 +42,6 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
 def test_a_record_is_asked_by_measure_and_condition() -> None:
     assert RECORD.get("precision").value == 0.5 and RECORD.get("precision", "mass").value == 0.625
     assert RECORD.get("recall") is None
-    assert [m.value for m in by_condition(RECORD, "precision").values()] == [0.625]
     assert not RECORD.is_stale([CHECKPOINT]) and RECORD.is_stale([replace(CHECKPOINT, sha256="cd" * 32)])
 
 

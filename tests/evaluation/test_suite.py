@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from xray_generator.evaluation import suite
+from xray_generator.evaluation import suite, sweeps
 from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
@@ -52,8 +52,8 @@ def test_a_step_draws_the_same_whatever_ran_before_it(study: Study) -> None:
 
 
 def test_a_sweep_shows_what_the_setting_does(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "GUIDANCES", (0.0, 1.0, 4.0))
-    found = suite.find_guidance(study, np.random.default_rng(0))
+    monkeypatch.setattr(sweeps, "GUIDANCES", (0.0, 1.0, 4.0))
+    found = sweeps.find_guidance(study, np.random.default_rng(0))
     sharpness, distance = (found.curves[f"{name}_by_guidance_scale"] for name in ("sharpness_ratio", "kernel_distance"))
     assert sharpness.x == (0.0, 1.0, 4.0)
     first, second, third = sharpness.lines["generated"]
@@ -61,6 +61,12 @@ def test_a_sweep_shows_what_the_setting_does(study: Study, monkeypatch: pytest.M
     assert distance.lines["generated"][0] < distance.lines["generated"][2]
     assert {m.settings["guidance_scale"] for m in found.measurements} == {0.0, 1.0, 4.0}
     assert found.figures.keys() == found.curves.keys()
+
+
+def test_the_real_yardstick_is_one_over_a_sweep(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "GUIDANCES", (1.0, 2.0, 3.0))
+    curve = sweeps.find_guidance(study, np.random.default_rng(0)).curves["kernel_distance_by_guidance_scale"]
+    assert len(set(curve.lines["real"])) == 1 < len(set(curve.lines["generated"]))
 
 
 def test_conditions_are_measured_where_enough_films_are(study: Study) -> None:

@@ -43,9 +43,9 @@ def test_good_synthetic_images_teach_as_well_as_real_ones(
     first = found[0]
     assert first.interval is not None and first.value is not None
     assert first.interval[0] <= first.value <= first.interval[1]
-    assert (first.n, first.real_n, first.split) == (96, N, "test")
+    assert (first.n, first.real_n, first.split) == (N, N, "test")
     assert curve is not None
-    assert curve.x == (12, 24, 48, 96)
+    assert curve.x == (15, 30, 60, 120)
     assert set(curve.lines) == {"generated alone", "both", "real alone"}
     assert curve.lines["generated alone"][-1] == pytest.approx(first.value)
 

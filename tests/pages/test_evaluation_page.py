@@ -1,5 +1,6 @@
 """The Evaluation page without a browser: records side by side, ranks, figures and exports."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,19 @@ def test_ranks_follow_the_direction_and_their_rule_is_said(page: AppTest) -> Non
     assert list(table[SHARPNESS]) == [1, 2, 3]  # best as on real images
     assert list(table["Time for one image"]) == [3, 2, 1]  # best when lower
     assert "Rank 1 is best" in words(page) and not page.info
+
+
+def test_numbers_of_different_n_are_not_ranked_and_it_is_said(output_dir: Path) -> None:
+    fewer = replace(
+        GONE, settings={**GONE.settings, "num_images": 50},
+        measurements=tuple(replace(m, n=50) if m.measure == "sharpness_ratio" else m for m in GONE.measurements),
+    )  # fmt: skip
+    keep(output_dir, FULL, fewer)
+    page = open_page(PAGE)
+    table = page.dataframe[1].value
+    assert table[SHARPNESS].isna().all() and list(table["Time for one image"]) == [2, 1]
+    assert "ratio to real of the same fault grows" in words(page)
+    assert f"on different numbers of images: {SHARPNESS}" in words(page)
 
 
 def test_one_record_alone_is_said_to_have_no_rivals(page: AppTest) -> None:

@@ -60,6 +60,15 @@ def test_tiles_show_the_encoders_space_with_yardstick_and_the_reason_of_what_is_
     assert "Labels judged: 1; not judged: 1" in text
 
 
+def test_labels_are_counted_once_however_often_a_sweep_judges_them(output_dir: Path) -> None:
+    swept = tuple(
+        replace(m, settings={"guidance_scale": scale})
+        for m in FULL.measurements if m.measure == "prompt_accuracy" for scale in (1.0, 3.0, 5.0)
+    )  # fmt: skip
+    keep(output_dir, replace(FULL, measurements=(*FULL.measurements, *swept)))
+    assert "Labels judged: 1; not judged: 1," in words(open_page(PAGE))
+
+
 def test_every_curve_table_and_number_is_drawn(output_dir: Path) -> None:
     keep(output_dir, FULL)
     page = open_page(PAGE)

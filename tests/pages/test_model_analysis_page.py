@@ -191,6 +191,8 @@ def test_speed_is_measured_here_beside_the_record(page: AppTest, output_dir: Pat
     stored = tuple(latency(1_234.0, steps, "dpm++") for steps in (4, 50))
     write_record(Record("tiny", "quick", "2026-01-02T00:00:00", "abc", ref, {}, stored), output_dir / "metrics")
     assert table(run(page), "Record (ms)") == ["1,234", "1,234"]
+    (output_dir / "metrics" / "broken.record.json").write_text("{")
+    assert "broken.record.json cannot be read" in run(page).error[0].value.replace("\\", "")
     page.button_group[0].set_value([1])
     click(page, "model_measure")
     job = wait(page)

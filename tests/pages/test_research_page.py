@@ -12,11 +12,13 @@ from pages.parts.research.export import _csv, _sheet
 from pages.parts.research.scene import Scene
 from pages.parts.services import job_queue
 from tests.pages.generator import TIMEOUT_S, shown
+from tests.pages.record_samples import FULL, QUICK, keep
 from xray_generator.checkpoints import Manifest, read_manifest
 from xray_generator.dashboards.prompts import row_of_prompt
 from xray_generator.dashboards.side_by_side import choose_real, read_sides
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
+from xray_generator.evaluation.records import Measurement
 from xray_generator.export.recipe import Recipe, encode_png
 from xray_generator.images import read_image, resize_square
 from xray_generator.types import CheckpointRef, GenerationRequest, Image, TextPrompt
@@ -119,7 +121,7 @@ def test_every_tab_draws_and_the_numbers_are_those_of_the_images(samples: Path, 
             unseen = [resize_square(row.image(), 64) for row in films if row.split != "train"]
             brightness = float(np.mean([image.mean() for image in unseen]))
             assert table.loc["Brightness", f"Real (n = {len(unseen)})"] == f"{brightness:.3g}"
-            assert "different" in table.loc["Sharpness", "In words"]
+            assert "unlikely by chance alone" in table.loc["Sharpness", "In words"]
 
 
 @pytest.mark.parametrize("tab", ["Radar", "Copies"])
@@ -198,6 +200,23 @@ def test_the_record_is_told_with_its_age_and_marked_when_the_weights_changed(sam
     page = open_tab(open_page(), "Copies")
     assert "measured 2026-01-01" in words(page) and "were replaced" in words(page)
     assert [metric.value for metric in page.metric] == ["0.25"]
+
+
+def test_the_full_record_of_these_weights_is_shown_as_the_evaluation_page_does(
+    samples: Path, output_dir: Path, manifest: Manifest
+) -> None:
+    other = replace(manifest.ref, family="another")
+    control = Measurement("utility_shuffled", 0.5, 100, real=0.5)
+    full = replace(FULL, checkpoint=manifest.ref, measurements=(*FULL.measurements, control))
+    namesake = replace(full, subject="namesake", checkpoint=other, created="2026-05-01T00:00:00+00:00")
+    keep(output_dir, full, replace(QUICK, checkpoint=manifest.ref), namesake)
+    (output_dir / "metrics" / "broken.record.json").write_text("{")
+    page = open_tab(open_page(), "Radar")
+    assert "Suite full" in words(page) and "measured 2026-01-02" in words(page) and not page.warning
+    assert "broken.record.json" in page.error[0].value.replace("\\", "")
+    table = page.dataframe[-1].value.set_index("Measure")["Times real"]
+    # neither the last point of a sweep nor the control
+    assert dict(table) == {"Sharpness": "0.50", "Precision": "0.56", "Recall": "0.56"}
 
 
 def test_both_downloads_hold_the_images_shown(manifest: Manifest, films: tuple[Row, ...]) -> None:

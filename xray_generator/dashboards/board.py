@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from xray_generator.dashboards.prompts import condition_title
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import SUFFIX, Measurement, Record, read_record
 from xray_generator.evaluation.summary import GROUPS, known_measure
@@ -24,7 +25,6 @@ FIRST_COLUMNS = (
     "ms_ssim", "copy_rate", "utility_ratio", "latency_ms",
 )  # fmt: skip
 ORDER = {name: place for place, name in enumerate(MEASURES)}
-WORDS = {"M": "male", "F": "female", "AP": "AP view", "PA": "PA view", "covid19": "COVID-19"}
 PARTS_OF_DAY = (("day", 86_400), ("hour", 3_600), ("minute", 60))  # seconds
 
 
@@ -146,18 +146,14 @@ def column_names(columns: Sequence[Column]) -> dict[Column, str]:
     """A heading for each: title, and space and condition where there are any."""
     spaces = space_names(c.extractor for c in columns)
     return {
-        c: " · ".join(filter(None, (title_of(c), spaces[c.extractor], condition_text(c.condition)))) for c in columns
+        c: " · ".join(filter(None, (title_of(c), spaces[c.extractor], condition_title(c.condition, ""))))
+        for c in columns
     }
 
 
 def title_of(column: Column) -> str:
     """The measure's title; its key where it is of a later version."""
     return known_measure(Measurement(column.measure, None, reason="only asked for its title")).title
-
-
-def condition_text(condition: str) -> str:
-    """A condition as a person reads it."""
-    return ", ".join(WORDS.get(part, part.replace("_", " ")) for part in condition.split(", "))
 
 
 def age(created: str, now: datetime | None = None) -> str:

@@ -31,18 +31,6 @@ class ImageStatistics:
     skipped: tuple[str, ...]  # what could not be read, with the reason
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """How a number is distributed over a group: quartiles, and the ends without the outer 5 %."""
-
-    n: int
-    low: float  # 5 %
-    quarter: float
-    median: float
-    three_quarters: float
-    high: float  # 95 %
-
-
 def measure_rows(rows: Sequence[Row]) -> ImageStatistics:
     """Read and measure the images of rows; unreadable ones are listed. StudioError where not one can be read."""
     kept, skipped, found = [], [], []
@@ -72,12 +60,6 @@ def measure_image(image: Image) -> tuple[Measurement, ...]:
     """Each of STATISTICS of one image (H, W), prepared as `measure_rows` does."""
     square = resize_square(image, SIZE)
     return tuple(Measurement(name, of(square), n=1) for name, of in STATISTICS.items())
-
-
-def spread(values: Floats) -> Spread:
-    """The quantiles of one or more numbers (N,)."""
-    low, quarter, median, three_quarters, high = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()
-    return Spread(len(values), low, quarter, median, three_quarters, high)
 
 
 def stretched(image: Image) -> Image:

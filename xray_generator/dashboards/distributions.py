@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.stats import ks_2samp
 
 from xray_generator.dashboards.side_by_side import MIN_SET, Sides
 from xray_generator.evaluation import image_quality
-from xray_generator.evaluation.bootstrap import Floats
+from xray_generator.evaluation.bootstrap import Floats, groups
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement
@@ -22,8 +21,8 @@ from xray_generator.types import Image, StudioError
 GRAY_BINS = 64
 NUM_BINS = 24
 VERDICTS = (  # p below which, in words
-    (0.001, "almost surely different"), (0.01, "very likely different"), (0.05, "likely different"),
-    (1.1, "no difference shown"),
+    (0.001, "very unlikely by chance alone"), (0.01, "unlikely by chance alone"),
+    (0.05, "somewhat unlikely by chance alone"), (1.1, "no difference shown"),
 )  # fmt: skip
 
 
@@ -36,7 +35,7 @@ class Comparison:
     real: Floats  # (R,)
     mean: Measurement  # of the generated images, the real ones as the yardstick
     ratio: Measurement  # of the means
-    gap: float | None  # Kolmogorov-Smirnov: the largest distance between the cumulative shares, 0 to 1
+    gap: float | None  # Kolmogorov-Smirnov, one film a patient: the largest distance of cumulative shares, 0 to 1
     p: float | None  # chance of such a gap or a larger one between two samples of one population
     verdict: str  # p in words, or why there is none
 
@@ -93,10 +92,11 @@ def compare(sides: Sides) -> Comparisons:
     )  # fmt: skip
     by_name = {m.measure: m for m in found}
     ours, theirs = (image_quality.statistics(side.images) for side in (sides.generated, sides.real))
+    apart = _one_per_patient(sides.real)
     return Comparisons(
         tuple(
             Comparison(name, ours[name], theirs[name], by_name[name], by_name[f"{name}_ratio"],
-                       *_test(ours[name], theirs[name]))
+                       *_test(ours[name], theirs[name][apart]))
             for name in image_quality.STATISTICS
         ),
         by_name["spectral_distance"],
@@ -154,24 +154,6 @@ def mean_images(sides: Sides) -> MeanImages:
     )  # fmt: skip
 
 
-def ratios_to_real(measurements: Sequence[Measurement]) -> dict[str, float | None]:
-    """Measures that are best as on real images, divided by those: 1 is as real. By title, over all images only.
-
-    Only the first space's measures are taken; the others of the same name measure the same.
-    """
-    found: dict[str, float | None] = {}
-    for m in measurements:
-        measure = MEASURES.get(m.measure)
-        if m.condition or measure is None or measure.direction != "real":
-            continue
-        base = m.measure.removesuffix("_ratio")
-        if base != m.measure and base in MEASURES:
-            found[MEASURES[base].title] = m.value
-        elif f"{m.measure}_ratio" not in MEASURES and m.value is not None and m.real:
-            found.setdefault(measure.title, m.value / m.real)
-    return found
-
-
 def ratios_now(found: Comparisons, means: MeanImages, nearest: tuple[float, float]) -> dict[str, float | None]:
     """What two sets at hand say, generated over real: 1 is as real.
 
@@ -211,6 +193,17 @@ def _test(ours: Floats, theirs: Floats) -> tuple[float | None, float | None, str
     result = ks_2samp(ours, theirs)
     p = float(result.pvalue)
     return float(result.statistic), p, next(words for end, words in VERDICTS if p < end)
+
+
+def _one_per_patient(images: ImageSet) -> list[int]:
+    """The place of the first film of each patient: the test takes images for independent, which a patient's are not.
+
+    A film without an id counts as a patient of its own.
+    """
+    first: dict[str, int] = {}
+    for place, patient in enumerate(groups(images).tolist()):
+        first.setdefault(patient, place)
+    return list(first.values())
 
 
 def _named(images: ImageSet, name: str) -> ImageSet:

@@ -94,12 +94,9 @@ def _encoded(images: ImageSet, folder: Path) -> Features:
 
 def _radiomics(images: ImageSet, notes: tuple[str, ...]) -> Features:
     from xray_generator.evaluation.features import Radiomics
-    from xray_generator.evaluation.radiomics import radiomics
 
-    found = np.array([radiomics(image) for image in images.images])
-    deviation = found.std(axis=0)
-    space = Radiomics(found.mean(axis=0), np.where(deviation > 0, deviation, 1))
-    return Features(images.rows, (found - space.mean) / space.deviation, space.name, images.skipped, notes)
+    space = Radiomics.of(images.images)
+    return Features(images.rows, space(images.images), space.name, images.skipped, notes)
 
 
 def _principal(values: Floats) -> Embedding:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from xray_generator.data.report import read_findings
-from xray_generator.data.rows import Row, finding_name
+from xray_generator.data.rows import Row, finding_name, row_conditions
 from xray_generator.data.vocabulary import AGE
 
 PA, AP, SUPINE = r"\bPA\b|postero-?anterior", r"\bAP\b|(?<!o)\bantero-?posterior", r"\bsupine\b"
@@ -40,19 +38,14 @@ def row_of_prompt(prompt: str, path: Path = Path()) -> Row:
     )  # fmt: skip
 
 
-def row_conditions(row: Row) -> tuple[str, ...]:
-    """The conditions that a row belongs to: its findings, view, sex and age group, as `study.conditions` names them."""
-    return tuple(name for name in (*row.findings, row.view[:2], row.sex, row.age_group) if name)
-
-
 def is_of(row: Row, condition: str) -> bool:
     """Whether a row belongs to a condition; "" is any."""
     return not condition or condition in row_conditions(row)
 
 
-def condition_title(condition: str) -> str:
-    """A condition in words: "pleural effusion", "AP view", "male"; "any" for ""."""
-    return TITLES.get(condition) or finding_name(condition) or "any"
+def condition_title(condition: str, whole: str = "any") -> str:
+    """A condition in words: "pleural effusion", "AP view", "male", "male, child (under 13)"; `whole` for ""."""
+    return ", ".join(TITLES.get(part) or finding_name(part) for part in condition.split(", ")) or whole
 
 
 def likeness(some: Row, other: Row) -> float:
@@ -64,37 +57,6 @@ def likeness(some: Row, other: Row) -> float:
     )
     years = 0.0 if some.age is None or other.age is None else 1 / (1 + abs(some.age - other.age) / 10)
     return 10.0 * (some.prompt == other.prompt) + 4 * shared + facts + years
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How often captions and labels of N rows say the same; what a caption leaves open cannot disagree."""
-
-    n: int
-    findings: float  # share of rows whose caption states exactly the labelled findings
-    stated: dict[str, int]  # of view, sex, age, age_group: rows whose caption states it
-    agreeing: dict[str, int]  # of those, how many state what the label says
-    whole: float  # share of rows in which nothing that is stated disagrees, findings included
-
-
-def agreement(rows: Sequence[Row]) -> Agreement:
-    """Compare what captions say with the labels of the same rows: how far conditions read from prompts can be trusted.
-
-    Args:
-        rows: one or more, with captions and labels.
-    """
-    read = [row_of_prompt(row.prompt) for row in rows]
-    pairs = list(zip(read, rows, strict=True))
-    findings = [set(ours.findings) == set(row.findings) for ours, row in pairs]
-    stated, agreeing = {}, {}
-    whole = list(findings)
-    for name in ("view", "sex", "age", "age_group"):
-        said = [getattr(ours, name) not in ("", None) for ours in read]
-        right = [getattr(ours, name) == getattr(row, name) for ours, row in pairs]
-        stated[name] = sum(said)
-        agreeing[name] = sum(a and b for a, b in zip(said, right, strict=True))
-        whole = [kept and (b or not a) for kept, a, b in zip(whole, said, right, strict=True)]
-    return Agreement(len(rows), sum(findings) / len(rows), stated, agreeing, sum(whole) / len(rows))
 
 
 def _has(pattern: str, prompt: str) -> bool:

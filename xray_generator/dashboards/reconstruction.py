@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import Row, evenly
 from xray_generator.evaluation.image_quality import compare_pairs
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.evaluation.records import Measurement
@@ -48,8 +48,8 @@ def pick_images(rows: Sequence[Row], size: int, count: int, first: int = 0) -> I
     Where no image does, over all; unreadable ones are listed in `skipped`.
     """
     sharp = [row for row in rows if row.native_size == 0 or row.native_size >= size] or list(rows)
-    count = min(count, len(sharp))
-    return from_rows([sharp[(i * len(sharp) // count + first) % len(sharp)] for i in range(count)], size, "real")
+    start = first % len(sharp) if sharp else 0
+    return from_rows(evenly(sharp[start:] + sharp[:start], count), size, "real")
 
 
 def single_image(image: Image, size: int, name: str) -> ImageSet:

@@ -14,10 +14,10 @@ from xray_generator.dashboards.board import (
     Column,
     Entry,
     column_names,
-    condition_text,
     headline,
     label_entries,
 )
+from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.ranks import RULE, rank
 from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.summary import BETTER, GROUPS, NOT_MEASURED, known_measure, value_text
@@ -131,7 +131,7 @@ def _ranks(entries: Sequence[Entry], labels: Sequence[str], columns: Sequence[Co
         for i, (label, mean) in enumerate(zip(labels, ranking.mean, strict=True))
     ]
     header = ("", f"Mean rank ({ranking.num_common} measures)", *(names[column] for column in ranking.by_column))
-    return f"{_table(header, rows)}<p><small>{_safe(RULE)}</small></p>"
+    return f"{_table(header, rows)}<p><small>{_safe(RULE)} {_safe(ranking.reason)}</small></p>"
 
 
 def _record(entry: Entry, label: str) -> str:
@@ -159,7 +159,7 @@ HEADER = ("Measure", "Of", "Value (95 % interval); yardstick", "n", "Real n", "S
 def _cells(m: Measurement) -> tuple[str, ...]:
     text = f"{NOT_MEASURED}: {m.reason}" if m.value is None else measured_text(m)
     return (
-        known_measure(m).title, condition_text(m.condition) or "all", text, f"{m.n:,}", f"{m.real_n:,}", m.split,
+        known_measure(m).title, condition_title(m.condition, "all"), text, f"{m.n:,}", f"{m.real_n:,}", m.split,
         m.extractor, settings_text(m),
     )  # fmt: skip
 

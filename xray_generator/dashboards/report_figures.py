@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from xray_generator.dashboards.board import Column, Entry, column_names, condition_text, headline, label_entries
+from xray_generator.dashboards.board import Column, Entry, column_names, headline, label_entries
+from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.report import to_html
 from xray_generator.dashboards.series import STEPS, Point, over_time, ratio_table, spokes, sweep
-from xray_generator.evaluation.plots import COLORS, REAL, bars, heat_map, radar
+from xray_generator.evaluation.palette import REAL
+from xray_generator.evaluation.plots import COLORS, bars, heat_map, radar
 from xray_generator.evaluation.summary import known_measure
 
 PALETTE = tuple(color for color in COLORS if color != REAL)
@@ -74,7 +76,7 @@ def _conditions(entry: Entry) -> Figure | None:
         return None
     names = column_names(table.columns)
     columns = [names[column].replace(" · ", "\n") for column in table.columns]
-    figure = heat_map([condition_text(name) for name in table.rows], columns, table.values)
+    figure = heat_map([condition_title(name) for name in table.rows], columns, table.values)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + 2, height + NAMES_HEIGHT)
     return figure

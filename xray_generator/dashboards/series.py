@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from xray_generator.dashboards.board import (
     CHECKS,
     Column,
-    condition_text,
     first_columns,
     headline,
     is_headline,
     space_names,
 )
+from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.ranks import RATIO
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.summary import known_measure
@@ -84,7 +84,7 @@ def by_space(record: Record, measure: str) -> dict[str, Measurement]:
 def in_conditions(record: Record, measure: str) -> dict[str, Measurement]:
     """Condition in words -> a measure with the record's own settings, where it has a value."""
     return {
-        condition_text(c.condition): m
+        condition_title(c.condition): m
         for c, m in sorted(headline(record).items(), key=lambda pair: pair[0].condition)
         if c.measure == measure and c.condition and m.value is not None
     }

@@ -13,8 +13,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.dashboards.prompts import is_of, likeness, row_conditions
-from xray_generator.data.rows import Row
+from xray_generator.dashboards.prompts import is_of, likeness
+from xray_generator.data.rows import Row, evenly, row_conditions
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.images import read_image, resize_square
 from xray_generator.types import Image, StudioError
@@ -78,14 +78,13 @@ def choose_real(rows: Sequence[Row], condition: str, split: str, size: int, *, e
         notes.append(SEEN_NOTE)
     if len(chosen) > MOST:
         notes.append(f"{MOST:,} of {len(chosen):,} films are shown, evenly spread.")
-    return Choice(tuple(even(chosen, MOST)), "+".join(SPLITS[split]), tuple(notes))
+    return Choice(even(chosen, MOST), "+".join(SPLITS[split]), tuple(notes))
 
 
-def even(rows: Sequence[Row], count: int) -> list[Row]:
+def even(rows: Sequence[Row], count: int) -> tuple[Row, ...]:
     """At most `count` rows in the mix of all: evenly over their order by source, findings and view."""
     ordered = sorted(rows, key=lambda row: (row.source, row.findings, row.view, row.sex, row.path.name))
-    count = min(count, len(ordered))
-    return [ordered[i * len(ordered) // count] for i in range(count)]
+    return evenly(ordered, count)
 
 
 def read_films(choice: Choice, size: int) -> ImageSet:

@@ -21,7 +21,7 @@ class Timing:
 
 
 def stored_times(records: Sequence[Record], checkpoint: CheckpointRef) -> Record | None:
-    """The first of the records (the newest, as they are listed) that timed these very weights."""
+    """The first of the records, as a board lists them, that timed these very weights."""
     return next((r for r in records if r.checkpoint == checkpoint and r.get("latency_ms")), None)
 
 

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from xray_generator.data.health import HealthReport, Issue
 from xray_generator.data.rows import Row
+from xray_generator.data.rows import evenly as evenly  # as pages ask for rows
 from xray_generator.types import normalize_text
 
 MAX_QUERY_CHARACTERS = 300
@@ -76,12 +77,6 @@ def matcher(query: str) -> tuple[re.Pattern[str], ...]:
         else:
             patterns += [rf"(?<!\w){re.escape(word)}" for word in part.split()]
     return tuple(map(re.compile, patterns))
-
-
-def evenly(rows: Sequence[Row], limit: int) -> tuple[Row, ...]:
-    """At most `limit` rows, spread evenly over all."""
-    count = min(limit, len(rows))
-    return tuple(rows[i * len(rows) // count] for i in range(count))
 
 
 def fingerprint(rows: Sequence[Row]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from PIL import Image as PILImage
 
@@ -14,6 +14,7 @@ from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
 
 Split = Literal["train", "val", "test"]
+T = TypeVar("T")
 
 FINDINGS = (
     "no_finding", "atelectasis", "cardiomegaly", "consolidation", "edema", "pleural_effusion", "emphysema", "fibrosis",
@@ -71,6 +72,17 @@ class Dataset:
         dropped = set(paths)
         kept = tuple(row for row in self.rows if row.path not in dropped)
         return Dataset(kept, (*self.skipped, *(f"{path.name}: {reason}" for path in sorted(dropped))))
+
+
+def row_conditions(row: Row) -> tuple[str, ...]:
+    """The names of the conditions that a row belongs to: its findings, view (AP or PA), sex and age group."""
+    return tuple(name for name in (*row.findings, row.view[:2], row.sex, row.age_group) if name)
+
+
+def evenly(items: Sequence[T], count: int) -> tuple[T, ...]:
+    """At most `count` items, spread evenly over all, the first among them."""
+    count = min(count, len(items))
+    return tuple(items[i * len(items) // count] for i in range(count))
 
 
 def short_side(path: Path) -> int:

@@ -1,11 +1,12 @@
 """Intervals by the bootstrap (Efron 1979), and equally large splits of two sets: what makes a number comparable.
 
-Images are drawn, not patients: where one patient has many images, the intervals are somewhat too narrow.
+The images of one patient are alike. So an interval draws whole patients where they are known, and a split takes one
+image of each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,14 +23,16 @@ LEVELS = (0.025, 0.975)  # of a 95 % interval
 MIN_SAMPLES = 10  # fewer have no honest interval
 
 
-def mean_interval(values: Floats, rng: np.random.Generator, num_resamples: int = 1000) -> Interval | None:
-    """95 % percentile interval of the mean of (N,) values; None under ten of them."""
-    return interval(lambda sample: float(sample.mean()), (values,), rng, num_resamples)
+def mean_interval(
+    values: Floats, rng: np.random.Generator, num_resamples: int = 1000, owners: NDArray[np.str_] | None = None
+) -> Interval | None:
+    """95 % percentile interval of the mean of (N,) values; None under ten of them, or of their owners."""
+    return interval(lambda sample: float(sample.mean()), (values,), rng, num_resamples, owners=(owners,))
 
 
 def interval(
     statistic: Callable[..., float], samples: tuple[Floats, ...], rng: np.random.Generator, num_resamples: int = 200,
-    center: float | None = None,
+    center: float | None = None, owners: Sequence[NDArray[np.str_] | None] = (),
 ) -> Interval | None:  # fmt: skip
     """95 % percentile interval of `statistic(*samples)`, each sample drawn anew with replacement along its first axis.
 
@@ -40,16 +43,34 @@ def interval(
         num_resamples: how many draws.
         center: moves the interval so that the draws' mean lies here. For distances between sets: a draw repeats
             images, which alone makes a set look farther away.
+        owners: of each sample (N,) the patients, who are then drawn with all that is theirs; None: each for itself.
 
     Returns:
-        (low, high), or None where a sample holds fewer than ten.
+        (low, high), or None where a sample holds fewer than ten, or is of fewer than ten patients.
     """
-    if min(len(sample) for sample in samples) < MIN_SAMPLES:
+    known = [*owners, *[None] * (len(samples) - len(owners))]
+    members = [_members(owner, len(sample)) for owner, sample in zip(known, samples, strict=True)]
+    if min(map(len, members)) < MIN_SAMPLES:
         return None
-    draws = [statistic(*(s[rng.integers(len(s), size=len(s))] for s in samples)) for _ in range(num_resamples)]
+    draws = [
+        statistic(*(sample[_draw(parts, rng)] for sample, parts in zip(samples, members, strict=True)))
+        for _ in range(num_resamples)
+    ]
     shift = 0.0 if center is None else center - float(np.mean(draws))
     low, high = np.quantile(draws, LEVELS) + shift
     return float(low), float(high)
+
+
+def _members(owners: NDArray[np.str_] | None, count: int) -> list[Places]:
+    """The places of each owner."""
+    if owners is None:
+        return list(np.arange(count)[:, None])
+    order = np.argsort(owners, kind="stable")
+    return np.split(order, np.flatnonzero(owners[order][1:] != owners[order][:-1]) + 1)
+
+
+def _draw(members: list[Places], rng: np.random.Generator) -> Places:
+    return np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +99,20 @@ def matched_splits(
 ) -> tuple[Split, ...]:
     """Random splits into equally large samples of min(generated, real / 2), since distances depend on the number.
 
-    A patient's real images stay in one half, but for the patient at the seam.
+    Each takes one image of a patient: several would make one half of the real images look far from the other. Of
+    generated images it takes one of those that were asked for a patient's films, so that both sides have one mix.
     """
-    size = min(len(generated), len(real) // 2)
-    names, owner = np.unique(groups(real), return_inverse=True)
+    owners = groups(generated), groups(real)
     splits = []
     for _ in range(num_splits):
-        order = np.argsort(rng.permutation(len(names))[owner], kind="stable")  # patient by patient
-        splits.append(Split(rng.permutation(len(generated))[:size], order[:size], order[len(order) - size :]))
+        drawn, films = (_one_each(names, rng) for names in owners)
+        size = min(len(drawn), len(films) // 2)
+        splits.append(Split(drawn[:size], films[:size], films[len(films) - size :]))
     return tuple(splits)
+
+
+def _one_each(owners: NDArray[np.str_], rng: np.random.Generator) -> Places:
+    """One place of each owner, owners and places in random order."""
+    order = rng.permutation(len(owners))
+    _, first = np.unique(owners[order], return_index=True)
+    return np.asarray(order[rng.permutation(first)])

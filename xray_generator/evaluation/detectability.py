@@ -53,20 +53,21 @@ def compare(
 ) -> Measurement:  # fmt: skip
     """Cross-validated AUROC of generated against equally many real images, pairs compared within a fold.
 
-    The yardstick is the same of one half of the real images against the other, near 0.5.
+    The yardstick is the same of as many other real images, near 0.5. Both rise with the number of images.
     """
-    size = min(len(generated), len(real))
-    common: dict[str, Any] = {"n": size, "condition": condition, "split": split, "extractor": extractor.name}
-    x, y = extractor(generated.images), extractor(real.images)
-    owners = groups(real)
-    chosen, others = rng.permutation(len(x))[:size], rng.permutation(len(y))[:size]
-    half = matched_splits(real, real, rng, 1)[0]
+    (split_,) = matched_splits(generated, real, rng, 1)
+    common: dict[str, Any] = {
+        "n": split_.size, "real_n": split_.size, "condition": condition, "split": split, "extractor": extractor.name,
+    }  # fmt: skip
+    x, y, owners = extractor(generated.images), extractor(real.images), groups(real)
+    near, other = split_.real, split_.other
+    drawn = np.array([f"drawn {i}" for i in split_.generated], np.str_)
     try:
-        yardstick, _ = _auroc(y[half.other], y[half.real], owners[half.other], owners[half.real], rng)
-        value, ends = _auroc(x[chosen], y[others], np.array([f"drawn {i}" for i in chosen]), owners[others], rng)
+        yardstick, _ = _auroc(y[other], y[near], owners[other], owners[near], rng)
+        value, ends = _auroc(x[split_.generated], y[near], drawn, owners[near], rng)
     except StudioError as error:
         return Measurement("detectability", None, reason=str(error), **common)
-    return Measurement("detectability", value, interval=ends, real=yardstick, real_n=half.size, **common)
+    return Measurement("detectability", value, interval=ends, real=yardstick, **common)
 
 
 def _auroc(

@@ -1,7 +1,8 @@
 """How far generated images are from real ones as a set, in a named feature space, beside the distance of real to real.
 
-Every distance here falls when more images are compared. So the generated sample, the real sample and the other real
-sample of the yardstick are equally large, and values are means over several random splits.
+The Fréchet distance and the shares depend on how many images are compared. So the generated sample, the real sample and
+the other real sample of the yardstick are equally large, hold one image of a patient, and values are means over several
+random splits. Compare two models at equal n alone.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def compare(
 ) -> list[Measurement]:  # fmt: skip
     """All distances of two sets in one feature space; `real` in each is that of one half of the real images to another.
 
-    The Fréchet ratio takes its yardstick as a fixed number, so its interval is that of the distance alone. The kernel
-    distance has no ratio: unbiased, it is 0 on average between two halves of one set.
+    The ratio's interval draws all three samples. The kernel distance has no ratio: unbiased, it is 0 on average
+    between two halves of one set.
     """
     splits = matched_splits(generated, real, rng)
     x, y = extractor(generated.images), extractor(real.images)
@@ -135,9 +136,17 @@ def compare(
         low, high = np.mean([end for end in ends if end], axis=0)
         return float(low), float(high)
 
+    def of_ratio(value: float) -> Interval | None:
+        if extractor.dimension > MAX_RESAMPLED_FEATURES:
+            return None
+        return interval(
+            lambda near, far, other: frechet_distance(near, far) / frechet_distance(near, other), sides[0], rng,
+            num_resamples, value,
+        )  # fmt: skip
+
     frechet, kernel = (measured(name, between, of_distance) for name, between in DISTANCES.items())
     shares = [measured(name, between, of_share) for name, between in SHARES.items()]
-    return [frechet, _ratio(frechet, common), kernel, *shares]
+    return [frechet, _ratio(frechet, of_ratio, common), kernel, *shares]
 
 
 def inception_scores(
@@ -159,13 +168,13 @@ def inception_scores(
     return Measurement("inception_score", value, interval=ends, real=inception_score(y), **common)
 
 
-def _ratio(frechet: Measurement, common: dict[str, Any]) -> Measurement:
+def _ratio(frechet: Measurement, spread: Callable[[float], Interval | None], common: dict[str, Any]) -> Measurement:
     if frechet.value is None or frechet.real is None:
         return Measurement("frechet_ratio", None, reason=frechet.reason, **common)
     if not frechet.real:
         return Measurement("frechet_ratio", None, reason="The real images do not differ from each other.", **common)
-    ends = frechet.interval and (frechet.interval[0] / frechet.real, frechet.interval[1] / frechet.real)
-    return Measurement("frechet_ratio", frechet.value / frechet.real, interval=ends, **common)
+    value = frechet.value / frechet.real
+    return Measurement("frechet_ratio", value, interval=spread(value), **common)
 
 
 def _in_balls(centers: Floats, points: Floats, k: int) -> NDArray[np.bool_]:

@@ -48,7 +48,8 @@ def write_encoder_card(folder: Path, manifest: EncoderManifest) -> None:
         "", "## Measured on the `test` split", "", *_table(manifest.metrics["test"]), "",
         "AUROC compares films of the same source; the interval is a bootstrap over patients. *All films* compares "
         "across sources too, as others report it, and is flattered by what tells hospitals apart. Balanced accuracy is "
-        "at the threshold found on `val`. A dash: too few films say. A label under .75 is not used to judge.",
+        "at the threshold found on `val`. A dash: too few films say. A label under .75 on either split, or with fewer "
+        "than 10 films with or without it in one source, is not used to judge.",
         "", "## Limits", "", *(f"- {limit}" for limit in LIMITS),
         "", "## Training", "", f"Code: commit {manifest.commit}.", "",
         "```json", json.dumps({"shape": dump(manifest.shape)} | manifest.training, indent=1), "```",

@@ -26,7 +26,7 @@ from xray_generator.evaluation.labels import asked, patients, strata, targets
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.evaluation.reference_encoder import ReferenceEncoder
 
-MIN_AUROC = 0.75  # on real films, for a label to be judged
+MIN_AUROC = 0.75  # on real films of both unseen splits, for a label to be judged
 MIN_CASES = 10  # images with the label, and as many without, in each set
 
 
@@ -55,8 +55,16 @@ class Cases:
     @property
     def count(self) -> int:
         """How many images have the label, or lack it, whichever are fewer, in sources that hold both."""
-        inside = self.truth[np.isin(self.sources, sources_with_both(self.truth, self.sources))]
-        return int(min((inside == 1).sum(), (inside == 0).sum()))
+        return int(min((self._inside == 1).sum(), (self._inside == 0).sum()))
+
+    @property
+    def used(self) -> int:
+        """How many images are compared: those of which the label is known, in sources that hold both kinds."""
+        return int((~np.isnan(self._inside)).sum())
+
+    @property
+    def _inside(self) -> NDArray[np.float32]:
+        return self.truth[np.isin(self.sources, sources_with_both(self.truth, self.sources))]
 
 
 def cases(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> dict[str, Cases]:
@@ -72,9 +80,10 @@ def measure_fidelity(
     encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet, rng: np.random.Generator, split: str = "test",
     settings: Mapping[str, Any] | None = None,
 ) -> list[Measurement]:  # fmt: skip
-    """AUROC, balanced accuracy and its share of the real one, for each label that prompts ask for.
+    """AUROC, balanced accuracy and its share of the real one above chance, for each label that prompts ask for.
 
-    A label that several sources hold is measured over all and in each, as "pneumonia, kermany_pediatric".
+    A label that several sources hold is measured in each, as "pneumonia, kermany_pediatric", and over those that can be
+    judged.
 
     Args:
         encoder: the judge.
@@ -94,16 +103,16 @@ def measure_fidelity(
     ]
     drawn, unseen = cases(encoder, generated, generated=True), cases(encoder, real, generated=False)
     for label, calibration in encoder.calibration.items():
-        for condition, ours, theirs in _scopes(label, drawn[label], unseen[label]):
-            reason = _reason(ours, theirs, split)
+        for condition, ours, theirs, quality in _scopes(encoder, label, drawn[label], unseen[label]):
+            reason = _reason(ours, theirs, split, quality)
             if reason:
                 found.append(_missing(condition, len(ours.scores), reason, encoder, split, more))
                 continue
-            counts = [int((~np.isnan(case.truth)).sum()) for case in (ours, theirs)]
-            found += [
-                Measurement(name, value, counts[0], spread, real, counts[1], condition, split, encoder.name, more)
-                for name, value, real, spread in _judge(ours, theirs, calibration.threshold, rng)
-            ]
+            common: dict[str, Any] = {
+                "n": ours.used, "real_n": theirs.used, "condition": condition, "split": split,
+                "extractor": encoder.name, "settings": more,
+            }  # fmt: skip
+            found += _judge(ours, theirs, calibration.threshold, rng, common)
     return found
 
 
@@ -121,31 +130,47 @@ def confusion_table(encoder: ReferenceEncoder, generated: ImageSet, real: ImageS
 
 
 def guidance_curve(measurements: Sequence[Measurement]) -> Curve:
-    """Share of the real accuracy over guidance, a line for each condition, from measurements at several guidances."""
+    """Share of the real skill over guidance, a line for each condition, from measurements at several guidances."""
     shares = [m for m in measurements if m.measure == "prompt_accuracy_share" and "guidance_scale" in m.settings]
     values = {(m.condition, float(m.settings["guidance_scale"])): m.value for m in shares}
     scales = tuple(sorted({scale for _, scale in values}))
     lines = {name: tuple(values.get((name, scale)) for scale in scales) for name in sorted({n for n, _ in values})}
-    title, share = "Prompt fidelity against guidance", "balanced accuracy, share of that on real films"
+    title, share = "Prompt fidelity against guidance", "accuracy above chance, share of that on real films"
     return Curve(title, "guidance", share, scales, lines)
 
 
-def _scopes(label: str, drawn: Cases, unseen: Cases) -> Iterator[tuple[str, Cases, Cases]]:
-    """(condition, generated, real) over all sources, then in each of several."""
-    yield label, drawn, unseen
+def _scopes(
+    encoder: ReferenceEncoder, label: str, drawn: Cases, unseen: Cases
+) -> Iterator[tuple[str, Cases, Cases, float | None]]:
+    """(condition, generated, real, the judge's AUROC on `val`) over the sources that it can judge, then in each.
+
+    A source that it cannot judge would pass in the company of an easy one.
+    """
+    known = encoder.quality.get(label)
     sources = sources_with_both(unseen.truth, unseen.sources, MIN_CASES)
-    for source in sources if len(sources) > 1 else ():
-        yield f"{label}, {source}", drawn.take(drawn.sources == source), unseen.take(unseen.sources == source)
+    if len(sources) < 2:
+        yield label, drawn, unseen, known.auroc if known else None
+        return
+    parts = {
+        source: (drawn.take(drawn.sources == source), unseen.take(unseen.sources == source),
+                 known.sources.get(source) if known else None)
+        for source in sources
+    }  # fmt: skip
+    good = [source for source, (ours, theirs, quality) in parts.items() if not _reason(ours, theirs, "", quality)]
+    if len(good) > 1:
+        inside, real_inside = np.isin(drawn.sources, good), np.isin(unseen.sources, good)
+        yield label, drawn.take(inside), unseen.take(real_inside), None
+    for source, part in parts.items():
+        yield f"{label}, {source}", *part
 
 
-def _reason(drawn: Cases, unseen: Cases, split: str) -> str:
+def _reason(drawn: Cases, unseen: Cases, split: str, quality: float | None) -> str:
     """Why a label cannot be judged; empty where it can."""
     if unseen.count < MIN_CASES:
         return f"{unseen.count} {split} films have it, or lack it, beside others of their source; {MIN_CASES} needed"
-    if unseen.auroc < MIN_AUROC:
-        return (
-            f"not measurable here: on real {split} films the judge's AUROC is {unseen.auroc:.2f}, under {MIN_AUROC:.2f}"
-        )
+    for name, value in (("val", quality), (split, unseen.auroc)):
+        if value is not None and value < MIN_AUROC:
+            return f"not measurable here: on real {name} films the judge's AUROC is {value:.3f}, under {MIN_AUROC:.2f}"
     if drawn.count < MIN_CASES:
         return (
             f"{drawn.count} prompts ask for it, or for its absence, beside others of their source; {MIN_CASES} needed"
@@ -154,22 +179,34 @@ def _reason(drawn: Cases, unseen: Cases, split: str) -> str:
 
 
 def _judge(
-    drawn: Cases, unseen: Cases, threshold: float, rng: np.random.Generator
-) -> Iterator[tuple[str, float, float | None, tuple[float, float] | None]]:
-    """(measure, value, the same on real films, interval)."""
+    drawn: Cases, unseen: Cases, threshold: float, rng: np.random.Generator, common: dict[str, Any]
+) -> Iterator[Measurement]:
+    """AUROC, balanced accuracy, and how much of the real skill that is."""
     both = [*(f"drawn {owner}" for owner in drawn.owners), *(f"real {owner}" for owner in unseen.owners)]
     count = len(drawn.scores)
 
     def share(places: NDArray[np.intp]) -> float:
         real = unseen.take(places[places >= count] - count)
-        return drawn.take(places[places < count]).accuracy(threshold) / real.accuracy(threshold)
+        return _skill(drawn.take(places[places < count]), threshold) / _skill(real, threshold)
 
-    accuracy, yardstick = drawn.accuracy(threshold), unseen.accuracy(threshold)
     spread = interval(lambda i: drawn.take(i).auroc, drawn.owners, rng)
-    yield "prompt_auroc", drawn.auroc, unseen.auroc, spread
+    yield Measurement("prompt_auroc", drawn.auroc, interval=spread, real=unseen.auroc, **common)
     spread = interval(lambda i: drawn.take(i).accuracy(threshold), drawn.owners, rng)
-    yield "prompt_accuracy", accuracy, yardstick, spread
-    yield "prompt_accuracy_share", accuracy / yardstick, None, interval(share, np.array(both), rng)
+    yardstick = unseen.accuracy(threshold)
+    yield Measurement("prompt_accuracy", drawn.accuracy(threshold), interval=spread, real=yardstick, **common)
+    real_skill = interval(lambda i: _skill(unseen.take(i), threshold), unseen.owners, rng)
+    if real_skill is None or real_skill[0] <= 0:
+        reason = f"the judge's accuracy on real films, {yardstick:.3f}, cannot be told from chance"
+        yield Measurement("prompt_accuracy_share", None, reason=reason, **common)
+        return
+    value = _skill(drawn, threshold) / _skill(unseen, threshold)
+    spread = interval(share, np.array(both), rng)
+    yield Measurement("prompt_accuracy_share", value, interval=spread, **common)
+
+
+def _skill(judged: Cases, threshold: float) -> float:
+    """Balanced accuracy above chance."""
+    return judged.accuracy(threshold) - 0.5
 
 
 def _missing(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import entropy as entropy_of
 from skimage.metrics import structural_similarity
 
-from xray_generator.evaluation.bootstrap import Floats, interval, matched_splits, mean_interval
+from xray_generator.evaluation.bootstrap import Floats, groups, interval, matched_splits, mean_interval
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement
@@ -104,7 +104,7 @@ def compare(
     ours, theirs = statistics(generated.images), statistics(real.images)
     found = []
     for name in STATISTICS:
-        found += _mean_and_ratio(name, ours[name], theirs[name], rng, common)
+        found += _mean_and_ratio(name, ours[name], theirs[name], groups(real), rng, common)
     return [*found, _spectral(generated, real, rng, common)]
 
 
@@ -161,7 +161,7 @@ def distribution_curve(name: str, generated: Floats, real: Floats, num_bins: int
 
 
 def _mean_and_ratio(
-    name: str, ours: Floats, theirs: Floats, rng: np.random.Generator, common: dict[str, Any]
+    name: str, ours: Floats, theirs: Floats, owners: NDArray[np.str_], rng: np.random.Generator, common: dict[str, Any]
 ) -> list[Measurement]:
     counts: dict[str, Any] = {"n": len(ours), "real_n": len(theirs), **common}
     if not len(ours) or not len(theirs):
@@ -172,7 +172,7 @@ def _mean_and_ratio(
     if not theirs.all():
         reason = "Some real images are uniform."
         return [measured, Measurement(f"{name}_ratio", None, reason=reason, **counts)]
-    ends = interval(lambda a, b: float(a.mean() / b.mean()), (ours, theirs), rng, 1000)
+    ends = interval(lambda a, b: float(a.mean() / b.mean()), (ours, theirs), rng, 1000, owners=(None, owners))
     return [measured, Measurement(f"{name}_ratio", mean / yardstick, interval=ends, **counts)]
 
 

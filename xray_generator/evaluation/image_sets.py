@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import Row, evenly
 from xray_generator.data.tables import counted
 from xray_generator.images import read_image, resize_square
 from xray_generator.types import Image, StudioError
@@ -78,8 +78,7 @@ def from_folder(folder: Path, size: int, name: str, limit: int | None = None) ->
         StudioError: no such folder, or no readable image in it.
     """
     paths = list_images(folder)
-    count = len(paths) if limit is None else min(limit, len(paths))
-    chosen = [paths[i * len(paths) // count] for i in range(count)]
+    chosen = paths if limit is None else evenly(paths, limit)
     images: list[Image] = []
     read, skipped = [], []
     for path in chosen:

@@ -25,7 +25,7 @@ SEARCHED = {  # what a source's labels decide for every film of it
     "nih_chestxray14": FINDINGS[: FINDINGS.index("pneumothorax") + 1],
     "kermany_pediatric": ("no_finding", "pneumonia", "bacterial_pneumonia", "viral_pneumonia"),
 }
-AGE_WORDS = r"year-old|child|p(a|ae)diatric|adolescent|adult|boy|girl"
+AGE_WORDS = r"year-old|child|pa?ediatric|adolescent|adult|boy|girl"
 STATED = {  # words of a prompt that ask for a view, a sex or an age group; every finding of a caption is in its words
     "AP": r"\b(AP|PA)\b", "M": r"\b(man|woman|male|female|boy|girl)\b", **dict.fromkeys(AGE_GROUPS, AGE_WORDS),
 }  # fmt: skip

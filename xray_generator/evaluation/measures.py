@@ -37,9 +37,8 @@ MEASURES: dict[str, Measure] = {
     "prompt_accuracy_share": Measure(
         "Prompt fidelity, share of real",
         "higher",
-        "The judge's accuracy on generated images divided by its accuracy on real films. 1 means that generated images "
-        "show what they should as clearly as real ones. Images that ignore the prompt get 0.5 over the real "
-        "accuracy, so read the AUROC beside it.",
+        "The judge's accuracy above chance on generated images, divided by that on real films. 1 means that generated "
+        "images show what they should as clearly as real ones, 0 that they ignore the prompt.",
         group="prompts",
     ),
     "utility_synthetic": Measure(
@@ -65,7 +64,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "utility_shuffled": Measure(
         "Control: shuffled labels",
-        "real",
+        "chance",
         "The same classifier, trained on generated images with the labels of others. It must be near 0.5, chance; if "
         "it is not, the test itself leaks.",
         group="use",
@@ -121,9 +120,9 @@ MEASURES |= {
         group="reconstruction",
     ),
     "ms_ssim": Measure(
-        "Likeness within a prompt (MS-SSIM)", "real",
-        "How alike two images of one condition are: 1 is equal. Above real images of that condition the model repeats"
-        " itself.",
+        "Likeness of two images (MS-SSIM)", "real",
+        "How alike two images are, of all or of the condition that is named: 1 is equal. Above real images of the same"
+        " condition the model repeats itself.",
         group="diversity",
     ),
 }  # fmt: skip
@@ -146,8 +145,8 @@ MEASURES |= {
     ),
     "frechet_ratio": Measure(
         "Fréchet distance, ratio to real", "lower",
-        "The Fréchet distance divided by that between two halves of the real images, of equally many images: 1 cannot"
-        " be told from real, 2 is twice as far.",
+        "The Fréchet distance divided by that between two halves of the real images, of equally many images, one of a"
+        " patient: about 1 is as near as real images are to each other. It grows with n: compare at equal n alone.",
         "× real", "realism",
     ),
     "kernel_distance": Measure(
@@ -186,7 +185,7 @@ MEASURES |= {
     "detectability": Measure(
         "Detectability", "lower",
         "How often a classifier finds the generated one of a generated and a real image: 0.5 is guessing, so it"
-        " cannot tell them apart; 1 is always right.",
+        " cannot tell them apart; 1 is always right. It rises with n.",
         "AUROC", "realism",
     ),
     # copies, speed and size

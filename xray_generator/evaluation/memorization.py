@@ -113,6 +113,12 @@ class Audit:
     measurements: tuple[Measurement, ...]  # copy rate, authenticity, distance
     near: Nearness
     threshold: Threshold
+    held_out: Nearness  # of the unseen real images
+
+    @property
+    def real_flags(self) -> NDArray[np.bool_]:
+        """Which of the unseen real images are taken for copies."""
+        return self.threshold.is_copy(self.held_out)
 
     @property
     def flags(self) -> NDArray[np.bool_]:
@@ -158,7 +164,7 @@ def audit(
             interval=interval(lambda ratio: float(np.median(ratio)), (ours.ratio,), rng, 1000),
             real=float(np.median(theirs.ratio)), extractor=extractor.name, **common,
         ),
-    ), ours, threshold)  # fmt: skip
+    ), ours, threshold, theirs)  # fmt: skip
 
 
 def rate_interval(flags: NDArray[np.bool_]) -> tuple[float, float]:

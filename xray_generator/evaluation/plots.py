@@ -15,14 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from xray_generator.evaluation.bootstrap import Floats
+from xray_generator.evaluation.palette import GENERATED, RADAR_LIMIT, REAL
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.types import Image, StudioError
 
-REAL, GENERATED = "#0072B2", "#D55E00"
 COLORS = (GENERATED, REAL, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GRAY = "#666666"
-RADAR_LIMIT = 2.0  # times real; what is more lies on the rim
 
 
 def save(figure: Figure, path: Path) -> Path:

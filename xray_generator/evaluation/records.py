@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from xray_generator.types import CheckpointRef, StudioError
 
 SUFFIX = ".record.json"
 FLAT_LIST = re.compile(r"\[\n[-+.\deE\snul,]*\]")  # of numbers and nulls: written in one line
-Direction = Literal["higher", "lower", "real"]  # better when higher, when lower, when as on real images
+Direction = Literal["higher", "lower", "real", "chance"]  # better when higher, lower, as on real images; a control
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,3 @@ def list_records(folder: Path) -> tuple[Record, ...]:
         except StudioError:
             continue
     return tuple(sorted(found, key=lambda record: record.created, reverse=True))
-
-
-def by_condition(record: Record, measure: str) -> Mapping[str, Measurement]:
-    """A measure's values per condition."""
-    return {m.condition: m for m in record.measurements if m.measure == measure and m.condition}

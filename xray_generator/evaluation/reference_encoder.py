@@ -6,7 +6,7 @@ transformers in `save_pretrained` layout, beside a manifest with its labels, its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,9 @@ class ReferenceEncoder:
     size: int
     calibration: dict[str, Calibration]  # of each label, in the order of the outputs
     name: str = "reference encoder"
+    quality: Mapping[str, LabelQuality] = field(
+        default_factory=dict
+    )  # of each label on the `val` split, where it is known
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -160,5 +163,5 @@ def load_reference_encoder(folder: Path, device: str | None = None) -> Reference
     return ReferenceEncoder(
         network.to(pick_device(device)).eval(), manifest.shape.image_size,
         {label: manifest.calibration[label] for label in manifest.labels},
-        f"{manifest.name}@{weights_sha256(manifest.files)[:12]}",
+        f"{manifest.name}@{weights_sha256(manifest.files)[:12]}", manifest.metrics.get("val", {}),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import Row, row_conditions
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.evaluation.spaces import Judges
 from xray_generator.evaluation.speed import Draw
-from xray_generator.types import CheckpointRef, GenerationRequest
+from xray_generator.types import CheckpointRef, GenerationRequest, StudioError
 
+NO_MODEL = "images of a folder: no checkpoint to ask"
 MIN_IMAGES = 20  # a side, for a part of the images to stand for all
 
 
@@ -53,6 +54,17 @@ class Study:
         """Pixels a side of all images."""
         return int(self.real.images.shape[-1])
 
+    def test_films(self) -> ImageSet:
+        """The real films that also the reference encoder never saw, not even for its thresholds.
+
+        Raises:
+            StudioError: there are none.
+        """
+        places = [i for i, row in enumerate(self.real.rows) if row.split == "test"]
+        if not places:
+            raise StudioError("There are no real films of the test split with known labels.")
+        return replace(self.real.take(places), name="real, test")
+
     def pair(self, size: int) -> tuple[ImageSet, ImageSet]:
         """Generated and real images of films with at least `size` pixels a side, or not known to have fewer.
 
@@ -85,9 +97,8 @@ def conditions(rows: Sequence[Row]) -> dict[str, list[int]]:
     """The places of the rows of each finding, view, sex and age group, under the names of `labels`."""
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
-        for name in (*row.findings, row.view[:2], row.sex, row.age_group):
-            if name:
-                places.setdefault(name, []).append(place)
+        for name in row_conditions(row):
+            places.setdefault(name, []).append(place)
     return dict(sorted(places.items()))
 
 

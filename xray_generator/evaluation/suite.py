@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -21,29 +21,24 @@ from xray_generator.evaluation import (
     memorization,
     plots,
     speed,
+    sweeps,
     utility,
 )
 from xray_generator.evaluation.features import Extractor
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
-from xray_generator.evaluation.inputs import num_shared, spread
-from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.inputs import num_shared
 from xray_generator.evaluation.memorization import Audit
 from xray_generator.evaluation.pixel_match import thumbnails
 from xray_generator.evaluation.planted_copies import self_test
-from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.reference_encoder import ReferenceEncoder
-from xray_generator.evaluation.study import MIN_IMAGES, Findings, Study, conditions
+from xray_generator.evaluation.study import MIN_IMAGES, NO_MODEL, Findings, Study, conditions
 from xray_generator.evaluation.training_set import TrainingSet, read_training
 from xray_generator.types import StudioError
 
-GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.5)
-STEPS = (4, 8, 20, 50)
-SWEEP_IMAGES = 200  # a setting
-SETTING_NAMES = {"guidance_scale": "guidance", "num_inference_steps": "steps"}
-SWEPT = ("kernel_distance", "sharpness_ratio")
+TIMED_STEPS = (4, 8, 20)
 MOST_PAIRS = 200  # films that the autoencoder copies
 NUM_SHOWN = 8  # closest pairs in the figure
-NO_MODEL = "images of a folder: no checkpoint to ask"
 Find = Callable[[Study, np.random.Generator], Findings]
 
 
@@ -68,7 +63,7 @@ def run(study: Study, steps: Sequence[Step]) -> Findings:
             found += Findings(tuple(
                 Measurement(name, None, len(study.generated), split=study.split, reason=str(error))
                 for name in step.measures
-            ))  # fmt: skip
+            ), notes=() if step.measures else (f"By {step.name}: not measured. {error}",))  # fmt: skip
     return found
 
 
@@ -92,7 +87,7 @@ def find_speed(study: Study, _: np.random.Generator) -> Findings:
     """Time, memory and network evaluations on this machine."""
     if study.model is None:
         raise StudioError(NO_MODEL)
-    found = speed.measure_speed(study.model.draw, study.model.components, study.model.request, STEPS[:3], repeats=3)
+    found = speed.measure_speed(study.model.draw, study.model.components, study.model.request, TIMED_STEPS, repeats=3)
     memory = Measurement("peak_memory_mb", study.model.peak_memory_mb, 1, settings=speed.machine_facts())
     curve = speed.speed_curve(found)
     return Findings((*found, memory), {"speed": curve}, figures={"speed": plots.curves(curve)})
@@ -129,8 +124,12 @@ def find_realism(study: Study, rng: np.random.Generator) -> Findings:
     found: list[Measurement] = []
     for space in study.judges.spaces:
         generated, real = study.pair(min(space.size, study.size))
-        found += distribution.compare(generated, real, space.extractor, rng, split=study.split)
-        found.append(detectability.compare(generated, real, space.extractor, rng, split=study.split))
+        try:
+            found += distribution.compare(generated, real, space.extractor, rng, split=study.split)
+            found.append(detectability.compare(generated, real, space.extractor, rng, split=study.split))
+        except StudioError as error:  # of the space: the others are measured all the same
+            name = space.extractor.name
+            found += [Measurement(measure, None, extractor=name, reason=str(error)) for measure in REALISM]
     return Findings(tuple(found))
 
 
@@ -138,7 +137,9 @@ def find_inception_score(study: Study, rng: np.random.Generator) -> Findings:
     """Where Inception-v3 is at hand."""
     if study.judges.inception is None:
         raise StudioError("Inception-v3 is not at hand; the full suite looks for it.")
-    return Findings((distribution.inception_scores(study.generated, study.real, study.judges.inception, rng),))
+    return Findings(
+        (distribution.inception_scores(study.generated, study.real, study.judges.inception, rng, split=study.split),)
+    )
 
 
 def find_diversity(study: Study, rng: np.random.Generator) -> Findings:
@@ -151,11 +152,13 @@ def find_copies(study: Study, rng: np.random.Generator) -> Findings:
     training = _training(study)
     seen = num_shared(thumbnails(study.real.images), training.thumbnails)
     audit = memorization.audit(study.generated, study.real, training, _main(study), rng, study.split)
+    films = conditions(study.real.rows)
     rates = [
-        replace(audit.measurements[0], value=float(flags.mean()), n=len(flags), condition=name, real=None, real_n=0,
+        replace(audit.measurements[0], value=float(flags.mean()), n=len(flags), condition=name,
+                real=float(real_flags.mean()) if len(real_flags) else None, real_n=len(real_flags),
                 interval=memorization.rate_interval(flags))
         for name, places in conditions(study.generated.rows).items() if len(places) >= MIN_IMAGES
-        for flags in [audit.flags[places]]
+        for flags, real_flags in [(audit.flags[places], audit.real_flags[films.get(name, [])])]
     ]  # fmt: skip
     return Findings(
         (*audit.measurements, *rates), tables={"closest_pairs": memorization.closest(audit, study.generated, training)},
@@ -171,7 +174,7 @@ def find_planted(study: Study, rng: np.random.Generator) -> Findings:
 
 def find_fidelity(study: Study, rng: np.random.Generator) -> Findings:
     """Whether the reference encoder sees what the prompts ask for."""
-    encoder, test = _encoder(study), _test_films(study)
+    encoder, test = _encoder(study), study.test_films()
     found = fidelity.measure_fidelity(encoder, study.generated, test, rng)
     table = fidelity.confusion_table(encoder, study.generated, test) if study.generated.rows else ()
     return Findings(tuple(found), tables={"confusion": table})
@@ -183,7 +186,7 @@ def find_utility(study: Study, rng: np.random.Generator) -> Findings:
         raise StudioError("Utility needs the prompts of the images, and real training images with labels.")
     chosen = rng.permutation(len(study.training))[: len(study.generated)]
     real = from_rows([study.training[i] for i in chosen], study.size, "real, train")
-    found, curve = utility.measure_utility(study.generated, real, _test_films(study), rng)
+    found, curve = utility.measure_utility(study.generated, real, study.test_films(), rng)
     if curve is None:
         return Findings(tuple(found))
     return Findings(tuple(found), {"utility": curve}, figures={"utility": plots.curves(curve)})
@@ -191,26 +194,23 @@ def find_utility(study: Study, rng: np.random.Generator) -> Findings:
 
 def find_conditions(study: Study, rng: np.random.Generator) -> Findings:
     """Detail, distance and diversity of each finding, view, sex and age group."""
-    generated, real = study.pair(study.size)
-    ours, theirs = conditions(generated.rows), conditions(real.rows)
     found: list[Measurement] = []
-    for name in ours.keys() & theirs.keys():
-        if len(ours[name]) >= MIN_IMAGES and len(theirs[name]) >= 2 * MIN_IMAGES:
-            pair = generated.take(ours[name]), real.take(theirs[name])
-            found += image_quality.compare(*pair, rng, name, study.split)
-            found += distribution.compare(*pair, _main(study), rng, name, study.split)
-            found.append(diversity.compare(*pair, rng, name, study.split))
+    for name, pair in _parts(*study.pair(study.size)):
+        found += image_quality.compare(*pair, rng, name, study.split)
+        found.append(diversity.compare(*pair, rng, name, study.split))
+    space = study.judges.spaces[0]
+    for name, pair in _parts(*study.pair(min(space.size, study.size))):
+        found += distribution.compare(*pair, space.extractor, rng, name, study.split)
+        found.append(detectability.compare(*pair, space.extractor, rng, name, study.split))
     return Findings(tuple(found))
 
 
-def find_guidance(study: Study, rng: np.random.Generator) -> Findings:
-    """Distance, sharpness and fidelity as functions of guidance."""
-    return _sweep(study, rng, "guidance_scale", GUIDANCES)
-
-
-def find_steps(study: Study, rng: np.random.Generator) -> Findings:
-    """Distance, sharpness and fidelity as functions of the number of steps."""
-    return _sweep(study, rng, "num_inference_steps", STEPS)
+def _parts(generated: ImageSet, real: ImageSet) -> Iterator[tuple[str, tuple[ImageSet, ImageSet]]]:
+    """Both sides of each condition that enough images of both show."""
+    ours, theirs = conditions(generated.rows), conditions(real.rows)
+    for name in sorted(ours.keys() & theirs.keys()):
+        if len(ours[name]) >= MIN_IMAGES and len(theirs[name]) >= 2 * MIN_IMAGES:
+            yield name, (generated.take(ours[name]), real.take(theirs[name]))
 
 
 REALISM = ("frechet_distance", "frechet_ratio", "kernel_distance", "precision", "recall", "density", "coverage")
@@ -230,8 +230,8 @@ FULL = (
     Step("inception score", ("inception_score",), find_inception_score),
     Step("utility", ("utility_synthetic",), find_utility),
     Step("conditions", (), find_conditions),
-    Step("guidance", (), find_guidance),
-    Step("steps", (), find_steps),
+    Step("guidance", (), sweeps.find_guidance),
+    Step("steps", (), sweeps.find_steps),
 )
 SUITES = MappingProxyType({"quick": QUICK, "full": FULL})
 
@@ -252,47 +252,9 @@ def _encoder(study: Study) -> ReferenceEncoder:
     return study.judges.encoder
 
 
-def _test_films(study: Study) -> ImageSet:
-    """The films that also the reference encoder never saw, not even for its thresholds."""
-    places = [i for i, row in enumerate(study.real.rows) if row.split == "test"]
-    if not places:
-        raise StudioError("There are no real films of the test split with known labels.")
-    return study.real.take(places)
-
-
 def _gallery(study: Study, audit: Audit, training: TrainingSet) -> Figure:
     nearest = audit.order[:NUM_SHOWN]
     originals = from_rows([training.rows[int(audit.near.match.place[i])] for i in nearest], study.size, "training")
     captions = [f"similarity {audit.near.match.similarity[i]:.2f}{', flagged' * bool(audit.flags[i])}" for i in nearest]
     pairs = list(zip(study.generated.images[nearest], originals.images, strict=True))
     return plots.image_pairs(pairs, ("generated", "nearest training image"), captions)
-
-
-def _sweep(study: Study, rng: np.random.Generator, setting: str, values: Sequence[float]) -> Findings:
-    if study.model is None:
-        raise StudioError(NO_MODEL)
-    found: list[Measurement] = []
-    rows = spread(study.generated.rows, min(SWEEP_IMAGES, len(study.generated)))
-    for value in values:
-        images = study.model.redraw(rows, {setting: value})
-        part = replace(study, generated=images)
-        generated, real = part.pair(study.size)
-        taken = distribution.compare(generated, real, _main(study), rng, split=study.split)
-        taken += image_quality.compare(generated, real, rng, split=study.split)
-        taken = [m for m in taken if m.measure in SWEPT]
-        if study.judges.encoder is not None:
-            taken += fidelity.measure_fidelity(study.judges.encoder, images, _test_films(study), rng)
-        found += [replace(m, settings={**m.settings, setting: value}) for m in taken]
-    curves = {f"{name}_by_{setting}": _curve(found, name, setting) for name in SWEPT}
-    if setting == "guidance_scale" and study.judges.encoder is not None:
-        curves["prompt_fidelity_by_guidance_scale"] = fidelity.guidance_curve(found)
-    return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
-
-
-def _curve(found: Sequence[Measurement], measure: str, setting: str) -> Curve:
-    chosen = [m for m in found if m.measure == measure]
-    title, words = MEASURES[measure].title, SETTING_NAMES[setting]
-    return Curve(
-        f"{title} against {words}", words, title, tuple(float(m.settings[setting]) for m in chosen),
-        {"generated": tuple(m.value for m in chosen), "real": tuple(m.real for m in chosen)},
-    )  # fmt: skip

@@ -18,7 +18,12 @@ GROUPS = {
     "reconstruction": "Does the autoencoder keep the image?",
     "speed": "How fast and how large is the model?",
 }
-BETTER = {"higher": "higher is better", "lower": "lower is better", "real": "best as on real images"}
+BETTER = {
+    "higher": "higher is better",
+    "lower": "lower is better",
+    "real": "best as on real images",
+    "chance": "a control: 0.5",
+}
 NOT_MEASURED = "not measured"
 TABLES = {"components": "Components", "attention": "Where the model attends"}
 HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")

@@ -30,7 +30,6 @@ from xray_generator.evaluation.records import Curve, Measurement
 CLASSIFIER = "logistic regression on HOG and thumbnail"
 HOG_SIZE, THUMBNAIL_SIZE, NUM_COMPONENTS = 64, 16, 64
 MIN_CASES = 10  # images with a label, and as many without, in each of the three sets
-SHARE = 0.8  # of each training set, drawn anew for each seed
 CURVE_SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
 SYNTHETIC, REAL, BOTH, SHUFFLED = range(4)  # the arms: what a classifier learns from
 MEASURED = {SYNTHETIC: "utility_synthetic", BOTH: "utility_both", SHUFFLED: "utility_shuffled"}
@@ -49,9 +48,9 @@ class Examples:
         return Examples(np.vstack([self.features, other.features]), np.vstack([self.known, other.known]))
 
     def draw(self, count: int, rng: np.random.Generator) -> Examples:
-        """`count` of them at random."""
-        order = rng.permutation(len(self.known))
-        return Examples(self.features[order], self.known[order]).first(count)
+        """`count` of them at random, with replacement."""
+        places = rng.integers(len(self.known), size=count)
+        return Examples(self.features[places], self.known[places])
 
     def first(self, count: int) -> Examples:
         """The first `count` of them."""
@@ -74,11 +73,12 @@ def describe(images: NDArray[np.float32]) -> Features:
 
 
 def measure_utility(
-    synthetic: ImageSet, real: ImageSet, test: ImageSet, rng: np.random.Generator, num_seeds: int = 3
+    synthetic: ImageSet, real: ImageSet, test: ImageSet, rng: np.random.Generator, num_seeds: int = 8
 ) -> tuple[list[Measurement], Curve | None]:
     """AUROC on real test films after learning from synthetic, real and both, by label and over all; and over amounts.
 
-    Both training sets are cut to the size of the smaller; each seed learns from another four fifths of them.
+    Each seed learns from another draw, with replacement, of as many images as the smaller training set has. A draw of
+    the interval takes the classifiers of one seed and whole test patients: it holds the chance of both.
 
     Args:
         synthetic: images with the rows whose prompts were asked.
@@ -97,16 +97,15 @@ def measure_utility(
     ours = Examples(describe(synthetic.images), asked(synthetic.rows, labels))
     theirs = Examples(describe(real.images), targets(real.rows, labels))
     judge = _Test(describe(test.images), targets(test.rows, labels), strata(test.rows), patients(test.rows))
-    count = max(1, round(SHARE * min(len(ours.known), len(theirs.known))))
+    count = min(len(ours.known), len(theirs.known))
     draws = [(ours.draw(count, rng), theirs.draw(count, rng)) for _ in range(num_seeds)]
     scores = [
         [_scores(part, judge) for part in (drawn, unseen, drawn + unseen, drawn.shuffled(rng))]
         for drawn, unseen in draws
     ]
-    table = _Table(
-        judge.aurocs(scores, slice(None)), np.array([judge.aurocs(scores, i) for i in resamples(judge.owners, rng)])
-    )
-    learnt = [i for i in range(len(labels)) if (spread := bounds(table.draws[:, REAL, i])) and spread[0] > 0.5]
+    spread = [judge.aurocs([scores[rng.integers(num_seeds)]], places) for places in resamples(judge.owners, rng)]
+    table = _Table(judge.aurocs(scores, slice(None)), np.array(spread))
+    learnt = [i for i in range(len(labels)) if (ends := bounds(table.draws[:, REAL, i])) and ends[0] > 0.5]
     if not learnt:
         return [_unlearnt(label, count) for label in ("", *labels)], None
     found = table.measurements(learnt, "", count, judge)

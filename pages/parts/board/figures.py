@@ -9,7 +9,8 @@ import streamlit as st
 
 from pages.parts.charts import Number, draw, heat_map, radar
 from pages.parts.services import plain
-from xray_generator.dashboards.board import Entry, column_names, condition_text, label_entries
+from xray_generator.dashboards.board import Entry, column_names, label_entries
+from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.series import conditions_of, ratio_table, spokes
 from xray_generator.evaluation.records import Record
 from xray_generator.evaluation.summary import NOT_MEASURED
@@ -33,7 +34,7 @@ def draw_conditions(entries: Sequence[Entry]) -> None:
         _draw_ratios(entries[labels.index(label)].record)
         return
     values: list[list[Number]] = [[None if m is None else m.value for m in found] for found in table[column].values()]
-    figure = heat_map(_escaped(map(condition_text, table[column])), _escaped(labels), values, "")
+    figure = heat_map(_escaped(map(condition_title, table[column])), _escaped(labels), values, "")
     draw(figure, "board_heat", 140 + 28 * len(values))
 
 
@@ -44,7 +45,7 @@ def _draw_ratios(record: Record) -> None:
         return
     names = column_names(ratios.columns)
     columns = [html.escape(names[column]).replace(" · ", "<br>") for column in ratios.columns]
-    figure = heat_map(_escaped(map(condition_text, ratios.rows)), columns, ratios.values, "× real")
+    figure = heat_map(_escaped(map(condition_title, ratios.rows)), columns, ratios.values, "× real")
     figure.update_traces(zmin=0, zmid=1, zmax=2, colorscale="RdBu")
     draw(figure, "board_heat", 160 + 28 * len(ratios.rows))
     st.caption("1: as real images of the condition. Red: less, blue: more; the colors end at 0 and 2.")

@@ -59,7 +59,8 @@ def _draw_question(record: Record, group: str, question: str, figures: dict[str,
         draw_tiles(_headlines(record, HEADLINES[group]))
     else:
         st.caption(plain(f"Not measured: {_absent(record)}"))
-    _draw_unjudged(group, found)
+    if group == "prompts":
+        _draw_unjudged(record)
     _draw_figures(figures_of(record, group), group)
     if group == "copies" and GALLERY in figures:
         st.caption(GALLERY_HELP)
@@ -92,11 +93,14 @@ def _draw_heading(question: str, measures: Sequence[str]) -> None:
                     st.markdown(f"**{plain(measure.title)}**: {plain(measure.help)} *{plain(better)}.*")
 
 
-def _draw_unjudged(group: str, found: Sequence[Measurement]) -> None:
-    missing = [m for m in found if m.value is None]
-    if group == "prompts" and missing:
-        judged = len({m.condition for m in found if m.value is not None})
-        st.caption(f"Labels judged: {judged}; not judged: {len(missing)}, for reasons that stand among all numbers.")
+def _draw_unjudged(record: Record) -> None:
+    """Count the labels, not the numbers: each label has several, and a sweep has them all again."""
+    found = [m for m in headline(record).values() if known_measure(m).group == "prompts"]
+    judged = {m.condition for m in found if m.value is not None}
+    if missing := {m.condition for m in found} - judged:
+        st.caption(
+            f"Labels judged: {len(judged)}; not judged: {len(missing)}, for reasons that stand among all numbers."
+        )
 
 
 def _draw_figures(figures: Figures, group: str) -> None:

@@ -9,10 +9,11 @@ import streamlit as st
 from pages.parts.model.engine import Drawer, full_name
 from pages.parts.model.timings import draw_timings
 from pages.parts.progress import POLL_S, draw_end
+from pages.parts.record.picker import load_records
 from pages.parts.services import job_queue, plain, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.timings import stored_times
-from xray_generator.evaluation.records import Measurement, list_records
+from xray_generator.evaluation.records import Measurement
 from xray_generator.jobs import Job
 from xray_generator.registry import get_family
 from xray_generator.studio import Studio
@@ -47,7 +48,8 @@ def draw_speed(manifest: Manifest) -> None:
     if is_running:
         st.caption("Times are true only while nothing else works on this machine.")
         return
-    draw_timings(manifest, here, stored_times(list_records(studio().metrics_dir), manifest.ref))
+    records = [entry.record for entry in load_records().entries]
+    draw_timings(manifest, here, stored_times(records, manifest.ref))
 
 
 def _submit(manifest: Manifest, key: str) -> None:

@@ -16,14 +16,22 @@ KEY = "metrics_record"
 
 def load_board() -> Board:
     """All records, with what could not be read said on the page; where there is none, how to make one."""
+    board = load_records()
+    if not board.entries:
+        st.info(plain(
+            f"There is no record in {studio().metrics_dir} yet. Make one; it takes a few minutes with --suite quick:"
+        ))  # fmt: skip
+        st.code(COMMAND, language="bash")
+    return board
+
+
+def load_records() -> Board:
+    """All records, read once for each change of the folder, with what could not be read said on the page."""
     folder = studio().metrics_dir
     stamps = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob(f"*{SUFFIX}")))
     board = _read(folder, tuple(manifest.ref for manifest in studio().checkpoints()), stamps)
     for fault in board.faults:
         st.error(plain(fault))
-    if not board.entries:
-        st.info(plain(f"There is no record in {folder} yet. Make one; it takes a few minutes with --suite quick:"))
-        st.code(COMMAND, language="bash")
     return board
 
 

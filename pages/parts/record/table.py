@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from xray_generator.dashboards.board import condition_text
+from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.report import interval_text, settings_text
 from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.summary import BETTER, NOT_MEASURED, known_measure, value_text
@@ -17,7 +17,7 @@ def draw_table(measurements: Sequence[Measurement], key: str) -> None:
     """Draw a row for each measurement; a column that would be empty is left out."""
     columns: dict[str, list[Any]] = {
         "Measure": [known_measure(m).title for m in measurements],
-        "Of": [condition_text(m.condition) or "all" for m in measurements],
+        "Of": [condition_title(m.condition, "all") for m in measurements],
         "Value": [NOT_MEASURED if m.value is None else value_text(m) for m in measurements],
         "95 % interval": [interval_text(m) for m in measurements],
         "Real images": ["" if m.real is None else value_text(m, m.real) for m in measurements],

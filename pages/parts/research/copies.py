@@ -10,7 +10,7 @@ import streamlit as st
 from pages.parts.measured import draw_tiles
 from pages.parts.research.copy_check import draw_check
 from pages.parts.research.copy_pairs import draw_pair_images
-from pages.parts.research.measured import newest_record
+from pages.parts.research.measured import stored_record
 from pages.parts.research.radar import draw_origin
 from pages.parts.research.scene import Scene
 from pages.parts.services import studio
@@ -31,7 +31,7 @@ TILES = ("copy_rate", "authenticity", "nearest_distance_ratio", "copies_found")
 def draw_copies(scene: Scene) -> None:
     """Draw the stored audit, its closest pairs and the check on demand."""
     st.caption(IN_WORDS)
-    record = newest_record(scene.manifest)
+    record = stored_record(scene.manifest)
     if record is None:
         st.info(
             "There is no record of this checkpoint. `python -m xray_generator.evaluate` audits the whole training set."

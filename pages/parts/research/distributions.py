@@ -20,8 +20,9 @@ KIND, HISTOGRAM, CUMULATIVE = "research_distribution", "Histogram", "Cumulative"
 HEIGHT = 260
 READING = (
     "The gap is the two-sample Kolmogorov-Smirnov statistic: the largest distance between the cumulative curves, 0 "
-    "where they are equal, 1 where they do not meet. p is how often chance alone would bring such a gap. Five measures "
-    "are tested at once, so a single “likely different” may be chance. Few images show few differences."
+    "where they are equal, 1 where they do not meet; of the real films it takes one a patient. p is how often chance "
+    "alone would bring such a gap or a larger one, if both sides were alike. Five measures are tested at once, so a "
+    "single “somewhat unlikely” may be chance. Few images show few differences, very many show the smallest."
 )
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.parts.record.picker import load_records
 from pages.parts.services import studio
 from xray_generator.dashboards.side_by_side import Sides
-from xray_generator.evaluation.records import Curve, Record, list_records
+from xray_generator.evaluation.records import Curve, Record
 
 if TYPE_CHECKING:
     from xray_generator.checkpoints import Manifest
@@ -52,9 +53,17 @@ def features(space: str, encoders: str) -> Features:
     return find_features(space, Path(encoders), studio().device)
 
 
-def newest_record(manifest: Manifest) -> Record | None:
-    """The newest record of a checkpoint, one of these very weights before others."""
-    found = [r for r in list_records(studio().metrics_dir) if r.checkpoint and r.checkpoint.name == manifest.name]
+def stored_record(manifest: Manifest) -> Record | None:
+    """The best record of a checkpoint: of these very weights before others, the full suite before the quick one.
+
+    Of those the newest. Damaged records are named on the page.
+    """
+    mine = (manifest.family, manifest.name)
+    found = [
+        record
+        for record in (entry.record for entry in load_records().entries)
+        if record.checkpoint and (record.checkpoint.family, record.checkpoint.name) == mine
+    ]
     return next((record for record in found if record.checkpoint == manifest.ref), found[0] if found else None)
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import streamlit as st
 
 from pages.parts import charts
-from pages.parts.research.measured import comparisons, mean_images, neighborhood, newest_record
+from pages.parts.research.measured import comparisons, mean_images, neighborhood, stored_record
 from pages.parts.research.scene import Scene
 from pages.parts.services import plain
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.board import age
+from xray_generator.dashboards.series import spokes
 from xray_generator.dashboards.side_by_side import MIN_SET
 from xray_generator.evaluation.records import Record
 from xray_generator.evaluation.summary import NOT_MEASURED
@@ -48,13 +49,11 @@ def _draw_now(scene: Scene) -> None:
 
 
 def _draw_stored(manifest: Manifest) -> None:
-    from xray_generator.dashboards.distributions import ratios_to_real
-
-    record = newest_record(manifest)
+    record = stored_record(manifest)
     if record is None:
         st.info("There is no record of this checkpoint. `python -m xray_generator.evaluate` makes one.")
         return
-    _draw(ratios_to_real(record.measurements), "research_radar_stored")
+    _draw(spokes(record), "research_radar_stored")
     draw_origin(record, manifest)
 
 

@@ -1,0 +1,64 @@
+"""What a setting does: the same prompts drawn at several values of guidance and of steps, measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from xray_generator.evaluation import distribution, fidelity, image_quality, plots
+from xray_generator.evaluation.inputs import spread
+from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.evaluation.study import NO_MODEL, Findings, Study
+from xray_generator.types import StudioError
+
+GUIDANCES = (1.0, 2.0, 3.0, 5.0, 7.5)
+STEPS = (4, 8, 20, 50)
+SWEEP_IMAGES = 200  # a setting
+SETTING_NAMES = {"guidance_scale": "guidance", "num_inference_steps": "steps"}
+SWEPT = ("kernel_distance", "sharpness_ratio")
+
+
+def find_guidance(study: Study, rng: np.random.Generator) -> Findings:
+    """Distance, sharpness and fidelity as functions of guidance."""
+    return _sweep(study, rng, "guidance_scale", GUIDANCES)
+
+
+def find_steps(study: Study, rng: np.random.Generator) -> Findings:
+    """Distance, sharpness and fidelity as functions of the number of steps."""
+    return _sweep(study, rng, "num_inference_steps", STEPS)
+
+
+def _sweep(study: Study, rng: np.random.Generator, setting: str, values: Sequence[float]) -> Findings:
+    if study.model is None:
+        raise StudioError(NO_MODEL)
+    found: list[Measurement] = []
+    rows = spread(study.generated.rows, min(SWEEP_IMAGES, len(study.generated)))
+    judge, test = (study.judges.encoder, study.test_films()) if study.judges.encoder else (None, None)
+    space, seed = study.judges.spaces[0], int(rng.integers(2**63))
+    for value in values:
+        rng = np.random.default_rng(seed)  # the same splits for all values
+        images = study.model.redraw(rows, {setting: value})
+        part = replace(study, generated=images)
+        pair = part.pair(min(space.size, study.size))
+        taken = distribution.compare(*pair, space.extractor, rng, split=study.split)
+        taken += image_quality.compare(*part.pair(study.size), rng, split=study.split)
+        taken = [m for m in taken if m.measure in SWEPT]
+        if judge is not None and test is not None:
+            taken += fidelity.measure_fidelity(judge, images, test, rng)
+        found += [replace(m, settings={**m.settings, setting: value}) for m in taken]
+    curves = {f"{name}_by_{setting}": _curve(found, name, setting) for name in SWEPT}
+    if setting == "guidance_scale" and study.judges.encoder is not None:
+        curves["prompt_fidelity_by_guidance_scale"] = fidelity.guidance_curve(found)
+    return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
+
+
+def _curve(found: Sequence[Measurement], measure: str, setting: str) -> Curve:
+    chosen = [m for m in found if m.measure == measure]
+    title, words = MEASURES[measure].title, SETTING_NAMES[setting]
+    return Curve(
+        f"{title} against {words}", words, title, tuple(float(m.settings[setting]) for m in chosen),
+        {"generated": tuple(m.value for m in chosen), "real": tuple(m.real for m in chosen)},
+    )  # fmt: skip
