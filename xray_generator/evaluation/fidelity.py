@@ -186,8 +186,8 @@ def _judge(
     count = len(drawn.scores)
 
     def share(places: NDArray[np.intp]) -> float:
-        real = unseen.take(places[places >= count] - count)
-        return _skill(drawn.take(places[places < count]), threshold) / _skill(real, threshold)
+        real = _skill(unseen.take(places[places >= count] - count), threshold)
+        return _skill(drawn.take(places[places < count]), threshold) / real if real > 0 else float("nan")
 
     spread = interval(lambda i: drawn.take(i).auroc, drawn.owners, rng)
     yield Measurement("prompt_auroc", drawn.auroc, interval=spread, real=unseen.auroc, **common)
