@@ -12,7 +12,11 @@ import torch
 from PIL import Image as PILImage
 from PIL.PngImagePlugin import PngInfo
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
 
 from xray_generator.images import (
     encode_png,

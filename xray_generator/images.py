@@ -8,10 +8,11 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import cv2
 import numpy as np
@@ -23,11 +24,16 @@ from PIL.PngImagePlugin import PngInfo
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
     from torch import Tensor
 
 MAX_PIXELS = 40_000_000
 MIN_SIDE = 16
 FORMATS = ("PNG", "JPEG", "TIFF", "DICOM")
+DICOM_SIGN = slice(128, 132)
+DEFLATED = (  # transfer syntaxes of DICOM that are unpacked to any size before a header can be read
+    "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205", "1.2.840.10008.1.2.8.1",
+)  # fmt: skip
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
@@ -113,10 +119,25 @@ def read_image(source: Path | bytes) -> Image:
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
         raise StudioError("The file is empty.")
-    image = _read_dicom(data) if data[128:132] == b"DICM" else _read_pillow(data)
+    image = _read_dicom(data) if data[DICOM_SIGN] == b"DICM" else _read_pillow(data)
     if min(image.shape) < MIN_SIDE:
         raise StudioError(f"The image is {image.shape[1]}x{image.shape[0]}; each side must be {MIN_SIDE} or more.")
     return image
+
+
+def header_pixels(path: Path) -> int:
+    """Pixels of all frames as a file's header states them, none decoded; its bytes where no header can be read."""
+    try:
+        with path.open("rb") as stream:
+            is_dicom = stream.read(DICOM_SIGN.stop)[DICOM_SIGN] == b"DICM"
+            stream.seek(0)
+            if is_dicom:
+                with _dicom_faults():
+                    return math.prod(_dicom_shape(_open_dicom(stream, stop_before_pixels=True)))
+            with PILImage.open(stream, formats=["PNG", "JPEG", "TIFF"]) as picture:
+                return picture.width * picture.height
+    except (StudioError, OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):
+        return path.stat().st_size
 
 
 def _check_budget(width: int, height: int) -> None:
@@ -153,22 +174,46 @@ def _to_gray(picture: PILImage.Image) -> Image:
     return from_uint8(np.asarray(picture.convert("L")))
 
 
-def _read_dicom(data: bytes) -> Image:
-    import pydicom
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-
+@contextmanager
+def _dicom_faults() -> Iterator[None]:
+    """Say what is wrong with a DICOM file in one sentence."""
     try:
-        dataset = pydicom.dcmread(io.BytesIO(data))
-        _check_budget(int(dataset.Columns) * int(dataset.get("NumberOfFrames", 1) or 1), int(dataset.Rows))
-        if int(dataset.get("SamplesPerPixel", 1)) != 1 or int(dataset.get("NumberOfFrames", 1) or 1) != 1:
-            raise StudioError("Only single-frame grey DICOM images are read.")
-        values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float32)
-        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
+        yield
     except StudioError:
         raise
     except Exception as error:  # foreign bytes: a decoder may raise anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise StudioError(f"The DICOM file cannot be read: {reason[:200]}") from error
+
+
+def _open_dicom(stream: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset:
+    """A DICOM file at its beginning, unless it is deflated: zlib would unpack it without a bound."""
+    import pydicom
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+
+    read_preamble(stream, force=False)
+    if str(_read_file_meta_info(stream).get("TransferSyntaxUID", "")).strip() in DEFLATED:
+        raise StudioError("Deflated DICOM files are not read. Save it uncompressed, or with JPEG, JPEG 2000 or RLE.")
+    stream.seek(0)
+    return pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels)
+
+
+def _dicom_shape(dataset: Dataset) -> tuple[int, int, int]:
+    """Columns, rows and frames."""
+    return int(dataset.Columns), int(dataset.Rows), int(dataset.get("NumberOfFrames", 1) or 1)
+
+
+def _read_dicom(data: bytes) -> Image:
+    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+
+    with _dicom_faults():
+        dataset = _open_dicom(io.BytesIO(data))
+        width, height, num_frames = _dicom_shape(dataset)
+        _check_budget(width * num_frames, height)
+        if int(dataset.get("SamplesPerPixel", 1)) != 1 or num_frames != 1:
+            raise StudioError("Only single-frame grey DICOM images are read.")
+        values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float32)
+        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     if not np.isfinite(values).all():
         raise StudioError("The DICOM file holds values that are not numbers (NaN or infinity).")
     low, high = float(values.min()), float(values.max())

@@ -1,11 +1,13 @@
 """Charts that a person hovers over: numbers in, a Plotly figure on the page, the same colors and words everywhere.
 
 Real images are blue and generated ones orange, of the palette that Okabe & Ito 2008 chose for all eyes. What was not
-measured leaves a gap, never a 0. No chart needs a network.
+measured leaves a gap, never a 0. No chart needs a network. Plotly reads some HTML in every text, so names that come
+from data are escaped here, in one place (see `label`).
 """
 
 from __future__ import annotations
 
+import html
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -32,17 +34,22 @@ def draw(figure: go.Figure, key: str, height: int = HEIGHT) -> None:
     st.plotly_chart(figure, key=key, width="stretch", config=CONFIG)
 
 
+def label(text: str) -> str:
+    """Text for a figure, drawn as it was written: no tag is read but <br>, with which a name is broken into lines."""
+    return html.escape(text, quote=False).replace("&lt;br&gt;", "<br>")
+
+
 def lines(curve: Curve, *, log_x: bool = False, log_y: bool = False) -> go.Figure:
     """Lines over x; a value that was not measured leaves a gap."""
     figure = go.Figure()
     colors = color_of(list(curve.lines))
     for name, values in curve.lines.items():
         figure.add_scatter(
-            x=curve.x, y=values, name=name, mode="lines+markers" if len(values) < 30 else "lines",
+            x=curve.x, y=values, name=label(name), mode="lines+markers" if len(values) < 30 else "lines",
             line={"color": colors[name]}, connectgaps=False,
         )  # fmt: skip
-    figure.update_xaxes(title=curve.x_label, type="log" if log_x else "linear")
-    figure.update_yaxes(title=curve.y_label, type="log" if log_y else "linear")
+    figure.update_xaxes(title=label(curve.x_label), type="log" if log_x else "linear")
+    figure.update_yaxes(title=label(curve.y_label), type="log" if log_y else "linear")
     return figure
 
 
@@ -53,9 +60,9 @@ def areas(curve: Curve) -> go.Figure:
     return figure
 
 
-def bars(measurements: Mapping[str, Measurement], label: str) -> go.Figure:
+def bars(measurements: Mapping[str, Measurement], title: str) -> go.Figure:
     """A bar for each measurement with its 95 % interval, and a blue mark where real images stand."""
-    names = list(measurements)
+    names = list(map(label, measurements))
     found = list(measurements.values())
     above, below = ([_reach(m, end) for m in found] for end in (1, 0))
     figure = go.Figure()
@@ -74,25 +81,28 @@ def bars(measurements: Mapping[str, Measurement], label: str) -> go.Figure:
             marker={"symbol": "line-ew", "size": 24, "line": {"width": 3, "color": REAL}},
             hovertemplate="%{x}, real: %{y:.3g}, n = %{customdata:,}<extra></extra>",
         )  # fmt: skip
-    figure.update_yaxes(title=label)
+    figure.update_yaxes(title=label(title))
     return figure
 
 
-def counts(numbers: Mapping[str, int], label: str) -> go.Figure:
+def counts(numbers: Mapping[str, int], title: str) -> go.Figure:
     """How many of each: horizontal bars, the first at the top."""
-    figure = go.Figure(go.Bar(y=list(numbers), x=list(numbers.values()), orientation="h", marker_color=REAL))
+    figure = go.Figure(
+        go.Bar(y=list(map(label, numbers)), x=list(numbers.values()), orientation="h", marker_color=REAL)
+    )
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title=label)
+    figure.update_xaxes(title=label(title))
     return figure
 
 
-def heat_map(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[Number]], label: str) -> go.Figure:
+def heat_map(rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[Number]], title: str) -> go.Figure:
     """A colored number in each cell; an empty cell was not measured."""
     texts = [["–" if value is None else f"{value:.3g}" for value in row] for row in values]
     figure = go.Figure(
         go.Heatmap(
-            x=list(columns), y=list(rows), z=[list(row) for row in values], text=texts, texttemplate="%{text}",
-            colorscale="Cividis", colorbar={"title": label}, hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+            x=list(map(label, columns)), y=list(map(label, rows)), z=[list(row) for row in values], text=texts,
+            texttemplate="%{text}",
+            colorscale="Cividis", colorbar={"title": label(title)}, hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed")
@@ -102,7 +112,7 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], values: Sequence[Seque
 def radar(ratios: Mapping[str, Number]) -> go.Figure:
     """Generated over real for each measure on a spoke; the blue ring is 1, as real. What was not measured has none."""
     measured = {name: min(ratio, RADAR_LIMIT) for name, ratio in ratios.items() if ratio is not None}
-    names = ["<br>".join(textwrap.wrap(name, NAME_WIDTH)) for name in measured]
+    names = [label("<br>".join(textwrap.wrap(name, NAME_WIDTH))) for name in measured]
     radii = list(measured.values())
     ring = {"mode": "lines", "line": {"color": REAL}, "name": "as real", "hoverinfo": "skip"}
     figure = go.Figure(go.Scatterpolar(r=[1.0] * (len(names) + 1), theta=[*names, *names[:1]], **ring))
@@ -116,18 +126,19 @@ def radar(ratios: Mapping[str, Number]) -> go.Figure:
 
 
 def scatter(
-    x: Sequence[float], y: Sequence[float], groups: Sequence[str], hover: Sequence[str], labels: tuple[str, str]
+    x: Sequence[float], y: Sequence[float], groups: Sequence[str], hover: Sequence[str], axes: tuple[str, str]
 ) -> go.Figure:
     """Points in the color of their group, with a text each on hover."""
     figure = go.Figure()
     for name, color in color_of(list(dict.fromkeys(groups))).items():
         places = [i for i, group in enumerate(groups) if group == name]
         figure.add_scatter(
-            x=[x[i] for i in places], y=[y[i] for i in places], name=name, mode="markers", customdata=places,
-            text=[hover[i] for i in places], hovertemplate="%{text}<extra></extra>", marker={"color": color, "size": 6},
+            x=[x[i] for i in places], y=[y[i] for i in places], name=label(name), mode="markers",
+            customdata=places, text=[label(hover[i]) for i in places], hovertemplate="%{text}<extra></extra>",
+            marker={"color": color, "size": 6},
         )  # fmt: skip
-    figure.update_xaxes(title=labels[0])
-    figure.update_yaxes(title=labels[1])
+    figure.update_xaxes(title=label(axes[0]))
+    figure.update_yaxes(title=label(axes[1]))
     return figure
 
 

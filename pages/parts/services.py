@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from pathlib import Path
 
 import streamlit as st
 
@@ -35,6 +36,11 @@ def warm(checkpoint: str) -> None:
     timer = threading.Timer(WARM_AFTER_S, _load, (studio(), checkpoint))
     timer.daemon = True
     timer.start()
+
+
+def encoders_key(folder: Path) -> str:
+    """The encoders that are in a folder, and since when: a part of the key of what was made with them."""
+    return " ".join(f"{path.parent.name} {path.stat().st_mtime_ns}" for path in sorted(folder.glob("*/manifest.json")))
 
 
 def plain(text: object) -> str:

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,14 @@ def test_the_table_has_a_line_for_each_image_with_its_measures(blurred: Sides) -
     assert float(lines[40]["sharpness"]) == pytest.approx(
         image_quality.sharpness(blurred.generated.images[0]), rel=1e-4
     )
+
+
+def test_the_table_holds_no_formula(blurred: Sides) -> None:
+    first, *others = blurred.generated.rows
+    rows = (dataclasses.replace(first, prompt="=HYPERLINK(1)"), *others)
+    sides = dataclasses.replace(blurred, generated=dataclasses.replace(blurred.generated, rows=rows))
+    lines = list(csv.DictReader(io.StringIO(to_csv(sides, compare(blurred)))))
+    assert lines[40]["caption"] == "'=HYPERLINK(1)"
 
 
 @pytest.mark.parametrize("space", [PIXELS, RADIOMICS])

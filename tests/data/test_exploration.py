@@ -182,6 +182,12 @@ def test_table_names_no_machine_and_reads_back(sample_folder: Path, tmp_path: Pa
     assert all(getattr(a, name) == getattr(b, name) for a, b in zip(again, rows, strict=True) for name in kept)
 
 
+def test_the_table_holds_no_formula(tmp_path: Path) -> None:
+    row = Row(tmp_path / "a.png", "=HYPERLINK(1)", (), report="@SUM(A1)")
+    line = next(csv.DictReader(io.StringIO(to_csv((row,), tmp_path))))
+    assert (line["caption"], line["report"]) == ("'=HYPERLINK(1)", "'@SUM(A1)")
+
+
 def test_health_report_names_files_within_the_dataset() -> None:
     report = HealthReport(2, (Issue("duplicate", "Two.", (HOME / "images/a.png", Path("/elsewhere/x.png"))),))
     text = health_json(report, HOME)

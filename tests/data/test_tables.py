@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_generator.data.tables import counted, read_table
+from xray_generator.data.tables import counted, read_table, write_table
 from xray_generator.types import StudioError
 
 NEEDED = ("uid", "findings")
@@ -63,3 +63,15 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 def test_counted_names_the_first_five() -> None:
     assert counted("files are missing", []) == ()
     assert counted("files are missing", list("abcdefg")) == ("7 files are missing: a, b, c, d, e and 2 more",)
+
+
+@pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_no_cell_that_is_written_is_a_formula(tmp_path: Path, text: str) -> None:
+    written = write_table(NEEDED, [(text, "fine")])
+    path = tmp_path / "table.csv"
+    path.write_text(written, newline="")
+    assert [record.cells["uid"] for record in read_table(path, NEEDED)] == [f"'{text}"]
+
+
+def test_numbers_are_written_as_they_are_and_what_is_not_known_is_empty() -> None:
+    assert write_table(NEEDED, [(-0.5, "-1e-05"), (None, "a, b")]) == 'uid,findings\r\n-0.5,-1e-05\r\n,"a, b"\r\n'

@@ -10,10 +10,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as PILImage
+from pydicom.uid import RLELossless
 
 from tests.data.conftest import COLUMNS, Pixels
+from tests.test_images import dicom, repacked
 from xray_generator.data.exploration import LOOSE_IMAGES
 from xray_generator.data.uploads import NamedBytes, UploadFolder, receive
 from xray_generator.data.uploads_unpacking import Caps
@@ -147,6 +150,13 @@ def test_pixels_are_bounded_over_all_images(image: bytes) -> None:
     upload = receive(files, Caps(total_pixels=64 * 64 * 2))
     assert len(upload.dataset.rows) == 2
     assert "1 images are beyond" in upload.dataset.skipped[0]
+
+
+def test_dicom_counts_with_its_pixels_however_small_the_file() -> None:
+    data = repacked(dicom(np.zeros((256, 256))), RLELossless)
+    files = [NamedBytes(f"{i}.dcm", data) for i in range(3)]
+    upload = receive(files, Caps(total_pixels=256 * 256 * 2))
+    assert len(upload.dataset.rows) == 2 and "1 images are beyond" in upload.dataset.skipped[0]
 
 
 def test_what_cannot_be_read_is_counted_with_its_reason(image: bytes) -> None:

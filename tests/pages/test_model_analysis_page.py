@@ -97,7 +97,27 @@ def test_without_a_history_the_page_says_what_is_missing(page: AppTest) -> None:
     assert "carries no history" in page.info[0].value and "64 x 64 pixels" in plain_text(page)
 
 
+def make_run(output_dir: Path) -> Path:
+    """A run of the tiny checkpoint, without a stage."""
+    folder = output_dir / "runs" / "tiny"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(studio().manifest("tiny").config))
+    return folder
+
+
+@pytest.mark.parametrize("config", ['{"name": "tiny"}', "half a fi", None])
+def test_a_run_of_other_settings_is_not_taken_for_this_training(
+    config: str | None, page: AppTest, output_dir: Path
+) -> None:
+    folder = make_run(output_dir)
+    make_stage(folder, "denoiser", 40, every=10)
+    (folder / "config.json").unlink() if config is None else (folder / "config.json").write_text(config)
+    run(page)
+    assert "no run with its settings" in plain_text(page) and not page.get("plotly_chart")
+
+
 def test_a_run_is_drawn_with_curves_strip_and_animation(page: AppTest, output_dir: Path) -> None:
+    make_run(output_dir)
     make_stage(output_dir / "runs" / "tiny", "auto_[x](y)", 40, every=10)
     make_stage(output_dir / "runs" / "tiny", "denoiser", 2, started=1_000)
     run(page)
@@ -115,7 +135,7 @@ def test_a_run_is_drawn_with_curves_strip_and_animation(page: AppTest, output_di
 
 
 def test_a_damaged_preview_is_said_and_the_curves_stay(page: AppTest, output_dir: Path) -> None:
-    folder = make_stage(output_dir / "runs" / "tiny", "one", 4)
+    folder = make_stage(make_run(output_dir), "one", 4)
     next((folder / "previews").iterdir()).write_bytes(b"half a file")
     run(page)
     assert "not an image" in page.error[0].value and page.get("plotly_chart")

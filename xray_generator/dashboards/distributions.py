@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import ks_2samp
 
 from xray_generator.dashboards.side_by_side import MIN_SET, Sides
+from xray_generator.data.tables import write_table
 from xray_generator.evaluation import image_quality
 from xray_generator.evaluation.bootstrap import Floats, groups
 from xray_generator.evaluation.image_sets import ImageSet
@@ -172,18 +171,16 @@ def ratios_now(found: Comparisons, means: MeanImages, nearest: tuple[float, floa
 
 def to_csv(sides: Sides, found: Comparisons) -> str:
     """A line for each image: side, file, condition and every measure; "|" stands between findings."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    lines: list[tuple[object, ...]] = []
     names = [comparison.measure for comparison in found.measures]
-    writer.writerow(["side", "image", "caption", "findings", "view", "sex", "age_group", "split", *names])
     for side, images in (("real", sides.real), ("generated", sides.generated)):
         for i, row in enumerate(images.rows):
             values = [float(getattr(comparison, side)[i]) for comparison in found.measures]
-            writer.writerow([
+            lines.append((
                 side, row.path.name, row.prompt, "|".join(row.findings), row.view, row.sex, row.age_group,
                 row.split if side == "real" else "", *(f"{value:.6g}" for value in values),
-            ])  # fmt: skip
-    return buffer.getvalue()
+            ))  # fmt: skip
+    return write_table(["side", "image", "caption", "findings", "view", "sex", "age_group", "split", *names], lines)
 
 
 def _test(ours: Floats, theirs: Floats) -> tuple[float | None, float | None, str]:

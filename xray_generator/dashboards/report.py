@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import html
 import io
 import json
@@ -19,6 +18,7 @@ from xray_generator.dashboards.board import (
 )
 from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.ranks import RULE, rank
+from xray_generator.data.tables import write_table
 from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.summary import BETTER, GROUPS, NOT_MEASURED, known_measure, value_text
 from xray_generator.types import NOTICE
@@ -31,7 +31,6 @@ FIELDS = (
     "title", "better", "condition", "extractor", "settings", "value", "unit", "low_95", "high_95", "n", "real",
     "real_n", "reason",
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1a2229; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; }
 h1, h2, h3 { line-height: 1.2; margin-top: 1.6em; } small, .muted { color: #5a6570; }
@@ -46,13 +45,7 @@ figure img { max-width: 100%; width: 540px; } @media print { .wide { overflow: v
 
 def to_csv(entries: Sequence[Entry]) -> str:
     """Every number of some records, a line each, with what it was measured on; missing ones with the reason."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(FIELDS)
-    for entry in entries:
-        for m in entry.record.measurements:
-            table.writerow([_cell(value) for value in _line(entry, m)])
-    return text.getvalue()
+    return write_table(FIELDS, (_line(entry, m) for entry in entries for m in entry.record.measurements))
 
 
 def to_html(entries: Sequence[Entry], columns: Sequence[Column], figures: Mapping[str, Figure]) -> str:
@@ -105,12 +98,6 @@ def _line(entry: Entry, m: Measurement) -> tuple[object, ...]:
         m.condition, m.extractor, json.dumps(m.settings, ensure_ascii=False) if m.settings else "", m.value,
         measure.unit, low, high, m.n, m.real, m.real_n, m.reason,
     )  # fmt: skip
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return "" if value is None else value
 
 
 def _comparison(entries: Sequence[Entry], labels: Sequence[str], columns: Sequence[Column]) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image as PILImage
 from PIL import ImageDraw, ImageFont
 
+from xray_generator.config import read_config
 from xray_generator.evaluation.records import Curve
 from xray_generator.images import limit_pixels, read_image, to_uint8
 from xray_generator.training.history import HISTORY, PREVIEWS, Series, Stage, fullest_history, thin
+from xray_generator.types import StudioError
 
 MAX_SHOWN = 12  # previews
 FRAME_PIXELS = 300_000
@@ -36,9 +39,19 @@ class Training:
     stages: tuple[Stage, ...]
 
 
-def find_training(checkpoint: Path, run: Path) -> Training:
-    """The history of a checkpoint's folder, or that of the run where it has more; no stages where neither has one."""
-    folder, stages = fullest_history(checkpoint / HISTORY, run)
+def is_run_of(run: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a run was made with the configuration of a checkpoint; its name alone may be that of a newer run."""
+    saved = run / "config.json"
+    try:
+        return saved.is_file() and read_config(str(saved)) == config
+    except (OSError, StudioError):
+        return False
+
+
+def find_training(checkpoint: Path, run: Path | None) -> Training:
+    """The history of a checkpoint's folder, or that of its run where it has more; no stages where neither has one."""
+    folders = (checkpoint / HISTORY,) if run is None else (checkpoint / HISTORY, run)
+    folder, stages = fullest_history(*folders)
     return Training(folder, folder == run, stages)
 
 

@@ -5,9 +5,7 @@ What the rows hold is counted in `exploration_counts`.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from pydantic import TypeAdapter
 from xray_generator.data.health import HealthReport, Issue
 from xray_generator.data.rows import Row
 from xray_generator.data.rows import evenly as evenly  # as pages ask for rows
+from xray_generator.data.tables import write_table
 from xray_generator.types import normalize_text
 
 MAX_QUERY_CHARACTERS = 300
@@ -98,16 +97,15 @@ def relative_name(path: Path, folder: Path) -> str:
 
 def to_csv(rows: Sequence[Row], folder: Path) -> str:
     """The rows as a table, one line each, files named within the dataset; "|" stands between findings."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow((
+    lines = (
+        (
             relative_name(row.path, folder), row.prompt, "|".join(row.findings), "|".join(row.absent), row.view,
-            "" if row.age is None else row.age, row.sex, row.age_group, fact(row, "split"), row.patient_id, row.source,
-            row.license, row.native_size or "", row.report,
-        ))  # fmt: skip
-    return buffer.getvalue()
+            row.age, row.sex, row.age_group, fact(row, "split"), row.patient_id, row.source, row.license,
+            row.native_size or None, row.report,
+        )
+        for row in rows
+    )  # fmt: skip
+    return write_table(COLUMNS, lines)
 
 
 def health_json(report: HealthReport, folder: Path) -> str:

@@ -1,6 +1,6 @@
-"""Read a CSV that a person made: every fault is named with its file, its line and its remedy.
+"""Read a CSV that a person made, every fault named with its file, its line and its remedy; write one for a person.
 
-All cells stay text, so that the id 007 keeps its zeros and a finding written "None" is not lost.
+All cells that are read stay text, so that the id 007 keeps its zeros and a finding written "None" is not lost.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from xray_generator.types import StudioError
 
 MAX_CELL_CHARACTERS = 16_000_000
 NAMED_AT_MOST = 5
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet would run
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,38 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
     return tuple(records)
 
 
+def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Comma-separated text with a header line; None is an empty cell.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay as they are.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\r\n")  # either sign within a text is then quoted
+    table.writerow(map(_cell, header))
+    table.writerows(map(_cell, row) for row in rows)
+    return text.getvalue()
+
+
 def counted(reason: str, names: Sequence[str]) -> tuple[str, ...]:
     """One sentence, "<number> <reason>: first five names", or nothing when there are no names."""
     if not names:
         return ()
     more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
     return (f"{len(names):,} {reason}: {', '.join(names[:NAMED_AT_MOST])}{more}",)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _decode(path: Path) -> str:

@@ -15,14 +15,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from PIL import Image as PILImage
-
 from xray_generator.data.captioned import METADATA
 from xray_generator.data.exploration import LOOSE_IMAGES, relative_name
 from xray_generator.data.read import PROJECTIONS, REPORTS, read_dataset
 from xray_generator.data.rows import Dataset, Row, short_side
 from xray_generator.data.uploads_unpacking import MB, TABLES, Caps, Intake, unpack, write
-from xray_generator.images import FORMATS
+from xray_generator.images import FORMATS, header_pixels
 from xray_generator.types import StudioError
 
 PREFIX = "xray-upload"
@@ -155,7 +153,7 @@ def _readable(dataset: Dataset, intake: Intake) -> Dataset:
     pixels, most = 0, intake.caps.total_pixels
     for row in dataset.rows:
         name = relative_name(row.path, intake.folder)
-        pixels += _header_pixels(row.path)
+        pixels += header_pixels(row.path)
         if pixels > most:
             intake.leave_out(f"images are beyond the {most / MB:,.0f} megapixels that are taken in all", name)
             continue
@@ -166,12 +164,3 @@ def _readable(dataset: Dataset, intake: Intake) -> Dataset:
             reason = str(error).removeprefix(f"{row.path.name}: ").rstrip(".")
             intake.leave_out(f"images cannot be read ({reason})", name)
     return Dataset(tuple(rows), (*dataset.skipped, *intake.skipped()))
-
-
-def _header_pixels(path: Path) -> int:
-    """Pixels as the header states them; what has no header that PIL reads is charged by its bytes."""
-    try:
-        with PILImage.open(path, formats=["PNG", "JPEG", "TIFF"]) as picture:
-            return picture.width * picture.height
-    except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):
-        return path.stat().st_size

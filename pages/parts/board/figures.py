@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -34,7 +33,7 @@ def draw_conditions(entries: Sequence[Entry]) -> None:
         _draw_ratios(entries[labels.index(label)].record)
         return
     values: list[list[Number]] = [[None if m is None else m.value for m in found] for found in table[column].values()]
-    figure = heat_map(_escaped(map(condition_title, table[column])), _escaped(labels), values, "")
+    figure = heat_map(list(map(condition_title, table[column])), labels, values, "")
     draw(figure, "board_heat", 140 + 28 * len(values))
 
 
@@ -44,8 +43,8 @@ def _draw_ratios(record: Record) -> None:
         st.caption(f"{NOT_MEASURED.capitalize()}: nothing in this record has a yardstick for each condition.")
         return
     names = column_names(ratios.columns)
-    columns = [html.escape(names[column]).replace(" · ", "<br>") for column in ratios.columns]
-    figure = heat_map(_escaped(map(condition_title, ratios.rows)), columns, ratios.values, "× real")
+    columns = [names[column].replace(" · ", "<br>") for column in ratios.columns]
+    figure = heat_map(list(map(condition_title, ratios.rows)), columns, ratios.values, "× real")
     figure.update_traces(zmin=0, zmid=1, zmax=2, colorscale="RdBu")
     draw(figure, "board_heat", 160 + 28 * len(ratios.rows))
     st.caption("1: as real images of the condition. Red: less, blue: more; the colors end at 0 and 2.")
@@ -75,7 +74,3 @@ def draw_radars(entries: Sequence[Entry]) -> None:
     st.caption("Each spoke is generated divided by real, 1 on the blue ring; what is above 2 lies on the rim.")
     if len(entries) > MOST_RADARS:
         st.caption(f"The first {MOST_RADARS} of {len(entries)} records; choose fewer records above to see others.")
-
-
-def _escaped(names: Iterable[str]) -> list[str]:
-    return [html.escape(name) for name in names]

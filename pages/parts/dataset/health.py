@@ -44,7 +44,7 @@ def draw_health(explored: Explored) -> None:
     )  # fmt: skip
 
 
-@st.cache_data(max_entries=4, show_spinner="Reading and comparing every image", show_time=True)
+@st.cache_data(max_entries=4, show_spinner="Reading and comparing every image", show_time=True, scope="session")
 def _check(key: str, _dataset: Dataset) -> HealthReport:  # noqa: ARG001 - the key stands for the dataset
     return check_health(_dataset)
 

@@ -12,7 +12,7 @@ from pages.parts import charts
 from pages.parts.dataset.image import FACT_NAMES, describe, draw_row
 from pages.parts.dataset.request import is_asked
 from pages.parts.dataset.source import Explored
-from pages.parts.services import plain, studio
+from pages.parts.services import encoders_key, plain, studio
 from xray_generator.dashboards.embedding import METHODS, Embedding, Features, allows_tsne, embed, extract
 from xray_generator.data.exploration import FACTS, evenly, fact, fingerprint
 from xray_generator.data.exploration_counts import NOT_KNOWN, count_findings
@@ -26,7 +26,7 @@ HEIGHT = 560  # pixels
 def draw_map(rows: Sequence[Row], explored: Explored) -> None:
     """Draw a map of at most 500 of the rows, one or more."""
     chosen = evenly(rows, MOST)
-    key = f"{fingerprint(chosen)} {_encoders_key(studio().encoder_root)}"
+    key = f"{fingerprint(chosen)} {encoders_key(studio().encoder_root)}"
     st.caption("Near points are images that the feature space finds alike. Click a point to see its image.")
     if not is_asked(f"Draw a map of {len(chosen):,} images", "dataset_draw_map", key, len(chosen)):
         return
@@ -48,19 +48,14 @@ def draw_map(rows: Sequence[Row], explored: Explored) -> None:
             draw_row(features.rows[picked], explored, "dataset_map")
 
 
-@st.cache_data(max_entries=8, show_spinner="Looking at the images")
+@st.cache_data(max_entries=8, show_spinner="Looking at the images", scope="session")
 def _extract(key: str, _rows: Sequence[Row], _encoders: Path) -> Features:  # noqa: ARG001 - the key stands for both
     return extract(_rows, _encoders)
 
 
-@st.cache_data(max_entries=16, show_spinner="Drawing the map")
+@st.cache_data(max_entries=16, show_spinner="Drawing the map", scope="session")
 def _embed(key: str, method: str, _features: Features) -> Embedding:  # noqa: ARG001 - the key stands for the features
     return embed(_features, method)
-
-
-def _encoders_key(folder: Path) -> str:
-    """The encoders that are here, and since when."""
-    return " ".join(f"{path.parent.name} {path.stat().st_mtime_ns}" for path in sorted(folder.glob("*/manifest.json")))
 
 
 def _draw_fields(features: Features, explored: Explored) -> tuple[str, str]:
@@ -91,7 +86,7 @@ def _groups(rows: Sequence[Row], color: str) -> list[str]:
 def _draw_points(features: Features, embedding: Embedding, color: str, explored: Explored) -> int | None:
     """Draw the points; return the place of the one that is selected."""
     x, y = embedding.points.T.tolist()
-    hover = [f"{_html(describe(row))}<br>{_html(row.path.name)}" for row in features.rows]
+    hover = [f"{describe(row)}<br>{row.path.name}" for row in features.rows]
     figure = charts.scatter(x, y, _groups(features.rows, color), hover, embedding.axes)
     figure.update_layout(
         height=HEIGHT, margin=charts.MARGIN, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
@@ -116,8 +111,3 @@ def _draw_basis(features: Features, embedding: Embedding, num_rows: int) -> None
     st.caption(plain(f"{embedding.method} of {dimension} features, {features.space}; n = {n:,}{of}."))
     for note in (*features.notes, *features.skipped):
         st.caption(plain(note))
-
-
-def _html(text: str) -> str:
-    """Text for a Plotly label, which reads a few HTML tags."""
-    return text.replace("&", "&amp;").replace("<", "&lt;")

@@ -46,7 +46,7 @@ def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
         st.text(reason)
 
 
-@st.cache_data(max_entries=16, show_spinner="Measuring the images")
+@st.cache_data(max_entries=16, show_spinner="Measuring the images", scope="session")
 def _measure(key: str, _rows: Sequence[Row]) -> ImageStatistics:  # noqa: ARG001 - the key stands for the rows
     return measure_rows(_rows)
 
@@ -74,8 +74,8 @@ def _boxes(values: Sequence[float], groups: Sequence[str], label: str) -> go.Fig
     for name, color in charts.color_of(sorted(set(groups))).items():
         inside = [value for value, group in zip(values, groups, strict=True) if group == name]
         figure.add_box(
-            x=inside, name=f"{name.replace('_', ' ')}<br>n = {len(inside):,}", marker_color=color, marker_size=3,
-            showlegend=False,
+            x=inside, name=charts.label(f"{name.replace('_', ' ')}<br>n = {len(inside):,}"), marker_color=color,
+            marker_size=3, showlegend=False,
         )  # fmt: skip
     figure.update_xaxes(title=label)
     figure.update_yaxes(autorange="reversed", automargin=True)
@@ -93,8 +93,8 @@ def _sizes(sizes: Sequence[int], groups: Sequence[str]) -> go.Figure:
     for size, color in zip(distinct, charts.OTHERS, strict=False):
         numbers = [known.count((size, name)) for name in names]
         figure.add_bar(
-            y=[name.replace("_", " ") for name in names], x=numbers, name=f"{size:g} pixels", orientation="h",
-            marker_color=color,
+            y=[charts.label(name.replace("_", " ")) for name in names], x=numbers, name=f"{size:g} pixels",
+            orientation="h", marker_color=color,
         )  # fmt: skip
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="images")

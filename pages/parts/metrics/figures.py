@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import plotly.graph_objects as go
 
-from pages.parts.charts import REAL, areas, bars, lines
+from pages.parts.charts import REAL, areas, bars, label, lines
 from xray_generator.dashboards.series import by_space, in_conditions
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement, Record
@@ -53,7 +51,6 @@ def group_of(curve: str) -> str:
 
 
 def _curve(name: str, curve: Curve) -> go.Figure:
-    curve = replace(curve, lines={html.escape(key): values for key, values in curve.lines.items()})
     draw: Callable[[Curve], go.Figure] = areas if name.endswith(DISTRIBUTION) else lines
     figure = lines(curve, log_x=True, log_y=True) if name == "spectrum" else draw(curve)
     if name == "spectrum":
@@ -67,14 +64,14 @@ def _curve(name: str, curve: Curve) -> go.Figure:
 
 
 def _bars(measurements: Mapping[str, Measurement], measure: str) -> go.Figure:
-    named = {html.escape(name).replace(", ", ",<br>"): m for name, m in measurements.items()}
+    named = {name.replace(", ", ",<br>"): m for name, m in measurements.items()}
     figure = bars(named, MEASURES[measure].unit)
     figure.update_layout(showlegend=any(m.real is not None for m in measurements.values()))
     if len(named) > MANY:
         figure.update_traces(marker_size=12, selector={"name": "real"})
     for name in (name for name, m in named.items() if m.value is None):
         figure.add_annotation(
-            x=name, y=0, yref="paper", yanchor="bottom", text=NOT_MEASURED, textangle=-90, showarrow=False
+            x=label(name), y=0, yref="paper", yanchor="bottom", text=NOT_MEASURED, textangle=-90, showarrow=False
         )
     if measure in ("frechet_ratio", "prompt_accuracy_share", "utility_ratio", "sharpness_ratio"):
         figure.add_hline(1, line_color=REAL, line_dash="dot")  # as real

@@ -37,7 +37,7 @@ def draw_autoencoder(manifest: Manifest) -> None:
         _draw_item(item, i)
 
 
-@st.cache_resource(max_entries=8, show_spinner="Encoding and decoding the images")
+@st.cache_resource(max_entries=8, show_spinner="Encoding and decoding the images", scope="session")
 def _reconstruct(sha256: str, digest: str, _manifest: Manifest, _images: ImageSet) -> Reconstructions | None:  # noqa: ARG001
     engine = load(_manifest)
     from xray_generator.dashboards.reconstruction import reconstruct

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.parts.dataset.source import default_dataset, default_folder
 from pages.parts.services import plain
-from xray_generator.data.read import read_dataset
+from xray_generator.data.exploration import fingerprint
 from xray_generator.data.rows import Row
 from xray_generator.images import FORMATS, read_image
 
@@ -32,10 +32,9 @@ def pick_images(size: int) -> ImageSet | None:
 
 
 def _pick_rows(size: int) -> ImageSet | None:
-    folder = os.environ.get("DATASET_PATH", "dataset")
-    rows = _read_rows(folder)
+    rows = default_dataset().split("test")
     if not rows:
-        st.info(plain(f"The data set in {folder} has no images of the test split. Upload one instead."))
+        st.info(plain(f"The data set in {default_folder()} has no images of the test split. Upload one instead."))
         return None
     count_field, button = st.columns([3, 1], vertical_alignment="bottom")
     most = min(MAX_SHOWN, len(rows))
@@ -44,23 +43,18 @@ def _pick_rows(size: int) -> ImageSet | None:
         persist_state="session",
     )  # fmt: skip
     button.button("Others", key="model_others", on_click=_next, width="stretch")
-    return _read_images(folder, size, count, st.session_state.get(FIRST, 0))
+    return _read_images(fingerprint(rows), size, count, st.session_state.get(FIRST, 0), rows)
 
 
 def _next() -> None:
     st.session_state[FIRST] = st.session_state.get(FIRST, 0) + 1
 
 
-@st.cache_resource(show_spinner="Reading the data set")
-def _read_rows(folder: str) -> tuple[Row, ...]:
-    return read_dataset(Path(folder)).split("test")
-
-
 @st.cache_data(max_entries=8, show_spinner=False)
-def _read_images(folder: str, size: int, count: int, first: int) -> ImageSet:
+def _read_images(key: str, size: int, count: int, first: int, _rows: Sequence[Row]) -> ImageSet:  # noqa: ARG001 - the key stands for the rows
     from xray_generator.dashboards.reconstruction import pick_images
 
-    return pick_images(_read_rows(folder), size, count, first)
+    return pick_images(_rows, size, count, first)
 
 
 def _pick_upload(size: int) -> ImageSet | None:

@@ -17,6 +17,7 @@ from xray_generator.dashboards.training_curves import (
     Training,
     animate,
     find_training,
+    is_run_of,
     loss_curves,
     other_curves,
     shown_previews,
@@ -38,10 +39,13 @@ LOOKS = {
 
 def draw_training(manifest: Manifest) -> None:
     """Draw the history of the checkpoint, or of its run where that has more."""
-    checkpoint, run = folder_of(manifest), studio().output_dir / "runs" / manifest.name
-    training = _read(checkpoint, run, stamp(checkpoint / "history", run))
+    checkpoint, named = folder_of(manifest), studio().output_dir / "runs" / manifest.name
+    run = named if is_run_of(named, manifest.config) else None
+    training = _read(checkpoint, run, stamp(checkpoint / "history", named))
     if not training.stages:
-        st.info(plain(f"This checkpoint carries no history of its training, and there is no run in {run}."))
+        st.info(plain(
+            f"This checkpoint carries no history of its training, and there is no run with its settings in {named}."
+        ))  # fmt: skip
         return
     stages = {stage.name: stage for stage in training.stages}
     left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -58,7 +62,7 @@ def draw_training(manifest: Manifest) -> None:
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
-def _read(checkpoint: Path, run: Path, stamp: int) -> Training:  # noqa: ARG001 - a part of the cache's key
+def _read(checkpoint: Path, run: Path | None, stamp: int) -> Training:  # noqa: ARG001 - a part of the cache's key
     return find_training(checkpoint, run)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -10,8 +10,10 @@ from pages.parts.measured import draw_tiles
 from pages.parts.research.copy_pairs import draw_pair_images
 from pages.parts.research.scene import Scene
 from pages.parts.research.sources import read_films
-from pages.parts.services import plain, studio
+from pages.parts.services import encoders_key, plain, studio
 from xray_generator.dashboards.copies import CopyCheck, check_copies, copy_space
+from xray_generator.data.exploration import fingerprint
+from xray_generator.data.rows import Row
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.types import StudioError
 
@@ -35,7 +37,8 @@ def draw_check(scene: Scene) -> None:
         return
     try:
         unseen = read_films(scene.unseen(), scene.size)
-        found = _check(generated.digest, unseen.digest, str(studio().encoder_root), scene, unseen)
+        key = (generated.digest, unseen.digest, fingerprint(training), encoders_key(studio().encoder_root))
+        found = _check(key, generated, unseen, training)
     except StudioError as error:
         st.info(plain(error))
         return
@@ -62,8 +65,9 @@ def _ask(digest: str) -> None:
 
 
 @st.cache_resource(show_spinner="Looking for copies among the training films", max_entries=4)
-def _check(digest: str, unseen_digest: str, encoders: str, _scene: Scene, _unseen: ImageSet) -> CopyCheck:  # noqa: ARG001 - the key
-    space = copy_space(Path(encoders), _unseen, studio().device)
-    return check_copies(
-        _scene.sides.generated, _unseen, _scene.training(), space, studio().output_dir / "cache" / "evaluation"
-    )
+def _check(
+    key: tuple[str, ...],  # noqa: ARG001 - stands for the images, the films and the encoders
+    _generated: ImageSet, _unseen: ImageSet, _training: Sequence[Row],
+) -> CopyCheck:  # fmt: skip
+    space = copy_space(studio().encoder_root, _unseen, studio().device)
+    return check_copies(_generated, _unseen, _training, space, studio().output_dir / "cache" / "evaluation")

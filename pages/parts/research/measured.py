@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.parts.record.picker import load_records
-from pages.parts.services import studio
+from pages.parts.services import encoders_key, studio
 from xray_generator.dashboards.side_by_side import Sides
 from xray_generator.evaluation.records import Curve, Record
 
@@ -42,15 +42,15 @@ def gray_levels(sides: Sides) -> Curve:
 
 def neighborhood(sides: Sides, space: str) -> Neighborhood:
     """All distances in a space."""
-    return _neighborhood(sides.digest, space, str(studio().encoder_root), sides)
+    return _neighborhood(sides.digest, space, studio().encoder_root, encoders_key(studio().encoder_root), sides)
 
 
 @st.cache_resource(show_spinner="Loading the feature space", max_entries=4)
-def features(space: str, encoders: str) -> Features:
-    """What turns images into vectors."""
+def features(space: str, encoders: Path, written: str) -> Features:  # noqa: ARG001 - a part of the cache's key
+    """What turns images into vectors; `written` is the encoders' key."""
     from xray_generator.dashboards.neighbors import find_features
 
-    return find_features(space, Path(encoders), studio().device)
+    return find_features(space, encoders, studio().device)
 
 
 def stored_record(manifest: Manifest) -> Record | None:
@@ -96,7 +96,7 @@ def _gray_levels(digest: str, _sides: Sides) -> Curve:  # noqa: ARG001 - the key
 
 
 @st.cache_resource(show_spinner="Measuring distances", max_entries=KEPT)
-def _neighborhood(digest: str, space: str, encoders: str, _sides: Sides) -> Neighborhood:  # noqa: ARG001 - the key
+def _neighborhood(digest: str, space: str, encoders: Path, written: str, _sides: Sides) -> Neighborhood:  # noqa: ARG001 - the key
     from xray_generator.dashboards.neighbors import neighborhood
 
-    return neighborhood(_sides, space, features(space, encoders))
+    return neighborhood(_sides, space, features(space, encoders, written))

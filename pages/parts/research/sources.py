@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,12 +9,12 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.parts.dataset.source import default_folder, default_rows
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards import side_by_side
 from xray_generator.dashboards.prompts import is_of, row_of_prompt
 from xray_generator.dashboards.side_by_side import MOST, Choice, Sides
-from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.export.recipe import Recipe, find_recipe
@@ -36,23 +35,12 @@ class Drawn:
     next_seed: int  # above every seed of them
 
 
-def dataset_folder() -> Path:
-    """Where the real films are."""
-    return Path(os.environ.get("DATASET_PATH", "dataset"))
-
-
 def dataset_rows() -> tuple[Row, ...]:
     """All films of the dataset; StudioError where there is none."""
-    folder = dataset_folder()
+    folder = default_folder()
     if not folder.is_dir():
         raise StudioError(f"The dataset folder {folder} does not exist. Set DATASET_PATH to a folder of real images.")
-    stamps = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob("*.csv")))
-    return _read_rows(str(folder), stamps)
-
-
-@st.cache_resource(show_spinner="Reading the dataset", max_entries=2)
-def _read_rows(folder: str, stamps: tuple[tuple[str, int], ...]) -> tuple[Row, ...]:  # noqa: ARG001 - a part of the key
-    return read_dataset(Path(folder)).rows
+    return default_rows()
 
 
 def find_drawn(manifest: Manifest, sources: Sequence[str]) -> Drawn:
@@ -90,7 +78,7 @@ def read_films(choice: Choice, size: int) -> ImageSet:
     return _read_films((_stamps(choice.rows), choice.split), size, choice)
 
 
-@st.cache_resource(show_spinner="Reading the images", max_entries=4)
+@st.cache_resource(show_spinner="Reading the images", max_entries=2)
 def _read_sides(
     key: tuple[Stamps, Stamps, str],  # noqa: ARG001 - what makes the result another
     condition: str, size: int, _rows: Sequence[Row], _choice: Choice,
@@ -98,7 +86,7 @@ def _read_sides(
     return side_by_side.read_sides(_rows, _choice, condition, size)
 
 
-@st.cache_resource(show_spinner="Reading the unseen films", max_entries=2)
+@st.cache_resource(show_spinner="Reading the unseen films", max_entries=1)
 def _read_films(key: tuple[Stamps, str], size: int, _choice: Choice) -> ImageSet:  # noqa: ARG001 - as above
     return side_by_side.read_films(_choice, size)
 
