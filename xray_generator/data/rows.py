@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from xray_generator.types import Image, StudioError
 
 Split = Literal["train", "val", "test"]
 T = TypeVar("T")
+COMMON = 1 / 8  # the share of the rows from which on a condition is not rare
 
 FINDINGS = (
     "no_finding", "atelectasis", "cardiomegaly", "consolidation", "edema", "pleural_effusion", "emphysema", "fibrosis",
@@ -77,6 +80,20 @@ class Dataset:
 def row_conditions(row: Row) -> tuple[str, ...]:
     """The names of the conditions that a row belongs to: its findings, view (AP or PA), sex and age group."""
     return tuple(name for name in (*row.findings, row.view[:2], row.sex, row.age_group) if name)
+
+
+def repeat_rare(drawn: Sequence[Row], rows: Sequence[Row], repeats: int) -> list[Row]:
+    """`drawn`, each row as often as its rarest condition among `rows` deserves: at most `repeats` times.
+
+    The factor is the root of COMMON over the condition's share, so that rare ones are seen more and not only seen.
+    """
+    counts = Counter(name for row in rows for name in row_conditions(row))
+
+    def times(row: Row) -> int:
+        rarest = min((counts[name] for name in row_conditions(row)), default=len(rows))
+        return max(1, min(repeats, round(math.sqrt(COMMON * len(rows) / rarest))))
+
+    return [row for row in drawn for _ in range(times(row))]
 
 
 def evenly(items: Sequence[T], count: int) -> tuple[T, ...]:

@@ -25,6 +25,7 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
     DenoisingLoss,
     cache_latents,
     cache_statistics,
+    even_timesteps,
     measure_statistics,
 )
 from xray_generator.families.latent_diffusion.model import LatentDiffusion
@@ -176,7 +177,7 @@ def test_denoising_loss_is_the_formula(model: LatentDiffusion, prediction: str, 
         value = loss(batch, torch.Generator().manual_seed(9))["loss"].item()
         generator = torch.Generator().manual_seed(9)
         noise = torch.randn(latents.shape, generator=generator)
-        t = torch.randint(1_000, (2,), generator=generator)
+        t = even_timesteps(2, 1_000, generator)
         alpha = loss.noise_scheduler.alphas_cumprod[t][:, None, None, None]
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         output = model.unet(
@@ -218,3 +219,24 @@ def test_validation_is_the_same_whenever_it_is_asked(
         assert torch.equal(task.preview(), task.preview())
         assert task.preview().shape == (4, 1, 64, 64)
     assert len(task.dataset()) == 8
+
+
+def test_timesteps_are_spread_evenly() -> None:
+    timesteps = even_timesteps(10, 1_000, torch.Generator().manual_seed(0))
+    assert sorted(timesteps.div(100, rounding_mode="floor").tolist()) == list(range(10))
+    assert timesteps.tolist() != sorted(timesteps.tolist())
+
+
+def test_balanced_errors_weigh_channels_alike(model: LatentDiffusion) -> None:
+    """A channel of small error counts as much as one of large error, once their usual sizes are known."""
+    schedule = replace(model.schedule, balance_errors=True)
+    loss = DenoisingLoss(model.unet, model.text_encoder, schedule)
+    error = torch.tensor([0.1, 1.0]).expand(4, 2)
+    loss.usual_error = torch.ones(16, 2)
+    timesteps = torch.tensor([10, 11, 990, 991])
+    for _ in range(400):
+        usual = loss.usual_error_of(error, timesteps)
+    torch.testing.assert_close(usual, error, rtol=0.01, atol=0)
+    loss.eval()
+    torch.testing.assert_close(loss.usual_error_of(error * 5, timesteps), usual)  # validation leaves it as it is
+    assert torch.equal(loss.usual_error[8], torch.ones(2))  # a level that was not seen

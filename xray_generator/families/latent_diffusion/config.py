@@ -90,6 +90,7 @@ class ScheduleConfig:
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
     prediction_type: Literal["epsilon", "v_prediction"] = "v_prediction"
     min_snr_gamma: float | None = None  # Hang et al. 2023, arXiv:2303.09556; None: every step weighs the same
+    balance_errors: bool = False  # divide each latent channel's error by its running mean at that noise level
     prompt_dropout: float = 0.1  # per sample, for classifier-free guidance
     scheduler: Literal["ddim", "ddpm", "dpm++", "unipc"] = "dpm++"
     num_inference_steps: int = 20
@@ -114,6 +115,8 @@ class LatentDiffusionConfig:
     family: Literal["latent_diffusion"] = "latent_diffusion"
     image_size: int = 256
     native_repeats: int = 3  # how often an epoch shows an image that is image_size or larger by itself
+    rare_repeats: int = 1  # the denoiser's epoch shows images of rare conditions up to this many times as often
+    caption_variants: int = 1  # wordings of each caption that the denoiser learns, the caption itself among them
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -121,7 +124,8 @@ class LatentDiffusionConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check_ranges(self, {"image_size": (4 * SIDE_MULTIPLE, MAX_SIDE), "native_repeats": (1, 1_000)})
+        check_ranges(self, {"image_size": (4 * SIDE_MULTIPLE, MAX_SIDE), "native_repeats": (1, 1_000),
+                           "rare_repeats": (1, 1_000), "caption_variants": (1, 64)})  # fmt: skip
         if self.image_size % (4 * SIDE_MULTIPLE):
             raise StudioError(f"image_size must be a multiple of {4 * SIDE_MULTIPLE}, not {self.image_size}.")
         if self.schedule.prediction_type == "epsilon" and self.schedule.beta_schedule == "squaredcos_cap_v2":

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from tqdm import tqdm
 
-from xray_generator.data.rows import Row
+from xray_generator.data.rewording import reword
+from xray_generator.data.rows import Row, repeat_rare
 from xray_generator.devices import initial_noise, seeded_generators
 from xray_generator.families.latent_diffusion.autoencoder_task import is_native, load_images, repeat_native
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
@@ -35,6 +36,8 @@ from xray_generator.training.task import Draw, step_generator
 ENCODING_BATCH = 16
 STATISTICS_BATCH = 512
 NUM_PREVIEWS = 8
+NOISE_LEVELS = 16  # shares of the timesteps whose errors are balanced
+USUAL_ERROR_DECAY = 0.98
 
 
 def cache_latents(
@@ -108,7 +111,7 @@ def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tenso
 
 
 class LatentRows:
-    """Folded, whitened latents with what is known of the text; augmentation-free."""
+    """Folded, whitened latents, each with one of the wordings (N, variants, ...) of its text."""
 
     def __init__(self, latents: NDArray[np.float16], statistics: LatentStatistics, text: Mapping[str, Tensor],
                  resolution: Sequence[int], order: Sequence[int]) -> None:  # fmt: skip
@@ -124,24 +127,37 @@ class LatentRows:
         return {
             "latents": self.statistics.normalize(latents[None])[0],
             "resolution": torch.tensor(self.resolution[i]),
-            **{name: values[i] for name, values in self.text.items()},
+            **{name: values[i, draw.seed % values.shape[1]] for name, values in self.text.items()},
         }
 
 
+def even_timesteps(count: int, num_train_timesteps: int, generator: torch.Generator) -> Tensor:
+    """(count,) uniform timesteps, one in each of `count` equal shares, in random order: less noise."""
+    places = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
+    return (places * num_train_timesteps).long()
+
+
 class DenoisingLoss(nn.Module):
-    """Mean squared error of the predicted v or noise; min-SNR weights (Hang et al. 2023, arXiv:2303.09556) if set."""
+    """Mean squared error of the predicted v or noise; min-SNR weights (Hang et al. 2023, arXiv:2303.09556) if set.
+
+    With `balance_errors` each channel's error is divided by its running mean at that noise level.
+    """
 
     def __init__(self, unet: nn.Module, text_encoder: TextEncoder, schedule: ScheduleConfig) -> None:
         super().__init__()
         self.unet, self.text_encoder, self.schedule = unet, text_encoder, schedule
         self.noise_scheduler: DDPMScheduler = make_scheduler("ddpm", schedule)
+        channels: int = cast(Any, unet).config.in_channels
+        self.usual_error: Tensor
+        if schedule.balance_errors:
+            self.register_buffer("usual_error", torch.ones(NOISE_LEVELS, channels))
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of folded latents (B, 4 C, S, S); every sample drops its prompt with `prompt_dropout`."""
         latents = batch["latents"].contiguous(memory_format=torch.channels_last)
         count, device = len(latents), latents.device
         noise = torch.randn(latents.shape, generator=generator).to(device)
-        timesteps = torch.randint(self.schedule.num_train_timesteps, (count,), generator=generator).to(device)
+        timesteps = even_timesteps(count, self.schedule.num_train_timesteps, generator).to(device)
         dropped = (torch.rand(count, generator=generator) < self.schedule.prompt_dropout).to(device)
         embeddings, mask = self._embed(batch, dropped)
         noisy = self.noise_scheduler.add_noise(latents, noise, timesteps)
@@ -151,8 +167,23 @@ class DenoisingLoss(nn.Module):
         ).sample.float()  # fmt: skip
         is_v = self.schedule.prediction_type == "v_prediction"
         target = self.noise_scheduler.get_velocity(latents, noise, timesteps) if is_v else noise
-        error = F.mse_loss(output, target, reduction="none").mean(dim=(1, 2, 3))
-        return {"loss": (self._weight(timesteps, is_v) * error).mean(), "mse": error.mean()}
+        error = F.mse_loss(output, target, reduction="none").mean(dim=(2, 3))
+        balanced = error / self.usual_error_of(error.detach(), timesteps) if self.schedule.balance_errors else error
+        return {"loss": (self._weight(timesteps, is_v)[:, None] * balanced).mean(), "mse": error.mean()}
+
+    def usual_error_of(self, error: Tensor, timesteps: Tensor) -> Tensor:
+        """Running mean of the error (B, C) of each channel at each noise level.
+
+        Errors over their usual size weigh like tasks over their learnt variance (Kendall et al. 2018,
+        arXiv:1705.07115; over noise levels alone: Karras et al. 2024, arXiv:2312.02696). Else channels that hold
+        mostly noise, whose error stays near one, drown what can be learnt of the others.
+        """
+        level = timesteps * NOISE_LEVELS // self.schedule.num_train_timesteps
+        if self.training:
+            for i in range(NOISE_LEVELS):
+                if (level == i).any():
+                    self.usual_error[i].lerp_(error[level == i].mean(0), 1 - USUAL_ERROR_DECAY)
+        return self.usual_error[level].clamp(min=0.02)
 
     def _embed(self, batch: Mapping[str, Tensor], dropped: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (B, L, D) and mask (B, L); dropped rows get the empty prompt's."""
@@ -183,14 +214,19 @@ class DenoiserTask:
         self.module = DenoisingLoss(model.unet, model.text_encoder, config.schedule)
         size = config.image_size
         index_of = {row.path: i for i, row in enumerate(rows)}
-        order = [index_of[row.path] for row in repeat_native(rows, size, config.native_repeats)]
-        self.training = self._rows(rows, latents, order)
-        self.validation = self._rows(validation, validation_latents, range(len(validation)))
+        repeated = repeat_rare(repeat_native(rows, size, config.native_repeats), rows, config.rare_repeats)
+        order = [index_of[row.path] for row in repeated]
+        self.training = self._rows(rows, latents, order, config.caption_variants)
+        self.validation = self._rows(validation, validation_latents, range(len(validation)), variants=1)
         shown = validation or rows
         self.prompts = [row.prompt for row in shown[:: max(1, len(shown) // NUM_PREVIEWS)]][:NUM_PREVIEWS]
 
-    def _rows(self, rows: Sequence[Row], latents: NDArray[np.float16], order: Sequence[int]) -> LatentRows:
-        text = text_inputs(self.model.text_encoder, [row.prompt for row in rows])
+    def _rows(
+        self, rows: Sequence[Row], latents: NDArray[np.float16], order: Sequence[int], variants: int
+    ) -> LatentRows:
+        wordings = [wording for row in rows for wording in reword(row, variants)]
+        text = text_inputs(self.model.text_encoder, wordings)
+        text = {name: values.reshape(-1, variants, *values.shape[1:]) for name, values in text.items()}
         resolution = [NATIVE if is_native(row, self.config.image_size) else ENLARGED for row in rows]
         return LatentRows(latents, self.model.statistics, text, resolution, order)
 
@@ -213,12 +249,12 @@ class DenoiserTask:
         return torch.cat(images)
 
     def validate(self) -> Mapping[str, float]:
-        """Mean loss over the validation split at fixed noise and timesteps."""
+        """Mean squared error over the validation split at fixed noise and timesteps."""
         if not len(self.validation):
             return {}
         device, total, count = self.model.unet.device, 0.0, len(self.validation)
         for start in range(0, count, 32):
             items = [self.validation[Draw(i, 0)] for i in range(start, min(start + 32, count))]
             batch = {name: torch.stack([item[name] for item in items]).to(device) for name in items[0]}
-            total += float(self.module(batch, step_generator(0, start))["loss"]) * len(items)
+            total += float(self.module(batch, step_generator(0, start))["mse"]) * len(items)
         return {"validation_loss": total / count}

@@ -1,0 +1,58 @@
+"""Other wordings of a row's caption, so that a model learns what is meant and not how one table says it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+from xray_generator.data.rows import Row, finding_name
+
+AGE_GROUPS = ((0, 12), (13, 17), (18, 64), (65, 120))  # years, as Row.age_group has them
+MAX_AGE_SHIFT = 2  # years: neighboring ages share what they teach
+KEPT = 0.75  # chance that a rewording names an attribute
+FINDINGS_KEPT = 0.9
+
+
+def reword(row: Row, count: int) -> list[str]:
+    """The caption and `count` - 1 other wordings: attributes dropped, in another order, ages moved a little.
+
+    Wordings are a function of row and count alone. Findings are named all or not at all, for "pneumonia" of a film
+    that shows an effusion too is no lie, but "normal" of it would be.
+    """
+    chance = random.Random(hashlib.sha256(row.prompt.encode()).digest())  # noqa: S311 - wording, not a secret
+    return [row.prompt, *(_wording(row, chance) for _ in range(count - 1))]
+
+
+def _wording(row: Row, chance: random.Random) -> str:
+    film = chance.choice(("chest X-ray", "chest radiograph", "frontal chest X-ray", "CXR"))
+    described = ((_patient(row, chance), KEPT), (_findings(row, chance), FINDINGS_KEPT))
+    parts = [part for part, share in described if part and chance.random() < share]
+    chance.shuffle(parts)
+    if row.view and chance.random() < KEPT:
+        head = chance.choice((f"{row.view} {film}", f"{film}, {row.view} view"))
+    else:
+        head = film
+    text = ", ".join([head, *parts] if chance.random() < KEPT else [*parts, head])
+    return text[0].upper() + text[1:]
+
+
+def _patient(row: Row, chance: random.Random) -> str:
+    group = row.age_group.replace("_", " ")
+    if row.age is None:
+        sex = {"M": "male", "F": "female", "": ""}[row.sex]
+        return " ".join(word for word in (sex, {"child": "pediatric"}.get(group, group), "patient") if word)
+    low, high = next(span for span in AGE_GROUPS if span[0] <= row.age <= span[1])
+    age = min(max(row.age + chance.randint(-MAX_AGE_SHIFT, MAX_AGE_SHIFT), low), high)
+    is_minor = age < 18
+    noun = {"M": "boy" if is_minor else "man", "F": "girl" if is_minor else "woman", "": "patient"}[row.sex]
+    words = {"older_adult": f"elderly {noun}", "adolescent": f"adolescent {noun}"}.get(row.age_group, noun)
+    return words if chance.random() > KEPT else f"{age}-year-old {noun}"
+
+
+def _findings(row: Row, chance: random.Random) -> str:
+    if row.findings == ("no_finding",):
+        return chance.choice(("normal", "no abnormality", "no finding", "clear lungs", "unremarkable"))
+    general = {"no_finding", *(["pneumonia"] if any("_pneumonia" in finding for finding in row.findings) else [])}
+    names = [finding_name(finding) for finding in row.findings if finding not in general]
+    chance.shuffle(names)
+    return " and ".join(names) if len(names) < 3 else ", ".join(names)
