@@ -48,7 +48,7 @@ def cache_latents(
     for name, value in sorted(autoencoder.state_dict().items()):
         key.update(name.encode() + value.cpu().float().numpy().tobytes())
     for row in rows:
-        key.update(f"{row.path}:{row.path.stat().st_size}:{row.path.stat().st_mtime_ns}".encode())
+        key.update(row.path.read_bytes())
     path = folder / f"latents-{key.hexdigest()[:16]}.npy"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
