@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from xray_generator.abilities import Attending, AttentionMaps, Editing, Morphing
 from xray_generator.devices import runtime_facts, seeded_generators
-from xray_generator.images import from_tensor
-from xray_generator.types import Engine, GenerationRequest, GenerationResult, Image, OnStep, Preview
+from xray_generator.images import from_tensor, to_uint8
+from xray_generator.types import (
+    Edit,
+    Engine,
+    GenerationRequest,
+    GenerationResult,
+    Image,
+    Morph,
+    OnStep,
+    Preview,
+    StudioError,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class EditResult:
+    """An image before an edit, as the model holds it, and after."""
+
+    before: Image
+    after: GenerationResult
 
 
 def generate(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> GenerationResult:
@@ -24,19 +49,83 @@ def generate(engine: Engine, request: GenerationRequest, on_step: OnStep | None 
     latencies_ms: list[float] = []
     for index in range(request.num_images):
         single = replace(request, num_images=1, seed=request.seed + index)
-        away = 0.0  # seconds in callbacks: what a caller does there, such as previews, is not the model's time
+
+        def sample(report: OnStep, single: GenerationRequest = single) -> Tensor:
+            return engine.sample(single, seeded_generators(single.seed, 1), report)
 
         def step(done: int, total: int, preview: Preview, index: int = index) -> None:
-            nonlocal away
             if on_step is not None:
-                left = time.perf_counter()
                 on_step(index * total + done, request.num_images * total, preview)
-                away += time.perf_counter() - left
 
-        started = time.perf_counter()
-        images += from_tensor(engine.sample(single, seeded_generators(single.seed, 1), step))
-        latencies_ms.append((time.perf_counter() - started - away) * 1_000)
+        drawn, milliseconds = _timed(sample, step)
+        images += drawn
+        latencies_ms.append(milliseconds)
+    return _result(engine, request, images, latencies_ms)
+
+
+def morph(engine: Engine, request: GenerationRequest, morph: Morph, on_step: OnStep | None = None) -> GenerationResult:
+    """Draw one image part of the way from a request to a second one.
+
+    Raises:
+        StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
+    """
+    if not isinstance(engine, Morphing):
+        raise StudioError(f"{engine.checkpoint.name} cannot mix two requests.")
+    request = engine.resolve(replace(request, num_images=1))
+    morph = replace(morph, second=engine.resolve(replace(morph.second, num_images=1)))
+    images, milliseconds = _timed(lambda report: engine.morph(request, morph, report), on_step)
+    return _result(engine, request, list(images), [milliseconds], morph)
+
+
+def edit(
+    engine: Engine, source: Image | None, request: GenerationRequest, edit: Edit, on_step: OnStep | None = None
+) -> EditResult:
+    """Change what an image shows: `source`, or where that is None the first image of `request`.
+
+    Raises:
+        StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
+    """
+    if not isinstance(engine, Editing):
+        raise StudioError(f"{engine.checkpoint.name} cannot edit images.")
+    request = engine.resolve(replace(request, num_images=1))
+    if source is not None:
+        edit = replace(edit, image_sha256=hashlib.sha256(to_uint8(source).tobytes()).hexdigest())
+    (before, after), milliseconds = _timed(lambda report: engine.edit(source, request, edit, report), on_step)
+    return EditResult(before, _result(engine, request, [after], [milliseconds], edit))
+
+
+def attend(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> AttentionMaps:
+    """Where each word of a request's prompt acted on its first image.
+
+    Raises:
+        StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
+    """
+    if not isinstance(engine, Attending):
+        raise StudioError(f"{engine.checkpoint.name} does not tell where words act.")
+    return engine.attend(engine.resolve(replace(request, num_images=1)), on_step or (lambda *_: None))
+
+
+def _timed(draw: Callable[[OnStep], Tensor], on_step: OnStep | None) -> tuple[tuple[Image, ...], float]:
+    """Images and the milliseconds they took, less those in the callback: previews are not the model's time."""
+    away = 0.0
+
+    def step(done: int, total: int, preview: Preview) -> None:
+        nonlocal away
+        if on_step is not None:
+            left = time.perf_counter()
+            on_step(done, total, preview)
+            away += time.perf_counter() - left
+
+    started = time.perf_counter()
+    images = from_tensor(draw(step))
+    return images, (time.perf_counter() - started - away) * 1_000
+
+
+def _result(
+    engine: Engine, request: GenerationRequest, images: list[Image], latencies_ms: list[float],
+    origin: Morph | Edit | None = None,
+) -> GenerationResult:  # fmt: skip
     return GenerationResult(
         tuple(images), request, engine.checkpoint, tuple(latencies_ms), engine.notes(request),
-        runtime_facts(engine.device),
+        runtime_facts(engine.device), origin,
     )  # fmt: skip

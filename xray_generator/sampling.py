@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from xray_generator.abilities import Autoencoding
 from xray_generator.data.rows import Row
 from xray_generator.devices import runtime_facts
 from xray_generator.evaluation.image_sets import ImageSet
@@ -21,7 +22,7 @@ from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, find_recipe, read_recipe
 from xray_generator.generation import generate
 from xray_generator.images import from_tensor, read_image, to_tensor
-from xray_generator.types import Autoencoding, CheckpointRef, Engine, GenerationRequest, StudioError, TextPrompt
+from xray_generator.types import CheckpointRef, Engine, GenerationRequest, StudioError, TextPrompt
 
 AT_ONCE = 8  # images through the autoencoder
 

@@ -10,6 +10,7 @@ import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from postprocess.presets import PRESETS, Preset, apply, load_presets
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
@@ -21,14 +22,20 @@ from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, rec
 from xray_generator.registry import get_family
 from xray_generator.types import (
     NOTICE,
+    Edit,
     Engine,
     GenerationRequest,
     GenerationResult,
     Image,
+    Morph,
     OnStep,
     StudioError,
     TextPrompt,
 )
+
+if TYPE_CHECKING:
+    from xray_generator.abilities import AttentionMaps
+    from xray_generator.generation import EditResult
 
 MAX_LOADED = 2  # engines kept in memory
 MAX_RANDOM_SEED = 2**31 - 1
@@ -163,12 +170,45 @@ class Studio:
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
     ) -> GenerationResult:
         """Make the images of a request with a checkpoint; see `generation.generate`."""
+        engine = self._ready(checkpoint)
+        from xray_generator import generation
+
+        return generation.generate(engine, request, on_step)
+
+    def morph(
+        self, request: GenerationRequest, morph: Morph, checkpoint: str | None = None, on_step: OnStep | None = None
+    ) -> GenerationResult:
+        """Draw what lies between two requests; see `generation.morph`."""
+        engine = self._ready(checkpoint)
+        from xray_generator import generation
+
+        return generation.morph(engine, request, morph, on_step)
+
+    def edit(
+        self, source: Image | None, request: GenerationRequest, edit: Edit, checkpoint: str | None = None,
+        on_step: OnStep | None = None,
+    ) -> EditResult:  # fmt: skip
+        """Change what an image shows; see `generation.edit`."""
+        engine = self._ready(checkpoint)
+        from xray_generator import generation
+
+        return generation.edit(engine, source, request, edit, on_step)
+
+    def attend(
+        self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
+    ) -> AttentionMaps:
+        """Where the words of a prompt acted; see `generation.attend`."""
+        engine = self._ready(checkpoint)
+        from xray_generator import generation
+
+        return generation.attend(engine, request, on_step)
+
+    def _ready(self, checkpoint: str | None) -> Engine:
         engine = self.engine(checkpoint)  # first: under its lock, so that two threads never import torch at once
         from xray_generator.devices import set_threads
-        from xray_generator.generation import generate
 
         set_threads(self.num_threads)  # here and not at a door: torch keeps them for each thread of a process
-        return generate(engine, request, on_step)
+        return engine
 
     def make(
         self, request: GenerationRequest, checkpoint: str | None, preset: Preset, on_step: OnStep

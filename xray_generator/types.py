@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,53 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Morph:
+    """Part of the way from a request to a second one: their noise and what their prompts ask, mixed.
+
+    Raises:
+        StudioError: the weight is not a number from 0 (the first request) to 1 (the second).
+    """
+
+    second: GenerationRequest
+    weight: float
+    kind: Literal["morph"] = "morph"
+
+    def __post_init__(self) -> None:
+        _check_share("weight", self.weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change to an image: what it is to show instead, and how much of it may go.
+
+    Of a generated image, the way that led to it is left at `strength` (1: at the noise) and followed to the new prompt.
+    Of any other image, that place is found by `inversion`, which keeps the patient, or by adding `noise`, which each
+    seed does in another way.
+
+    Raises:
+        StudioError: a prompt is too long, or the strength is not a number from 0 to 1.
+    """
+
+    prompt: str
+    strength: float = 0.7
+    source_prompt: str = ""  # what the image shows now; empty: not said
+    method: Literal["inversion", "noise"] = "inversion"
+    image_sha256: str = ""  # of an image that was not generated here: its grey values at 8 bits
+    kind: Literal["edit"] = "edit"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompt", TextPrompt(self.prompt).text)
+        if self.source_prompt:
+            object.__setattr__(self, "source_prompt", TextPrompt(self.source_prompt).text)
+        _check_share("strength", self.strength)
+
+
+def _check_share(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN compares false too
+        raise StudioError(f"The {name} must be a number from 0 to 1, not {value!r}.")
+
+
+@dataclass(frozen=True, slots=True)
 class CheckpointRef:
     """Which weights made an image: family, name and the SHA-256 over the weight files' own hashes."""
 
@@ -148,6 +195,7 @@ class GenerationResult:
     latencies_ms: tuple[float, ...]  # per image: text, sampling and decoding, without previews and other callbacks
     notes: tuple[str, ...] = ()  # what of the request the model could not heed, in words
     runtime: Mapping[str, Any] = field(default_factory=dict)  # where and how it was drawn, see devices.runtime_facts
+    origin: Morph | Edit | None = None  # what made the image beside the request
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -189,38 +237,31 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class NoiseSchedule:
-    """What a training image becomes at each training timestep: x_t = signal x_0 + noise epsilon, epsilon ~ N(0, 1)."""
+class Upscaler(Protocol):
+    """A loaded model that enlarges images."""
 
-    timesteps: tuple[float, ...]
-    signal: tuple[float, ...]
-    noise: tuple[float, ...]
-
-
-@runtime_checkable
-class NoiseScheduled(Protocol):
-    """What an engine may offer besides: it denoises, and tells by which schedule."""
-
-    def noise_schedule(self) -> NoiseSchedule:
-        """The schedule of its training."""
+    @property
+    def checkpoint(self) -> CheckpointRef:
+        """Which weights these are."""
         ...
 
-    def visited_timesteps(self, scheduler: str, num_inference_steps: int) -> tuple[float, ...]:
-        """Where a scheduler calls the network, in the order of sampling; StudioError where it is unknown."""
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
         ...
 
+    def upscale(
+        self, images: Tensor, size: int, num_steps: int | None, generators: Sequence[torch.Generator],
+        on_step: OnStep | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Return (B, 1, size, size) in [-1, 1] of square images (B, 1, S, S), one CPU generator each.
 
-@runtime_checkable
-class Autoencoding(Protocol):
-    """What an engine may offer besides: images to latents and back."""
-
-    def encode_images(self, images: Tensor) -> Tensor:
-        """Latents (B, C, h, w) of images (B, 1, H, W) in [-1, 1]; the most likely ones where they are random."""
+        No number of steps: the checkpoint's recommendation. StudioError where it cannot enlarge to that size.
+        """
         ...
 
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Images (B, 1, H, W) in [-1, 1]."""
+    def components(self) -> Mapping[str, nn.Module]:
+        """The networks by name."""
         ...
 
 
@@ -230,6 +271,7 @@ class Family:
 
     condition: type[Condition]  # which form the UI draws
     modality: str  # DICOM code: DX, CT, MR, SM
-    load: Callable[[Path, str | None], Engine]  # (checkpoint folder, device name)
+    load: Callable[[Path, str | None], Engine]  # (checkpoint folder, device name); StudioError where it only enlarges
     train: Callable[..., Any]  # (config, run options) -> checkpoint folder
     config: Callable[[], type]  # the family's configuration dataclass
+    load_upscaler: Callable[[Path, str | None], Upscaler] | None = None  # of a family that enlarges images

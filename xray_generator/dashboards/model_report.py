@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xray_generator.abilities import NoiseScheduled
 from xray_generator.checkpoints import Manifest
 from xray_generator.evaluation import architecture, speed
 from xray_generator.evaluation.architecture import AttentionSite, Component
@@ -19,7 +20,6 @@ from xray_generator.types import (
     GenerationRequest,
     GenerationResult,
     Image,
-    NoiseScheduled,
     OnStep,
     Preview,
     StudioError,

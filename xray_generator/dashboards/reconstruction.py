@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_generator.abilities import Autoencoding
 from xray_generator.data.rows import Row, evenly
 from xray_generator.evaluation.image_quality import compare_pairs
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.evaluation.records import Measurement
 from xray_generator.images import from_tensor, resize_square, to_tensor
-from xray_generator.types import Autoencoding, Engine, Image
+from xray_generator.types import Engine, Image
 
 GAIN = 8.0  # of the difference map: what is smaller than 1 / 255 of the range stays dark
 LATENT_PX = 128  # least side at which a latent channel is shown

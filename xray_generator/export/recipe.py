@@ -13,7 +13,16 @@ from PIL import Image as PILImage
 from postprocess.presets import Preset, from_json
 from xray_generator import __version__, images
 from xray_generator.config import dump, parse
-from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, GenerationResult, Image, StudioError
+from xray_generator.types import (
+    NOTICE,
+    CheckpointRef,
+    Edit,
+    GenerationRequest,
+    GenerationResult,
+    Image,
+    Morph,
+    StudioError,
+)
 
 KEY = "parameters"  # the PNG text chunk that other studios use too
 
@@ -25,6 +34,7 @@ class Recipe:
     request: GenerationRequest  # of this image alone: one image, its own seed
     checkpoint: CheckpointRef
     runtime: dict[str, Any] = field(default_factory=dict)  # versions, device, threads: what bit-equality depends on
+    origin: Morph | Edit | None = None  # what made it beside the request
     preset: dict[str, Any] | None = None  # the enhancement applied; None: the raw image
     synthetic: bool = True
     notice: str = NOTICE
@@ -38,7 +48,7 @@ class Recipe:
 def recipes(result: GenerationResult) -> tuple[Recipe, ...]:
     """The recipe of each image of a result."""
     return tuple(
-        Recipe(replace(result.request, num_images=1, seed=seed), result.checkpoint, dict(result.runtime))
+        Recipe(replace(result.request, num_images=1, seed=seed), result.checkpoint, dict(result.runtime), result.origin)
         for seed in result.seeds
     )
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
-from xray_generator.families.latent_diffusion.model import NATIVE, LatentDiffusion, make_scheduler
+from xray_generator.families.latent_diffusion.guidance import NATIVE, Conditioning, GuidedDenoiser, of_prompt
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 PROMPT = "PA chest X-ray of an adult with cardiomegaly"
@@ -22,7 +23,7 @@ def sample(model: LatentDiffusion, guidance: float, prompt: str = PROMPT, steps:
     generator = torch.Generator().manual_seed(5)
     noise = torch.randn(1, 16, 4, 4, generator=generator)
     with torch.no_grad():
-        return model.sample_latents(noise, prompt, "ddim", steps, guidance, generator, lambda *_: None)
+        return model.sample_latents(noise, of_prompt(prompt, guidance), "ddim", steps, generator, lambda *_: None)
 
 
 @torch.no_grad()
@@ -79,7 +80,24 @@ def test_last_estimate_is_the_result(model: LatentDiffusion) -> None:
     noise = torch.randn(1, 16, 4, 4, generator=generator)
     with torch.no_grad():
         latents = model.sample_latents(
-            noise, PROMPT, "ddim", 3, 3.0, generator, lambda *step: estimates.append(step[2])
+            noise, of_prompt(PROMPT, 3.0), "ddim", 3, generator, lambda *step: estimates.append(step[2])
         )
     assert len(estimates) == 3
     assert torch.allclose(estimates[-1], latents, atol=1e-4)
+
+
+def test_weighted_prompts_and_a_baseline_are_the_formula_on_plain_passes(model: LatentDiffusion) -> None:
+    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
+    other, timestep = "Normal chest X-ray", torch.tensor(400)
+    conditioning = Conditioning(((PROMPT, 0.25), (other, 0.75)), 4.0, baseline="a chest X-ray")
+    with torch.no_grad():
+        output = GuidedDenoiser(model, conditioning)(latents, timestep)
+    base, first, second = (plain(model, latents, timestep, text) for text in ("a chest X-ray", PROMPT, other))
+    torch.testing.assert_close(output, base + 4 * (0.25 * first + 0.75 * second - base), atol=1e-4, rtol=1e-3)
+
+
+def test_a_prompt_guided_away_from_itself_is_the_plain_model(model: LatentDiffusion) -> None:
+    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        output = GuidedDenoiser(model, Conditioning(((PROMPT, 1.0),), 7.0, PROMPT))(latents, torch.tensor(400))
+    torch.testing.assert_close(output, plain(model, latents, torch.tensor(400), PROMPT), atol=1e-4, rtol=1e-3)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
+from xray_generator.families.latent_diffusion.guidance import of_prompt
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion, make_scheduler
 from xray_generator.types import StudioError
 
@@ -70,7 +71,7 @@ def draw(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> Draw:
         noise = torch.randn(1, 16, 32, 32, generator=generator)
         around = replace(model, unet=oracle, schedule=schedule)
         with torch.no_grad():
-            samples = around.sample_latents(noise, "", scheduler, steps, 1.0, generator, lambda *_: None)
+            samples = around.sample_latents(noise, of_prompt("", 1.0), scheduler, steps, generator, lambda *_: None)
         return samples.flatten(), oracle
 
     return run

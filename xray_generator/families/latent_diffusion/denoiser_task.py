@@ -22,13 +22,8 @@ from xray_generator.data.rows import Row, repeat_rare
 from xray_generator.devices import initial_noise, seeded_generators
 from xray_generator.families.latent_diffusion.autoencoder_task import is_native, load_images, repeat_native
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
-from xray_generator.families.latent_diffusion.model import (
-    ENLARGED,
-    NATIVE,
-    LatentDiffusion,
-    LatentStatistics,
-    make_scheduler,
-)
+from xray_generator.families.latent_diffusion.guidance import ENLARGED, NATIVE, of_prompt
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, make_scheduler
 from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold
 from xray_generator.training.task import Draw, step_generator
@@ -243,7 +238,7 @@ class DenoiserTask:
             (generator,) = seeded_generators(i, 1)
             noise = initial_noise(shape, [generator], unet.device)
             latents = self.model.sample_latents(
-                noise, prompt, "ddim", 12, schedule.guidance_scale, generator, lambda *_: None
+                noise, of_prompt(prompt, schedule.guidance_scale), "ddim", 12, generator, lambda *_: None
             )
             images.append(self.model.decode(latents).cpu())
         return torch.cat(images)

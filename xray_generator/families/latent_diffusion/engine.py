@@ -12,10 +12,14 @@ from diffusers import UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from xray_generator.abilities import AttentionMaps, NoiseSchedule
 from xray_generator.checkpoints import Manifest, read_manifest, verify
 from xray_generator.config import parse
-from xray_generator.devices import autocast, initial_noise, pick_device
+from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
+from xray_generator.families.latent_diffusion.attention import WatchedAttention, recorded, word_maps
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.edits import edit_generated, edit_given, mix
+from xray_generator.families.latent_diffusion.guidance import Conditioning, of_prompt
 from xray_generator.families.latent_diffusion.model import (
     LatentDiffusion,
     LatentStatistics,
@@ -24,13 +28,15 @@ from xray_generator.families.latent_diffusion.model import (
     visited_timesteps,
 )
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
-from xray_generator.images import from_tensor
+from xray_generator.families.latent_diffusion.trajectory import StepCallback, slerp
+from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
 from xray_generator.types import (
     CheckpointRef,
+    Edit,
     GenerationRequest,
     Image,
-    NoiseSchedule,
+    Morph,
     OnStep,
     StudioError,
     TextPrompt,
@@ -96,20 +102,65 @@ class LatentDiffusionEngine:
             return torch.cat([self._sample_one(request, generator, on_step) for generator in generators])
 
     def _sample_one(self, request: GenerationRequest, generator: torch.Generator, on_step: OnStep) -> Tensor:
-        assert isinstance(request.condition, TextPrompt) and request.scheduler and request.num_inference_steps
-        assert request.guidance_scale is not None
+        conditioning = of_prompt(_text(request), _guidance(request))
+        return self._draw_latents(request, self._noise(request, generator), conditioning, generator, on_step)
+
+    def _draw_latents(
+        self, request: GenerationRequest, noise: Tensor, conditioning: Conditioning, generator: torch.Generator,
+        on_step: OnStep,
+    ) -> Tensor:  # fmt: skip
+        assert request.scheduler and request.num_inference_steps
+        latents = self.model.sample_latents(
+            noise, conditioning, request.scheduler, request.num_inference_steps, generator, self._report(on_step)
+        )
+        return self.model.decode(latents)
+
+    def _noise(self, request: GenerationRequest, generator: torch.Generator) -> Tensor:
         channels: int = self.model.unet.config.in_channels
         shape = (channels, request.height // (8 * FOLD), request.width // (8 * FOLD))
-        noise = initial_noise(shape, [generator], self.device)
+        return initial_noise(shape, [generator], self.device)
 
-        def report(step: int, total: int, estimate: Tensor) -> None:
-            on_step(step, total, lambda: self._draw(estimate))
+    def _report(self, on_step: OnStep) -> StepCallback:
+        return lambda step, total, estimate: on_step(step, total, lambda: self._draw(estimate))
 
-        latents = self.model.sample_latents(
-            noise, request.condition.text, request.scheduler, request.num_inference_steps, request.guidance_scale,
-            generator, report,
-        )  # fmt: skip
-        return self.model.decode(latents)
+    @torch.inference_mode()
+    def morph(self, first: GenerationRequest, morph: Morph, on_step: OnStep) -> Tensor:
+        """See `abilities.Morphing`."""
+        second, weight = morph.second, morph.weight
+        (generator,), (other,) = seeded_generators(first.seed, 1), seeded_generators(second.seed, 1)
+        guidance = (1 - weight) * _guidance(first) + weight * _guidance(second)
+        with autocast(self.device):
+            noise = slerp(self._noise(first, generator), self._noise(first, other), weight)
+            conditioning = mix(_text(first), _text(second), weight, guidance)
+            return self._draw_latents(first, noise, conditioning, generator, on_step)
+
+    @torch.inference_mode()
+    def edit(self, source: Image | None, request: GenerationRequest, edit: Edit, on_step: OnStep) -> Tensor:
+        """See `abilities.Editing`."""
+        assert request.scheduler and request.num_inference_steps
+        model, report, (generator,) = self.model, self._report(on_step), seeded_generators(request.seed, 1)
+        with autocast(self.device):
+            if source is None:
+                before, after = edit_generated(
+                    model, self._noise(request, generator), _text(request), edit, request.scheduler,
+                    request.num_inference_steps, _guidance(request), generator, report,
+                )  # fmt: skip
+            else:
+                pixels = to_tensor(resize_square(source, request.height)[None]).to(self.device)
+                before = model.statistics.normalize(model.autoencoder.encode(pixels).mean)
+                after = edit_given(
+                    model, before, edit, request.num_inference_steps, _guidance(request), generator, report
+                )
+            return torch.cat([model.decode(before), model.decode(after)])
+
+    @torch.inference_mode()
+    def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
+        """See `abilities.Attending`."""
+        (generator,), prompt = seeded_generators(request.seed, 1), _text(request)
+        with recorded(request.height // (8 * FOLD)) as recorder, autocast(self.device):
+            (image,) = from_tensor(self._sample_one(request, generator, on_step))
+        words, maps = word_maps(prompt, self.model.text_encoder.offsets(prompt), recorder.maps())
+        return AttentionMaps(words, maps, image)
 
     def noise_schedule(self) -> NoiseSchedule:
         """The schedule of the denoiser's training."""
@@ -134,6 +185,16 @@ class LatentDiffusionEngine:
     @torch.inference_mode()
     def _draw(self, estimate: Tensor) -> Image:
         return from_tensor(self.model.decode(estimate))[0]
+
+
+def _text(request: GenerationRequest) -> str:
+    assert isinstance(request.condition, TextPrompt)
+    return request.condition.text
+
+
+def _guidance(request: GenerationRequest) -> float:
+    assert request.guidance_scale is not None
+    return request.guidance_scale
 
 
 def load_engine(folder: Path, device: str | None = None, pretrained: str | None = None) -> LatentDiffusionEngine:
@@ -168,6 +229,7 @@ def _load_model(
         _check_tensors(text_encoder.projection, folder / "text_projection")
     else:
         _check_tensors(text_encoder.transformer, folder / "text_encoder")
+    unet.set_attn_processor(WatchedAttention())
     statistics = LatentStatistics.from_json(manifest.preprocessing)
     channels = {*statistics.mean.shape, *statistics.std.shape, *statistics.axes.shape}
     if channels | {FOLD**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:

@@ -1,10 +1,10 @@
-"""The latent diffusion model (Rombach et al. 2022, arXiv:2112.10752): networks, noise schedule, guided sampling."""
+"""The latent diffusion model (Rombach et al. 2022, arXiv:2112.10752): its networks, latents and noise schedule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from diffusers import (
@@ -15,10 +15,13 @@ from diffusers import (
 )
 from torch import Tensor
 
+from xray_generator.abilities import NoiseSchedule
 from xray_generator.families.latent_diffusion.config import ScheduleConfig, UNetConfig
+from xray_generator.families.latent_diffusion.guidance import Conditioning, GuidedDenoiser
 from xray_generator.families.latent_diffusion.text import TextEncoder
+from xray_generator.families.latent_diffusion.trajectory import StepCallback, denoise
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold, unfold
-from xray_generator.types import NoiseSchedule, StudioError
+from xray_generator.types import StudioError
 
 SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     # DDIM is DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095, eq. 21). diffusers' DDIMScheduler steps to
@@ -28,9 +31,6 @@ SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
     "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
 }
-NATIVE, ENLARGED = 0, 1  # the image's own resolution reached the training size, or it was enlarged to it
-
-StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the final latents
 
 
 def scheduler_name(name: str) -> str:
@@ -134,51 +134,27 @@ class LatentDiffusion:
     schedule: ScheduleConfig
     image_size: int
 
-    def embed(self, prompt: str) -> tuple[Tensor, Tensor]:
-        """Text states (2, L, D) and mask (2, L) of [no prompt, prompt], for guidance in one pass."""
-        ids, mask = self.text_encoder.tokenize(["", prompt])
+    def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Text states (P, L, D) and mask (P, L)."""
+        ids, mask = self.text_encoder.tokenize(prompts)
         device = self.unet.device
         return self.text_encoder(ids.to(device), mask.to(device)), mask.to(device)
 
+    def scheduler(self, name: str, num_inference_steps: int) -> Any:  # noqa: ANN401 - see make_scheduler
+        """A new scheduler with its timesteps set."""
+        job = make_scheduler(name, self.schedule)
+        job.set_timesteps(num_inference_steps)
+        return job
+
     def sample_latents(
-        self, noise: Tensor, prompt: str, scheduler: str, num_inference_steps: int, guidance_scale: float,
+        self, noise: Tensor, conditioning: Conditioning, scheduler: str, num_inference_steps: int,
         generator: torch.Generator, on_step: StepCallback,
     ) -> Tensor:  # fmt: skip
-        """Folded latents (1, 4 C, H/16, W/16) from unit noise of that shape, by classifier-free guidance.
-
-        eps = eps_empty + guidance * (eps_prompt - eps_empty) (Ho & Salimans 2022, arXiv:2207.12598, eq. 6). Guidance 1
-        is the plain conditional model and needs no second pass.
-        """
-        states, mask = self.embed(prompt)
-        if guidance_scale == 1:
-            states, mask = states[1:], mask[1:]
-        job = make_scheduler(scheduler, self.schedule)
-        job.set_timesteps(num_inference_steps)
-        labels = torch.full((len(states),), NATIVE, device=noise.device)
-        latents = noise * job.init_noise_sigma
-        for step, timestep in enumerate(job.timesteps, start=1):
-            inputs = job.scale_model_input(latents, timestep).expand(len(states), -1, -1, -1)
-            output = self.unet(
-                inputs, timestep, encoder_hidden_states=states, encoder_attention_mask=mask, class_labels=labels
-            ).sample.float()
-            if len(output) == 2:
-                output = output[:1] + guidance_scale * (output[1:] - output[:1])
-            estimate = self._estimate(job, output, latents, timestep)
-            latents = job.step(output, timestep, latents, **_generator_option(job, generator)).prev_sample
-            on_step(step, len(job.timesteps), estimate)
-        return cast(Tensor, latents)
-
-    def _estimate(self, job: Any, output: Tensor, latents: Tensor, timestep: Tensor) -> Tensor:  # noqa: ANN401
-        """The final latents as the model sees them at this step: x_0 from v or eps."""
-        alpha: Tensor = job.alphas_cumprod[int(timestep)].to(latents)
-        if self.schedule.prediction_type == "v_prediction":
-            return alpha.sqrt() * latents - (1 - alpha).sqrt() * output
-        return (latents - (1 - alpha).sqrt() * output) / alpha.sqrt()
+        """Folded latents (1, 4 C, H/16, W/16) from unit noise of that shape."""
+        job = self.scheduler(scheduler, num_inference_steps)
+        start = noise * job.init_noise_sigma
+        return denoise(job, GuidedDenoiser(self, conditioning), start, generator, on_step)
 
     def decode(self, folded: Tensor) -> Tensor:
         """Images (B, 1, H, W) in [-1, 1]."""
         return self.autoencoder.decode(self.statistics.denormalize(folded)).clamp(-1, 1)
-
-
-def _generator_option(job: Any, generator: torch.Generator) -> dict[str, torch.Generator]:  # noqa: ANN401
-    return {} if isinstance(job, UniPCMultistepScheduler) else {"generator": generator}

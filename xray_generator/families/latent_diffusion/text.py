@@ -73,6 +73,11 @@ class TextEncoder(nn.Module):
         room = self.max_length - self.tokenizer.num_special_tokens_to_add()
         return prompt[offsets[room][0] :] if len(offsets) > room else ""
 
+    def offsets(self, prompt: str) -> list[tuple[int, int]]:
+        """First and last character of each token that is read; equal for tokens that stand for no text."""
+        tokens = self.tokenizer(prompt, truncation=True, max_length=self.max_length, return_offsets_mapping=True)
+        return [(int(first), int(last)) for first, last in tokens["offset_mapping"]]
+
     @property
     def is_frozen(self) -> bool:
         """Whether the transformer is a pretrained one, so that its states can be computed once and cached."""

@@ -1,0 +1,92 @@
+"""What an engine may offer beside sampling. A caller asks with isinstance and says so where the answer is no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_generator.types import Edit, GenerationRequest, Image, Morph, OnStep
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseSchedule:
+    """What a training image becomes at each training timestep: x_t = signal x_0 + noise epsilon, epsilon ~ N(0, 1)."""
+
+    timesteps: tuple[float, ...]
+    signal: tuple[float, ...]
+    noise: tuple[float, ...]
+
+
+@runtime_checkable
+class NoiseScheduled(Protocol):
+    """What an engine may offer besides: it denoises, and tells by which schedule."""
+
+    def noise_schedule(self) -> NoiseSchedule:
+        """The schedule of its training."""
+        ...
+
+    def visited_timesteps(self, scheduler: str, num_inference_steps: int) -> tuple[float, ...]:
+        """Where a scheduler calls the network, in the order of sampling; StudioError where it is unknown."""
+        ...
+
+
+@runtime_checkable
+class Autoencoding(Protocol):
+    """What an engine may offer besides: images to latents and back."""
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Latents (B, C, h, w) of images (B, 1, H, W) in [-1, 1]; the most likely ones where they are random."""
+        ...
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class Morphing(Protocol):
+    """It draws what lies between two requests."""
+
+    def morph(self, first: GenerationRequest, morph: Morph, on_step: OnStep) -> Tensor:
+        """(1, 1, H, W) in [-1, 1], of two resolved requests; settings that cannot be mixed are those of the first."""
+        ...
+
+
+@runtime_checkable
+class Editing(Protocol):
+    """It changes what an image shows."""
+
+    def edit(self, source: Image | None, request: GenerationRequest, edit: Edit, on_step: OnStep) -> Tensor:
+        """(2, 1, H, W) in [-1, 1]: the image as the model holds it, and edited.
+
+        Args:
+            source: the image; None: the one that `request` makes.
+            request: resolved; of a given image its seed, steps, guidance and size are used.
+            edit: what to change.
+            on_step: called after each call of the network.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionMaps:
+    """Where each word of a prompt acted."""
+
+    words: tuple[str, ...]
+    maps: NDArray[np.float32]  # (words, h, w): the share of a position's attention that the word has, in [0, 1]
+    image: Image
+
+
+@runtime_checkable
+class Attending(Protocol):
+    """It tells where the words of a prompt acted."""
+
+    def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
+        """The first image of a resolved request, and the maps of its words, mean over steps, layers and heads."""
+        ...
