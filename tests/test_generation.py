@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
-from xray_generator.families.latent_diffusion.engine import load_engine
+from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
 from xray_generator.generation import generate
 from xray_generator.studio import Studio, text_request

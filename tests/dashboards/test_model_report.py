@@ -17,7 +17,8 @@ from xray_generator.dashboards.reconstruction import GAIN, pick_images, reconstr
 from xray_generator.dashboards.timings import compare_times, stored_times, time_curve
 from xray_generator.data.read import read_dataset
 from xray_generator.evaluation.records import Measurement, Record
-from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine, load_engine
+from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
+from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.generation import generate
 from xray_generator.types import (
     Cancelled,

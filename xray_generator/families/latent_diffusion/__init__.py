@@ -13,7 +13,7 @@ __all__ = ["FAMILY"]
 
 
 def _load(folder: Path, device: str | None = None) -> Engine:
-    from xray_generator.families.latent_diffusion.engine import load_engine
+    from xray_generator.families.latent_diffusion.loading import load_engine
 
     return load_engine(folder, device)
 

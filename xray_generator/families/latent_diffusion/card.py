@@ -97,18 +97,39 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
         yield "1. **Autoencoder**: taken from another run, and frozen."
     target = "v" if schedule.prediction_type == "v_prediction" else "the noise"
     weight = "" if schedule.min_snr_gamma is None else f", weighted by min-SNR with gamma {schedule.min_snr_gamma:g}"
+    balance = ", each channel's over its running mean at that noise level" if schedule.balance_errors else ""
     encoder = (
         "A small BERT, its vocabulary taken from the training captions, learns along."
         if text.kind == "bert"
         else f"The text encoder {text.name_or_path} is frozen and not part of this folder; a projection learns along."
     )
     yield (
-        f"2. **Denoiser**, {_settings(config.denoiser_training)}. Mean squared error of {target}{weight}, on latents "
-        "folded 2x2 and whitened by their measured covariance, over "
+        f"2. **Denoiser**, {_settings(config.denoiser_training)}. Mean squared error of {target}{weight}{balance}, on "
+        "latents folded 2x2 and whitened by their measured covariance, over "
         f"{schedule.num_train_timesteps:,} steps of the noise schedule {schedule.beta_schedule}; "
-        f"{schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. {encoder}"
+        f"{schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. {encoder} An epoch shows films of "
+        f"full resolution {config.native_repeats} times, those of rare conditions up to {config.rare_repeats} times "
+        f"as often; each caption in {config.caption_variants} wordings."
     )
+    yield from _later_stages(config)
     yield from ("", f"The weights are exponential averages, stored in 16 bit. Code: commit {manifest.commit}.")
+
+
+def _later_stages(config: LatentDiffusionConfig) -> Iterator[str]:
+    decoder, few, number = config.decoder, config.few_step, 3
+    if config.decoder_training is not None:
+        yield (
+            f"{number}. **Decoder**, {_settings(config.decoder_training)}, on crops of full resolution, the encoder "
+            f"frozen. The autoencoder's loss, {decoder.adversarial_weight:g} x the score of a patch critic that learns "
+            f"along, and {decoder.feature_weight:g} x L1 of the critic's features."
+        )
+        number += 1
+    if config.few_step_training is not None:
+        yield (
+            f"{number}. **Adapter for {few.num_steps} steps** (scheduler few_step), "
+            f"{_settings(config.few_step_training)}: low rank ({few.rank}), progressive distillation of "
+            f"{few.teacher_steps} guided DDIM steps into one, guidance {few.guidance_scale:g} within."
+        )
 
 
 def _settings(training: TrainingConfig) -> str:

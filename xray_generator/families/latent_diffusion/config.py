@@ -18,11 +18,17 @@ AUTOENCODER_RANGES = {
     "channels": (1, 4_096), "encoder_blocks": (0, 64), "decoder_blocks": (0, 64), "latent_channels": (1, 64),
     "crop_size": (SIDE_MULTIPLE, MAX_SIDE), "gradient_weight": (0.0, 1e3), "kl_weight": (0.0, 1e3),
 }  # fmt: skip
+DECODER_RANGES = {
+    "adversarial_weight": (0.0, 1e3), "feature_weight": (0.0, 1e3), "critic_channels": (1, 1_024),
+}  # fmt: skip
 TEXT_RANGES = {
     "embedding_size": (1, 4_096), "num_layers": (1, 64), "num_heads": (1, 64), "vocabulary_size": (1, inf),
     "max_length": (4, MAX_TOKENS),
 }  # fmt: skip
 UNET_RANGES = {"channels": (NORM_GROUPS, 4_096), "layers_per_block": (1, 16), "num_heads": (1, 64)}
+FEW_STEP_RANGES = {
+    "num_steps": (1, 64), "teacher_steps": (1, 64), "guidance_scale": (0.0, MAX_GUIDANCE), "rank": (1, 256),
+}  # fmt: skip
 SCHEDULE_RANGES = {
     "num_train_timesteps": (2, 10_000), "min_snr_gamma": (0.01, 1e3), "prompt_dropout": (0.0, 1.0),
     "num_inference_steps": (1, MAX_STEPS), "guidance_scale": (0.0, MAX_GUIDANCE),
@@ -45,6 +51,18 @@ class AutoencoderConfig:
         check_ranges(self, AUTOENCODER_RANGES)
         if self.crop_size % SIDE_MULTIPLE:
             raise StudioError(f"crop_size must be a multiple of {SIDE_MULTIPLE}, not {self.crop_size}.")
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderConfig:
+    """How the decoder is trained against a critic, where `decoder_training` is set."""
+
+    adversarial_weight: float = 0.02
+    feature_weight: float = 0.2  # L1 of the critic's features
+    critic_channels: int = 32
+
+    def __post_init__(self) -> None:
+        check_ranges(self, DECODER_RANGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +124,38 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class FewStepConfig:
+    """The adapter that draws in a few steps, where `few_step_training` is set."""
+
+    num_steps: int = 4
+    teacher_steps: int = 2  # guided DDIM steps in place of which it makes one
+    guidance_scale: float = 5.0  # the teacher's, which becomes part of the adapter
+    rank: int = 4
+
+    def __post_init__(self) -> None:
+        check_ranges(self, FEW_STEP_RANGES)
+
+
+@dataclass(frozen=True, slots=True)
 class LatentDiffusionConfig:
-    """A whole run: two stages, autoencoder then denoiser."""
+    """A whole run: autoencoder, denoiser, the decoder once more, and an adapter for few steps."""
 
     name: str
     autoencoder_training: TrainingConfig
     denoiser_training: TrainingConfig
+    decoder_training: TrainingConfig | None = None  # None: the decoder stays as the autoencoder's training left it
+    few_step_training: TrainingConfig | None = None  # None: no adapter
     family: Literal["latent_diffusion"] = "latent_diffusion"
     image_size: int = 256
     native_repeats: int = 3  # how often an epoch shows an image that is image_size or larger by itself
     rare_repeats: int = 1  # the denoiser's epoch shows images of rare conditions up to this many times as often
     caption_variants: int = 1  # wordings of each caption that the denoiser learns, the caption itself among them
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
     text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    few_step: FewStepConfig = field(default_factory=FewStepConfig)
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -40,7 +40,7 @@ def cache_latents(
 ) -> np.memmap[Any, np.dtype[np.float16]]:
     """Posterior means (N, C, size/8, size/8) of all rows, computed once and kept in `folder`, mapped from disk."""
     key = hashlib.sha256(str(size).encode())
-    for name, value in sorted(autoencoder.state_dict().items()):
+    for name, value in sorted(autoencoder.encoder.state_dict().items()):
         key.update(name.encode() + value.cpu().float().numpy().tobytes())
     for row in rows:
         key.update(row.path.read_bytes())

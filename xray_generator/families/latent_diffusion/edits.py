@@ -31,12 +31,12 @@ def edit_generated(
     begin = first_step(num_inference_steps, edit.strength)
     total = 2 * num_inference_steps - begin
     job = model.scheduler(scheduler, num_inference_steps)
-    source = GuidedDenoiser(model, of_prompt(source_prompt, guidance_scale))
+    source = model.denoiser(of_prompt(source_prompt, guidance_scale), scheduler)
     shared = denoise(job, source, noise * job.init_noise_sigma, generator, _counted(on_step, 0, total), end=begin)
     state = generator.get_state()
     before = denoise(job, source, shared, generator, _counted(on_step, begin, total), begin=begin)
     generator.set_state(state)  # a scheduler that adds noise adds the same to both
-    target = GuidedDenoiser(model, of_prompt(edit.prompt, guidance_scale))
+    target = model.denoiser(of_prompt(edit.prompt, guidance_scale), scheduler)
     parted = model.scheduler(scheduler, num_inference_steps)
     after = denoise(parted, target, shared, generator, _counted(on_step, num_inference_steps, total), begin=begin)
     return before, after

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from xray_generator.abilities import AttentionMaps, NoiseSchedule
-from xray_generator.checkpoints import Manifest, read_manifest, verify
-from xray_generator.config import parse
-from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
-from xray_generator.families.latent_diffusion.attention import WatchedAttention, recorded, word_maps
-from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.checkpoints import Manifest
+from xray_generator.devices import autocast, initial_noise, seeded_generators
+from xray_generator.families.latent_diffusion.attention import recorded, word_maps
+from xray_generator.families.latent_diffusion.config import FewStepConfig
 from xray_generator.families.latent_diffusion.edits import edit_generated, edit_given, mix
 from xray_generator.families.latent_diffusion.guidance import Conditioning, of_prompt
 from xray_generator.families.latent_diffusion.model import (
+    FEW_STEP,
     LatentDiffusion,
-    LatentStatistics,
     noise_schedule,
     scheduler_name,
     visited_timesteps,
 )
-from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
 from xray_generator.families.latent_diffusion.trajectory import StepCallback, slerp
 from xray_generator.images import from_tensor, resize_square, to_tensor
-from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.nn.compact_autoencoder import FOLD
 from xray_generator.types import (
     CheckpointRef,
     Edit,
@@ -50,6 +44,7 @@ class LatentDiffusionEngine:
     model: LatentDiffusion
     manifest: Manifest
     device: torch.device
+    few_step: FewStepConfig
 
     @property
     def checkpoint(self) -> CheckpointRef:
@@ -73,12 +68,24 @@ class LatentDiffusionEngine:
         steps = request.num_inference_steps or int(recommended["num_inference_steps"])
         if steps > self.model.schedule.num_train_timesteps:
             raise StudioError(f"At most {self.model.schedule.num_train_timesteps} steps are allowed, not {steps}.")
-        guidance, scheduler = request.guidance_scale, request.scheduler
+        scheduler = scheduler_name(request.scheduler or recommended["scheduler"])
+        if scheduler not in self.manifest.schedulers:
+            allowed = ", ".join(self.manifest.schedulers)
+            raise StudioError(f"{self.manifest.name} has no scheduler {scheduler!r}. Allowed: {allowed}.")
+        guidance = request.guidance_scale
+        if scheduler == FEW_STEP:
+            return self._resolve_few_step(request)
         return replace(
-            request, num_inference_steps=steps,
-            scheduler=scheduler_name(recommended["scheduler"] if scheduler is None else scheduler),
+            request, num_inference_steps=steps, scheduler=scheduler,
             guidance_scale=float(recommended["guidance_scale"] if guidance is None else guidance),
         )  # fmt: skip
+
+    def _resolve_few_step(self, request: GenerationRequest) -> GenerationRequest:
+        settings = self.few_step
+        steps = request.num_inference_steps or settings.num_steps
+        if steps > settings.num_steps:
+            raise StudioError(f"{FEW_STEP} draws in 1 to {settings.num_steps} steps, not {steps}.")
+        return replace(request, num_inference_steps=steps, scheduler=FEW_STEP, guidance_scale=settings.guidance_scale)
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
         """What of a request the model cannot heed, in words."""
@@ -195,68 +202,3 @@ def _text(request: GenerationRequest) -> str:
 def _guidance(request: GenerationRequest) -> float:
     assert request.guidance_scale is not None
     return request.guidance_scale
-
-
-def load_engine(folder: Path, device: str | None = None, pretrained: str | None = None) -> LatentDiffusionEngine:
-    """Verify a checkpoint folder against its manifest and load it in float32; for `pretrained` see `TextEncoder.load`.
-
-    Raises:
-        StudioError: damaged, incomplete, or not of this architecture.
-    """
-    manifest = read_manifest(folder)
-    verify(folder, manifest)
-    config = parse(LatentDiffusionConfig, manifest.config)
-    target = pick_device(device)
-    try:
-        model = _load_model(folder, manifest, config, target, pretrained)
-    except StudioError:
-        raise
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:200]}"
-        raise StudioError(f"The checkpoint {folder.name} cannot be loaded ({reason}).") from error
-    return LatentDiffusionEngine(model, manifest, target)
-
-
-def _load_model(
-    folder: Path, manifest: Manifest, config: LatentDiffusionConfig, device: torch.device, pretrained: str | None
-) -> LatentDiffusion:
-    autoencoder = CompactAutoencoder.from_pretrained(folder / "autoencoder", **LOADING)
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", **LOADING)
-    text_encoder = TextEncoder.load(folder, pretrained)
-    _check_tensors(autoencoder, folder / "autoencoder")
-    _check_tensors(unet, folder / "unet")
-    if text_encoder.is_frozen:
-        _check_tensors(text_encoder.projection, folder / "text_projection")
-    else:
-        _check_tensors(text_encoder.transformer, folder / "text_encoder")
-    unet.set_attn_processor(WatchedAttention())
-    statistics = LatentStatistics.from_json(manifest.preprocessing)
-    channels = {*statistics.mean.shape, *statistics.std.shape, *statistics.axes.shape}
-    if channels | {FOLD**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:
-        raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
-    return LatentDiffusion(
-        _ready(autoencoder, device), _ready(unet, device), _ready(text_encoder, device), statistics, config.schedule,
-        config.image_size,
-    )  # fmt: skip
-
-
-def _check_tensors(module: Any, folder: Path) -> None:  # noqa: ANN401 - see _ready
-    """The files must hold exactly the module's tensors: the libraries fill what is missing with random numbers."""
-    stored: set[str] = set()
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "pt") as file:
-            stored.update(file.keys())
-    expected = set(module.state_dict())
-    if stored != expected:
-        names = ", ".join(sorted(stored ^ expected)[:3])
-        raise ValueError(
-            f"{folder.name} lacks {len(expected - stored)} tensors and has {len(stored - expected)} unknown: {names}"
-        )
-
-
-def _ready(module: Any, device: torch.device) -> Any:  # noqa: ANN401 - diffusers and transformers share no typed base
-    module = module.float().eval().requires_grad_(requires_grad=False).to(device, memory_format=torch.channels_last)
-    for name, value in module.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise StudioError(f"The weights are damaged: {name} holds values that are not numbers.")
-    return module

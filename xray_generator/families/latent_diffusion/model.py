@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
     "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
 }
+FEW_STEP = "few_step"  # the distilled adapter, where a checkpoint has one: DDIM with guidance within
 
 
 def scheduler_name(name: str) -> str:
@@ -39,14 +40,15 @@ def scheduler_name(name: str) -> str:
     Raises:
         StudioError: unknown; the text lists the right ones.
     """
-    if name.lower() not in SCHEDULERS:
-        raise StudioError(f"Unknown scheduler {name!r}. Allowed: {', '.join(SCHEDULERS)}.")
+    if name.lower() not in (*SCHEDULERS, FEW_STEP):
+        raise StudioError(f"Unknown scheduler {name!r}. Allowed: {', '.join((*SCHEDULERS, FEW_STEP))}.")
     return name.lower()
 
 
 def make_scheduler(name: str, schedule: ScheduleConfig) -> Any:  # noqa: ANN401 - diffusers schedulers share no base
     """A new diffusers scheduler; one per job, since they hold the state of a sampling."""
-    kind, options = SCHEDULERS[scheduler_name(name)]
+    name = scheduler_name(name)
+    kind, options = SCHEDULERS["ddim" if name == FEW_STEP else name]
     return kind(
         num_train_timesteps=schedule.num_train_timesteps, beta_schedule=schedule.beta_schedule, beta_start=1e-4,
         beta_end=0.02, prediction_type=schedule.prediction_type, **options,
@@ -133,6 +135,7 @@ class LatentDiffusion:
     statistics: LatentStatistics
     schedule: ScheduleConfig
     image_size: int
+    few_step_unet: UNet2DConditionModel | None = None
 
     def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Text states (P, L, D) and mask (P, L)."""
@@ -153,7 +156,15 @@ class LatentDiffusion:
         """Folded latents (1, 4 C, H/16, W/16) from unit noise of that shape."""
         job = self.scheduler(scheduler, num_inference_steps)
         start = noise * job.init_noise_sigma
-        return denoise(job, GuidedDenoiser(self, conditioning), start, generator, on_step)
+        return denoise(job, self.denoiser(conditioning, scheduler), start, generator, on_step)
+
+    def denoiser(self, conditioning: Conditioning, scheduler: str) -> GuidedDenoiser:
+        """The guided denoiser that goes with a scheduler; the distilled one has its guidance within."""
+        if scheduler != FEW_STEP:
+            return GuidedDenoiser(self, conditioning)
+        if self.few_step_unet is None:
+            raise StudioError(f"This checkpoint has no adapter for {FEW_STEP}. Allowed: {', '.join(SCHEDULERS)}.")
+        return GuidedDenoiser(replace(self, unet=self.few_step_unet), replace(conditioning, guidance_scale=1.0))
 
     def decode(self, folded: Tensor) -> Tensor:
         """Images (B, 1, H, W) in [-1, 1]."""

@@ -1,4 +1,4 @@
-"""A run in two stages, autoencoder then denoiser, and the checkpoint that comes of it."""
+"""A run in stages (autoencoder, denoiser, decoder against a critic) and the checkpoint that comes of it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from xray_generator.families.latent_diffusion.autoencoder_task import (
 )
 from xray_generator.families.latent_diffusion.card import write_card
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.decoder_task import DecoderTask
 from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, cache_statistics
-from xray_generator.families.latent_diffusion.engine import load_engine
-from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion, build_unet
+from xray_generator.families.latent_diffusion.few_step import FewStepTask
+from xray_generator.families.latent_diffusion.loading import load_engine
+from xray_generator.families.latent_diffusion.model import FEW_STEP, SCHEDULERS, LatentDiffusion, build_unet
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
 from xray_generator.training.history import export_history
@@ -45,7 +47,7 @@ def train_run(
     config: LatentDiffusionConfig, dataset: Dataset, run: Path, checkpoint: Path, *,
     autoencoder_from: Path | None = None, autoencoder_only: bool = False,
 ) -> Path:  # fmt: skip
-    """Train what is left of both stages in folder `run`; return the checkpoint (or the autoencoder's folder).
+    """Train what is left of all stages in folder `run`; return the checkpoint (or the autoencoder's folder).
 
     Args:
         config: the run's settings.
@@ -68,12 +70,17 @@ def train_run(
         _train_autoencoder(config, dataset, run)
     if autoencoder_only:
         return finished
-    model = _train_denoiser(config, dataset, run, load_autoencoder(finished))
+    task = _train_denoiser(config, dataset, run, load_autoencoder(finished))
+    model = _train_decoder(config, task.model, dataset, run)
+    student = _train_few_step(config, task, run)
     if process_state().is_main_process:
         steps = {"denoiser": config.denoiser_training.num_steps}
         if (run / "autoencoder" / "states").is_dir():  # trained in this run, not taken from another
             steps["autoencoder"] = config.autoencoder_training.num_steps
-        export(config, model, dataset, checkpoint, steps, commit, run)
+        for stage, training in (("decoder", config.decoder_training), (FEW_STEP, config.few_step_training)):
+            if training is not None:
+                steps[stage] = training.num_steps
+        export(config, replace(model, few_step_unet=student), dataset, checkpoint, steps, commit, run)
     return checkpoint
 
 
@@ -118,7 +125,7 @@ def _train_autoencoder(config: LatentDiffusionConfig, dataset: Dataset, run: Pat
 
 def _train_denoiser(
     config: LatentDiffusionConfig, dataset: Dataset, run: Path, autoencoder: CompactAutoencoder
-) -> LatentDiffusion:
+) -> DenoiserTask:
     device, size = pick_device(), config.image_size
     if autoencoder.config.latent_channels != config.autoencoder.latent_channels:
         raise StudioError(
@@ -140,7 +147,29 @@ def _train_denoiser(
     )
     task = DenoiserTask(config, model, rows, latents, validation, validation_latents)
     train(task, config.denoiser_training, run / "denoiser")
-    return model
+    return task
+
+
+def _train_decoder(
+    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, run: Path
+) -> LatentDiffusion:
+    if config.decoder_training is None:
+        return model
+    torch.manual_seed(config.decoder_training.seed)
+    autoencoder = copy.deepcopy(model.autoencoder).requires_grad_(requires_grad=True)
+    task = DecoderTask(config, autoencoder, dataset.split("train"), dataset.split("val"))
+    train(task, config.decoder_training, run / "decoder")
+    return replace(model, autoencoder=autoencoder.eval().requires_grad_(requires_grad=False))
+
+
+def _train_few_step(config: LatentDiffusionConfig, denoiser: DenoiserTask, run: Path) -> Any:  # noqa: ANN401
+    """The denoiser with its trained adapter; None where none is asked for."""
+    if config.few_step_training is None:
+        return None
+    torch.manual_seed(config.few_step_training.seed)
+    task = FewStepTask(denoiser.model, config.few_step, denoiser.training, denoiser.prompts, denoiser.validation)
+    train(task, config.few_step_training, run / FEW_STEP)
+    return task.student
 
 
 def export(
@@ -171,11 +200,14 @@ def _export(
     autoencoder = _half(model.autoencoder)
     autoencoder.save_pretrained(folder / "autoencoder")
     _half(model.unet).save_pretrained(folder / "unet")
+    if model.few_step_unet is not None:
+        _half(model.few_step_unet).save_lora_adapter(folder / FEW_STEP, safe_serialization=True)
     encoder = model.text_encoder
     TextEncoder(
         _half(encoder.transformer), encoder.tokenizer, encoder.max_length,
         None if encoder.projection is None else _half(encoder.projection),
     ).save(folder)  # fmt: skip
+    schedulers = tuple(SCHEDULERS) if model.few_step_unet is None else (*SCHEDULERS, FEW_STEP)
     rows, size = dataset.split("train"), config.image_size
     reconstruction = {  # of the 16-bit weights as shipped, on unseen images of full resolution
         split: reconstruction_quality(autoencoder.float(), native_rows(dataset.split(split), size), size)
@@ -200,7 +232,7 @@ def _export(
             "guidance_scale": config.schedule.guidance_scale,
         },
         sizes=(config.image_size,), vocabulary=dump(build_vocabulary(rows)),
-        metrics={"autoencoder_reconstruction": reconstruction}, schedulers=tuple(SCHEDULERS),
+        metrics={"autoencoder_reconstruction": reconstruction}, schedulers=schedulers,
     )  # fmt: skip
     manifest = write_manifest(folder, manifest)
     write_card(folder, manifest)

@@ -1,0 +1,122 @@
+"""The stages that may follow: the decoder against a critic, and the adapter for few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from xray_generator.checkpoints import read_manifest
+from xray_generator.data.rows import Dataset
+from xray_generator.families.latent_diffusion.config import FewStepConfig, LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss
+from xray_generator.families.latent_diffusion.few_step import DistillationLoss, adapted
+from xray_generator.families.latent_diffusion.loading import load_engine
+from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion
+from xray_generator.families.latent_diffusion.training import train_run
+from xray_generator.generation import generate
+from xray_generator.studio import text_request
+from xray_generator.types import Engine, StudioError
+
+MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def all_stages(tiny_config: LatentDiffusionConfig) -> LatentDiffusionConfig:
+    training = replace(tiny_config.denoiser_training, num_steps=2)
+    return replace(
+        tiny_config, autoencoder_training=training, denoiser_training=training,
+        decoder_training=replace(training, num_steps=3), few_step_training=replace(training, num_steps=3),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(all_stages: LatentDiffusionConfig, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stages")
+    train_run(all_stages, tiny_dataset, folder / "run", folder / "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine(trained: Path) -> Engine:
+    return load_engine(trained / "tiny", "cpu")
+
+
+def test_the_decoder_learns_and_the_encoder_stays(trained: Path) -> None:
+    before = load_file(trained / "run" / "autoencoder" / "weights" / WEIGHTS)
+    after = load_file(trained / "tiny" / "autoencoder" / WEIGHTS)
+    for name, value in after.items():
+        assert torch.equal(value, before[name].half()) is name.startswith("encoder.")
+
+
+def test_manifest_and_card_name_all_stages(trained: Path) -> None:
+    manifest, card = read_manifest(trained / "tiny"), (trained / "tiny" / "README.md").read_text()
+    assert manifest.steps == {"autoencoder": 2, "denoiser": 2, "decoder": 3, "few_step": 3}
+    assert manifest.schedulers[-1] == FEW_STEP
+    assert "3. **Decoder**, 3 steps of 4 images" in card
+    assert "4. **Adapter for 4 steps** (scheduler few_step), 3 steps of 4 images" in card
+
+
+def test_a_finished_run_makes_the_same_checkpoint_again(
+    all_stages: LatentDiffusionConfig, tiny_dataset: Dataset, trained: Path, tmp_path: Path
+) -> None:
+    train_run(all_stages, tiny_dataset, trained / "run", tmp_path / "again")
+    assert read_manifest(tmp_path / "again").ref == read_manifest(trained / "tiny").ref
+
+
+def test_few_steps_are_one_pass_each_with_guidance_within(engine: Engine) -> None:
+    result = generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP, guidance=1.5))
+    assert (result.request.num_inference_steps, result.request.guidance_scale) == (4, 5.0)
+    with pytest.raises(StudioError, match="1 to 4 steps, not 5"):
+        generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP, steps=5))
+    plain = generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler="ddim", steps=4))
+    assert not np.array_equal(result.images[0], plain.images[0])
+
+
+def test_without_an_adapter_few_steps_are_refused(tiny_checkpoint: Path) -> None:
+    engine = load_engine(tiny_checkpoint / "checkpoints" / "latent_diffusion" / "tiny", "cpu")
+    with pytest.raises(StudioError, match="no scheduler 'few_step'"):
+        generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP))
+
+
+def test_the_adapter_begins_as_the_denoiser_and_learns_the_guided_teacher(
+    make_model: MakeModel, tiny_config: LatentDiffusionConfig
+) -> None:
+    """With guidance 1 and one teacher step the student is the teacher: the loss is zero before any training."""
+    model = make_model(tiny_config)
+    ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
+    batch = {
+        "latents": torch.randn(2, 16, 4, 4), "input_ids": ids, "attention_mask": mask,
+        "resolution": torch.tensor([0, 1]),
+    }  # fmt: skip
+    student = adapted(model.unet, 4)
+    losses = {}
+    for guidance, teacher_steps in ((1.0, 1), (5.0, 2)):
+        settings = FewStepConfig(teacher_steps=teacher_steps, guidance_scale=guidance)
+        loss = DistillationLoss(model, student, settings)
+        losses[guidance] = float(loss(batch, torch.Generator().manual_seed(0))["loss"].detach())
+        assert {name.split(".")[0] for name, p in loss.named_parameters() if p.requires_grad} == {"student"}
+        assert all("lora_" in name for name, p in loss.named_parameters() if p.requires_grad)
+    assert losses[1.0] < 1e-6 < losses[5.0]
+
+
+def test_critic_and_decoder_have_gradients_of_their_own(
+    make_model: MakeModel, tiny_config: LatentDiffusionConfig
+) -> None:
+    loss = DecoderLoss(make_model(tiny_config).autoencoder.requires_grad_(requires_grad=True), tiny_config)
+    images = torch.rand(2, 1, 64, 64) * 2 - 1
+    parts = loss({"images": images}, torch.Generator().manual_seed(0))
+    critic = torch.autograd.grad(parts["critic"], list(loss.critic.parameters()), retain_graph=True)
+    decoder = list(loss.autoencoder.decoder.parameters())
+    assert all(gradient.abs().sum() > 0 for gradient in critic[:-1])  # real and fake cancel in the last bias
+    assert torch.autograd.grad(parts["critic"], decoder, retain_graph=True, allow_unused=True) == (None,) * len(decoder)
+    assert torch.autograd.grad(
+        parts["adversarial"], list(loss.critic.parameters()), retain_graph=True, allow_unused=True
+    ) == (None,) * len(critic)
+    assert any(gradient.abs().sum() > 0 for gradient in torch.autograd.grad(parts["adversarial"], decoder))

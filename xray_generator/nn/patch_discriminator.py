@@ -1,0 +1,27 @@
+"""A small convolutional critic that judges patches of an image, not the whole (Isola et al. 2017, arXiv:1611.07004)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+class PatchDiscriminator(nn.Module):
+    """Images (B, 1, H, W) -> one score per patch, each seeing 34 x 34 pixels."""
+
+    def __init__(self, channels: int = 32) -> None:
+        super().__init__()
+        widths = (1, channels, 2 * channels, 4 * channels)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 4, stride, padding=1)
+            for before, after, stride in zip(widths[:-1], widths[1:], (2, 2, 1), strict=True)
+        )
+        self.score = nn.Conv2d(widths[-1], 1, 4, padding=1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Scores (B, 1, h, w), above zero for real, and the features of each layer."""
+        features = []
+        for layer in self.layers:
+            images = F.leaky_relu(layer(images), 0.2)
+            features.append(images)
+        return self.score(images), features
