@@ -1,6 +1,7 @@
 """Guidance reaches the image: the formula, the passes it costs, and what it changes (trap T1)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -101,3 +102,26 @@ def test_a_prompt_guided_away_from_itself_is_the_plain_model(model: LatentDiffus
     with torch.no_grad():
         output = GuidedDenoiser(model, Conditioning(((PROMPT, 1.0),), 7.0, PROMPT))(latents, torch.tensor(400))
     torch.testing.assert_close(output, plain(model, latents, torch.tensor(400), PROMPT), atol=1e-4, rtol=1e-3)
+
+
+def test_guidance_keeps_to_its_interval(model: LatentDiffusion) -> None:
+    schedule = replace(model.schedule, guidance_interval=(0.2, 0.6))
+    denoiser = GuidedDenoiser(replace(model, schedule=schedule), of_prompt(PROMPT, 4.0))
+    everywhere = GuidedDenoiser(model, of_prompt(PROMPT, 4.0))
+    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
+    for timestep, is_guided in ((100, False), (400, True), (700, False)):
+        time = torch.tensor(timestep)
+        with torch.no_grad():
+            expected = everywhere(latents, time) if is_guided else plain(model, latents, time, PROMPT)
+            torch.testing.assert_close(denoiser(latents, time), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rescale", [0.5, 1.0])
+def test_rescaled_guidance_has_the_spread_of_the_prompted_output(model: LatentDiffusion, rescale: float) -> None:
+    latents, time = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5)), torch.tensor(400)
+    schedule = replace(model.schedule, guidance_rescale=rescale)
+    with torch.no_grad():
+        spread = GuidedDenoiser(replace(model, schedule=schedule), of_prompt(PROMPT, 7.0))(latents, time).std((2, 3))
+        guided = GuidedDenoiser(model, of_prompt(PROMPT, 7.0))(latents, time).std((2, 3))
+    prompted = plain(model, latents, time, PROMPT).std((2, 3))
+    torch.testing.assert_close(spread, rescale * prompted + (1 - rescale) * guided, atol=1e-4, rtol=1e-3)

@@ -32,6 +32,7 @@ FEW_STEP_RANGES = {
 SCHEDULE_RANGES = {
     "num_train_timesteps": (2, 10_000), "min_snr_gamma": (0.01, 1e3), "prompt_dropout": (0.0, 1.0),
     "num_inference_steps": (1, MAX_STEPS), "guidance_scale": (0.0, MAX_GUIDANCE),
+    "guidance_interval": (0.0, 1.0), "guidance_rescale": (0.0, 1.0),
 }  # fmt: skip
 
 
@@ -113,6 +114,9 @@ class ScheduleConfig:
     scheduler: Literal["ddim", "ddpm", "dpm++", "unipc"] = "dpm++"
     num_inference_steps: int = 20
     guidance_scale: float = 3.0
+    # shares of the timesteps, from the image up, between which guidance acts
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_rescale: float = 0.0  # how far the guided output gets the spread of the prompted one back
 
     def __post_init__(self) -> None:
         check_ranges(self, SCHEDULE_RANGES)
