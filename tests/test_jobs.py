@@ -230,3 +230,12 @@ def test_real_generation_is_cancelled_within_a_step(tiny_checkpoint: Path) -> No
         lambda on_step: studio.generate(text_request("Normal", seed=1, size=64, steps=2), None, on_step)
     )
     assert finish(again).state == "done"
+
+
+def test_fleeting_results_push_no_others_out() -> None:
+    queue = JobQueue()
+    kept = finish(queue.submit(steps(1)))
+    fleeting = [finish(queue.submit(steps(1), is_fleeting=True)) for _ in range(MAX_KEPT + 5)]
+    queue.submit(steps(1))
+    assert queue.get(kept.id) is kept
+    assert queue.get(fleeting[0].id) is None

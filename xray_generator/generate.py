@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     studio = Studio(device=options.device, num_threads=options.num_threads)
     preset = get_preset(options.preset, load_presets(studio.preset_dir)) if options.preset else None
-    sizes = studio.manifest(options.checkpoint).sizes
+    sizes = studio.sizes(options.checkpoint)
     if options.size is not None and options.size not in sizes:
         allowed = ", ".join(f"{size}" for size in sizes)
         raise StudioError(f"The checkpoint draws images of {allowed} pixels a side, not {options.size}.")

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from xray_generator.abilities import Attending, AttentionMaps, Editing, Morphing
@@ -21,6 +22,7 @@ from xray_generator.types import (
     OnStep,
     Preview,
     StudioError,
+    Upscaler,
 )
 
 if TYPE_CHECKING:
@@ -35,32 +37,61 @@ class EditResult:
     after: GenerationResult
 
 
-def generate(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> GenerationResult:
+def generate(
+    engine: Engine, request: GenerationRequest, on_step: OnStep | None = None, upscaler: Upscaler | None = None
+) -> GenerationResult:
     """Make every image of a request, one after the other; image i depends on seed + i alone.
 
-    `on_step(step, total, preview)` is called after each sampling step, over all images together; what it raises ends
-    the generation at once.
+    `on_step(step, total, preview)` is called after each step of a network, over all images together; what it raises
+    ends the generation at once. With an upscaler, images of a size that the checkpoint does not draw are drawn at its
+    largest and enlarged.
 
     Raises:
         StudioError: the checkpoint cannot do what is asked, or it returned values that are not numbers.
     """
-    request = engine.resolve(request)
+    request, side = _resolve(engine, request, upscaler)
     images: list[Image] = []
     latencies_ms: list[float] = []
     for index in range(request.num_images):
-        single = replace(request, num_images=1, seed=request.seed + index)
-
-        def sample(report: OnStep, single: GenerationRequest = single) -> Tensor:
-            return engine.sample(single, seeded_generators(single.seed, 1), report)
+        single = replace(request, num_images=1, height=side, width=side, seed=request.seed + index)
 
         def step(done: int, total: int, preview: Preview, index: int = index) -> None:
             if on_step is not None:
                 on_step(index * total + done, request.num_images * total, preview)
 
-        drawn, milliseconds = _timed(sample, step)
+        draw = partial(_draw, engine, single, request.height, upscaler)
+        drawn, milliseconds = _timed(draw, step)
         images += drawn
         latencies_ms.append(milliseconds)
-    return _result(engine, request, images, latencies_ms)
+    result = _result(engine, request, images, latencies_ms)
+    return result if side == request.height or upscaler is None else replace(result, upscaler=upscaler.checkpoint)
+
+
+def _resolve(engine: Engine, request: GenerationRequest, upscaler: Upscaler | None) -> tuple[GenerationRequest, int]:
+    """The resolved request, and the side at which the engine draws its images."""
+    largest = max(engine.sizes)
+    if upscaler is None or request.height != request.width or request.height <= largest:
+        return engine.resolve(request), request.height
+    upscaler.num_steps(largest, request.height)  # refuses what it cannot do before the work
+    resolved = engine.resolve(replace(request, height=largest, width=largest))
+    return replace(resolved, height=request.height, width=request.width), largest
+
+
+def _draw(engine: Engine, single: GenerationRequest, size: int, upscaler: Upscaler | None, on_step: OnStep) -> Tensor:
+    if size == single.height or upscaler is None:
+        return engine.sample(single, seeded_generators(single.seed, 1), on_step)
+    later, steps = upscaler.num_steps(single.height, size), 0
+
+    def drawing(done: int, total: int, preview: Preview) -> None:
+        nonlocal steps
+        steps = total
+        on_step(done, total + later, preview)
+
+    def enlarging(done: int, total: int, preview: Preview) -> None:
+        on_step(steps + done, steps + total, preview)
+
+    drawn = engine.sample(single, seeded_generators(single.seed, 1), drawing)
+    return upscaler.upscale(drawn, size, None, seeded_generators(single.seed, 1), enlarging)
 
 
 def morph(engine: Engine, request: GenerationRequest, morph: Morph, on_step: OnStep | None = None) -> GenerationResult:

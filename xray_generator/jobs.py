@@ -21,6 +21,7 @@ Work = Callable[[OnStep], Any]
 
 MAX_QUEUED = 32
 MAX_KEPT = 24  # finished jobs whose results stay in memory
+MAX_FLEETING = 8  # of those that are soon replaced, such as the pictures that follow a slider
 PREVIEW_EVERY_S = 0.25
 PREVIEW_SHARE = 0.2  # of a job's time at most, where drawing one is slow
 
@@ -32,6 +33,7 @@ class Job:
     """One piece of work: pages read it, and the queue alone writes it (the worker, or `cancel` while it waits)."""
 
     work: Work
+    is_fleeting: bool = False  # its result is looked at once; many of them must not push others' results out
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     state: State = "queued"
     step: int = 0
@@ -70,20 +72,22 @@ class JobQueue:
         self._lock = threading.Condition()
         threading.Thread(target=self._work, name="studio-worker", daemon=True).start()
 
-    def submit(self, work: Work) -> Job:
+    def submit(self, work: Work, *, is_fleeting: bool = False) -> Job:
         """Queue `work`, which is given an `on_step` to call.
 
         Raises:
             StudioError: the queue is full.
         """
-        job = Job(work)
+        job = Job(work, is_fleeting)
         with self._lock:
             if sum(other.state == "queued" for other in self._jobs.values()) >= MAX_QUEUED:
                 raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.")
             self._jobs[job.id] = job
             self._lock.notify()
-            for old in [key for key, kept in self._jobs.items() if kept.is_over][:-MAX_KEPT]:
-                del self._jobs[old]
+            for fleeting, most in ((False, MAX_KEPT), (True, MAX_FLEETING)):
+                over = [old.id for old in self._jobs.values() if old.is_over and old.is_fleeting is fleeting]
+                for old_id in over[:-most]:
+                    del self._jobs[old_id]
         return job
 
     def get(self, job_id: str) -> Job | None:

@@ -6,7 +6,10 @@ from importlib import import_module
 
 from xray_generator.types import Family, StudioError
 
-FAMILIES = {"latent_diffusion": "Text to chest X-ray"}
+FAMILIES = {
+    "latent_diffusion": "Text to chest X-ray",
+    "super_resolution": "Chest X-ray at 512 and 768 pixels",
+}
 
 
 def get_family(name: str) -> Family:
@@ -19,3 +22,8 @@ def get_family(name: str) -> Family:
         raise StudioError(f"Unknown model family {name!r}. Allowed: {', '.join(FAMILIES)}.")
     family: Family = import_module(f"xray_generator.families.{name}").FAMILY
     return family
+
+
+def enlarges(name: str) -> bool:
+    """Whether a family enlarges images and draws none; False for an unknown one."""
+    return name in FAMILIES and get_family(name).load_upscaler is not None

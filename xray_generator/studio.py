@@ -19,7 +19,7 @@ from xray_generator.data.vocabulary import Vocabulary, unseen_words
 from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
-from xray_generator.registry import get_family
+from xray_generator.registry import enlarges, get_family
 from xray_generator.types import (
     NOTICE,
     Edit,
@@ -31,6 +31,7 @@ from xray_generator.types import (
     OnStep,
     StudioError,
     TextPrompt,
+    Upscaler,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Studio:
     device: str | None = None
     num_threads: int | None = None  # CPU threads of torch; None: STUDIO_THREADS, or torch's choice
     _engines: OrderedDict[Path, Engine] = field(default_factory=OrderedDict, repr=False)
+    _upscaler: Upscaler | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default=LOADING, repr=False)
 
     @property
@@ -131,8 +133,13 @@ class Studio:
         return (*PRESETS, *load_presets(self.preset_dir))
 
     def checkpoints(self) -> tuple[Manifest, ...]:
-        """All checkpoints that can be read. Loads no weights."""
-        return list_checkpoints(self.checkpoint_root)
+        """All checkpoints that can be read and draw images. Loads no weights."""
+        return tuple(manifest for manifest in list_checkpoints(self.checkpoint_root) if not enlarges(manifest.family))
+
+    def sizes(self, checkpoint: str | None = None) -> tuple[int, ...]:
+        """Sides in pixels of a checkpoint's images: those it draws, then those they can be enlarged to."""
+        drawn, upscaler = self.manifest(checkpoint).sizes, self._upscaler_manifest()
+        return (*drawn, *(size for size in (upscaler.sizes if upscaler else ()) if size > max(drawn)))
 
     def manifest(self, checkpoint: str | None = None) -> Manifest:
         """The manifest of a checkpoint by name; StudioError where there is none."""
@@ -166,6 +173,22 @@ class Studio:
                 self._engines.popitem(last=False)
             return engine
 
+    def upscaler(self) -> Upscaler | None:
+        """The loaded upscaler, the first by name; None where there is none. StudioError: damaged or incomplete."""
+        manifest = self._upscaler_manifest()
+        if manifest is None:
+            return None
+        folder = self.checkpoint_root / manifest.family / manifest.name
+        with self._lock:
+            if self._upscaler is None or self._upscaler.checkpoint != manifest.ref:
+                load = get_family(manifest.family).load_upscaler
+                self._upscaler = load(folder, self.device) if load else None
+            return self._upscaler
+
+    def _upscaler_manifest(self) -> Manifest | None:
+        found = (manifest for manifest in list_checkpoints(self.checkpoint_root) if enlarges(manifest.family))
+        return next(found, None)
+
     def generate(
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
     ) -> GenerationResult:
@@ -173,7 +196,8 @@ class Studio:
         engine = self._ready(checkpoint)
         from xray_generator import generation
 
-        return generation.generate(engine, request, on_step)
+        upscaler = None if request.height in engine.sizes else self.upscaler()
+        return generation.generate(engine, request, on_step, upscaler)
 
     def morph(
         self, request: GenerationRequest, morph: Morph, checkpoint: str | None = None, on_step: OnStep | None = None

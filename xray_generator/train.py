@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,8 @@ from xray_generator.registry import get_family
 from xray_generator.training.lock import LOCK, locked
 from xray_generator.types import StudioError
 
-QUICK = (
-    "autoencoder_training.num_steps=12", "autoencoder_training.checkpoint_every=12",
-    "autoencoder_training.log_every=4", "autoencoder_training.batch_size=4",
-    "denoiser_training.num_steps=6", "denoiser_training.checkpoint_every=6",
-    "denoiser_training.log_every=2", "denoiser_training.batch_size=4",
-)  # fmt: skip
+STAGE = "training"  # how the settings of a stage are called, or how their name ends
+QUICK = ("num_steps=8", "checkpoint_every=8", "log_every=4", "batch_size=4")  # of every stage
 QUICK_ROWS = 64  # per split
 
 
@@ -72,17 +69,25 @@ def run(options: argparse.Namespace) -> Path:
     Raises:
         StudioError: a fault in configuration, data or an occupied output folder.
     """
-    overrides = [*(QUICK if options.quick_test else ()), *options.overrides]
-    if "TOKENIZER_NAME" in os.environ:  # seed 2's name for the text encoder
-        overrides += ["text_encoder.kind=pretrained", f"text_encoder.name_or_path={os.environ['TOKENIZER_NAME']}"]
-    data = override(read_config(options.config), overrides)
+    data = override(read_config(options.config), options.overrides)
+    family = get_family(str(data.get("family", "")))
+    data = override(data, [*_implied(options, data, family.config()), *options.overrides])
     if options.quick_test:
         data["name"] = f"{data.get('name')}_quick_test"
-    family = get_family(str(data.get("family", "")))
     config: Any = parse(family.config(), data)
     folder = options.output_dir / "runs" / config.name
     with opened_run(options, config, folder) as dataset:
         return Path(family.train(config, dataset, folder, options))
+
+
+def _implied(options: argparse.Namespace, data: dict[str, Any], kind: type) -> Iterator[str]:
+    """What a quick test and the environment set, as far as the family has such settings."""
+    stages = [name for name, group in data.items() if name.endswith(STAGE) and isinstance(group, dict)]
+    if options.quick_test:
+        yield from (f"{stage}.{setting}" for stage in stages for setting in QUICK)
+    if "TOKENIZER_NAME" in os.environ and any(field.name == "text_encoder" for field in fields(kind)):
+        yield "text_encoder.kind=pretrained"  # seed 2's name for the text encoder
+        yield f"text_encoder.name_or_path={os.environ['TOKENIZER_NAME']}"
 
 
 @contextmanager

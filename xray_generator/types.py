@@ -196,6 +196,7 @@ class GenerationResult:
     notes: tuple[str, ...] = ()  # what of the request the model could not heed, in words
     runtime: Mapping[str, Any] = field(default_factory=dict)  # where and how it was drawn, see devices.runtime_facts
     origin: Morph | Edit | None = None  # what made the image beside the request
+    upscaler: CheckpointRef | None = None  # what enlarged it; None: it was drawn at its size
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -218,6 +219,11 @@ class Engine(Protocol):
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides in pixels of the square images that it draws."""
         ...
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
@@ -258,6 +264,10 @@ class Upscaler(Protocol):
 
         No number of steps: the checkpoint's recommendation. StudioError where it cannot enlarge to that size.
         """
+        ...
+
+    def num_steps(self, side: int, size: int) -> int:
+        """How often its network runs to bring an image from `side` to `size` pixels, as recommended."""
         ...
 
     def components(self) -> Mapping[str, nn.Module]:

@@ -10,7 +10,7 @@ from pages.parts.checkpoint_picker import pick_checkpoint
 from pages.parts.generator import settings
 from pages.parts.generator.prompt import draw_prompt
 from pages.parts.generator.restore import draw_restore, draw_restored, forget
-from pages.parts.generator.results import draw_result, select
+from pages.parts.generator.results import RESULT, draw_result, select
 from pages.parts.progress import draw_end, draw_progress
 from pages.parts.services import job_queue, plain, studio, warm
 from postprocess.presets import Preset
@@ -18,7 +18,7 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.jobs import Job
 from xray_generator.types import StudioError
 
-JOB, RESULT, ERROR = "job", "result_job", "form_error"  # session_state: job ids only, results stay in the queue
+JOB, ERROR = "job", "form_error"  # session_state: job ids only, results stay in the queue
 
 
 def main() -> None:

@@ -1,13 +1,15 @@
-"""The captioned pack: `metadata.csv` + `images/`, and optionally `metadata_128.csv` + `images128/`.
+"""The captioned pack: `metadata.csv` + `images/`, and optionally `metadata_128.csv` + `images128/` and `images512/`.
 
 Columns: image, caption, labels (`|` between them), split and patient_id are needed; view, age, sex, age_group, source,
 license, orig_width and orig_height are read where they exist. An empty cell means "not known"; an empty split is
-filled by the hash of the patient.
+filled by the hash of the patient. `images512/` holds some of the films of `images/` again, larger, by the same names.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast
 
@@ -17,7 +19,8 @@ from xray_generator.types import StudioError
 
 METADATA = "metadata.csv"
 NEEDED = ("image", "caption", "labels", "patient_id", "split")
-PARTS = ((METADATA, "images"), ("metadata_128.csv", "images128"))  # table, folder
+IMAGES, LARGE_IMAGES = "images", "images512"
+PARTS = ((METADATA, IMAGES), ("metadata_128.csv", "images128"))  # table, folder
 MAX_AGE = 120
 
 
@@ -37,6 +40,19 @@ def read_captioned(folder: Path) -> Dataset:
     if not rows:
         raise StudioError(f"{folder.name} holds no readable image. {'; '.join(skipped)}")
     return Dataset(tuple(rows), tuple(skipped))
+
+
+def large_rows(rows: Iterable[Row], size: int) -> list[Row]:
+    """The rows whose film reaches `size` pixels, with the larger file of `images512/` in place of their own."""
+    return [row for row in map(_largest, rows) if row.native_size >= size]
+
+
+def _largest(row: Row) -> Row:
+    folder = next((parent for parent in row.path.parents if parent.name == IMAGES), None)
+    if folder is None:
+        return row
+    path = folder.with_name(LARGE_IMAGES) / row.path.relative_to(folder)
+    return replace(row, path=path, native_size=short_side(path)) if path.is_file() else row
 
 
 def _read_part(table: Path, images: Path) -> Dataset:

@@ -35,6 +35,7 @@ class Recipe:
     checkpoint: CheckpointRef
     runtime: dict[str, Any] = field(default_factory=dict)  # versions, device, threads: what bit-equality depends on
     origin: Morph | Edit | None = None  # what made it beside the request
+    upscaler: CheckpointRef | None = None  # what enlarged it
     preset: dict[str, Any] | None = None  # the enhancement applied; None: the raw image
     synthetic: bool = True
     notice: str = NOTICE
@@ -47,10 +48,11 @@ class Recipe:
 
 def recipes(result: GenerationResult) -> tuple[Recipe, ...]:
     """The recipe of each image of a result."""
-    return tuple(
-        Recipe(replace(result.request, num_images=1, seed=seed), result.checkpoint, dict(result.runtime), result.origin)
-        for seed in result.seeds
-    )
+    result_recipe = Recipe(
+        result.request, result.checkpoint, dict(result.runtime), result.origin, result.upscaler
+    )  # fmt: skip
+    requests = (replace(result.request, num_images=1, seed=seed) for seed in result.seeds)
+    return tuple(replace(result_recipe, request=request) for request in requests)
 
 
 def enhanced_again(recipe: Recipe, preset: Preset) -> Recipe:

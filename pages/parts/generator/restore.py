@@ -52,6 +52,9 @@ def _fill_form(data: bytes) -> tuple[str, ...]:
     recipe = read_recipe(data)
     if not isinstance(recipe.request.condition, TextPrompt):
         raise StudioError("This image was not made from a prompt.")
+    if recipe.origin is not None:
+        page = "Edit" if recipe.origin.kind == "edit" else "Live"
+        raise StudioError(f"This image was made on the page {page}: no prompt and seed alone make it again.")
     named = {manifest.name: manifest for manifest in studio().checkpoints()}
     manifest = named.get(recipe.checkpoint.name) or studio().manifest()
     settings.fill(recipe.request, str((recipe.preset or {}).get("name", PRESETS[0].name)), manifest)

@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from pages.parts.generator import settings
+from pages.parts.generator.words import draw_words
 from pages.parts.services import plain
 from pages.parts.viewer import draw_viewer
 from postprocess.cost import Cost, measure_cost
@@ -16,6 +17,7 @@ from xray_generator.studio import Picture, archive, pictures
 from xray_generator.types import GenerationResult, TextPrompt
 
 SELECTED = "selected_image"
+RESULT = "result_job"  # session_state: the id of the job whose result is shown; it stays in the queue
 THUMBNAILS_PER_ROW = 8
 ONE_IMAGE_PX, GRID_PX = 380, 540  # what stands above and below the viewer, so that all of it fits the window
 
@@ -32,6 +34,7 @@ def draw_result(result: GenerationResult, preset: Preset) -> None:
     draw_viewer(shown, key="viewer", space_px=ONE_IMAGE_PX if len(result.images) == 1 else GRID_PX)
     _draw_figures(result, index, measure_cost(drawn[0].image, drawn[1].image) if drawn[1:] else None)
     _draw_downloads(result, index, preset, drawn)
+    draw_words(drawn[0])
     if len(result.images) > 1:
         _draw_thumbnails(result, index)
 

@@ -28,8 +28,9 @@ def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
     _set_defaults(manifest)
     first, second, third = st.columns(3), st.columns(3), st.columns([4, 3, 3], vertical_alignment="bottom")
     first[0].selectbox(
-        "Resolution", manifest.sizes, key=field("size", manifest.name), format_func=lambda size: f"{size} x {size}",
-        persist_state="session",
+        "Resolution", studio().sizes(manifest.name), key=field("size", manifest.name),
+        format_func=lambda size: f"{size} x {size}", persist_state="session",
+        help="Sizes that the checkpoint does not draw itself are its images enlarged by a second model.",
     )  # fmt: skip
     first[1].number_input("Images", 1, MAX_IMAGES, key=NUM_IMAGES, persist_state="session")
     presets = {preset.name: preset for preset in known_presets(draw_error=True)}
@@ -78,7 +79,7 @@ def fill(request: GenerationRequest, preset: str, manifest: Manifest) -> None:
         "size": request.height, "steps": request.num_inference_steps, "guidance": request.guidance_scale,
         "scheduler": request.scheduler,
     }  # fmt: skip
-    allowed: dict[str, tuple[object, ...]] = {"size": manifest.sizes, "scheduler": manifest.schedulers}
+    allowed: dict[str, tuple[object, ...]] = {"size": studio().sizes(manifest.name), "scheduler": manifest.schedulers}
     for name, value in values.items():
         if value is not None and value in allowed.get(name, (value,)):
             st.session_state[field(name, manifest.name)] = value

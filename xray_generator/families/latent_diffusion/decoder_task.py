@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F  # noqa: N812
 
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import Row, evenly
 from xray_generator.families.latent_diffusion.autoencoder_task import (
-    MAX_VALIDATION,
-    NUM_PREVIEWS,
     Crops,
     load_images,
     native_rows,
@@ -26,6 +24,9 @@ from xray_generator.families.latent_diffusion.autoencoder_task import (
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.patch_discriminator import PatchDiscriminator
+
+NUM_PREVIEWS = 8
+MAX_VALIDATION = 48
 
 
 class DecoderLoss(nn.Module):
@@ -76,7 +77,7 @@ class DecoderTask:
                  validation: Sequence[Row]) -> None:  # fmt: skip
         self.config, self.autoencoder, self.size = config, autoencoder, config.image_size
         self.rows = native_rows(rows, self.size)
-        self.validation = native_rows(validation, self.size)[:MAX_VALIDATION]
+        self.validation = evenly(native_rows(validation, self.size), MAX_VALIDATION)
         self.module = DecoderLoss(autoencoder, config)
 
     def dataset(self) -> Crops:
@@ -85,20 +86,20 @@ class DecoderTask:
 
     def preview(self) -> Tensor:
         """Validation images (training images where there are none) above their reconstructions."""
-        images = load_images((self.validation or self.rows)[:NUM_PREVIEWS], self.size)
+        images = load_images(evenly(self.validation or self.rows, NUM_PREVIEWS), self.size)
         return torch.cat([images, reconstruct(self.autoencoder, images)])
 
     def validate(self) -> Mapping[str, float]:
         """PSNR (dB), SSIM, and the sharpness of reconstructions over that of their films."""
         if not self.validation:
             return {}
-        images = load_images(self.validation, self.size)
-        copies = torch.cat([reconstruct(self.autoencoder, image[None]) for image in images])
         quality = reconstruction_quality(self.autoencoder, self.validation, self.size)
-        return quality | {"sharpness_ratio": _sharpness(copies) / _sharpness(images)}
+        images = [load_images([row], self.size) for row in self.validation]
+        copies = [reconstruct(self.autoencoder, image) for image in images]
+        return quality | {"sharpness_ratio": sum(map(_sharpness, copies)) / sum(map(_sharpness, images))}
 
 
-def _sharpness(images: Tensor) -> float:
-    """Mean variance of the Laplacian."""
+def _sharpness(image: Tensor) -> float:
+    """Variance of the Laplacian."""
     kernel = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]]])
-    return float(F.conv2d(images, kernel).flatten(1).var(dim=1).mean())
+    return float(F.conv2d(image, kernel).var())

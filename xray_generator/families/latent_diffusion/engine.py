@@ -51,6 +51,11 @@ class LatentDiffusionEngine:
         """Which weights these are."""
         return self.manifest.ref
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sides in pixels."""
+        return self.manifest.sizes
+
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """Fill what the request leaves open from the checkpoint's recommendation.
 

@@ -1,0 +1,139 @@
+"""What an upscaler adds to interpolation: real films, scaled down and enlarged again by each, against themselves."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from xray_generator.checkpoints import code_commit
+from xray_generator.data.captioned import large_rows
+from xray_generator.data.rows import Dataset, Split
+from xray_generator.devices import seeded_generators
+from xray_generator.evaluation.image_quality import compare_pairs, power_spectra, sharpness, spectral_distance
+from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.evaluation.records import Measurement, Record
+from xray_generator.evaluation.speed import machine_facts
+from xray_generator.images import from_tensor, resize_square, to_tensor
+from xray_generator.types import Image, StudioError, Upscaler
+
+SUITE = "enlargement"
+INTERPOLATIONS: Mapping[str, int] = MappingProxyType({
+    "nearest": cv2.INTER_NEAREST_EXACT, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+})  # fmt: skip
+UPSCALER = "upscaler"
+STEPS = (1, 4, 8)
+FACTORS = (2.0, 1.5)  # 256 to 512, and 512 to 768
+SHOWN = ("mse", "psnr", "ssim", "sharpness", "sharpness_ratio", "spectral_distance", "latency_ms")
+
+Enlarge = Callable[[Image, int], Image]  # image and the number of its place -> (size, size) in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One way to enlarge an image."""
+
+    name: str
+    enlarge: Enlarge
+    num_steps: int | None = None  # of the upscaler
+
+
+def methods(upscaler: Upscaler, size: int, num_steps: Sequence[int] = STEPS, seed: int = 0) -> Iterator[Method]:
+    """Each interpolation, and the upscaler with each number of steps; it enlarges image i with seed + i."""
+    for name, flag in INTERPOLATIONS.items():
+        yield Method(name, partial(_interpolate, size, flag))
+    for steps in num_steps:
+        yield Method(UPSCALER, partial(_upscale, upscaler, size, steps, seed), steps)
+
+
+def _interpolate(size: int, flag: int, image: Image, _place: int) -> Image:
+    return np.asarray(np.clip(cv2.resize(image, (size, size), interpolation=flag), 0.0, 1.0), np.float32)
+
+
+def _upscale(upscaler: Upscaler, size: int, num_steps: int, seed: int, image: Image, place: int) -> Image:
+    images = to_tensor(image[None]).to(upscaler.device)
+    return from_tensor(upscaler.upscale(images, size, num_steps, seeded_generators(seed + place, 1)))[0]
+
+
+def measure_method(
+    method: Method, films: ImageSet, side: int, split: str, rng: np.random.Generator
+) -> list[Measurement]:
+    """MSE, PSNR, SSIM, sharpness, spectral distance and median time of films from `side` pixels to their own size.
+
+    The spectral distance is that of mean spectra of the same films, so 0 is what the film itself has.
+    """
+    outputs, times = [], []
+    for i, film in enumerate(films.images):
+        low = resize_square(film, side)
+        started = time.perf_counter()
+        outputs.append(method.enlarge(low, i))
+        times.append((time.perf_counter() - started) * 1_000)
+    made = replace(films, name=method.name, images=np.stack(outputs))
+    ours, theirs = (float(np.mean([sharpness(image) for image in images.images])) for images in (made, films))
+    distance = spectral_distance(power_spectra(made.images), power_spectra(films.images))
+    common: dict[str, Any] = {"n": len(films), "split": split}
+    found = [
+        *compare_pairs(made, films, rng, split=split),
+        Measurement("sharpness", ours, real=theirs, real_n=len(films), **common),
+        Measurement("spectral_distance", distance, real_n=len(films), **common),
+        Measurement("latency_ms", statistics.median(times), **common),
+    ]
+    if theirs > 0:
+        found.append(Measurement("sharpness_ratio", ours / theirs, real_n=len(films), **common))
+    settings = {
+        "method": method.name,
+        "num_steps": method.num_steps,
+        "from_size": side,
+        "to_size": films.images.shape[1],
+    }
+    return [replace(m, settings=settings) for m in found]
+
+
+def measure_upscaler(
+    upscaler: Upscaler, dataset: Dataset, size: int = 512, splits: Sequence[Split] = ("val", "test"),
+    factors: Sequence[float] = FACTORS, num_steps: Sequence[int] = STEPS, seed: int = 0,
+) -> Record:  # fmt: skip
+    """Every method on the films of each split that reach `size`, from `size` divided by each factor.
+
+    The record's table "enlargement" holds a row for each method, split and factor.
+
+    Raises:
+        StudioError: no film of these splits is so large.
+    """
+    rng = np.random.default_rng(seed)
+    found: list[Measurement] = []
+    notes: list[str] = []
+    for split in splits:
+        films = from_rows(large_rows(dataset.split(split), size), size, f"films, {split} split")
+        notes += films.skipped
+        for factor in factors if len(films) else ():
+            for method in methods(upscaler, size, num_steps, seed):
+                found += measure_method(method, films, round(size / factor), split, rng)
+    if not found:
+        raise StudioError(
+            f"No film of the splits {', '.join(splits)} reaches {size} pixels; see images512/ of the pack."
+        )
+    ref = upscaler.checkpoint
+    settings = {"image_size": size, "seed": seed, "splits": list(splits), **machine_facts()}
+    return Record(
+        ref.name, SUITE, datetime.now(UTC).isoformat(timespec="seconds"), code_commit(), ref, settings, tuple(found),
+        tables={SUITE: table(found)}, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def table(measurements: Sequence[Measurement]) -> tuple[dict[str, Any], ...]:
+    """One row for each method, number of steps, split and size, with the values of `SHOWN`."""
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for m in measurements:
+        head = {"split": m.split, "n": m.n, **m.settings}
+        rows.setdefault(tuple(head.values()), head)[m.measure] = m.value
+    return tuple({**row, **{name: row.get(name) for name in SHOWN}} for row in rows.values())

@@ -1,0 +1,205 @@
+"""Rectified flow (Liu et al. 2022, arXiv:2209.03003; Lipman et al. 2022, arXiv:2210.02747) from noise to the residual.
+
+The residual is what a film has over its low-resolution version, enlarged. Time runs as in diffusers: sigma 1 is noise,
+0 is data, x = (1 - sigma) residual + sigma noise, velocity = noise - residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from xray_generator.families.super_resolution.config import NetworkConfig
+from xray_generator.families.super_resolution.degradation import Degradation
+from xray_generator.nn.compact_autoencoder import STEM, ChannelNorm
+
+NOISE_UNIT = 0.02  # of the noise level that the network is told
+NUM_WAVES = 8  # cosines of sigma in its embedding
+NUM_LEVELS = 3  # ratio of the sides, noise and blur
+NEIGHBORHOOD = 5  # pixels a side of the local mean that detail is without
+CELL = 8  # pixels a side over which its deviation is taken
+ROUNDING = 2 / 255 / 12**0.5  # deviation that rounding to 8 bits makes
+
+StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the film
+
+
+class ConditionedBlock(nn.Module):
+    """x + conv(silu(conv(silu(norm(x) (1 + scale) + shift)))), scale and shift from an embedding."""
+
+    def __init__(self, channels: int, embedding_size: int) -> None:
+        super().__init__()
+        self.norm = ChannelNorm(channels)
+        self.modulation = nn.Linear(embedding_size, 2 * channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        for layer in (self.modulation, self.conv2):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(cast(Tensor, layer.bias))
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Features (B, C, H, W) plus their correction; embedding (B, E)."""
+        scale, shift = self.modulation(embedding)[..., None, None].chunk(2, dim=1)
+        return x + cast(Tensor, self.conv2(F.silu(self.conv1(F.silu(self.norm(x) * (1 + scale) + shift)))))
+
+
+class FlowNetwork(nn.Module):
+    """A convolutional network of two scales on folded pixels, for images whose sides are multiples of 8."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        (fine, coarse), (outer, inner), size = config.channels, config.blocks, config.embedding_size
+        self.embedding = nn.Sequential(nn.Linear(NUM_WAVES + NUM_LEVELS, size), nn.SiLU(), nn.Linear(size, size))
+        self.enter = nn.Sequential(nn.PixelUnshuffle(STEM), nn.Conv2d(3 * STEM**2, fine, 3, padding=1))
+        self.before = nn.ModuleList(ConditionedBlock(fine, size) for _ in range(outer))
+        self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
+        self.middle = nn.ModuleList(ConditionedBlock(coarse, size) for _ in range(inner))
+        self.up = nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
+        self.after = nn.ModuleList(ConditionedBlock(fine, size) for _ in range(outer))
+        last = nn.Conv2d(fine, STEM**2, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(cast(Tensor, last.bias))
+        self.leave = nn.Sequential(ChannelNorm(fine), last, nn.PixelShuffle(STEM))
+
+    def forward(self, images: Tensor, sigma: Tensor, levels: Tensor) -> Tensor:
+        """(B, 1, H, W) of about unit variance.
+
+        Args:
+            images: (B, 3, H, W): the noisy residual, the enlarged image and its detail, see `SuperResolution.predict`.
+            sigma: (B,) noise level from 0 to 1.
+            levels: (B, 3) as `level_values` gives them.
+        """
+        waves = torch.cos(torch.pi * sigma[:, None] * torch.arange(1, NUM_WAVES + 1).to(sigma))
+        embedding = F.silu(self.embedding(torch.cat([waves, levels], dim=1)))
+        x = self.enter(images)
+        for block in self.before:
+            x = block(x, embedding)
+        inner = self.down(x)
+        for block in self.middle:
+            inner = block(inner, embedding)
+        x = x + self.up(inner)
+        for block in self.after:
+            x = block(x, embedding)
+        return cast(Tensor, self.leave(x)).float()
+
+
+def build_network(config: NetworkConfig) -> FlowNetwork:
+    """An untrained network whose weights lie as CPUs multiply them fastest."""
+    network: Any = FlowNetwork(config)
+    return cast(FlowNetwork, network.to(memory_format=torch.channels_last))
+
+
+def level_values(factor: float, degradation: Degradation) -> Tensor:
+    """(3,) what the network is told of an enlarged image: the ratio of the sides, noise and blur."""
+    ratio = torch.tensor(factor, dtype=torch.float64).log2()
+    return torch.tensor([float(ratio), degradation.noise / NOISE_UNIT, degradation.blur])
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How large the residual is: log std = log(local deviation of the detail) + weights . levels + bias.
+
+    One number for all films would let coarse-grained ones rule the loss and cover smooth places with too much noise; by
+    this the residual has about unit variance everywhere.
+    """
+
+    weights: tuple[float, ...]  # of the levels
+    bias: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers, as the manifest holds them."""
+        return {"residual_weights": list(self.weights), "residual_bias": self.bias}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Statistics:
+        """The inverse of `to_json`; KeyError for what is missing."""
+        weights = tuple(float(weight) for weight in data["residual_weights"])
+        if len(weights) != NUM_LEVELS:
+            raise ValueError(f"residual_weights must be {NUM_LEVELS} numbers")
+        return cls(weights, float(data["residual_bias"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the network knows of an enlarged image."""
+
+    enlarged: Tensor  # (B, 1, H, W) in [-1, 1]
+    detail: Tensor  # (B, 1, H, W), of about unit variance everywhere
+    levels: Tensor  # (B, 3)
+    scale: Tensor  # (B, 1, H, W) expected standard deviation of the residual, images in [-1, 1]
+
+
+def local_detail(enlarged: Tensor) -> tuple[Tensor, Tensor]:
+    """Images (B, 1, H, W) less their mean over 5x5 pixels, and its deviation within about 24 pixels a side."""
+    margin = NEIGHBORHOOD // 2
+    detail = enlarged - F.avg_pool2d(enlarged, NEIGHBORHOOD, 1, margin, count_include_pad=False)
+    energy = F.avg_pool2d(F.avg_pool2d(detail.square(), CELL), 3, 1, 1, count_include_pad=False)
+    return detail, (F.interpolate(energy, scale_factor=CELL, mode="bilinear") + ROUNDING**2).sqrt()
+
+
+def condition_of(enlarged: Tensor, levels: Tensor, statistics: Statistics) -> Condition:
+    """The condition that enlarged images (B, 1, H, W) in [-1, 1] with levels (B, 3) are."""
+    detail, deviation = local_detail(enlarged)
+    ratio = (levels * torch.tensor(statistics.weights).to(levels)).sum(dim=1) + statistics.bias
+    return Condition(enlarged, detail / deviation, levels, deviation * ratio.exp()[:, None, None, None])
+
+
+@dataclass(frozen=True, slots=True)
+class SuperResolution:
+    """The network and all that sampling needs."""
+
+    network: FlowNetwork
+    statistics: Statistics
+
+    def condition(self, enlarged: Tensor, levels: Tensor) -> Condition:
+        """See `condition_of`."""
+        return condition_of(enlarged, levels, self.statistics)
+
+    def predict(self, noisy: Tensor, condition: Condition, sigma: Tensor) -> Tensor:
+        """What `velocity` is made of: about unit variance at every sigma (after Karras et al. 2022, arXiv:2206.00364).
+
+        Args:
+            noisy: (B, 1, H, W) residual with noise, in units of `scale`.
+            condition: of the same images.
+            sigma: (B,).
+        """
+        images = torch.cat([noisy, condition.enlarged, condition.detail], dim=1)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, self.network(images, sigma, condition.levels))
+
+    def sample(self, condition: Condition, noise: Tensor, num_steps: int, on_step: StepCallback) -> Tensor:
+        """A film (1, 1, S, S) in [-1, 1] by Euler steps of equal length from noise of that shape.
+
+        A single step gives the mean of all films that fit, which is nearest to the film; more give one of them.
+        """
+        x, enlarged, scale = noise, condition.enlarged, condition.scale
+        sigmas = torch.linspace(1, 0, num_steps + 1).tolist()
+        for step, (sigma, following) in enumerate(pairwise(sigmas), start=1):
+            output = self.predict(x, condition, torch.full((len(x),), sigma, device=x.device))
+            slope = velocity(output, x, sigma)
+            residual = x - sigma * slope
+            x = x + (following - sigma) * slope
+            on_step(step, num_steps, (enlarged + scale * residual).clamp(-1, 1))
+        return (enlarged + scale * x).clamp(-1, 1)
+
+
+def velocity(output: Tensor, noisy: Tensor, sigma: Tensor | float) -> Tensor:
+    """The velocity: its best linear estimate from x, plus the network's output times the error of that estimate.
+
+    For noise and residual of unit variance E[v | x] = (2 sigma - 1) x / D and Var[v | x] = 1 / D, where
+    D = (1 - sigma)^2 + sigma^2. At sigma 1 it is x + output: the residual is -output, whatever the noise.
+    """
+    spread = (1 - sigma) ** 2 + sigma**2
+    return (2 * sigma - 1) / spread * noisy + output / spread**0.5
+
+
+def target(residual: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """The output with which `velocity` is noise - residual."""
+    noisy = (1 - sigma) * residual + sigma * noise
+    spread = (1 - sigma) ** 2 + sigma**2
+    return (noise - residual - (2 * sigma - 1) / spread * noisy) * spread**0.5

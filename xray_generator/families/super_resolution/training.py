@@ -1,0 +1,111 @@
+"""A run of one stage, and the checkpoint that comes of it."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_model
+
+from xray_generator.checkpoints import Manifest, code_commit, replace_folder, write_manifest
+from xray_generator.config import dump
+from xray_generator.data.captioned import large_rows
+from xray_generator.data.rows import Dataset
+from xray_generator.devices import process_state
+from xray_generator.families.super_resolution.card import write_card
+from xray_generator.families.super_resolution.config import SuperResolutionConfig
+from xray_generator.families.super_resolution.engine import WEIGHTS, load_engine
+from xray_generator.families.super_resolution.model import SuperResolution, build_network
+from xray_generator.families.super_resolution.task import (
+    Crops,
+    SuperResolutionTask,
+    enlargement_quality,
+    measure_statistics,
+)
+from xray_generator.training.history import export_history
+from xray_generator.training.loop import train
+from xray_generator.types import StudioError
+
+STAGE = "flow"
+
+
+def train_run(config: SuperResolutionConfig, dataset: Dataset, run: Path, checkpoint: Path) -> Path:
+    """Train what is left in folder `run` and return the checkpoint.
+
+    Args:
+        config: the run's settings.
+        dataset: rows; those whose film reaches `film_size` are used: `train` is trained on, `val` and `test` measured.
+        run: states, log and previews; a run found there is resumed.
+        checkpoint: where the finished model goes.
+
+    Raises:
+        StudioError: no training film is large enough; or see `training.loop.train`.
+    """
+    commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
+    size = config.film_size
+    films = Dataset(tuple(large_rows(dataset.rows, size)))
+    rows = films.split("train")
+    if not rows:
+        raise StudioError(
+            f"No training image reaches {size}x{size} pixels. Super-resolution learns from large films: put them into "
+            "images512/ beside images/ by the same names, or lower film_size."
+        )
+    torch.manual_seed(config.training.seed)
+    network = build_network(config.network)
+    statistics = measure_statistics(Crops(rows, config), config.training.seed)
+    model = SuperResolution(network, statistics)
+    train(SuperResolutionTask(config, model, rows, films.split("val")), config.training, run / STAGE)
+    if process_state().is_main_process:
+        export(config, model, films, checkpoint, commit, run)
+    return checkpoint
+
+
+def export(
+    config: SuperResolutionConfig, model: SuperResolution, films: Dataset, folder: Path, commit: str = "unknown",
+    run: Path | None = None,
+) -> Manifest:  # fmt: skip
+    """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end.
+
+    Where the run's folder is given, a small copy of its log and previews goes along.
+    """
+    staged = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    (staged / WEIGHTS).parent.mkdir(parents=True)
+    if run is not None:
+        export_history(run, staged)
+    network = copy.deepcopy(model.network).cpu().half()
+    save_model(network, str(staged / WEIGHTS))
+    rounded = SuperResolution(network.float(), model.statistics)
+    manifest = write_manifest(staged, _manifest(config, rounded, films, commit))
+    write_card(staged, manifest)
+    load_engine(staged, "cpu")  # what cannot be read back must not replace what can
+    replace_folder(staged, folder)
+    return manifest
+
+
+def _manifest(config: SuperResolutionConfig, model: SuperResolution, films: Dataset, commit: str) -> Manifest:
+    rows = films.split("train")
+    return Manifest(
+        family=config.family, name=config.name, config=dump(config),
+        data={
+            "num_train": len(rows), "num_val": len(films.split("val")), "num_test": len(films.split("test")),
+            "sources": dict(Counter(row.source for row in rows)),
+            "licenses": {row.source: row.license for row in rows},
+        },
+        steps={STAGE: config.training.num_steps}, commit=commit,
+        license="; ".join(sorted({row.license for row in rows if row.license})),
+        preprocessing={
+            "size": config.film_size, "range": [-1.0, 1.0], "fit": "bicubic to the wanted size",
+            **model.statistics.to_json(),
+        },
+        recommended={
+            "scheduler": "euler", "num_inference_steps": config.num_inference_steps, "guidance_scale": 1.0,
+        },
+        sizes=config.sizes, schedulers=("euler",),
+        metrics={"enlargement": {
+            split: enlargement_quality(model, films.split(split), config.film_size) for split in ("val", "test")
+        }},
+    )  # fmt: skip
