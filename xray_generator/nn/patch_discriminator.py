@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-
 DETAIL_SIDE, DETAIL_GAIN = 5, 16.0
 
 
