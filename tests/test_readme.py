@@ -24,7 +24,7 @@ TINY_TRAINING = (
     "autoencoder.decoder_blocks=[1,1]", "autoencoder.latent_channels=4", "autoencoder.crop_size=32",
     "text_encoder.embedding_size=32", "text_encoder.num_layers=1", "text_encoder.num_heads=2",
     "text_encoder.vocabulary_size=500", "unet.channels=[32,64]", "unet.num_heads=2",
-    *(f"autoencoder_training.{setting}" for setting in STAGE), *(f"denoiser_training.{setting}" for setting in STAGE),
+    *(f"{name}_training.{setting}" for name in ("autoencoder", "denoiser", "decoder", "few_step") for setting in STAGE),
 )  # fmt: skip
 
 # How each command starts -> what is put at its end to make it tiny. No entry: the README test fails.
@@ -41,6 +41,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/chest_xray_256": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/indiana_vae": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 name=longer": TINY_TRAINING,
+    "python -m xray_generator.train --config chest_xray_512": ("--quick_test", "--num_threads", "1", "film_size=256"),
     "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
