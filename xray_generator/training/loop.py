@@ -30,7 +30,7 @@ from xray_generator.images import from_tensor
 from xray_generator.training.lock import locked
 from xray_generator.training.plots import save_grid
 from xray_generator.training.state import State, load_newest_state, save_state
-from xray_generator.training.task import StepBatches, Task, TrainingConfig, step_generator
+from xray_generator.training.task import Grouped, StepBatches, Task, TrainingConfig, step_generator
 from xray_generator.types import StudioError
 
 
@@ -71,9 +71,9 @@ class _Run:
         self.step = 0
         module = task.module.to(self.accelerator.device)
         trained = [p for p in module.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, config.learning_rate, (0.9, config.adam_beta2), weight_decay=config.weight_decay, fused=True
-        )
+        groups = module.parameter_groups(config.learning_rate) if isinstance(module, Grouped) else trained
+        betas = (config.adam_beta1, config.adam_beta2)
+        optimizer = torch.optim.AdamW(groups, config.learning_rate, betas, weight_decay=config.weight_decay, fused=True)
         self.lr_scheduler = get_scheduler(
             config.lr_schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.num_steps
         )

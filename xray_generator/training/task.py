@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,8 @@ from xray_generator.types import StudioError
 RANGES = {
     "num_steps": (1, inf), "batch_size": (1, inf), "learning_rate": (1e-8, 0.5),
     "gradient_accumulation_steps": (1, inf), "warmup_steps": (0, inf), "weight_decay": (0.0, 10.0),
-    "adam_beta2": (0.0, 0.99999), "max_grad_norm": (1e-6, inf), "ema_decay": (0.0, 0.99999),
+    "adam_beta1": (0.0, 0.99999), "adam_beta2": (0.0, 0.99999), "max_grad_norm": (1e-6, inf),
+    "ema_decay": (0.0, 0.99999),
     "checkpoint_every": (1, inf), "keep_checkpoints": (1, inf), "log_every": (1, inf), "num_workers": (0, inf),
     "seed": (0, 2**32 - 1),
 }  # fmt: skip
@@ -33,6 +34,7 @@ class TrainingConfig:
     warmup_steps: int = 200
     lr_schedule: Literal["constant_with_warmup", "linear", "cosine"] = "cosine"
     weight_decay: float = 0.01
+    adam_beta1: float = 0.9
     adam_beta2: float = 0.99
     max_grad_norm: float = 1.0
     ema_decay: float = 0.999  # at most; warms up as 1 - (1 + step)^-0.75
@@ -81,6 +83,15 @@ class Task(Protocol):
 
     def validate(self) -> Mapping[str, float]:
         """Measures on the validation split."""
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A module whose parts learn at different rates."""
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """The optimizer's groups: `params`, and `lr` where it is not the run's."""
         ...
 
 

@@ -20,6 +20,7 @@ AUTOENCODER_RANGES = {
 }  # fmt: skip
 DECODER_RANGES = {
     "adversarial_weight": (0.0, 1e3), "feature_weight": (0.0, 1e3), "critic_channels": (1, 1_024),
+    "critic_rate": (0.01, 1e3),
 }  # fmt: skip
 TEXT_RANGES = {
     "embedding_size": (1, 4_096), "num_layers": (1, 64), "num_heads": (1, 64), "vocabulary_size": (1, inf),
@@ -61,6 +62,7 @@ class DecoderConfig:
     adversarial_weight: float = 0.02
     feature_weight: float = 0.2  # L1 of the critic's features
     critic_channels: int = 32
+    critic_rate: float = 5.0  # its learning rate over the decoder's: it must see through what the decoder learns
 
     def __post_init__(self) -> None:
         check_ranges(self, DECODER_RANGES)

@@ -7,6 +7,7 @@ films that a latent could mean, which is blur.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,12 @@ class DecoderLoss(nn.Module):
         self.gradient_weight = config.autoencoder.gradient_weight
         autoencoder.encoder.requires_grad_(requires_grad=False)
         self.critic = PatchDiscriminator(config.decoder.critic_channels)
+
+    def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
+        """Decoder and critic, which learns faster (Heusel et al. 2017, arXiv:1706.08500)."""
+        rate = self.settings.critic_rate * learning_rate
+        return [{"params": list(self.autoencoder.decoder.parameters())},
+                {"params": list(self.critic.parameters()), "lr": rate}]  # fmt: skip
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of images (B, 1, H, W) in [-1, 1]."""
