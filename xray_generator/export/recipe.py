@@ -34,9 +34,9 @@ class Recipe:
     request: GenerationRequest  # of this image alone: one image, its own seed
     checkpoint: CheckpointRef
     runtime: dict[str, Any] = field(default_factory=dict)  # versions, device, threads: what bit-equality depends on
+    preset: dict[str, Any] | None = None  # the enhancement applied; None: the raw image
     origin: Morph | Edit | None = None  # what made it beside the request
     upscaler: CheckpointRef | None = None  # what enlarged it
-    preset: dict[str, Any] | None = None  # the enhancement applied; None: the raw image
     synthetic: bool = True
     notice: str = NOTICE
 
@@ -49,7 +49,7 @@ class Recipe:
 def recipes(result: GenerationResult) -> tuple[Recipe, ...]:
     """The recipe of each image of a result."""
     result_recipe = Recipe(
-        result.request, result.checkpoint, dict(result.runtime), result.origin, result.upscaler
+        result.request, result.checkpoint, dict(result.runtime), origin=result.origin, upscaler=result.upscaler
     )  # fmt: skip
     requests = (replace(result.request, num_images=1, seed=seed) for seed in result.seeds)
     return tuple(replace(result_recipe, request=request) for request in requests)

@@ -73,7 +73,7 @@ class LatentDiffusionEngine:
         steps = request.num_inference_steps or int(recommended["num_inference_steps"])
         if steps > self.model.schedule.num_train_timesteps:
             raise StudioError(f"At most {self.model.schedule.num_train_timesteps} steps are allowed, not {steps}.")
-        scheduler = scheduler_name(request.scheduler or recommended["scheduler"])
+        scheduler = scheduler_name(recommended["scheduler"] if request.scheduler is None else request.scheduler)
         if scheduler not in self.manifest.schedulers:
             allowed = ", ".join(self.manifest.schedulers)
             raise StudioError(f"{self.manifest.name} has no scheduler {scheduler!r}. Allowed: {allowed}.")
