@@ -14,7 +14,9 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from peft import LoraConfig
+from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -40,6 +42,17 @@ def adapted(unet: UNet2DConditionModel, rank: int) -> UNet2DConditionModel:
     for name, parameter in student.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return student
+
+
+def save_adapter(student: UNet2DConditionModel, folder: Path) -> None:
+    """Write the adapter as safetensors that `merged` reads.
+
+    Not by diffusers' `save_lora_adapter`: it adds two entries of metadata, whose order, and so the file's hash, is
+    random.
+    """
+    folder.mkdir(parents=True)
+    tensors = get_peft_model_state_dict(student)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / LORA_WEIGHT_NAME_SAFE)
 
 
 def merged(unet: UNet2DConditionModel, folder: Path) -> UNet2DConditionModel:

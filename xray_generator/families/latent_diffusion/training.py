@@ -29,7 +29,7 @@ from xray_generator.families.latent_diffusion.card import write_card
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import DecoderTask
 from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, cache_statistics
-from xray_generator.families.latent_diffusion.few_step import FewStepTask
+from xray_generator.families.latent_diffusion.few_step import FewStepTask, save_adapter
 from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import FEW_STEP, SCHEDULERS, LatentDiffusion, build_unet
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
@@ -201,7 +201,7 @@ def _export(
     autoencoder.save_pretrained(folder / "autoencoder")
     _half(model.unet).save_pretrained(folder / "unet")
     if model.few_step_unet is not None:
-        _half(model.few_step_unet).save_lora_adapter(folder / FEW_STEP, safe_serialization=True)
+        save_adapter(_half(model.few_step_unet), folder / FEW_STEP)
     encoder = model.text_encoder
     TextEncoder(
         _half(encoder.transformer), encoder.tokenizer, encoder.max_length,
