@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.types import Edit, GenerationRequest, Image, Morph, OnStep
+from xray_generator.types import Edit, Engine, GenerationRequest, Image, Morph, OnStep
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,6 +34,25 @@ class NoiseScheduled(Protocol):
 
     def visited_timesteps(self, scheduler: str, num_inference_steps: int) -> tuple[float, ...]:
         """Where a scheduler calls the network, in the order of sampling; StudioError where it is unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """One choice of a model's sampling taken back or made otherwise, and what that was expected to do."""
+
+    change: str  # against what the checkpoint recommends
+    predicted: str
+    engine: Engine
+    settings: Mapping[str, Any]  # of a request, besides
+
+
+@runtime_checkable
+class Levered(Protocol):
+    """What an engine may offer besides: itself without each choice of its sampling, to see what that is worth."""
+
+    def levers(self) -> tuple[Lever, ...]:
+        """One at a time."""
         ...
 
 

@@ -10,6 +10,8 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -17,8 +19,8 @@ from typing import Any, Protocol, TypeVar
 from xray_generator.config import dump, parse
 from xray_generator.types import CheckpointRef, StudioError
 
-MANIFEST = "manifest.json"
-UNLISTED = (MANIFEST, "README.md")  # the card may be edited by hand
+MANIFEST, CARD = "manifest.json", "README.md"
+UNLISTED = (MANIFEST, CARD)  # the card may be edited by hand
 WEIGHT_SUFFIX = ".safetensors"
 FORBIDDEN_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")  # may hold code
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -52,6 +54,7 @@ class Manifest:
     metrics: dict[str, Any] = field(default_factory=dict)  # measured, with n and split
     files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
     schedulers: tuple[str, ...] = ("ddim", "ddpm", "dpm++", "unipc")  # that it samples with; these where none is named
+    few_steps: dict[str, int] = field(default_factory=dict)  # distilled scheduler, guidance within -> its most steps
 
     def __post_init__(self) -> None:
         check_name(self.family)
@@ -160,6 +163,21 @@ def replace_folder(staged: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill, which takes the place of `folder` once all went well."""
+    place = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    yield place
+    replace_folder(place, folder)
+
+
+def first_with_manifest(root: Path) -> Path | None:
+    """The first folder by name in `root` that holds a manifest, as reference encoders do; None where there is none."""
+    return next(iter(sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))), None)
+
+
 def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, ...]:
     """Readable checkpoints under root/<family>/<name>/, by folder; damaged ones and links to elsewhere are left out."""
     return tuple(_readable(root, family).values())
@@ -186,7 +204,7 @@ def find_checkpoint(root: Path, name: str | None = None) -> Path:
     Raises:
         StudioError: there is none of that name, and the text lists those there are; or it is damaged.
     """
-    found = {f"{manifest.family}/{manifest.name}": folder for folder, manifest in _readable(root).items()}
+    found = {manifest.ref.full_name: folder for folder, manifest in _readable(root).items()}
     for key, folder in found.items():
         if name is None or name.lower() in (key.lower(), key.split("/")[1].lower()):
             return folder

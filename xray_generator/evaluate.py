@@ -2,9 +2,11 @@
 
     python -m xray_generator.evaluate --suite quick --real dataset --output_dir outputs/metrics
     python -m xray_generator.evaluate --generated DIR --real DIR --output_dir outputs/metrics
+    python -m xray_generator.evaluate --suite enlargement --real PACK --output_dir outputs/metrics
 
 Writes a record and a summary in plain words into --output_dir, and figures and a sample of the images into
-OUTPUT_DIR/visualizations. All images stay in OUTPUT_DIR/cache/evaluation: a run that was stopped goes on from there.
+OUTPUT_DIR/visualizations; the full suite puts its table of levers into the model card. All images stay in
+OUTPUT_DIR/cache/evaluation: a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -13,17 +15,19 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xray_generator.checkpoints import code_commit
+from xray_generator.checkpoints import CARD, code_commit, find_checkpoint
 from xray_generator.config import dump
 from xray_generator.console import exit_code
 from xray_generator.dashboards.report_files import SUMMARY
+from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import evenly
 from xray_generator.devices import set_threads
-from xray_generator.evaluation import plots
+from xray_generator.evaluation import levers, plots, super_resolution
 from xray_generator.evaluation.image_sets import common_size, from_folder
 from xray_generator.evaluation.inputs import SPLITS, prompt_rows, read_real, read_training_rows, spread, warnings
 from xray_generator.evaluation.records import Record, write_record
@@ -35,6 +39,7 @@ from xray_generator.evaluation.summary import summarize
 from xray_generator.export.files import make_folder
 from xray_generator.sampling import keep_samples, load_model
 from xray_generator.studio import Studio, text_request
+from xray_generator.types import StudioError
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
 NUM_SAMPLES = 48  # of the drawn images, kept for the pages besides those nearest to training images
@@ -53,6 +58,9 @@ def _run(options: argparse.Namespace) -> None:
     set_threads(options.num_threads)
     studio = Studio(device=options.device)
     make_folder(options.output_dir)  # before the work, not after it
+    if options.suite == super_resolution.SUITE:
+        _keep(_enlargement(options, studio), options.output_dir)
+        return
     study, notes = _prepare(options, studio)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)  # noqa: T201
@@ -63,17 +71,34 @@ def _run(options: argparse.Namespace) -> None:
         study.model.checkpoint if study.model else None, _settings(options, study), found.measurements, found.curves,
         found.tables, (*notes, *found.notes),
     )  # fmt: skip
-    figures, summary = studio.figure_dir / record.name, options.output_dir / record.name
-    for folder in (figures, summary):
-        make_folder(folder)
+    figures = studio.figure_dir / record.name
+    make_folder(figures)
     if study.model:
         closest = [str(pair["image"]) for pair in found.tables.get("closest_pairs", ())]
         names = dict.fromkeys([*evenly(study.generated.names, NUM_SAMPLES), *closest])
         keep_samples(list(names), _drawn(studio), studio.sample_dir(subject), study.model.checkpoint)
     for name, figure in found.figures.items():
         plots.save(figure, figures / f"{name}.png")
-    (summary / SUMMARY).write_text(summarize(record))
-    print(write_record(record, options.output_dir), summary / SUMMARY, sep="\n")  # noqa: T201
+    if study.model:
+        levers.write_into_card(find_checkpoint(studio.checkpoint_root, study.model.checkpoint.full_name) / CARD, record)
+    _keep(record, options.output_dir)
+
+
+def _keep(record: Record, folder: Path) -> None:
+    summary = folder / record.name / SUMMARY
+    make_folder(summary.parent)
+    summary.write_text(summarize(record))
+    print(write_record(record, folder), summary, sep="\n")  # noqa: T201
+
+
+def _enlargement(options: argparse.Namespace, studio: Studio) -> Record:
+    upscaler = studio.upscaler()
+    if upscaler is None:
+        raise StudioError(f"There is no checkpoint that enlarges images in {studio.checkpoint_root}.")
+    record = super_resolution.measure_upscaler(
+        upscaler, read_dataset(options.real), splits=SPLITS[options.split], seed=options.seed
+    )
+    return replace(record, settings={**record.settings, "real": options.real.resolve().name})
 
 
 def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[str, ...]]:
@@ -142,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--split", choices=tuple(SPLITS), default="unseen", help="of the data set; unseen: val, test")
     parser.add_argument("--training", type=Path, metavar="DIR", help="what it was trained on; default: as --real")
-    parser.add_argument("--suite", choices=tuple(SUITES), default="quick")
+    parser.add_argument("--suite", choices=(*SUITES, super_resolution.SUITE), default="quick")
     parser.add_argument("--num_images", type=_positive, help="to draw, or at most to read of a folder")
     parser.add_argument("--size", type=_positive, help="pixels a side; default: the checkpoint's, or the folder's")
     parser.add_argument("--seed", type=int, default=0, help="image i is drawn with seed + i")

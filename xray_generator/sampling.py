@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from xray_generator.abilities import Autoencoding
+from xray_generator.abilities import Autoencoding, Levered
 from xray_generator.data.rows import Row
 from xray_generator.devices import runtime_facts
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.speed import peak_memory_mb
-from xray_generator.evaluation.study import Model
+from xray_generator.evaluation.study import Model, Variant
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, find_recipe, read_recipe
 from xray_generator.generation import generate
@@ -61,7 +62,20 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     return Model(
         engine.checkpoint, engine.components(), request, lambda asked: generate(engine, asked), redraw,
         peak_memory_mb(), partial(_reconstruct, engine) if isinstance(engine, Autoencoding) else None,
+        tuple(_variants(engine, template, folder)),
     )  # fmt: skip
+
+
+def _variants(engine: Engine, template: GenerationRequest, folder: Path) -> Iterator[Variant]:
+    """Each keeps its images apart: with an engine of other settings the same recipe makes another image."""
+    for lever in engine.levers() if isinstance(engine, Levered) else ():
+        place = folder if lever.engine is engine else folder / re.sub(r"\W+", "_", lever.change)
+        asked = replace(template, **lever.settings)
+        yield Variant(lever.change, lever.predicted, partial(_redraw, lever.engine, asked, place))
+
+
+def _redraw(engine: Engine, template: GenerationRequest, folder: Path, rows: Sequence[Row]) -> ImageSet:
+    return draw_rows(engine, rows, template, folder)
 
 
 def _reconstruct(engine: Autoencoding, images: NDArray[np.float32]) -> NDArray[np.float32]:

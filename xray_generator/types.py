@@ -184,6 +184,11 @@ class CheckpointRef:
     name: str
     sha256: str
 
+    @property
+    def full_name(self) -> str:
+        """family/name: unique, as a name alone need not be."""
+        return f"{self.family}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:

@@ -1,5 +1,6 @@
 """The steps of the suite on real films that stand in for generated ones."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,12 +8,13 @@ import numpy as np
 import pytest
 from torch import nn
 
-from xray_generator.evaluation import suite, sweeps
+from xray_generator.evaluation import levers, suite, sweeps
 from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.records import Record
 from xray_generator.evaluation.spaces import Judges, Space
-from xray_generator.evaluation.study import Findings, Model, Study, conditions
+from xray_generator.evaluation.study import Findings, Model, Study, Variant, conditions
 from xray_generator.evaluation.suite import Step, run
 from xray_generator.types import CheckpointRef, GenerationRequest, StudioError, TextPrompt
 
@@ -67,6 +69,42 @@ def test_the_real_yardstick_is_one_over_a_sweep(study: Study, monkeypatch: pytes
     monkeypatch.setattr(sweeps, "GUIDANCES", (1.0, 2.0, 3.0))
     curve = sweeps.find_guidance(study, np.random.default_rng(0)).curves["kernel_distance_by_guidance_scale"]
     assert len(set(curve.lines["real"])) == 1 < len(set(curve.lines["generated"]))
+
+
+def test_each_lever_is_measured_on_the_same_prompts_beside_its_prediction(study: Study) -> None:
+    assert study.model
+    model = study.model
+
+    def variant(sigma: float) -> Variant:
+        return Variant(
+            f"blurred by {sigma:g}", "less sharp", lambda _: model.redraw((), {"guidance_scale": 2 * (sigma - 0.1)})
+        )
+
+    study = replace(study, model=replace(model, variants=(variant(0.1), variant(2.0))))
+    sharp, blurred = levers.find_levers(study, np.random.default_rng(0)).tables["levers"]
+    assert (blurred["change"], blurred["predicted"], blurred["n"]) == ("blurred by 2", "less sharp", 100)
+    assert sharp["sharpness_ratio"] > 2 * blurred["sharpness_ratio"]
+    assert sharp["kernel_distance"] < blurred["kernel_distance"]
+    assert sharp["frechet_ratio"] is None  # 46 features need more films than half of these
+
+
+def test_a_model_without_levers_says_so(study: Study) -> None:
+    with pytest.raises(StudioError, match="no levers"):
+        levers.find_levers(study, np.random.default_rng(0))
+
+
+def test_the_table_of_levers_in_a_card_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
+    card, head = tmp_path / "README.md", "# model\n\n## Limits\n\nmany\n\n"
+    card.write_text(f"{head}## All settings\n\n{{}}\n")
+    for recall in (0.25, 0.75):
+        table = ({"change": "plain DDIM", "recall": recall, "frechet_ratio": None},)
+        record = Record("model", "full", "2026-01-02T03:04", "abc", None, {}, (), tables={"levers": table})
+        levers.write_into_card(card, record)
+    text = card.read_text()
+    assert text.startswith(head) and text.endswith("## All settings\n\n{}\n") and text.count("## Levers") == 1
+    assert "| plain DDIM | 0.75 | not measured |" in text and "0.25" not in text
+    levers.write_into_card(card, Record("model", "quick", "2026", "abc", None, {}, ()))  # it measured no levers
+    assert card.read_text() == text
 
 
 def test_conditions_are_measured_where_enough_films_are(study: Study) -> None:

@@ -1,5 +1,8 @@
 """Interpolation against an upscaler, on films that are known."""
 
+from functools import partial
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +10,9 @@ import pytest
 from tests.families.super_resolution.conftest import small_config, straight, upscaler  # noqa: F401 - fixtures
 from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
-from xray_generator.evaluation.records import Record
+from xray_generator.evaluate import main
+from xray_generator.evaluation import super_resolution
+from xray_generator.evaluation.records import Record, list_records
 from xray_generator.evaluation.super_resolution import measure_upscaler
 from xray_generator.families.super_resolution.engine import SuperResolutionEngine
 from xray_generator.images import resize_square
@@ -58,3 +63,25 @@ def test_order_of_the_interpolations_is_as_known(record: Record) -> None:
 def test_no_large_film_is_said(upscaler: SuperResolutionEngine, tiny_dataset: Dataset) -> None:  # noqa: F811
     with pytest.raises(StudioError, match="reaches 1024 pixels"):
         measure_upscaler(upscaler, tiny_dataset, 1_024)
+
+
+def test_the_command_measures_what_enlarges(
+    straight: Path,  # noqa: F811
+    dataset_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    monkeypatch.setattr(super_resolution, "measure_upscaler", partial(measure_upscaler, size=64, num_steps=(1,)))
+    metrics = tmp_path / "metrics"
+    arguments = ["--suite", "enlargement", "--real", str(dataset_folder), "--split", "val"]
+    arguments += ["--num_threads", "1", "--output_dir", str(metrics)]
+    assert main(arguments) == 1
+    assert "no checkpoint that enlarges" in capsys.readouterr().err
+    (tmp_path / "checkpoints").symlink_to(straight / "checkpoints", target_is_directory=True)
+    assert main(arguments) == 0
+    (found,) = list_records(metrics)
+    assert found.name == f"small_enlargement_{dataset_folder.name}"
+    assert {row["method"] for row in found.tables["enlargement"]} >= {"lanczos", "upscaler"}
+    assert "## Beside interpolation" in next(metrics.rglob("model_summary.md")).read_text()

@@ -220,7 +220,7 @@ def test_a_few_step_sampler_is_used_where_there_is_one(tiny_checkpoint: Path, ou
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
     path = next(output_dir.rglob("manifest.json"))
     data = json.loads(path.read_text())
-    data["schedulers"] = ["dpm++", "few_step"]
+    data["schedulers"], data["few_steps"] = ["dpm++", "few_step"], {"few_step": 4}
     path.write_text(json.dumps(data))
     request = open_live().session_state[picture.JOB].plan[0].request
     assert request.scheduler == "few_step" and request.num_inference_steps == 4

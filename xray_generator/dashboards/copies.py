@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xray_generator.checkpoints import first_with_manifest
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Measurement, Record
@@ -58,12 +59,12 @@ def copy_space(encoders: Path, unseen: ImageSet, device: str | None) -> Extracto
     """
     from xray_generator.evaluation.features import Radiomics
 
-    folders = sorted(path.parent for path in encoders.glob("*/manifest.json"))
-    if not folders:
+    folder = first_with_manifest(encoders)
+    if folder is None:
         return Radiomics.of(unseen.images)
     from xray_generator.evaluation.reference_encoder import load_reference_encoder  # torch: not for opening a page
 
-    return load_reference_encoder(folders[0], device)
+    return load_reference_encoder(folder, device)
 
 
 def check_copies(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xray_generator.checkpoints import first_with_manifest
 from xray_generator.dashboards.prompts import TITLES, row_of_prompt
 from xray_generator.data.rows import finding_name
 from xray_generator.evaluation.labels import AGE_GROUPS, SEXES, VIEWS, targets
@@ -112,14 +113,14 @@ def find_judge(encoders: Path, device: str | None = None) -> Judge | None:
     Raises:
         StudioError: it is damaged.
     """
-    folders = sorted(path.parent for path in encoders.glob("*/manifest.json"))
-    if not folders:
+    folder = first_with_manifest(encoders)
+    if folder is None:
         return None
     from xray_generator.checkpoints import read_manifest_of
     from xray_generator.evaluation.reference_encoder import EncoderManifest, load_reference_encoder  # torch
 
-    encoder = load_reference_encoder(folders[0], device)
-    return Judge(encoder, read_manifest_of(folders[0], EncoderManifest).metrics)
+    encoder = load_reference_encoder(folder, device)
+    return Judge(encoder, read_manifest_of(folder, EncoderManifest).metrics)
 
 
 def asked_changes(source: str, target: str) -> dict[str, int]:

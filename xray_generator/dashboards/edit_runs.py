@@ -6,8 +6,6 @@ the rest alone.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xray_generator.dashboards.counterfactual import NO_JUDGE, Verdict, asked_changes, find_judge, label_title
+from xray_generator.data.tables import write_table
 from xray_generator.evaluation.bootstrap import Interval, mean_interval
 from xray_generator.types import Edit, GenerationRequest, OnStep, Preview
 
@@ -103,7 +102,7 @@ def verdict_csv(verdict: Verdict) -> str:
         (label_title(c.label), ASKED[c.asked], f"{c.before:.6f}", f"{c.after:.6f}", f"{c.change:.6f}", verdict.judge, 1)
         for c in verdict.changes
     ]
-    return _csv(("label", "asked", "before", "after", "change", "judge", "n"), rows)
+    return write_table(("label", "asked", "before", "after", "change", "judge", "n"), rows)
 
 
 def effects_csv(repeated: Repeated) -> str:
@@ -114,7 +113,7 @@ def effects_csv(repeated: Repeated) -> str:
          *(("", "") if e.interval is None else (f"{end:.6f}" for end in e.interval)), judge, e.n)
         for e in repeated.effects
     ]  # fmt: skip
-    return _csv(("label", "asked", "mean_change", "low_95", "high_95", "judge", "n"), rows)
+    return write_table(("label", "asked", "mean_change", "low_95", "high_95", "judge", "n"), rows)
 
 
 def _judge(made: Sequence[EditResult], edit: Edit, encoders: Path, device: str | None) -> tuple[Verdict, ...]:
@@ -128,10 +127,3 @@ def _judge(made: Sequence[EditResult], edit: Edit, encoders: Path, device: str |
 def _effect(label: str, asked: int, values: Sequence[float]) -> Effect:
     numbers = np.array(values)
     return Effect(label, asked, float(numbers.mean()), mean_interval(numbers, np.random.default_rng(0)), len(numbers))
-
-
-def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerows([header, *rows])
-    return text.getvalue()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_generator.checkpoints import first_with_manifest
 from xray_generator.dashboards.side_by_side import Sides
 from xray_generator.evaluation.bootstrap import Floats, groups
 from xray_generator.evaluation.image_sets import ImageSet
@@ -65,7 +66,7 @@ class Neighborhood:
 
 def spaces_at_hand(encoders: Path) -> tuple[str, ...]:
     """The spaces that can be chosen; the reference encoder where there is one in the folder of encoders."""
-    return (*((ENCODER,) if any(encoders.glob("*/manifest.json")) else ()), RADIOMICS, PIXELS)
+    return (*((ENCODER,) if first_with_manifest(encoders) else ()), RADIOMICS, PIXELS)
 
 
 def find_features(space: str, encoders: Path, device: str | None) -> Features:
@@ -82,10 +83,10 @@ def find_features(space: str, encoders: Path, device: str | None) -> Features:
         return lambda images: np.array([radiomics(image) for image in images], np.float64)
     from xray_generator.evaluation.reference_encoder import load_reference_encoder  # torch: not for opening a page
 
-    folders = sorted(path.parent for path in encoders.glob("*/manifest.json"))
-    if not folders:
+    folder = first_with_manifest(encoders)
+    if folder is None:
         raise StudioError("There is no reference encoder in outputs/encoders/; choose radiomics or pixels.")
-    return load_reference_encoder(folders[0], device)
+    return load_reference_encoder(folder, device)
 
 
 def neighborhood(sides: Sides, space: str, features: Features) -> Neighborhood:

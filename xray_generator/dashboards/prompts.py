@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from xray_generator.data.report import read_findings
-from xray_generator.data.rows import Row, finding_name, row_conditions
+from xray_generator.data.rows import AGE_GROUPS, Row, finding_name, row_conditions
 from xray_generator.data.vocabulary import AGE
 
 PA, AP, SUPINE = r"\bPA\b|postero-?anterior", r"\bAP\b|(?<!o)\bantero-?posterior", r"\bsupine\b"
@@ -18,7 +18,6 @@ YOUNG = {  # words of an age group, for prompts that give no age in years; "boy"
     "older_adult": r"\b(?:elderly|older adult)\b",
     "adult": r"\badult\b",
 }
-GROUP_ENDS = ((13, "child"), (18, "adolescent"), (65, "adult"))  # years below which an age belongs to the group
 TITLES = {
     "AP": "AP view", "PA": "PA view", "M": "male", "F": "female", "child": "child (under 13)",
     "adolescent": "adolescent (13 to 17)", "adult": "adult (18 to 64)", "older_adult": "older adult (65 and over)",
@@ -82,5 +81,5 @@ def _age(prompt: str) -> int | None:
 
 def _age_group(prompt: str, age: int | None) -> str:
     if age is not None:
-        return next((name for end, name in GROUP_ENDS if age < end), "older_adult")
+        return next(name for name, (_, last) in AGE_GROUPS.items() if age <= last or name == "older_adult")
     return next((name for name, words in YOUNG.items() if _has(words, prompt)), "")

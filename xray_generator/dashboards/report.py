@@ -125,7 +125,7 @@ def _record(entry: Entry, label: str) -> str:
     record = entry.record
     origin = "images of a folder, of unknown origin"
     if record.checkpoint is not None:
-        origin = f"checkpoint {record.checkpoint.family}/{record.checkpoint.name}, SHA-256 of the weights "
+        origin = f"checkpoint {record.checkpoint.full_name}, SHA-256 of the weights "
         origin += record.checkpoint.sha256
     facts = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in record.settings.items())
     parts = [f"<h2>{_safe(label)}</h2>", f"<p>{_safe(origin)}; measured {_safe(record.created)} with code "

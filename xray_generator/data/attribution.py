@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 ATTRIBUTION = {
     "nih_chestxray14": "Data provided by the NIH Clinical Center, <https://nihcc.app.box.com/v/ChestXray-NIHCC>. "
     "Wang X et al., ChestX-ray8, IEEE CVPR 2017, 3462-3471",
@@ -9,3 +12,11 @@ ATTRIBUTION = {
     "hannover_covid": "Winther HB et al., COVID-19 Image Repository, Hannover Medical School, "
     "doi:10.6084/m9.figshare.12275009",
 }
+
+
+def source_table(data: Mapping[str, Any], what: str = "images") -> Iterator[str]:
+    """Lines of a Markdown table of a manifest's `data`: training images of each source, its licence, whom to name."""
+    yield from (f"| source | training {what} | licence | attribution |", "| --- | --- | --- | --- |")
+    for name, count in sorted(data["sources"].items()):
+        license_name = data["licenses"].get(name) or "not stated in the data"
+        yield f"| {name or 'not stated'} | {count:,} | {license_name} | {ATTRIBUTION.get(name, 'see the data')} |"

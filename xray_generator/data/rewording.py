@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 
-from xray_generator.data.rows import Row, finding_name
+from xray_generator.data.rows import AGE_GROUPS, Row, finding_name
 
-AGE_GROUPS = ((0, 12), (13, 17), (18, 64), (65, 120))  # years, as Row.age_group has them
 MAX_AGE_SHIFT = 2  # years: neighboring ages share what they teach
 KEPT = 0.75  # chance that a rewording names an attribute
 FINDINGS_KEPT = 0.9
@@ -41,7 +40,7 @@ def _patient(row: Row, chance: random.Random) -> str:
     if row.age is None:
         sex = {"M": "male", "F": "female", "": ""}[row.sex]
         return " ".join(word for word in (sex, {"child": "pediatric"}.get(group, group), "patient") if word)
-    low, high = next(span for span in AGE_GROUPS if span[0] <= row.age <= span[1])
+    low, high = next(span for span in AGE_GROUPS.values() if span[0] <= row.age <= span[1])
     age = min(max(row.age + chance.randint(-MAX_AGE_SHIFT, MAX_AGE_SHIFT), low), high)
     is_minor = age < 18
     noun = {"M": "boy" if is_minor else "man", "F": "girl" if is_minor else "woman", "": "patient"}[row.sex]

@@ -27,6 +27,9 @@ FINDINGS = (
 )  # fmt: skip
 
 
+AGE_GROUPS = {"child": (0, 12), "adolescent": (13, 17), "adult": (18, 64), "older_adult": (65, 120)}  # years
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One image and what is known of it; an empty string or None is "not known"."""
@@ -38,7 +41,7 @@ class Row:
     view: str = ""  # AP, PA, AP Supine
     age: int | None = None  # years
     sex: Literal["M", "F", ""] = ""
-    age_group: str = ""  # child <13, adolescent <18, adult <65, older_adult
+    age_group: str = ""  # one of AGE_GROUPS
     patient_id: str = ""
     split: Split = "train"
     source: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from scipy.special import expit
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from xray_generator.checkpoints import check_name, code_commit, replace_folder, write_manifest
+from xray_generator.checkpoints import check_name, code_commit, staged, write_manifest
 from xray_generator.config import check_ranges, dump
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.devices import pick_device, process_state
@@ -99,10 +99,8 @@ def export(
     images: dict[str, NDArray[np.uint8]], folder: Path, commit: str,
 ) -> EncoderManifest:  # fmt: skip
     """Write 16-bit weights, calibrate and measure them as rounded, and add manifest and card."""
-    staged = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(staged, ignore_errors=True)
-    network.cpu().half().save_pretrained(staged)
-    encoder = ReferenceEncoder(network.float(), config.shape.image_size, dict.fromkeys(labels, Calibration()))
+    network = network.cpu().half().float()  # as the files hold it
+    encoder = ReferenceEncoder(network, config.shape.image_size, dict.fromkeys(labels, Calibration()))
     encoder = replace(encoder, calibration=calibrate(encoder, dataset.split("val"), images["val"]))
     rows = dataset.split("train")
     manifest = EncoderManifest(
@@ -115,10 +113,11 @@ def export(
         training=dump(config.training), commit=commit,
         license="; ".join(sorted({row.license for row in rows if row.license})),
     )  # fmt: skip
-    manifest = write_manifest(staged, manifest)
-    write_encoder_card(staged, manifest)
-    load_reference_encoder(staged, "cpu")  # what cannot be read back must not replace what can
-    replace_folder(staged, folder)
+    with staged(folder) as place:
+        copy.deepcopy(network).half().save_pretrained(place)
+        manifest = write_manifest(place, manifest)
+        write_encoder_card(place, manifest)
+        load_reference_encoder(place, "cpu")  # what cannot be read back must not replace what can
     return manifest
 
 

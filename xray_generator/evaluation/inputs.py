@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from xray_generator.data.captioned import METADATA
 from xray_generator.data.read import REPORTS, read_dataset
 from xray_generator.data.report import read_findings
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import Row, Split
 from xray_generator.data.tables import counted
 from xray_generator.evaluation.image_sets import ImageSet, from_folder, from_rows
 from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
 from xray_generator.evaluation.study import MIN_IMAGES
 from xray_generator.types import StudioError
 
-SPLITS = {"unseen": ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",)}
+SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType({
+    "unseen": ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",),
+})  # fmt: skip
 TRAINING_NOTE = (
     "The real images are those of the training split, which a generator may copy: every yardstick here is too easy."
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from xray_generator.checkpoints import first_with_manifest
 from xray_generator.evaluation.features import Classifier, Extractor, Principal, Radiomics, Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.pretrained import Inception, pretrained_extractors
@@ -45,8 +46,8 @@ def find_judges(real: ImageSet, encoders: Path, device: str | None, *, pretraine
     Raises:
         StudioError: fewer than two real images, or a damaged encoder.
     """
-    folders = sorted(path.parent for path in encoders.glob("*/manifest.json"))
-    encoder = load_reference_encoder(folders[0], device) if folders else None
+    folder = first_with_manifest(encoders)
+    encoder = load_reference_encoder(folder, device) if folder else None
     others, missing = pretrained_extractors() if pretrained else ([], {})
     size = int(real.images.shape[-1])
     spaces = [

@@ -24,6 +24,15 @@ MIN_IMAGES = 20  # a side, for a part of the images to stand for all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """The model with one lever moved."""
+
+    change: str
+    predicted: str
+    redraw: Callable[[Sequence[Row]], ImageSet]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """A loaded checkpoint, where there is one: it can be timed and asked for more images."""
 
@@ -34,6 +43,7 @@ class Model:
     redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # prompts, and settings other than the request's
     peak_memory_mb: float  # of the process when it had drawn one image and held no others
     reconstruct: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None  # (N, H, W), by its autoencoder
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

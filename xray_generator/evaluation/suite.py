@@ -18,6 +18,7 @@ from xray_generator.evaluation import (
     diversity,
     fidelity,
     image_quality,
+    levers,
     memorization,
     plots,
     speed,
@@ -232,6 +233,7 @@ FULL = (
     Step("conditions", (), find_conditions),
     Step("guidance", (), sweeps.find_guidance),
     Step("steps", (), sweeps.find_steps),
+    Step("levers", (), levers.find_levers),
 )
 SUITES = MappingProxyType({"quick": QUICK, "full": FULL})
 

@@ -25,7 +25,10 @@ BETTER = {
     "chance": "a control: 0.5",
 }
 NOT_MEASURED = "not measured"
-TABLES = {"components": "Components", "attention": "Where the model attends"}
+TABLES = {
+    "enlargement": "Beside interpolation", "levers": "Levers of sampling", "components": "Components",
+    "attention": "Where the model attends",
+}  # fmt: skip
 HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")
 
 
@@ -37,7 +40,9 @@ def summarize(record: Record) -> str:
         if found:
             parts.append(f"## {question}\n\n{_measurements(found)}")
     parts += [
-        f"## {title}\n\n{_table(record.tables[name])}" for name, title in TABLES.items() if record.tables.get(name)
+        f"## {title}\n\n{markdown_table(record.tables[name])}"
+        for name, title in TABLES.items()
+        if record.tables.get(name)
     ]
     parts.append("## How to read the measures\n\n" + "\n".join(_explanations(record.measurements)))
     if record.notes:
@@ -48,7 +53,7 @@ def summarize(record: Record) -> str:
 def _heading(record: Record) -> str:
     origin = "images of unknown origin"
     if record.checkpoint is not None:
-        origin = f"checkpoint `{record.checkpoint.family}/{record.checkpoint.name}`, weights SHA-256 "
+        origin = f"checkpoint `{record.checkpoint.full_name}`, weights SHA-256 "
         origin += f"`{record.checkpoint.sha256[:12]}`"
     facts = "\n".join(f"- {name.replace('_', ' ')}: {_plain(value)}" for name, value in record.settings.items())
     return (
@@ -101,7 +106,8 @@ def _explanations(measurements: Sequence[Measurement]) -> Iterable[str]:
             yield f"- **{MEASURES[name].title}**: {MEASURES[name].help}"
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys, which head the columns."""
     return _rows(tuple(rows[0]), (tuple(_plain(value) for value in row.values()) for row in rows))
 
 
@@ -113,6 +119,8 @@ def _rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key.replace('_', ' ')} {_plain(part)}" for key, part in value.items())
+    if value is None:
+        return NOT_MEASURED
     return _number(value) if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 

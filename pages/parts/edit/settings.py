@@ -7,20 +7,14 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.parts.edit.words import TARGET, now_key
-from pages.parts.generator.settings import MAX_FIELD_SEED, field
+from pages.parts.generator.settings import MAX_FIELD_SEED
+from pages.parts.sampling import draw_guidance, draw_scheduler, draw_steps, field, set_recommended
 from xray_generator.checkpoints import Manifest
 from xray_generator.studio import text_request
-from xray_generator.types import (
-    MAX_GUIDANCE,
-    MAX_STEPS,
-    Edit,
-    GenerationRequest,
-    GenerationResult,
-    StudioError,
-    TextPrompt,
-)
+from xray_generator.types import Edit, GenerationRequest, GenerationResult, StudioError, TextPrompt
 
 ERROR, SEED, STRENGTH, METHOD = "edit_error", "edit_seed", "edit_strength", "edit_method"
+PREFIX, UPLOADED = "edit ", "An uploaded film is always edited along DDIM."
 METHODS = {"inversion": "Keep the patient", "noise": "Redraw by the seed"}
 METHOD_HELP = (
     "Keep the patient: the noise that leads to this very film is sought (DDIM inversion), then led to the new words. "
@@ -44,14 +38,9 @@ def draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
     is_seedless = is_upload and st.session_state[METHOD] == "inversion"
     names = ("steps", "guidance", "scheduler", "seed", *(("size",) if len(manifest.sizes) > 1 else ()))
     places = dict(zip(names, st.columns(len(names)), strict=True))
-    places["steps"].number_input("Steps", 1, MAX_STEPS, key=field("edit steps", manifest.name), persist_state="session")
-    places["guidance"].number_input(
-        "Guidance", 0.0, MAX_GUIDANCE, step=0.5, key=field("edit guidance", manifest.name), persist_state="session"
-    )
-    places["scheduler"].selectbox(
-        "Scheduler", manifest.schedulers, key=field("edit scheduler", manifest.name), persist_state="session",
-        disabled=is_upload, help="An uploaded film is always edited along DDIM." if is_upload else None,
-    )  # fmt: skip
+    draw_steps(places["steps"], manifest, PREFIX)
+    draw_guidance(places["guidance"], manifest, PREFIX)
+    draw_scheduler(places["scheduler"], manifest, PREFIX, fixed=UPLOADED if is_upload else "")
     places["seed"].number_input(
         "Seed", 0, MAX_FIELD_SEED, key=SEED, persist_state="session", disabled=is_seedless,
         help="This method draws no noise." if is_seedless else None,
@@ -111,16 +100,6 @@ def _plainly(strength: float, *, is_upload: bool) -> str:
 
 
 def _set_defaults(manifest: Manifest) -> None:
-    recommended = manifest.recommended
-    steps, guidance = recommended["num_inference_steps"], recommended["guidance_scale"]
-    if None in (steps, guidance) or recommended["scheduler"] not in manifest.schedulers:
-        raise StudioError(f"The manifest of {manifest.name} must recommend steps, guidance and one of its schedulers.")
-    defaults = {
-        field("edit size", manifest.name): manifest.sizes[0],
-        field("edit steps", manifest.name): steps,
-        field("edit guidance", manifest.name): float(guidance),
-        field("edit scheduler", manifest.name): recommended["scheduler"],
-        SEED: 0, STRENGTH: 0.7, METHOD: "inversion",
-    }  # fmt: skip
-    for key, value in defaults.items():
+    set_recommended(manifest, PREFIX)
+    for key, value in {SEED: 0, STRENGTH: 0.7, METHOD: "inversion"}.items():
         st.session_state.setdefault(key, value)

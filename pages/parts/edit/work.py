@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pages.parts.model.engine import full_name
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.types import Edit, GenerationRequest, Image, OnStep
@@ -17,7 +16,7 @@ class Editor:
     """Edits with a checkpoint; of the studio and not of a page, so that a job may hold it."""
 
     def __init__(self, manifest: Manifest, source: Image | None, edit: Edit) -> None:
-        self.studio, self.name, self.source, self.edit = studio(), full_name(manifest), source, edit
+        self.studio, self.name, self.source, self.edit = studio(), manifest.ref.full_name, source, edit
 
     def __call__(self, request: GenerationRequest, on_step: OnStep) -> EditResult:
         """Edit the image that was given, or the one of the request."""

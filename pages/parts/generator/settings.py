@@ -1,26 +1,19 @@
-"""The settings of a generation: size, number, steps, guidance, scheduler, seed, enhancement; and the request they make.
-
-Fields that a checkpoint recommends a value for have a key per checkpoint, so that switching brings its own values.
-"""
+"""The settings of a generation, from its size to its enhancement, and the request that they make."""
 
 from __future__ import annotations
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.parts.sampling import draw_guidance, draw_scheduler, draw_steps, field, set_recommended
 from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.studio import resolve_seed, text_request
-from xray_generator.types import MAX_GUIDANCE, MAX_IMAGES, MAX_STEPS, GenerationRequest, StudioError
+from xray_generator.types import MAX_IMAGES, GenerationRequest, StudioError
 
 NUM_IMAGES, SEED, NEW_SEED, PRESET = "num_images", "seed", "new_seed", "preset"
 MAX_FIELD_SEED = 2**53 - 1  # the largest whole number that a browser keeps exactly
-
-
-def field(name: str, manifest_name: str) -> str:
-    """The key of a field that belongs to a checkpoint."""
-    return f"{name} of {manifest_name}"
 
 
 def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
@@ -40,13 +33,9 @@ def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
         "Enhancement", list(presets), key=PRESET, persist_state="session",
         help="Shown beside the raw image; a change acts on the present result at once.",
     )  # fmt: skip
-    second[0].number_input("Steps", 1, MAX_STEPS, key=field("steps", manifest.name), persist_state="session")
-    second[1].number_input(
-        "Guidance", 0.0, MAX_GUIDANCE, step=0.5, key=field("guidance", manifest.name), persist_state="session"
-    )
-    second[2].selectbox(
-        "Scheduler", manifest.schedulers, key=field("scheduler", manifest.name), persist_state="session"
-    )
+    draw_steps(second[0], manifest)
+    draw_guidance(second[1], manifest)
+    draw_scheduler(second[2], manifest)
     third[0].number_input(
         "Seed", 0, MAX_FIELD_SEED, key=SEED, persist_state="session", disabled=st.session_state[NEW_SEED],
         help="New seed draws a fresh one each time; switch it off to lock this one. Image i has seed + i.",
@@ -108,17 +97,6 @@ def known_presets(*, draw_error: bool = False) -> tuple[Preset, ...]:
 
 
 def _set_defaults(manifest: Manifest) -> None:
-    recommended = manifest.recommended
-    steps, guidance = recommended["num_inference_steps"], recommended["guidance_scale"]
-    text_request("checked", seed=0, size=manifest.sizes[0], steps=steps, guidance=guidance)
-    if None in (steps, guidance) or recommended["scheduler"] not in manifest.schedulers:
-        raise StudioError(f"The manifest of {manifest.name} must recommend steps, guidance and one of its schedulers.")
-    defaults = {
-        field("size", manifest.name): manifest.sizes[0],
-        field("steps", manifest.name): steps,
-        field("guidance", manifest.name): float(guidance),
-        field("scheduler", manifest.name): recommended["scheduler"],
-        NUM_IMAGES: 1, SEED: 0, NEW_SEED: True, PRESET: PRESETS[0].name,
-    }  # fmt: skip
-    for key, value in defaults.items():
+    set_recommended(manifest)
+    for key, value in {NUM_IMAGES: 1, SEED: 0, NEW_SEED: True, PRESET: PRESETS[0].name}.items():
         st.session_state.setdefault(key, value)

@@ -25,8 +25,9 @@ SMALL_PX, MOST_SMALL = 96, 32
 
 def draw_words(picture: Picture) -> None:
     """Draw the closed panel of a raw image; its maps are computed once they are asked for."""
-    if not isinstance(picture.recipe.request.condition, TextPrompt) or picture.recipe.origin is not None:
-        return  # what no single prompt drew
+    recipe = picture.recipe
+    if not isinstance(recipe.request.condition, TextPrompt) or recipe.origin is not None or recipe.upscaler is not None:
+        return  # no single prompt drew it, or not at this size
     with st.expander("Where did the words act?"):
         key = f"words {picture.recipe.digest}"
         job = job_queue().get(st.session_state.get(key, ""))
@@ -49,8 +50,7 @@ def _draw_start(picture: Picture, key: str, job: Job | None) -> None:
 
 
 def _submit(picture: Picture, key: str) -> None:
-    checkpoint = picture.recipe.checkpoint
-    name = f"{checkpoint.family}/{checkpoint.name}"
+    name = picture.recipe.checkpoint.full_name
     try:
         st.session_state[key] = job_queue().submit(partial(studio().attend, picture.recipe.request, name)).id
     except StudioError as error:

@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from pages.parts.generator import prompt as generator_prompt
-from pages.parts.generator.settings import field
+from pages.parts.sampling import field
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
@@ -18,8 +18,8 @@ from xray_generator.types import GenerationRequest
 PROMPT, SEED = "live_prompt", "live_seed"
 VIEW, SEX, AGE, FINDINGS = "live_view", "live_sex", "live_age", "live_findings"
 MAX_SEED, MAX_STEPS, FAST_STEPS, MAX_GUIDANCE = 999, 20, 8, 10.0
-FEW_STEP, FEW_STEPS = "few_step", 4  # the sampler of a checkpoint that was distilled, and its steps
 ANY_AGE, AGE_STEP = 0, 5
+GUIDED_WITHIN = "The checkpoint's fast scheduler was distilled with its guidance within."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +65,22 @@ def draw_seed() -> int:
 
 def draw_sampling(manifest: Manifest) -> Sampling:
     """Draw the sliders of guidance and steps."""
-    recommended, few = manifest.recommended, FEW_STEP in manifest.schedulers
+    recommended = manifest.recommended
+    distilled, most = next(iter(manifest.few_steps.items()), ("", MAX_STEPS))
     steps_key, guidance_key = (f"live_{field(name, manifest.name)}" for name in ("steps", "guidance"))
-    fast = FEW_STEPS if few else min(FAST_STEPS, int(recommended["num_inference_steps"] or FAST_STEPS))
+    fast = min(most if distilled else FAST_STEPS, int(recommended["num_inference_steps"] or FAST_STEPS))
     best = float(recommended["guidance_scale"] or 1)
-    st.session_state.setdefault(steps_key, min(fast, MAX_STEPS))
+    st.session_state.setdefault(steps_key, fast)
     st.session_state.setdefault(guidance_key, best)
     left, right = st.columns(2)
     guidance = left.slider(
         "Guidance", 1.0, max(MAX_GUIDANCE, best), step=0.5, key=guidance_key, persist_state="session",
-        help="How closely the picture keeps to the words.",
+        disabled=bool(distilled), help=GUIDED_WITHIN if distilled else "How closely the picture keeps to the words.",
     )  # fmt: skip
     steps = right.slider(
-        "Steps", 1, MAX_STEPS, key=steps_key, persist_state="session", help="Fewer are faster, more are finer."
+        "Steps", 1, most, key=steps_key, persist_state="session", help="Fewer are faster, more are finer."
     )
-    return Sampling(manifest.sizes[0], steps, guidance, FEW_STEP if few else recommended["scheduler"])
+    return Sampling(manifest.sizes[0], steps, guidance, distilled or recommended["scheduler"])
 
 
 def _draw_chips(vocabulary: Vocabulary) -> None:

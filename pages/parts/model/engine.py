@@ -11,27 +11,22 @@ from xray_generator.checkpoints import Manifest, find_checkpoint
 from xray_generator.types import Engine, GenerationRequest, GenerationResult, OnStep
 
 
-def full_name(manifest: Manifest) -> str:
-    """family/name: unique, as a name alone need not be."""
-    return f"{manifest.family}/{manifest.name}"
-
-
 def folder_of(manifest: Manifest) -> Path:
     """Where the checkpoint lies."""
-    return find_checkpoint(studio().checkpoint_root, full_name(manifest))
+    return find_checkpoint(studio().checkpoint_root, manifest.ref.full_name)
 
 
 def load(manifest: Manifest) -> Engine:
     """The engine, loaded where it is not yet; StudioError where that fails."""
     with st.spinner("Loading the model"):
-        return studio().engine(full_name(manifest))
+        return studio().engine(manifest.ref.full_name)
 
 
 class Drawer:
     """Draws with a checkpoint; of the studio and not of a page, so that a job may hold it."""
 
     def __init__(self, manifest: Manifest) -> None:
-        self.studio, self.name = studio(), full_name(manifest)
+        self.studio, self.name = studio(), manifest.ref.full_name
 
     def __call__(self, request: GenerationRequest, on_step: OnStep | None = None) -> GenerationResult:
         """Make the images of a request."""

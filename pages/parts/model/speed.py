@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from pages.parts.model.engine import Drawer, full_name
+from pages.parts.model.engine import Drawer
 from pages.parts.model.timings import draw_timings
 from pages.parts.progress import POLL_S, draw_end
 from pages.parts.record.picker import load_records
@@ -63,7 +63,7 @@ def _work(manifest: Manifest, steps: Sequence[int], studio_: Studio) -> Callable
     drawer = Drawer(manifest)
 
     def work(on_step: OnStep) -> tuple[Measurement, ...]:
-        engine = studio_.engine(full_name(manifest))
+        engine = studio_.engine(manifest.ref.full_name)
         from xray_generator.dashboards.model_report import probe_request, time_images
 
         request = probe_request(manifest, get_family(manifest.family).condition)

@@ -53,7 +53,7 @@ def _facts(record: Record) -> dict[str, str]:
     drawn = [text.format(settings[key]) for key, text in DRAWN_WITH.items() if key in settings]
     real = [str(settings.get("real", UNKNOWN)), f"{settings.get('split') or 'no'} split", _count(settings, "num_real")]
     return {
-        "Judged": f"{checkpoint.family}/{checkpoint.name}" if checkpoint else f"{record.subject}, images of a folder",
+        "Judged": checkpoint.full_name if checkpoint else f"{record.subject}, images of a folder",
         "SHA-256 of the weights": checkpoint.sha256[:12] if checkpoint else "unknown origin",
         "Generated images": _count(settings, "num_images"),
         "Drawn with": ", ".join(drawn) or UNKNOWN,

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
 from xray_generator.families.latent_diffusion.guidance import NATIVE, Conditioning, GuidedDenoiser, of_prompt
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
+from xray_generator.types import StudioError
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 PROMPT = "PA chest X-ray of an adult with cardiomegaly"
@@ -125,3 +126,8 @@ def test_rescaled_guidance_has_the_spread_of_the_prompted_output(model: LatentDi
         guided = GuidedDenoiser(model, of_prompt(PROMPT, 7.0))(latents, time).std((2, 3))
     prompted = plain(model, latents, time, PROMPT).std((2, 3))
     torch.testing.assert_close(spread, rescale * prompted + (1 - rescale) * guided, atol=1e-4, rtol=1e-3)
+
+
+def test_an_interval_that_ends_before_it_begins_is_refused() -> None:
+    with pytest.raises(StudioError, match="least share and the greatest, not 0.9, 0.3"):
+        ScheduleConfig(guidance_interval=(0.9, 0.3))

@@ -14,14 +14,15 @@ from safetensors.torch import load_file
 from xray_generator.checkpoints import read_manifest
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import FewStepConfig, LatentDiffusionConfig
-from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss
+from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss, local_energy
+from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
 from xray_generator.families.latent_diffusion.few_step import DistillationLoss, adapted
 from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
-from xray_generator.generation import generate
+from xray_generator.generation import edit, generate
 from xray_generator.studio import text_request
-from xray_generator.types import Engine, StudioError
+from xray_generator.types import Edit, Engine, StudioError
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -51,8 +52,27 @@ def engine(trained: Path) -> Engine:
 def test_the_decoder_learns_and_the_encoder_stays(trained: Path) -> None:
     before = load_file(trained / "run" / "autoencoder" / "weights" / WEIGHTS)
     after = load_file(trained / "tiny" / "autoencoder" / WEIGHTS)
-    for name, value in after.items():
-        assert torch.equal(value, before[name].half()) is name.startswith("encoder.")
+    for name, value in before.items():
+        assert torch.equal(after[name], value.half()) is name.startswith("encoder.")
+    assert after.keys() - before.keys() == {"noise_in.weight"} and after["noise_in.weight"].abs().sum() > 0
+
+
+def test_an_image_keeps_its_grain_and_each_has_its_own(engine: Engine) -> None:
+    request = text_request("Normal chest X-ray", seed=3, size=64, steps=2, num_images=2)
+    _, second = generate(engine, request).images
+    assert np.array_equal(generate(engine, replace(request, seed=4, num_images=1)).images[0], second)
+    assert isinstance(engine, LatentDiffusionEngine)
+    latents = torch.zeros(1, 16, 4, 4)
+    drawn = [engine.model.decode(latents, seed) for seed in (3, 3, 4)]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+def test_edited_images_share_their_grain(engine: Engine) -> None:
+    """With equal words nothing is edited, so the images of before and after are equal, grain and all."""
+    request = text_request("Normal chest X-ray", seed=3, size=64, steps=2)
+    made = edit(engine, None, request, Edit("Normal chest X-ray", 0.5, "Normal chest X-ray", "inversion"))
+    assert np.array_equal(made.before, made.after.images[0])
+    assert np.array_equal(made.before, generate(engine, request).images[0])
 
 
 def test_manifest_and_card_name_all_stages(trained: Path) -> None:
@@ -73,6 +93,7 @@ def test_a_finished_run_makes_the_same_checkpoint_again(
 def test_few_steps_are_one_pass_each_with_guidance_within(engine: Engine) -> None:
     result = generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP, guidance=1.5))
     assert (result.request.num_inference_steps, result.request.guidance_scale) == (4, 5.0)
+    assert result.notes == ("few_step has its guidance within: 5.",)
     with pytest.raises(StudioError, match="1 to 4 steps, not 5"):
         generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP, steps=5))
     plain = generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler="ddim", steps=4))
@@ -104,6 +125,29 @@ def test_the_adapter_begins_as_the_denoiser_and_learns_the_guided_teacher(
         assert {name.split(".")[0] for name, p in loss.named_parameters() if p.requires_grad} == {"student"}
         assert all("lora_" in name for name, p in loss.named_parameters() if p.requires_grad)
     assert losses[1.0] < 1e-6 < losses[5.0]
+
+
+def test_the_teacher_is_guided_within_its_interval_alone(
+    make_model: MakeModel, tiny_config: LatentDiffusionConfig
+) -> None:
+    """Outside the interval guidance changes nothing, so a student equal to the plain model has nothing to learn."""
+    schedule = replace(tiny_config.schedule, guidance_interval=(0.0, 0.0))
+    model = make_model(replace(tiny_config, schedule=schedule))
+    ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
+    batch = {
+        "latents": torch.randn(2, 16, 4, 4), "input_ids": ids, "attention_mask": mask,
+        "resolution": torch.tensor([0, 1]),
+    }  # fmt: skip
+    loss = DistillationLoss(model, adapted(model.unet, 4), FewStepConfig(teacher_steps=1, guidance_scale=7.0))
+    assert float(loss(batch, torch.Generator().manual_seed(0))["loss"].detach()) < 1e-6
+
+
+def test_energy_is_the_local_spread_of_detail_wherever_it_lies() -> None:
+    grain = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.1
+    moved = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(1)) * 0.1
+    for ours, other, none in zip(*map(local_energy, (grain, moved, torch.zeros_like(grain))), strict=True):
+        assert abs(float(ours.mean() / other.mean()) - 1) < 0.1
+        assert float(none.max()) < 0.01 < float(ours.min())
 
 
 def test_critic_and_decoder_have_gradients_of_their_own(

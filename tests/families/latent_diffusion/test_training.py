@@ -140,7 +140,8 @@ def test_card_says_what_a_reader_must_know(straight: Path, tmp_path: Path, monke
         "doi:10.6084/m9.figshare.12275009", "4 steps of 4 images, AdamW, learning rate 0.001 (cosine), seed 0",
         "Mean squared error of v, on latents folded 2x2 and whitened", "10% of the prompts are dropped",
         manifest.commit,
-        f"| autoencoder reconstruction, val | 4 | psnr_db {measured['psnr_db']:.4g}, ssim {measured['ssim']:.4g} |",
+        f"| autoencoder reconstruction, val | 4 | psnr_db {measured['psnr_db']:.4g}, ssim {measured['ssim']:.4g}, "
+        f"sharpness_ratio {measured['sharpness_ratio']:.4g} |",
     ):  # fmt: skip
         assert words in card
     shutil.copytree(straight / "tiny", tmp_path / "outputs" / "checkpoints" / "latent_diffusion" / "tiny")

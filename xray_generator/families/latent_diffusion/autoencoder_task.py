@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from scipy.ndimage import laplace
 from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
@@ -41,6 +42,12 @@ class Crops:
         return {"images": to_tensor(crop[None])[0]}
 
 
+def detail_l1(drawn: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute error of pixels, and of finite differences along both axes."""
+    difference = drawn - images
+    return difference.abs().mean(), difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+
+
 class AutoencoderLoss(nn.Module):
     """L1 of pixels + L1 of finite differences + KL, for a variational autoencoder."""
 
@@ -52,9 +59,7 @@ class AutoencoderLoss(nn.Module):
         """Losses of images (B, 1, H, W) in [-1, 1]."""
         images = batch["images"].contiguous(memory_format=torch.channels_last)
         posterior = self.autoencoder.encode(images)
-        difference = self.autoencoder.decode(posterior.sample(generator)) - images
-        pixels = difference.abs().mean()
-        gradients = difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+        pixels, gradients = detail_l1(self.autoencoder.decode(posterior.sample(generator)), images)
         kl = posterior.kl()
         loss = pixels + self.gradient_weight * gradients + self.kl_weight * kl
         return {"loss": loss, "l1": pixels, "gradient_l1": gradients, "kl": kl}
@@ -96,14 +101,22 @@ def reconstruct(autoencoder: CompactAutoencoder, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def reconstruction_quality(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> dict[str, float]:
-    """Mean PSNR in dB and SSIM over single images in [0, 1] at 8 bits of grey, and their number."""
-    psnr, ssim = [], []
+    """Mean PSNR in dB and SSIM over single images in [0, 1] at 8 bits of grey, and their number.
+
+    `sharpness_ratio` is the mean variance of the Laplacian of the copies over that of the images.
+    """
+    psnr, ssim, sharpness = [], [], []
     for row in rows:
         image = load_images([row], size)
         (real,), (copy,) = from_tensor(image), from_tensor(reconstruct(autoencoder, image))
         psnr.append(-10 * np.log10(np.mean((real - copy) ** 2) + 1e-12))
         ssim.append(structural_similarity(real, copy, data_range=1.0))
-    return {"psnr_db": float(np.mean(psnr)), "ssim": float(np.mean(ssim)), "num_images": len(rows)} if rows else {}
+        sharpness.append([laplace(copy).var(), laplace(real).var()])
+    if not rows:
+        return {}
+    ours, theirs = np.mean(sharpness, axis=0)
+    quality = {"psnr_db": float(np.mean(psnr)), "ssim": float(np.mean(ssim)), "num_images": len(rows)}
+    return quality | ({"sharpness_ratio": float(ours / theirs)} if theirs > 0 else {})
 
 
 def load_images(rows: Sequence[Row], size: int) -> Tensor:

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import parse
-from xray_generator.data.attribution import ATTRIBUTION
+from xray_generator.data.attribution import source_table
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.training.task import TrainingConfig
 from xray_generator.types import NOTICE
@@ -40,6 +40,8 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     )
     config = parse(LatentDiffusionConfig, manifest.config)
     recommended, size = manifest.recommended, config.image_size
+    low, high = config.schedule.guidance_interval
+    within = "" if (low, high) == (0, 1) else f" (which acts from {low:g} to {high:g} of the timesteps)"
     prompt = next(iter(manifest.vocabulary.get("example_prompts", ())), "Normal chest X-ray, PA view")
     lines = [
         "---", header.to_yaml(), "---", f"# {manifest.name}", "", f"**{NOTICE}**", "",
@@ -56,7 +58,8 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "repository that made it:", "",
         LOADING.format(prompt=prompt, size=size, name=manifest.name), "",
         f"Recommended: scheduler {recommended['scheduler']}, {recommended['num_inference_steps']} steps, guidance "
-        f"{recommended['guidance_scale']:g}. Every file is checked against the SHA-256 in `manifest.json` first.",
+        f"{recommended['guidance_scale']:g}{within}. Every file is checked against the SHA-256 in "
+        "`manifest.json` first.",
         "", "## Training data", "", *_data(manifest, size),
         "", "## Procedure", "", *_procedure(manifest, config),
         "", "## Measured", "", *_measured(manifest.metrics),
@@ -80,10 +83,7 @@ def _data(manifest: Manifest, size: int) -> Iterator[str]:
         f"pixels by themselves; the others were enlarged, and the denoiser was told which. {data['num_val']:,} more "
         f"served validation and {data['num_test']:,} were kept for tests."
     )
-    yield from ("", "| source | training images | licence | attribution |", "| --- | --- | --- | --- |")
-    for name, count in sorted(data["sources"].items()):
-        license_name = data["licenses"].get(name) or "not stated in the data"
-        yield f"| {name or 'not stated'} | {count:,} | {license_name} | {ATTRIBUTION.get(name, 'see the data')} |"
+    yield from ("", *source_table(data))
 
 
 def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[str]:
@@ -98,6 +98,8 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
     target = "v" if schedule.prediction_type == "v_prediction" else "the noise"
     weight = "" if schedule.min_snr_gamma is None else f", weighted by min-SNR with gamma {schedule.min_snr_gamma:g}"
     balance = ", each channel's over its running mean at that noise level" if schedule.balance_errors else ""
+    rare = f", those of rare conditions up to {config.rare_repeats} times as often" if config.rare_repeats > 1 else ""
+    wordings = f"; each caption in {config.caption_variants} wordings" if config.caption_variants > 1 else ""
     encoder = (
         "A small BERT, its vocabulary taken from the training captions, learns along."
         if text.kind == "bert"
@@ -108,8 +110,7 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
         "latents folded 2x2 and whitened by their measured covariance, over "
         f"{schedule.num_train_timesteps:,} steps of the noise schedule {schedule.beta_schedule}; "
         f"{schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. {encoder} An epoch shows films of "
-        f"full resolution {config.native_repeats} times, those of rare conditions up to {config.rare_repeats} times "
-        f"as often; each caption in {config.caption_variants} wordings."
+        f"full resolution {config.native_repeats} times{rare}{wordings}."
     )
     yield from _later_stages(config)
     yield from ("", f"The weights are exponential averages, stored in 16 bit. Code: commit {manifest.commit}.")
@@ -120,8 +121,9 @@ def _later_stages(config: LatentDiffusionConfig) -> Iterator[str]:
     if config.decoder_training is not None:
         yield (
             f"{number}. **Decoder**, {_settings(config.decoder_training)}, on crops of full resolution, the encoder "
-            f"frozen. The autoencoder's loss, {decoder.adversarial_weight:g} x the score of a patch critic that learns "
-            f"along, and {decoder.feature_weight:g} x L1 of the critic's features."
+            f"frozen; white noise goes in, of which it makes grain. Loss: L1 + {decoder.energy_weight:g} x L1 of the "
+            f"local spread of the Laplacian at three scales + {decoder.adversarial_weight:g} x the score of a patch "
+            f"critic that learns along + {decoder.feature_weight:g} x L1 of the critic's features."
         )
         number += 1
     if config.few_step_training is not None:

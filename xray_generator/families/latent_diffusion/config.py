@@ -19,8 +19,8 @@ AUTOENCODER_RANGES = {
     "crop_size": (SIDE_MULTIPLE, MAX_SIDE), "gradient_weight": (0.0, 1e3), "kl_weight": (0.0, 1e3),
 }  # fmt: skip
 DECODER_RANGES = {
-    "adversarial_weight": (0.0, 1e3), "feature_weight": (0.0, 1e3), "critic_channels": (1, 1_024),
-    "critic_rate": (0.01, 1e3),
+    "energy_weight": (0.0, 1e3), "adversarial_weight": (0.0, 1e3), "feature_weight": (0.0, 1e3),
+    "critic_channels": (1, 1_024), "critic_rate": (0.01, 1e3),
 }  # fmt: skip
 TEXT_RANGES = {
     "embedding_size": (1, 4_096), "num_layers": (1, 64), "num_heads": (1, 64), "vocabulary_size": (1, inf),
@@ -57,8 +57,9 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class DecoderConfig:
-    """How the decoder is trained against a critic, where `decoder_training` is set."""
+    """How the decoder learns the texture of films, where `decoder_training` is set."""
 
+    energy_weight: float = 1.0  # L1 of the local spread of the Laplacian
     adversarial_weight: float = 0.02
     feature_weight: float = 0.2  # L1 of the critic's features
     critic_channels: int = 32
@@ -122,6 +123,9 @@ class ScheduleConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, SCHEDULE_RANGES)
+        low, high = self.guidance_interval
+        if low > high:
+            raise StudioError(f"guidance_interval must be the least share and the greatest, not {low:g}, {high:g}.")
         if self.num_inference_steps > self.num_train_timesteps:
             raise StudioError(
                 f"num_inference_steps must be num_train_timesteps ({self.num_train_timesteps}) or less, "

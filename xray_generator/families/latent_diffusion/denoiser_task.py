@@ -31,6 +31,7 @@ from xray_generator.training.task import Draw, step_generator
 ENCODING_BATCH = 16
 STATISTICS_BATCH = 512
 NUM_PREVIEWS = 8
+VALIDATION_BATCH = 32
 NOISE_LEVELS = 16  # shares of the timesteps whose errors are balanced
 USUAL_ERROR_DECAY = 0.98
 
@@ -167,7 +168,7 @@ class DenoisingLoss(nn.Module):
         return {"loss": (self._weight(timesteps, is_v)[:, None] * balanced).mean(), "mse": error.mean()}
 
     def usual_error_of(self, error: Tensor, timesteps: Tensor) -> Tensor:
-        """Running mean of the error (B, C) of each channel at each noise level.
+        """Running mean of the error (B, C) of each channel at each noise level; in training `error` goes into it.
 
         Errors over their usual size weigh like tasks over their learnt variance (Kendall et al. 2018,
         arXiv:1705.07115; over noise levels alone: Karras et al. 2024, arXiv:2312.02696). Else channels that hold
@@ -199,8 +200,32 @@ class DenoisingLoss(nn.Module):
         return snr.clamp(max=self.schedule.min_snr_gamma) / (snr + 1 if is_v else snr.clamp(min=1e-8))
 
 
+def draw_previews(
+    model: LatentDiffusion, prompts: Sequence[str], scheduler: str, num_inference_steps: int, guidance_scale: float
+) -> Tensor:
+    """Images (B, 1, H, W) in [-1, 1], one for each prompt, always from the same noise."""
+    unet, images = model.unet, []
+    shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+    for i, prompt in enumerate(prompts):
+        (generator,) = seeded_generators(i, 1)
+        noise, wanted = initial_noise(shape, [generator], unet.device), of_prompt(prompt, guidance_scale)
+        latents = model.sample_latents(noise, wanted, scheduler, num_inference_steps, generator, lambda *_: None)
+        images.append(model.decode(latents).cpu())
+    return torch.cat(images)
+
+
+def mean_over(loss: nn.Module, rows: LatentRows, name: str, most: int | None = None) -> float:
+    """Mean of one of a loss's values over the first rows, at fixed noise and timesteps."""
+    device, total, count = next(loss.parameters()).device, 0.0, min(len(rows), most or len(rows))
+    for start in range(0, count, VALIDATION_BATCH):
+        items = [rows[Draw(i, 0)] for i in range(start, min(start + VALIDATION_BATCH, count))]
+        batch = {key: torch.stack([item[key] for item in items]).to(device) for key in items[0]}
+        total += float(loss(batch, step_generator(0, start))[name]) * len(items)
+    return total / count
+
+
 class DenoiserTask:
-    """Trains UNet and text encoder on the train split's latents; validates the same loss on the validation split's."""
+    """Trains UNet and text encoder on the train split's latents; validates plain error on the validation split's."""
 
     def __init__(self, config: LatentDiffusionConfig, model: LatentDiffusion, rows: Sequence[Row],
                  latents: NDArray[np.float16], validation: Sequence[Row], validation_latents: NDArray[np.float16],
@@ -231,25 +256,8 @@ class DenoiserTask:
 
     def preview(self) -> Tensor:
         """One guided sample for each of some validation prompts, from fixed noise."""
-        unet, schedule = self.model.unet, self.config.schedule
-        shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-        images = []
-        for i, prompt in enumerate(self.prompts):
-            (generator,) = seeded_generators(i, 1)
-            noise = initial_noise(shape, [generator], unet.device)
-            latents = self.model.sample_latents(
-                noise, of_prompt(prompt, schedule.guidance_scale), "ddim", 12, generator, lambda *_: None
-            )
-            images.append(self.model.decode(latents).cpu())
-        return torch.cat(images)
+        return draw_previews(self.model, self.prompts, "ddim", 12, self.config.schedule.guidance_scale)
 
     def validate(self) -> Mapping[str, float]:
         """Mean squared error over the validation split at fixed noise and timesteps."""
-        if not len(self.validation):
-            return {}
-        device, total, count = self.model.unet.device, 0.0, len(self.validation)
-        for start in range(0, count, 32):
-            items = [self.validation[Draw(i, 0)] for i in range(start, min(start + 32, count))]
-            batch = {name: torch.stack([item[name] for item in items]).to(device) for name in items[0]}
-            total += float(self.module(batch, step_generator(0, start))["mse"]) * len(items)
-        return {"validation_loss": total / count}
+        return {"validation_loss": mean_over(self.module, self.validation, "mse")} if len(self.validation) else {}

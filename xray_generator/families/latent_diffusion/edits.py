@@ -60,9 +60,10 @@ def edit_given(
 
         def watched(noisy: Tensor, timestep: Tensor) -> Tensor:
             nonlocal done
+            output = plain(noisy, timestep)
             done += 1
             on_step(done, inverted + ahead, latents)
-            return plain(noisy, timestep)
+            return output
 
         start = invert(job, watched, latents, begin)
         wanted = Conditioning(((edit.prompt, 1.0),), guidance_scale, edit.source_prompt)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from xray_generator.abilities import AttentionMaps, NoiseSchedule
+from xray_generator.abilities import AttentionMaps, Lever, NoiseSchedule
 from xray_generator.checkpoints import Manifest
 from xray_generator.devices import autocast, initial_noise, seeded_generators
 from xray_generator.families.latent_diffusion.attention import recorded, word_maps
@@ -97,7 +97,10 @@ class LatentDiffusionEngine:
         text = request.condition.text if isinstance(request.condition, TextPrompt) else ""
         ignored = self.model.text_encoder.ignored_text(text)
         limit = self.model.text_encoder.max_length
-        return (f"The prompt exceeds {limit} tokens; this end was not read: {ignored!r}",) if ignored else ()
+        cut = f"The prompt exceeds {limit} tokens; this end was not read: {ignored!r}"
+        within = f"{FEW_STEP} has its guidance within: {self.few_step.guidance_scale:g}."
+        told = ((cut, bool(ignored)), (within, request.scheduler == FEW_STEP))
+        return tuple(note for note, holds in told if holds)
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""
@@ -123,17 +126,18 @@ class LatentDiffusionEngine:
     ) -> Tensor:  # fmt: skip
         assert request.scheduler and request.num_inference_steps
         latents = self.model.sample_latents(
-            noise, conditioning, request.scheduler, request.num_inference_steps, generator, self._report(on_step)
-        )
-        return self.model.decode(latents)
+            noise, conditioning, request.scheduler, request.num_inference_steps, generator,
+            self._report(on_step, generator.initial_seed()),
+        )  # fmt: skip
+        return self.model.decode(latents, generator.initial_seed())
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator) -> Tensor:
         channels: int = self.model.unet.config.in_channels
         shape = (channels, request.height // (8 * FOLD), request.width // (8 * FOLD))
         return initial_noise(shape, [generator], self.device)
 
-    def _report(self, on_step: OnStep) -> StepCallback:
-        return lambda step, total, estimate: on_step(step, total, lambda: self._draw(estimate))
+    def _report(self, on_step: OnStep, seed: int) -> StepCallback:
+        return lambda step, total, estimate: on_step(step, total, lambda: self._draw(estimate, seed))
 
     @torch.inference_mode()
     def morph(self, first: GenerationRequest, morph: Morph, on_step: OnStep) -> Tensor:
@@ -150,7 +154,9 @@ class LatentDiffusionEngine:
     def edit(self, source: Image | None, request: GenerationRequest, edit: Edit, on_step: OnStep) -> Tensor:
         """See `abilities.Editing`."""
         assert request.scheduler and request.num_inference_steps
-        model, report, (generator,) = self.model, self._report(on_step), seeded_generators(request.seed, 1)
+        (generator,) = seeded_generators(request.seed, 1)
+        model, grain = self.model, generator.initial_seed()
+        report = self._report(on_step, grain)
         with autocast(self.device):
             if source is None:
                 before, after = edit_generated(
@@ -163,7 +169,7 @@ class LatentDiffusionEngine:
                 after = edit_given(
                     model, before, edit, request.num_inference_steps, _guidance(request), generator, report
                 )
-            return torch.cat([model.decode(before), model.decode(after)])
+            return torch.cat([model.decode(latents, grain) for latents in (before, after)])
 
     @torch.inference_mode()
     def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
@@ -173,6 +179,30 @@ class LatentDiffusionEngine:
             (image,) = from_tensor(self._sample_one(request, generator, on_step))
         words, maps = word_maps(prompt, self.model.text_encoder.offsets(prompt), recorder.maps())
         return AttentionMaps(words, maps, image)
+
+    def levers(self) -> tuple[Lever, ...]:
+        """See `abilities.Levered`."""
+        model, schedule = self.model, self.model.schedule
+        everywhere = replace(self, model=replace(model, schedule=replace(schedule, guidance_interval=(0.0, 1.0))))
+        rescaled = replace(self, model=replace(model, schedule=replace(schedule, guidance_rescale=0.7)))
+        low, high = schedule.guidance_interval
+        found = [
+            Lever("as recommended", "", self, {}),
+            Lever("plain DDIM, guided at all noise levels", "farther from real films", everywhere,
+                  {"scheduler": "ddim"}),
+            Lever("DDIM", "farther at so few steps", self, {"scheduler": "ddim"}),
+            Lever(f"guided at all noise levels, not from {low:g} to {high:g}", "less varied, harder contrast",
+                  everywhere, {}),
+            Lever("guidance rescaled by 0.7", "softer contrast", rescaled, {}),
+        ]  # fmt: skip
+        if model.autoencoder.config.grain:
+            plain = replace(self, model=replace(model, autoencoder=model.autoencoder.without_grain()))
+            found.append(Lever("noise of the decoder's grain left out", "as true, less sharp", plain, {}))
+        if model.few_step_unet is not None:
+            few = {"scheduler": FEW_STEP, "num_inference_steps": self.few_step.num_steps}
+            found.append(Lever(f"{FEW_STEP}, {self.few_step.num_steps} steps", "a little farther, in fewer passes",
+                               self, few))  # fmt: skip
+        return tuple(found)
 
     def noise_schedule(self) -> NoiseSchedule:
         """The schedule of the denoiser's training."""
@@ -195,8 +225,8 @@ class LatentDiffusionEngine:
             return self.model.autoencoder.decode(latents.to(self.device)).clamp(-1, 1)
 
     @torch.inference_mode()
-    def _draw(self, estimate: Tensor) -> Image:
-        return from_tensor(self.model.decode(estimate))[0]
+    def _draw(self, estimate: Tensor, seed: int) -> Image:
+        return from_tensor(self.model.decode(estimate, seed))[0]
 
 
 def _text(request: GenerationRequest) -> str:

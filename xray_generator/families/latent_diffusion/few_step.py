@@ -21,18 +21,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from xray_generator.families.latent_diffusion.config import FewStepConfig
-from xray_generator.families.latent_diffusion.denoiser_task import LatentRows
-from xray_generator.families.latent_diffusion.guidance import of_prompt
+from xray_generator.families.latent_diffusion.denoiser_task import LatentRows, draw_previews, mean_over
+from xray_generator.families.latent_diffusion.guidance import acts, guide
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion, make_scheduler
 from xray_generator.families.latent_diffusion.trajectory import levels, split
-from xray_generator.training.task import Draw, step_generator
 
 ADAPTED = (
     "to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2", "proj_in", "proj_out", "conv1", "conv2", "conv_shortcut",
     "conv", "conv_in", "conv_out", "time_emb_proj",
 )  # fmt: skip
-NUM_PREVIEWS = 8
-MAX_VALIDATION, VALIDATION_BATCH = 64, 8
+MAX_VALIDATION = 128
 
 
 def adapted(unet: UNet2DConditionModel, rank: int) -> UNet2DConditionModel:
@@ -115,7 +113,7 @@ class DistillationLoss(nn.Module):
         self, latents: Tensor, place: int, states: Tensor, mask: Tensor, resolution: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Where the guided teacher comes in `teacher_steps` DDIM steps, and the noise level there."""
-        unet, scale = self.model.unet, self.settings.guidance_scale
+        unet, schedule, scale = self.model.unet, self.model.schedule, self.settings.guidance_scale
         end_signal, end_spread = torch.ones(()), torch.zeros(())
         for i in range(place, place + self.settings.teacher_steps):
             timestep = self.job.timesteps[i]
@@ -123,7 +121,10 @@ class DistillationLoss(nn.Module):
                 latents.repeat(2, 1, 1, 1), timestep, encoder_hidden_states=states, encoder_attention_mask=mask,
                 class_labels=resolution.repeat(2),
             ).sample.float().chunk(2)  # fmt: skip
-            clean, noise = split(self.job, without + scale * (prompted - without), latents, timestep)
+            guided = (
+                guide(without, prompted, scale, schedule.guidance_rescale) if acts(schedule, timestep) else prompted
+            )
+            clean, noise = split(self.job, guided, latents, timestep)
             if i + 1 < len(self.job.timesteps):
                 end_signal, end_spread = levels(self.job, self.job.timesteps[i + 1], latents)
             else:
@@ -148,25 +149,12 @@ class FewStepTask:
 
     def preview(self) -> Tensor:
         """One image for each of some prompts by the student, then by the teacher in twenty steps, from equal noise."""
-        return torch.cat([self._draw(FEW_STEP, self.settings.num_steps), self._draw("dpm++", 20)])
-
-    def _draw(self, scheduler: str, steps: int) -> Tensor:
-        unet, images = self.model.unet, []
-        shape = (1, unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
-        for i, prompt in enumerate(self.prompts[:NUM_PREVIEWS]):
-            generator = torch.Generator().manual_seed(i)
-            noise = torch.randn(shape, generator=generator).to(unet.device)
-            wanted = of_prompt(prompt, self.settings.guidance_scale)
-            latents = self.model.sample_latents(noise, wanted, scheduler, steps, generator, lambda *_: None)
-            images.append(self.model.decode(latents).cpu())
-        return torch.cat(images)
+        few, many = (FEW_STEP, self.settings.num_steps), ("dpm++", 20)
+        drawn = [draw_previews(self.model, self.prompts, *way, self.settings.guidance_scale) for way in (few, many)]
+        return torch.cat(drawn)
 
     def validate(self) -> Mapping[str, float]:
         """The relative error over some validation latents at fixed noise."""
-        count = min(len(self.validation), MAX_VALIDATION)
-        device, total = self.model.unet.device, 0.0
-        for start in range(0, count, VALIDATION_BATCH):
-            items = [self.validation[Draw(i, 0)] for i in range(start, min(start + VALIDATION_BATCH, count))]
-            batch = {name: torch.stack([item[name] for item in items]).to(device) for name in items[0]}
-            total += float(self.module(batch, step_generator(0, start))["loss"]) * len(items)
-        return {"validation_loss": total / count} if count else {}
+        if not len(self.validation):
+            return {}
+        return {"validation_loss": mean_over(self.module, self.validation, "loss", MAX_VALIDATION)}

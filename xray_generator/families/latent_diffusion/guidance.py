@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
+from xray_generator.families.latent_diffusion.config import ScheduleConfig
+
 if TYPE_CHECKING:
     from xray_generator.families.latent_diffusion.model import LatentDiffusion
 
@@ -37,32 +39,46 @@ def of_prompt(prompt: str, guidance_scale: float) -> Conditioning:
     return Conditioning(((prompt, 1.0),), guidance_scale)
 
 
+def acts(schedule: ScheduleConfig, timestep: Tensor) -> bool:
+    """Whether guidance acts at a timestep: Kynkäänniemi et al. 2024, arXiv:2404.07724."""
+    low, high = schedule.guidance_interval
+    return low <= float(timestep) / schedule.num_train_timesteps <= high
+
+
+def guide(baseline: Tensor, prompted: Tensor, scale: float, rescale: float) -> Tensor:
+    """baseline + scale * (prompted - baseline): Ho & Salimans 2022, arXiv:2207.12598, eq. 6; outputs (B, C, h, w).
+
+    With `rescale` up to 1 each channel gets back the spread of the prompted output (Lin et al. 2024, arXiv:2305.08891,
+    section 3.4).
+    """
+    guided = baseline + scale * (prompted - baseline)
+    if not rescale:
+        return guided
+    spreads = prompted.std((2, 3), keepdim=True) / guided.std((2, 3), keepdim=True).clamp(min=1e-6)
+    return guided * (1 + rescale * (spreads - 1))
+
+
 class GuidedDenoiser:
     """v or eps of the guided model, a function of latents (1, 4 C, h, w) and timestep.
 
-    out = baseline + guidance * (sum of weight * prompt - baseline): Ho & Salimans 2022, arXiv:2207.12598, eq. 6; the
-    sum over prompts as in Liu et al. 2022, arXiv:2206.01714. The text is encoded once. Guidance may be kept to an
-    interval of noise levels (Kynkaanniemi et al. 2024, arXiv:2404.07724), outside which the model is the plain
-    conditional one, and its output rescaled (Lin et al. 2024, arXiv:2305.08891, section 3.4), here channel by channel.
+    `guide` leads from the baseline to the weighted sum over prompts (Liu et al. 2022, arXiv:2206.01714); where it does
+    not act the model is the plain conditional one, and saves the second pass. The text is encoded once.
     """
 
     def __init__(self, model: LatentDiffusion, conditioning: Conditioning) -> None:
-        self.unet, self.scale, schedule = model.unet, conditioning.guidance_scale, model.schedule
+        self.unet, self.scale, self.schedule = model.unet, conditioning.guidance_scale, model.schedule
         self.states, self.mask = model.embed(conditioning.texts)
         self.weights = torch.tensor([weight for _, weight in conditioning.prompts], device=self.states.device)
-        self.interval = [share * schedule.num_train_timesteps for share in schedule.guidance_interval]
-        self.rescale = schedule.guidance_rescale
 
     def __call__(self, latents: Tensor, timestep: Tensor) -> Tensor:
         """(1, 4 C, h, w)."""
-        count, (low, high) = len(self.weights), self.interval
-        is_guided = len(self.states) > count and low <= float(timestep) <= high
+        count = len(self.weights)
+        is_guided = len(self.states) > count and acts(self.schedule, timestep)
         output = self._run(latents, timestep, 0 if is_guided else len(self.states) - count)
         prompted = output[-count:] if count == 1 else torch.einsum("p,pchw->chw", self.weights, output[-count:])[None]
         if not is_guided:
             return prompted
-        guided = output[:1] + self.scale * (prompted - output[:1])
-        return self._rescaled(guided, prompted) if self.rescale else guided
+        return guide(output[:1], prompted, self.scale, self.schedule.guidance_rescale)
 
     def _run(self, latents: Tensor, timestep: Tensor, first: int) -> Tensor:
         states, mask = self.states[first:], self.mask[first:]
@@ -72,7 +88,3 @@ class GuidedDenoiser:
             class_labels=labels.to(states.device),
         )  # fmt: skip
         return cast(Tensor, output.sample.float())
-
-    def _rescaled(self, guided: Tensor, prompted: Tensor) -> Tensor:
-        spreads = prompted.std((2, 3), keepdim=True) / guided.std((2, 3), keepdim=True).clamp(min=1e-6)
-        return guided * (1 + self.rescale * (spreads - 1))

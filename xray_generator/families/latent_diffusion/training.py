@@ -1,10 +1,9 @@
-"""A run in stages (autoencoder, denoiser, decoder against a critic) and the checkpoint that comes of it."""
+"""A run in stages (autoencoder, denoiser, decoder, few-step adapter) and the checkpoint that comes of it."""
 
 from __future__ import annotations
 
 import copy
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +13,7 @@ from typing import Any, cast
 
 import torch
 
-from xray_generator.checkpoints import Manifest, code_commit, replace_folder, write_manifest
+from xray_generator.checkpoints import Manifest, code_commit, staged, write_manifest
 from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
 from xray_generator.data.vocabulary import build_vocabulary
@@ -100,10 +99,8 @@ def load_autoencoder(folder: Path) -> CompactAutoencoder:
 
 def _save(autoencoder: CompactAutoencoder, folder: Path) -> None:
     if process_state().is_main_process:
-        staged = folder.with_name(f".tmp-{folder.name}")  # `folder` is there only when it is whole
-        shutil.rmtree(staged, ignore_errors=True)
-        autoencoder.save_pretrained(staged)
-        staged.replace(folder)
+        with staged(folder) as place:  # `folder` is there only when it is whole
+            autoencoder.save_pretrained(place)
     process_state().wait_for_everyone()
 
 
@@ -156,7 +153,7 @@ def _train_decoder(
     if config.decoder_training is None:
         return model
     torch.manual_seed(config.decoder_training.seed)
-    autoencoder = copy.deepcopy(model.autoencoder).requires_grad_(requires_grad=True)
+    autoencoder = model.autoencoder.with_grain()
     task = DecoderTask(config, autoencoder, dataset.split("train"), dataset.split("val"))
     train(task, config.decoder_training, run / "decoder")
     return replace(model, autoencoder=autoencoder.eval().requires_grad_(requires_grad=False))
@@ -180,14 +177,11 @@ def export(
 
     Where the run's folder is given, a small copy of its log and previews goes along.
     """
-    staged = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir(parents=True)
-    if run is not None:
-        export_history(run, staged)
-    manifest = _export(config, model, dataset, staged, steps, commit)
-    load_engine(staged, "cpu", config.text_encoder.name_or_path)  # what cannot be read back must not replace what can
-    replace_folder(staged, folder)
+    with staged(folder) as place:
+        if run is not None:
+            export_history(run, place)
+        manifest = _export(config, model, dataset, place, steps, commit)
+        load_engine(place, "cpu", config.text_encoder.name_or_path)  # what cannot be read must not replace what can
     return manifest
 
 
@@ -207,7 +201,7 @@ def _export(
         _half(encoder.transformer), encoder.tokenizer, encoder.max_length,
         None if encoder.projection is None else _half(encoder.projection),
     ).save(folder)  # fmt: skip
-    schedulers = tuple(SCHEDULERS) if model.few_step_unet is None else (*SCHEDULERS, FEW_STEP)
+    few_steps = {} if model.few_step_unet is None else {FEW_STEP: config.few_step.num_steps}
     rows, size = dataset.split("train"), config.image_size
     reconstruction = {  # of the 16-bit weights as shipped, on unseen images of full resolution
         split: reconstruction_quality(autoencoder.float(), native_rows(dataset.split(split), size), size)
@@ -232,7 +226,8 @@ def _export(
             "guidance_scale": config.schedule.guidance_scale,
         },
         sizes=(config.image_size,), vocabulary=dump(build_vocabulary(rows)),
-        metrics={"autoencoder_reconstruction": reconstruction}, schedulers=schedulers,
+        metrics={"autoencoder_reconstruction": reconstruction}, schedulers=(*SCHEDULERS, *few_steps),
+        few_steps=few_steps,
     )  # fmt: skip
     manifest = write_manifest(folder, manifest)
     write_card(folder, manifest)

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import parse
-from xray_generator.data.attribution import ATTRIBUTION
+from xray_generator.data.attribution import source_table
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.types import PURPOSE
 
@@ -63,10 +63,7 @@ def _data(manifest: Manifest, config: SuperResolutionConfig) -> Iterator[str]:
         f"{data['num_train']:,} films of the `train` split that reach {config.film_size} pixels by themselves; "
         f"{data['num_val']:,} more served validation and {data['num_test']:,} were kept for tests."
     )
-    yield from ("", "| source | training films | licence | attribution |", "| --- | --- | --- | --- |")
-    for name, count in sorted(data["sources"].items()):
-        license_name = data["licenses"].get(name) or "not stated in the data"
-        yield f"| {name or 'not stated'} | {count:,} | {license_name} | {ATTRIBUTION.get(name, 'see the data')} |"
+    yield from ("", *source_table(data, "films"))
 
 
 def _procedure(manifest: Manifest, config: SuperResolutionConfig) -> Iterator[str]:

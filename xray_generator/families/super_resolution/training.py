@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import shutil
 from collections import Counter
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_model
 
-from xray_generator.checkpoints import Manifest, code_commit, replace_folder, write_manifest
+from xray_generator.checkpoints import Manifest, code_commit, staged, write_manifest
 from xray_generator.config import dump
 from xray_generator.data.captioned import large_rows
 from xray_generator.data.rows import Dataset
@@ -71,18 +70,16 @@ def export(
 
     Where the run's folder is given, a small copy of its log and previews goes along.
     """
-    staged = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(staged, ignore_errors=True)
-    (staged / WEIGHTS).parent.mkdir(parents=True)
-    if run is not None:
-        export_history(run, staged)
-    network = copy.deepcopy(model.network).cpu().half()
-    save_model(network, str(staged / WEIGHTS))
-    rounded = SuperResolution(network.float(), model.statistics)
-    manifest = write_manifest(staged, _manifest(config, rounded, films, commit))
-    write_card(staged, manifest)
-    load_engine(staged, "cpu")  # what cannot be read back must not replace what can
-    replace_folder(staged, folder)
+    with staged(folder) as place:
+        if run is not None:
+            export_history(run, place)
+        network = copy.deepcopy(model.network).cpu().half()
+        (place / WEIGHTS).parent.mkdir()
+        save_model(network, str(place / WEIGHTS))
+        rounded = SuperResolution(network.float(), model.statistics)
+        manifest = write_manifest(place, _manifest(config, rounded, films, commit))
+        write_card(place, manifest)
+        load_engine(place, "cpu")  # what cannot be read back must not replace what can
     return manifest
 
 

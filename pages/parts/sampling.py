@@ -1,0 +1,70 @@
+"""Steps, guidance and scheduler: fields that a checkpoint recommends values for, with keys of its own.
+
+So switching the checkpoint brings its own values. A prefix tells the forms of different pages apart.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from xray_generator.checkpoints import Manifest
+from xray_generator.studio import text_request
+from xray_generator.types import MAX_GUIDANCE, MAX_STEPS, StudioError
+
+
+def field(name: str, manifest_name: str) -> str:
+    """The key of a field that belongs to a checkpoint."""
+    return f"{name} of {manifest_name}"
+
+
+def set_recommended(manifest: Manifest, prefix: str = "") -> None:
+    """Begin with what the checkpoint recommends. StudioError where that is not allowed."""
+    recommended = manifest.recommended
+    steps, guidance = recommended["num_inference_steps"], recommended["guidance_scale"]
+    text_request("checked", seed=0, size=manifest.sizes[0], steps=steps, guidance=guidance)
+    if None in (steps, guidance):
+        raise StudioError(f"The manifest of {manifest.name} must recommend steps and guidance.")
+    defaults = {
+        "size": manifest.sizes[0],
+        "steps": steps,
+        "guidance": float(guidance),
+        "scheduler": recommended["scheduler"],
+    }
+    for name, value in defaults.items():
+        st.session_state.setdefault(field(prefix + name, manifest.name), value)
+
+
+def draw_steps(place: DeltaGenerator, manifest: Manifest, prefix: str = "") -> None:
+    """Draw the number of steps; a distilled scheduler has few."""
+    most = manifest.few_steps.get(st.session_state[field(f"{prefix}scheduler", manifest.name)], MAX_STEPS)
+    key = field(f"{prefix}steps", manifest.name)
+    st.session_state[key] = min(st.session_state[key], most)
+    place.number_input("Steps", 1, most, key=key, persist_state="session")
+
+
+def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "") -> None:
+    """Draw the guidance, which a distilled scheduler has within."""
+    is_within = st.session_state[field(f"{prefix}scheduler", manifest.name)] in manifest.few_steps
+    place.number_input(
+        "Guidance", 0.0, MAX_GUIDANCE, step=0.5, key=field(f"{prefix}guidance", manifest.name), disabled=is_within,
+        persist_state="session", help="This scheduler was distilled with its guidance within." if is_within else None,
+    )  # fmt: skip
+
+
+def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, fixed: str = "") -> None:
+    """Draw the choice of scheduler; `fixed` says why there is none."""
+    place.selectbox(
+        "Scheduler", manifest.schedulers, key=field(f"{prefix}scheduler", manifest.name), disabled=bool(fixed),
+        persist_state="session", help=fixed or None, on_change=_follow, args=(manifest, prefix),
+    )  # fmt: skip
+
+
+def _follow(manifest: Manifest, prefix: str) -> None:
+    """To a distilled scheduler and back go its own number of steps and the recommended one."""
+    few = manifest.few_steps.get(st.session_state[field(f"{prefix}scheduler", manifest.name)])
+    key = field(f"{prefix}steps", manifest.name)
+    if few is not None:
+        st.session_state[key] = few
+    elif st.session_state[key] in manifest.few_steps.values():
+        st.session_state[key] = manifest.recommended["num_inference_steps"]

@@ -1,0 +1,67 @@
+"""What each choice of a model's sampling is worth: the same prompts drawn without it, measured alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xray_generator.evaluation import distribution, image_quality
+from xray_generator.evaluation.inputs import spread
+from xray_generator.evaluation.records import Measurement, Record
+from xray_generator.evaluation.study import NO_MODEL, Findings, Study
+from xray_generator.evaluation.summary import markdown_table
+from xray_generator.types import StudioError
+
+TABLE = "levers"
+NUM_IMAGES = 200  # a lever
+SHOWN = ("frechet_ratio", "kernel_distance", "recall", "sharpness_ratio")
+HEADING, NEXT = "## Levers of sampling", "## All settings"
+
+
+def find_levers(study: Study, rng: np.random.Generator) -> Findings:
+    """The table "levers": a row for each change, with what was predicted and what was measured."""
+    if study.model is None or not study.model.variants:
+        raise StudioError(NO_MODEL if study.model is None else "This model names no levers.")
+    rows, seed = spread(study.generated.rows, min(NUM_IMAGES, len(study.generated))), int(rng.integers(2**63))
+    table = []
+    for variant in study.model.variants:
+        drawn = variant.redraw(rows)
+        head = {"change": variant.change, "predicted": variant.predicted, "n": len(drawn)}
+        table.append(head | _measured(replace(study, generated=drawn), np.random.default_rng(seed)))
+    return Findings(tables={TABLE: tuple(table)})
+
+
+def _measured(study: Study, rng: np.random.Generator) -> dict[str, Any]:
+    found: list[Measurement] = []
+    for space in study.judges.spaces:
+        found += distribution.compare(
+            *study.pair(min(space.size, study.size)), space.extractor, rng, split=study.split
+        )  # the first space that has enough images for its dimensions
+    found += image_quality.compare(*study.pair(study.size), rng, split=study.split)
+    values: dict[str, Any] = {}
+    for name in SHOWN:
+        best = next((m for m in found if m.measure == name and m.value is not None), None)
+        values[name] = None if best is None else best.value
+        if name == SHOWN[0]:
+            values["low_95"], values["high_95"] = (None, None) if best is None or not best.interval else best.interval
+    return values
+
+
+def write_into_card(card: Path, record: Record) -> None:
+    """Put a record's table into a model card, before its settings and in the place of an older one."""
+    table: Sequence[Mapping[str, Any]] = record.tables.get(TABLE, ())
+    if not table or not card.is_file():
+        return
+    section = (
+        f"{HEADING}\n\n{markdown_table(table)}\n\nMeasured by `python -m xray_generator.evaluate --suite "
+        f"{record.suite}` on {record.created[:10]}, code {record.commit}: the same prompts and seeds, one choice "
+        "changed at a time, beside unseen real films. The levers of training were pulled together; what each "
+        "brought alone was not measured.\n\n"
+    )
+    text = re.sub(rf"{HEADING}\n.*?(?={NEXT}\n)", "", card.read_text(), flags=re.DOTALL)
+    card.write_text(text.replace(f"{NEXT}\n", f"{section}{NEXT}\n", 1))
