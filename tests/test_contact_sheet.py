@@ -8,6 +8,7 @@ import pytest
 from PIL import Image as PILImage
 
 from xray_generator.contact_sheet import REAL_NOTICE, Row, encode_sheet, main
+from xray_generator.data.read import read_dataset
 from xray_generator.images import read_image
 from xray_generator.types import NOTICE
 
@@ -52,6 +53,19 @@ def test_real_images_alone_and_beside_samples_name_their_number_and_split(tmp_pa
     assert known == label
 
 
+def test_captions_of_the_real_images_are_drawn_in_their_order(tmp_path: Path, dataset_folder: Path) -> None:
+    path = tmp_path / "sheet.png"
+    real = ("--real", str(dataset_folder), "--captions")
+    made, known = sheet(path, *real, "--seed", "5", "--side", "128").splitlines()
+    assert made.startswith(f"{NOTICE} 4 of tiny, from seed 5 on") and known.startswith(REAL_NOTICE)
+    films = [row for row in read_dataset(dataset_folder).split("val") if row.native_size >= 64]
+    second = films[len(films) // 4]
+    sheet(tmp_path / "second.png", "--prompt", second.prompt, "--seed", "6", "--num_images", "1", "--side", "128")
+    image = read_image(tmp_path / "second.png")[-128:, :128]
+    lines = read_image(path)[:, 128:256]
+    assert any(np.array_equal(lines[top : top + 128], image) for top in range(len(lines) - 128))
+
+
 def test_the_label_is_drawn_and_wrapped(tmp_path: Path) -> None:
     image = np.zeros((16, 16), np.float32)
     short, long = (encode_sheet([Row(text, [image])], 1) for text in ("few", "many words " * 40))
@@ -62,7 +76,8 @@ def test_the_label_is_drawn_and_wrapped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "Give --prompt TEXT, --real DATASET, or both"), ((*PROMPT, "--side", "0"), "--side must be"),
+        (("--captions",), "Give --real DATASET too"), ((), "Give --prompt TEXT, --real DATASET, or both"),
+        ((*PROMPT, "--side", "0"), "--side must be"),
         ((*PROMPT, "--side", "100000"), "from 16 to 1,024"), ((*PROMPT, "--num_images", "0"), "--num_images must be"),
         ((*PROMPT, "--grid", "0"), "--grid must be"), (("--real", "absent"), "absent does not exist"),
         ((*PROMPT, "--guidance", "99"), "from 0 to 30"), ((*PROMPT, "--num_threads", "0"), "number of threads"),

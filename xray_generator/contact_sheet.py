@@ -4,7 +4,8 @@
         --guidance 1 --guidance 7 --num_images 16 --seed 1 --output outputs/visualizations/sheet.png
 
 All rows share the seeds, so a column shows what the words and the guidance change. `--real DATASET` adds real images of
-the validation split for comparison, or is a sheet by itself. `--grid 8` lays out each row's images eight to a line.
+the validation split for comparison, or is a sheet by itself; with `--captions` the words of these very images are
+drawn, in the same order. `--grid 8` lays out each row's images eight to a line.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from PIL import ImageDraw
 from xray_generator import __version__
 from xray_generator.console import exit_code
 from xray_generator.data.read import read_dataset
+from xray_generator.data.rows import Row as Film
+from xray_generator.data.rows import evenly
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.images import MIN_SIDE, encode_png, from_uint8, grid, resize_square
 from xray_generator.studio import Studio, text_request
@@ -50,8 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     _check(options)
     make_folder(options.output.parent)  # before the work, not after it
-    real = [*_real_rows(options)]  # first: it fails sooner
-    sheet = encode_sheet([*_generated_rows(options), *real], options.grid or options.num_images)
+    films, label = _films(options)  # first: it fails sooner
+    real = [Row(label, [resize_square(film.image(), options.side) for film in films])] if films else []
+    rows = [*_generated_rows(options), *_captioned_rows(options, films), *real]
+    sheet = encode_sheet(rows, options.grid or options.num_images)
     write_file(options.output, sheet)
 
 
@@ -74,6 +79,8 @@ def _label(text: str, width: int) -> Image:
 
 
 def _check(options: argparse.Namespace) -> None:
+    if options.captions and options.real is None:
+        raise StudioError("--captions are those of real images. Give --real DATASET too.")
     if not options.prompt and options.real is None:
         raise StudioError("There is nothing to show. Give --prompt TEXT, --real DATASET, or both.")
     limits = {"num_images": (1, MAX_IMAGES), "grid": (1, MAX_IMAGES), "side": (MIN_SIDE, MAX_SIDE)}
@@ -100,16 +107,35 @@ def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
             yield Row(label, [resize_square(image, options.side) for image in result.images])
 
 
-def _real_rows(options: argparse.Namespace) -> Iterator[Row]:
-    if options.real is None:
+def _captioned_rows(options: argparse.Namespace, films: Sequence[Film]) -> Iterator[Row]:
+    if not options.captions:
         return
+    studio = Studio(num_threads=options.num_threads)
+    results = [
+        studio.generate(
+            text_request(
+                film.prompt, seed=options.seed + i, steps=options.steps, scheduler=options.scheduler,
+                guidance=next(iter(options.guidance or ()), None), size=studio.manifest(options.checkpoint).sizes[0],
+            ), options.checkpoint,
+        ) for i, film in enumerate(films)
+    ]  # fmt: skip
+    made = results[0].request
+    label = (
+        f"{NOTICE} {len(results)} of {results[0].checkpoint.name}, from seed {made.seed} on, guidance "
+        f"{made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: the captions of the images below"
+    )
+    yield Row(label, [resize_square(result.images[0], options.side) for result in results])
+
+
+def _films(options: argparse.Namespace) -> tuple[Sequence[Film], str]:
+    if options.real is None:
+        return (), ""
     size = Studio().manifest(options.checkpoint).sizes[0]  # a fair comparison: no image that was enlarged to it
     known = [row for row in read_dataset(options.real).split("val") if row.native_size >= size]
     if not known:
         raise StudioError(f"{options.real} has no image of {size} pixels or more in its validation split.")
-    chosen = known[:: max(1, len(known) // options.num_images)][: options.num_images]
-    label = f"{REAL_NOTICE} {len(chosen)} of the {len(known)} of the validation split with {size} pixels or more"
-    yield Row(label, [resize_square(row.image(), options.side) for row in chosen])
+    chosen = evenly(known, options.num_images)
+    return chosen, f"{REAL_NOTICE} {len(chosen)} of the {len(known)} of the validation split with {size} pixels or more"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -124,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint")
     parser.add_argument("--side", type=int, default=128, help="pixels a side on the sheet")
     parser.add_argument("--real", type=Path, metavar="DATASET", help="a row of real images of the validation split")
+    parser.add_argument("--captions", action="store_true", help="draw what the captions of these real images say")
     parser.add_argument("--num_threads", type=int, help="CPU threads")
     parser.add_argument("--output", type=Path, required=True)
     return parser
