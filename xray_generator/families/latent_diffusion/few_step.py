@@ -117,14 +117,16 @@ class DistillationLoss(nn.Module):
         end_signal, end_spread = torch.ones(()), torch.zeros(())
         for i in range(place, place + self.settings.teacher_steps):
             timestep = self.job.timesteps[i]
-            without, prompted = unet(
-                latents.repeat(2, 1, 1, 1), timestep, encoder_hidden_states=states, encoder_attention_mask=mask,
-                class_labels=resolution.repeat(2),
-            ).sample.float().chunk(2)  # fmt: skip
-            guided = (
-                guide(without, prompted, scale, schedule.guidance_rescale) if acts(schedule, timestep) else prompted
-            )
-            clean, noise = split(self.job, guided, latents, timestep)
+            is_guided = acts(schedule, timestep)
+            first = 0 if is_guided else len(latents)  # without guidance no pass without a prompt
+            output = unet(
+                latents.repeat(2, 1, 1, 1)[first:], timestep, encoder_hidden_states=states[first:],
+                encoder_attention_mask=mask[first:], class_labels=resolution.repeat(2)[first:],
+            ).sample.float()  # fmt: skip
+            if is_guided:
+                without, prompted = output.chunk(2)
+                output = guide(without, prompted, scale, schedule.guidance_rescale)
+            clean, noise = split(self.job, output, latents, timestep)
             if i + 1 < len(self.job.timesteps):
                 end_signal, end_spread = levels(self.job, self.job.timesteps[i + 1], latents)
             else:
