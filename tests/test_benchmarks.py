@@ -31,4 +31,7 @@ def test_sampling_benchmark_reports_every_side_by_itself(tiny_checkpoint: Path, 
         assert latency["n"] == 2
         assert found["speedup"][name]["equal_steps"] == latency["median"] / ours[str(found[name]["steps"])]["median"]
         assert found["speedup"][name].keys() == {"each_as_recommended", "equal_steps", "equal_steps_and_dtype"}
+    kernels = found["studio"]["kernels"]
+    assert len(kernels) == 10 and kernels[0]["share"] >= kernels[9]["share"] > 0
+    assert found["studio"]["floor_ms"] > 0 and found["studio"]["gigaflops"] > 0
     assert all(found[side]["peak_memory_mb"] > 0 for side in ("studio", "seed_2", "stable_diffusion"))

@@ -1,6 +1,7 @@
 """`python tests/benchmarks/sampling.py --output FILE`: how fast a prompt becomes an image, beside two references.
 
-- studio: the checkpoint, by number of steps; images a second by number of images.
+- studio: the checkpoint, by number of steps, with its distilled scheduler and enlarged where it can be; images a
+  second by number of images; its ten slowest kernels, and its time over that of its multiplications alone.
 - seed_2: the pipeline that this studio descends from, 20 steps. A UNet of 39.66 M parameters on latents 8x32x32, called
   three times a step (guidance is computed, thrown away and computed again); BERT-base; a decoder with plain attention
   over 1,024 and 4,096 positions. Built from library parts at the widths nearest below its numbers of parameters.
@@ -90,10 +91,12 @@ def _speedup(studio: dict[str, Any], reference: dict[str, Any]) -> dict[str, flo
     """How many times longer the reference takes: at its own settings, at equal steps, at equal steps and format."""
     ours, steps = studio["latency_ms_by_steps"], str(reference["steps"])
     times = {name: found["median"] for name, found in reference["latency_ms"].items()}
+    few = studio["latency_ms_by_few_steps"].values()
     return {
         "each_as_recommended": times["float32"] / ours[str(studio["default_steps"])]["median"],
         "equal_steps": times["float32"] / ours[steps]["median"],
         "equal_steps_and_dtype": times[studio["runtime"]["dtype"]] / ours[steps]["median"],
+        **({"few_steps": times["float32"] / max(found["median"] for found in few)} if few else {}),
     }
 
 
@@ -103,8 +106,8 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
     parameters = sum(_count(module) for module in studio.engine(options.checkpoint).components().values())
     default_steps = 2 if options.quick else int(manifest.recommended["num_inference_steps"])
 
-    def generate(steps: int, num_images: int = 1) -> Any:
-        request = text_request(PROMPT, seed=1, size=manifest.sizes[0], steps=steps, num_images=num_images)
+    def generate(steps: int, num_images: int = 1, scheduler: str | None = None, size: int = manifest.sizes[0]) -> Any:
+        request = text_request(PROMPT, seed=1, size=size, steps=steps, num_images=num_images, scheduler=scheduler)
         return studio.generate(request, options.checkpoint)
 
     runtime = generate(1).runtime
@@ -116,12 +119,49 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
         count: _latency_ms(lambda count=count: generate(default_steps, count), 1 if options.quick else 3)  # type: ignore[misc]
         for count in NUM_IMAGES
     }
+    by_few_steps = {
+        steps: _latency_ms(lambda steps=steps, name=name: generate(steps, scheduler=name), options.repeats)  # type: ignore[misc]
+        for name, most in manifest.few_steps.items() for steps in sorted({1, 2, most})
+    }  # fmt: skip
+    by_size = {
+        size: _latency_ms(lambda size=size: generate(default_steps, size=size), 3)  # type: ignore[misc]
+        for size in studio.sizes(manifest.name)[len(manifest.sizes):]
+    }  # fmt: skip
     return {
         "checkpoint": manifest.name, "sha256": manifest.ref.sha256, "parameters": parameters,
+        "latency_ms_by_few_steps": by_few_steps, "latency_ms_by_size": by_size,
+        **_kernels(lambda: generate(default_steps)),
         "size": manifest.sizes[0], "runtime": runtime, "default_steps": default_steps,
         "default_scheduler": manifest.recommended["scheduler"],
         "default_guidance": manifest.recommended["guidance_scale"], "latency_ms_by_steps": by_steps,
         "images_per_second_by_num_images": {n: 1_000 * n / found["median"] for n, found in by_count.items()},
+    }  # fmt: skip
+
+
+def _kernels(call: Callable[[], Any]) -> dict[str, Any]:
+    """The ten kernels that take most of the time, and the least time that the multiplications alone could take.
+
+    The floor is the floating point operations over the rate of one large product of matrices, by the same threads.
+    """
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        call()
+    found = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
+    total = sum(event.self_cpu_time_total for event in found)
+    with FlopCounterMode(display=False) as counter:
+        call()
+    matrix = torch.randn(2_048, 2_048)
+    rate = 2 * 2_048**3 / (_latency_ms(lambda: matrix @ matrix, 5)["median"] / 1_000)
+    return {
+        "kernels": [
+            {"name": event.key, "calls": event.count, "share": event.self_cpu_time_total / total}
+            for event in found[:10]
+        ],
+        "gigaflops": counter.get_total_flops() / 1e9, "gigaflops_per_second_of_a_product": rate / 1e9,
+        "floor_ms": counter.get_total_flops() / rate * 1_000,
     }  # fmt: skip
 
 

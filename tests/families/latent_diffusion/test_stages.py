@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from xray_generator.checkpoints import read_manifest
 from xray_generator.data.rows import Dataset
-from xray_generator.families.latent_diffusion.config import FewStepConfig, LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.config import DecoderConfig, FewStepConfig, LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss, local_energy
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
 from xray_generator.families.latent_diffusion.few_step import DistillationLoss, adapted
@@ -153,7 +153,9 @@ def test_energy_is_the_local_spread_of_detail_wherever_it_lies() -> None:
 def test_critic_and_decoder_have_gradients_of_their_own(
     make_model: MakeModel, tiny_config: LatentDiffusionConfig
 ) -> None:
-    loss = DecoderLoss(make_model(tiny_config).autoencoder.requires_grad_(requires_grad=True), tiny_config)
+    config = replace(tiny_config, decoder=DecoderConfig(adversarial_weight=0.02, feature_weight=0.2))
+    loss = DecoderLoss(make_model(tiny_config).autoencoder, config)
+    assert loss.critic is not None
     images = torch.rand(2, 1, 64, 64) * 2 - 1
     parts = loss({"images": images}, torch.Generator().manual_seed(0))
     critic = torch.autograd.grad(parts["critic"], list(loss.critic.parameters()), retain_graph=True)

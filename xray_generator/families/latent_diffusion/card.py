@@ -118,12 +118,16 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
 
 def _later_stages(config: LatentDiffusionConfig) -> Iterator[str]:
     decoder, few, number = config.decoder, config.few_step, 3
+    critic = (
+        f" + {decoder.adversarial_weight:g} x the score of a patch critic that learns along + "
+        f"{decoder.feature_weight:g} x L1 of the critic's features"
+    )
+    critic = critic if decoder.adversarial_weight or decoder.feature_weight else ""
     if config.decoder_training is not None:
         yield (
             f"{number}. **Decoder**, {_settings(config.decoder_training)}, on crops of full resolution, the encoder "
             f"frozen; white noise goes in, of which it makes grain. Loss: L1 + {decoder.energy_weight:g} x L1 of the "
-            f"local spread of the Laplacian at three scales + {decoder.adversarial_weight:g} x the score of a patch "
-            f"critic that learns along + {decoder.feature_weight:g} x L1 of the critic's features."
+            f"local spread of the Laplacian at three scales{critic}."
         )
         number += 1
     if config.few_step_training is not None:

@@ -59,9 +59,9 @@ class AutoencoderConfig:
 class DecoderConfig:
     """How the decoder learns the texture of films, where `decoder_training` is set."""
 
-    energy_weight: float = 1.0  # L1 of the local spread of the Laplacian
-    adversarial_weight: float = 0.02
-    feature_weight: float = 0.2  # L1 of the critic's features
+    energy_weight: float = 3.0  # L1 of the local spread of the Laplacian
+    adversarial_weight: float = 0.0  # of a patch critic; it sharpens too, and leaves a grid of 4 pixels
+    feature_weight: float = 0.0  # L1 of the critic's features
     critic_channels: int = 32
     critic_rate: float = 5.0  # its learning rate over the decoder's: it must see through what the decoder learns
 

@@ -1,4 +1,4 @@
-"""Stage 3: the decoder learns the texture of films: as much detail as they have, of a kind that a critic believes.
+"""Stage 3: the decoder learns the texture of films: as much detail as they have, made of noise.
 
 The encoder stays frozen: the latents, and with them the denoiser, stay what they are. L1 alone makes the mean of all
 films that a latent could mean, which is blur.
@@ -49,7 +49,7 @@ def _mean_l1(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
 
 
 class DecoderLoss(nn.Module):
-    """L1 of pixels, of local detail energy, and of the critic's features, and the critic's judgement.
+    """L1 of pixels and of local detail energy; a critic's judgement and L1 of its features where these have a weight.
 
     Detail that a latent does not place is to be there nevertheless: its energy is matched, not its pixels. The critic
     learns along by the hinge loss (Lim & Ye 2017, arXiv:1705.02894); of its features: Wang et al. 2018,
@@ -60,13 +60,14 @@ class DecoderLoss(nn.Module):
         super().__init__()
         self.autoencoder, self.settings = autoencoder, config.decoder
         autoencoder.requires_grad_(requires_grad=True).encoder.requires_grad_(requires_grad=False)
-        self.critic = PatchDiscriminator(config.decoder.critic_channels)
+        weights = (config.decoder.adversarial_weight, config.decoder.feature_weight)
+        self.critic = PatchDiscriminator(config.decoder.critic_channels) if any(weights) else None
 
     def parameter_groups(self, learning_rate: float) -> list[dict[str, Any]]:
         """Decoder and critic, which learns faster (Heusel et al. 2017, arXiv:1706.08500)."""
         drawing = [parameter for parameter in self.autoencoder.parameters() if parameter.requires_grad]
-        rate = self.settings.critic_rate * learning_rate
-        return [{"params": drawing}, {"params": list(self.critic.parameters()), "lr": rate}]
+        critic = [] if self.critic is None else list(self.critic.parameters())
+        return [{"params": drawing}, {"params": critic, "lr": self.settings.critic_rate * learning_rate}]
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of images (B, 1, H, W) in [-1, 1]."""
@@ -74,21 +75,23 @@ class DecoderLoss(nn.Module):
         with torch.no_grad():
             latents = self.autoencoder.encode(images).sample(generator)
         drawn = self.autoencoder.decode(latents, generator)
-        real_scores, real_features = self.critic(images)
-        fake_scores, _ = self.critic(drawn.detach())
-        critic = F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
-        frozen = {name: value.detach() for name, value in self.critic.named_parameters()}
-        scores, features = functional_call(self.critic, frozen, drawn)
-        settings, adversarial = self.settings, -scores.mean()
         pixels, energy = F.l1_loss(drawn, images), _mean_l1(local_energy(drawn), local_energy(images))
-        feature_error = _mean_l1(features, real_features)
-        loss = (
-            pixels + settings.energy_weight * energy + settings.adversarial_weight * adversarial
-            + settings.feature_weight * feature_error + critic
-        )  # fmt: skip
+        parts = {"l1": pixels, "energy_l1": energy}
+        loss = pixels + self.settings.energy_weight * energy
+        if self.critic is not None:
+            parts |= self._judged(self.critic, drawn, images)
+            loss = loss + self.settings.adversarial_weight * parts["adversarial"]
+            loss = loss + self.settings.feature_weight * parts["feature_l1"] + parts["critic"]
+        return {"loss": loss, **parts}
+
+    def _judged(self, critic: PatchDiscriminator, drawn: Tensor, images: Tensor) -> dict[str, Tensor]:
+        real_scores, real_features = critic(images)
+        fake_scores, _ = critic(drawn.detach())
+        frozen = {name: value.detach() for name, value in critic.named_parameters()}
+        scores, features = functional_call(critic, frozen, drawn)
         return {
-            "loss": loss, "l1": pixels, "energy_l1": energy, "adversarial": adversarial,
-            "feature_l1": feature_error, "critic": critic,
+            "adversarial": -scores.mean(), "feature_l1": _mean_l1(features, real_features),
+            "critic": F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean(),
         }  # fmt: skip
 
 
