@@ -24,7 +24,8 @@ TINY_TRAINING = (
     "autoencoder.decoder_blocks=[1,1]", "autoencoder.latent_channels=4", "autoencoder.crop_size=32",
     "text_encoder.embedding_size=32", "text_encoder.num_layers=1", "text_encoder.num_heads=2",
     "text_encoder.vocabulary_size=500", "unet.channels=[32,64]", "unet.num_heads=2",
-    *(f"{name}_training.{setting}" for name in ("autoencoder", "denoiser") for setting in STAGE),
+    *(f"{name}_training.{setting}" for name in ("autoencoder", "denoiser", "decoder", "few_step")
+      for setting in STAGE),
 )  # fmt: skip
 
 # How each command starts -> what is put at its end to make it tiny. No entry: the README test fails.
@@ -47,6 +48,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
     "python -m xray_generator.evaluate --suite quick": ("--num_images", "4", "--steps", "2"),
     "python -m xray_generator.evaluate --checkpoint chest_xray_256 --suite full": PARSE_ONLY,
+    "python -m xray_generator.evaluate --suite enlargement": PARSE_ONLY,
     "python -m xray_generator.evaluate --generated outputs/generated": ("--num_images", "4", "--size", "64"),
     "python -m xray_generator.train_encoder --quick_test": (),
     "python -m xray_generator.train_encoder --dataset_path PACK": ("--quick_test", "name=second"),
