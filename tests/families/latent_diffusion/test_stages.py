@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import nn
 
 from xray_generator.checkpoints import read_manifest
 from xray_generator.data.rows import Dataset
@@ -149,32 +148,6 @@ def test_energy_is_the_local_spread_of_detail_wherever_it_lies() -> None:
     for ours, other, none in zip(*map(local_energy, (grain, moved, torch.zeros_like(grain))), strict=True):
         assert abs(float(ours.mean() / other.mean()) - 1) < 0.1
         assert float(none.max()) < 0.01 < float(ours.min())
-
-
-def test_the_decoder_is_shown_a_share_of_latents_as_the_denoiser_leaves_them(
-    make_model: MakeModel, tiny_config: LatentDiffusionConfig
-) -> None:
-    """Of a denoiser that always answers v = 0, x_0 = signal x: its latents shrink, the others stay."""
-    model, latents = make_model(tiny_config), torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    for parameter in model.unet.parameters():
-        nn.init.zeros_(parameter)
-    for share, changed in ((0.0, 0), (0.5, 2), (1.0, 4)):
-        config = replace(tiny_config, decoder=DecoderConfig(denoised_share=share, denoised_up_to=0.9))
-        loss = DecoderLoss(model, model.autoencoder, config)
-        made = loss._as_generated(latents, torch.Generator().manual_seed(1))
-        assert [torch.equal(a, b) for a, b in zip(made, latents, strict=True)] == [False] * changed + [True] * (
-            4 - changed
-        )
-
-
-def test_the_window_shows_the_latents_of_its_pixels(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> None:
-    model = make_model(tiny_config)
-    loss = DecoderLoss(model, model.autoencoder, tiny_config)
-    places = torch.arange(64.0).reshape(1, 1, 8, 8)
-    for seed in range(4):
-        latents, images = loss._window(places, places.repeat_interleave(8, 2).repeat_interleave(8, 3),
-                                       torch.Generator().manual_seed(seed))  # fmt: skip
-        assert images.shape == (1, 1, 32, 32) and torch.equal(images[..., ::8, ::8], latents)
 
 
 def test_critic_and_decoder_have_gradients_of_their_own(
