@@ -154,8 +154,7 @@ def test_critic_and_decoder_have_gradients_of_their_own(
     make_model: MakeModel, tiny_config: LatentDiffusionConfig
 ) -> None:
     config = replace(tiny_config, decoder=DecoderConfig(adversarial_weight=0.02, feature_weight=0.2))
-    model = make_model(tiny_config)
-    loss = DecoderLoss(model, model.autoencoder, config)
+    loss = DecoderLoss(make_model(tiny_config).autoencoder, config)
     assert loss.critic is not None
     images = torch.rand(2, 1, 64, 64) * 2 - 1
     parts = loss({"images": images}, torch.Generator().manual_seed(0))

@@ -126,8 +126,7 @@ def _later_stages(config: LatentDiffusionConfig) -> Iterator[str]:
     if config.decoder_training is not None:
         yield (
             f"{number}. **Decoder**, {_settings(config.decoder_training)}, on crops of full resolution, the encoder "
-            f"frozen; {decoder.denoised_share:.0%} of the latents go through noise (up to {decoder.denoised_up_to:.0%} "
-            f"of the timesteps) and the denoiser first; white noise goes in, of which it makes grain. Loss: L1 + {decoder.energy_weight:g} x L1 of the "
+            f"frozen; white noise goes in, of which it makes grain. Loss: L1 + {decoder.energy_weight:g} x L1 of the "
             f"local spread of the Laplacian at three scales{critic}."
         )
         number += 1

@@ -19,8 +19,7 @@ AUTOENCODER_RANGES = {
     "crop_size": (SIDE_MULTIPLE, MAX_SIDE), "gradient_weight": (0.0, 1e3), "kl_weight": (0.0, 1e3),
 }  # fmt: skip
 DECODER_RANGES = {
-    "energy_weight": (0.0, 1e3), "denoised_share": (0.0, 1.0), "denoised_up_to": (0.0, 1.0),
-    "adversarial_weight": (0.0, 1e3), "feature_weight": (0.0, 1e3),
+    "energy_weight": (0.0, 1e3), "adversarial_weight": (0.0, 1e3), "feature_weight": (0.0, 1e3),
     "critic_channels": (1, 1_024), "critic_rate": (0.01, 1e3),
 }  # fmt: skip
 TEXT_RANGES = {
@@ -61,8 +60,6 @@ class DecoderConfig:
     """How the decoder learns the texture of films, where `decoder_training` is set."""
 
     energy_weight: float = 3.0  # L1 of the local spread of the Laplacian
-    denoised_share: float = 0.5  # of the latents goes through noise and denoiser first, as generated ones did
-    denoised_up_to: float = 0.3  # share of the timesteps, from no noise on, at which that is
     adversarial_weight: float = 0.0  # of a patch critic; it sharpens too, and leaves a grid of 4 pixels
     feature_weight: float = 0.0  # L1 of the critic's features
     critic_channels: int = 32

@@ -23,12 +23,8 @@ from xray_generator.families.latent_diffusion.autoencoder_task import (
     reconstruction_quality,
 )
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
-from xray_generator.families.latent_diffusion.guidance import NATIVE
-from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
-from xray_generator.families.latent_diffusion.trajectory import levels, split
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.patch_discriminator import PatchDiscriminator
-from xray_generator.types import SIDE_MULTIPLE
 
 NUM_PREVIEWS = 8
 MAX_VALIDATION = 48
@@ -58,17 +54,11 @@ class DecoderLoss(nn.Module):
     Detail that a latent does not place is to be there nevertheless: its energy is matched, not its pixels. The critic
     learns along by the hinge loss (Lim & Ye 2017, arXiv:1705.02894); of its features: Wang et al. 2018,
     arXiv:1711.11585, eq. 4. One optimizer trains both: each part of the sum has gradients for one of them alone.
-
-    What a denoiser makes is smoother than what the encoder does. So that it is drawn with no less detail, a share of
-    the latents goes through a little noise and the denoiser first.
     """
 
-    def __init__(self, model: LatentDiffusion, autoencoder: CompactAutoencoder, config: LatentDiffusionConfig) -> None:
+    def __init__(self, autoencoder: CompactAutoencoder, config: LatentDiffusionConfig) -> None:
         super().__init__()
-        self.autoencoder, self.settings, self.crop_size = autoencoder, config.decoder, config.autoencoder.crop_size
-        self.model, self.job = model, make_scheduler("ddim", config.schedule)
-        for network in (model.unet, model.text_encoder):  # no part of this module, which is trained
-            network.eval().requires_grad_(requires_grad=False)
+        self.autoencoder, self.settings = autoencoder, config.decoder
         autoencoder.requires_grad_(requires_grad=True).encoder.requires_grad_(requires_grad=False)
         weights = (config.decoder.adversarial_weight, config.decoder.feature_weight)
         self.critic = PatchDiscriminator(config.decoder.critic_channels) if any(weights) else None
@@ -80,11 +70,10 @@ class DecoderLoss(nn.Module):
         return [{"params": drawing}, {"params": critic, "lr": self.settings.critic_rate * learning_rate}]
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of a random window of whole images (B, 1, S, S) in [-1, 1]."""
+        """Losses of images (B, 1, H, W) in [-1, 1]."""
         images = batch["images"].contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            latents = self._as_generated(self.autoencoder.encode(images).sample(generator), generator)
-        latents, images = self._window(latents, images, generator)
+            latents = self.autoencoder.encode(images).sample(generator)
         drawn = self.autoencoder.decode(latents, generator)
         pixels, energy = F.l1_loss(drawn, images), _mean_l1(local_energy(drawn), local_energy(images))
         parts = {"l1": pixels, "energy_l1": energy}
@@ -94,31 +83,6 @@ class DecoderLoss(nn.Module):
             loss = loss + self.settings.adversarial_weight * parts["adversarial"]
             loss = loss + self.settings.feature_weight * parts["feature_l1"] + parts["critic"]
         return {"loss": loss, **parts}
-
-    def _as_generated(self, latents: Tensor, generator: torch.Generator) -> Tensor:
-        count, schedule = round(self.settings.denoised_share * len(latents)), self.model.schedule
-        if not count:
-            return latents
-        folded = self.model.statistics.normalize(latents[:count])
-        last = max(1, round(self.settings.denoised_up_to * schedule.num_train_timesteps))
-        timestep = torch.randint(last, (), generator=generator)
-        signal, spread = levels(self.job, timestep, folded)
-        noisy = signal * folded + spread * torch.randn(folded.shape, generator=generator).to(folded)
-        states, mask = (x.expand(count, *x.shape[1:]) for x in self.model.embed([""]))
-        output = self.model.unet(
-            noisy, timestep, encoder_hidden_states=states, encoder_attention_mask=mask,
-            class_labels=torch.full((count,), NATIVE, device=folded.device),
-        ).sample.float()  # fmt: skip
-        clean, _ = split(self.job, output, noisy, timestep)
-        return torch.cat([self.model.statistics.denormalize(clean), latents[count:]])
-
-    def _window(self, latents: Tensor, images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        side, scale = min(self.crop_size, images.shape[-1]), images.shape[-1] // latents.shape[-1]
-        top, left = (int(i) * SIDE_MULTIPLE for i in torch.randint(
-            (images.shape[-1] - side) // SIDE_MULTIPLE + 1, (2,), generator=generator
-        ))  # fmt: skip
-        part = (slice(top // scale, (top + side) // scale), slice(left // scale, (left + side) // scale))
-        return latents[..., part[0], part[1]], images[..., top : top + side, left : left + side]
 
     def _judged(self, critic: PatchDiscriminator, drawn: Tensor, images: Tensor) -> dict[str, Tensor]:
         real_scores, real_features = critic(images)
@@ -132,18 +96,18 @@ class DecoderLoss(nn.Module):
 
 
 class DecoderTask:
-    """Trains the decoder on films of full resolution; validates PSNR, SSIM and sharpness."""
+    """Trains decoder and critic on crops of full resolution; validates PSNR, SSIM and sharpness."""
 
-    def __init__(self, config: LatentDiffusionConfig, model: LatentDiffusion, autoencoder: CompactAutoencoder,
-                 rows: Sequence[Row], validation: Sequence[Row]) -> None:  # fmt: skip
+    def __init__(self, config: LatentDiffusionConfig, autoencoder: CompactAutoencoder, rows: Sequence[Row],
+                 validation: Sequence[Row]) -> None:  # fmt: skip
         self.config, self.autoencoder, self.size = config, autoencoder, config.image_size
         self.rows = native_rows(rows, self.size)
         self.validation = evenly(native_rows(validation, self.size), MAX_VALIDATION)
-        self.module = DecoderLoss(model, autoencoder, config)
+        self.module = DecoderLoss(autoencoder, config)
 
     def dataset(self) -> Crops:
-        """The training images that reach the image size: an enlarged one would teach blur."""
-        return Crops(self.rows, self.size, self.size)
+        """Crops of the training rows that reach the image size: an enlarged one would teach blur."""
+        return Crops(self.rows, self.config.autoencoder.crop_size, self.size)
 
     def preview(self) -> Tensor:
         """Validation images (training images where there are none) above their reconstructions."""

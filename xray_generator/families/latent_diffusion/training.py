@@ -154,7 +154,7 @@ def _train_decoder(
         return model
     torch.manual_seed(config.decoder_training.seed)
     autoencoder = model.autoencoder.with_grain()
-    task = DecoderTask(config, model, autoencoder, dataset.split("train"), dataset.split("val"))
+    task = DecoderTask(config, autoencoder, dataset.split("train"), dataset.split("val"))
     train(task, config.decoder_training, run / "decoder")
     return replace(model, autoencoder=autoencoder.eval().requires_grad_(requires_grad=False))
 
