@@ -68,6 +68,7 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
 
 def _variants(engine: Engine, template: GenerationRequest, folder: Path) -> Iterator[Variant]:
     """Each keeps its images apart: with an engine of other settings the same recipe makes another image."""
+    template = replace(template, num_inference_steps=None, guidance_scale=None, scheduler=None)  # as recommended
     for lever in engine.levers() if isinstance(engine, Levered) else ():
         place = folder if lever.engine is engine else folder / re.sub(r"\W+", "_", lever.change)
         asked = replace(template, **lever.settings)

@@ -7,7 +7,6 @@ the network behaves alike on crops and on whole images of any size.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import cast
 
@@ -67,11 +66,7 @@ class LatentDistribution:
 
 
 class CompactAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """(B, 1, H, W) in [-1, 1] <-> latents (B, latent_channels, H/8, W/8); H and W are multiples of 16.
-
-    With `grain` the decoder is shown white noise too, of which it makes the grain that latents cannot hold (Karras et
-    al. 2019, arXiv:1812.04948, section 3.2).
-    """
+    """(B, 1, H, W) in [-1, 1] <-> latents (B, latent_channels, H/8, W/8); H and W are multiples of 16."""
 
     @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
@@ -80,11 +75,9 @@ class CompactAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         encoder_blocks: tuple[int, int] = (2, 3),
         decoder_blocks: tuple[int, int] = (2, 3),
         latent_channels: int = 8,
-        grain: bool = False,
     ) -> None:
         super().__init__()
         fine, coarse = channels
-        self.coarse_depth = decoder_blocks[1] + 3  # layers of the decoder at H/8
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(STEM),
             nn.Conv2d(STEM**2, fine, 3, padding=1),
@@ -105,40 +98,15 @@ class CompactAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             nn.Conv2d(fine, STEM**2, 3, padding=1),
             nn.PixelShuffle(STEM),
         )
-        self.noise_in = nn.Conv2d(STEM**2, fine, 1, bias=False) if grain else None
-        if self.noise_in is not None:
-            nn.init.zeros_(self.noise_in.weight)
 
     def encode(self, images: Tensor) -> LatentDistribution:
         """Posterior over the latents of images (B, 1, H, W) in [-1, 1]."""
         mean, log_variance = self.encoder(images).float().chunk(2, dim=1)
         return LatentDistribution(mean, log_variance.clamp(-30.0, 20.0))
 
-    def decode(self, latents: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images (B, 1, H, W), nominally in [-1, 1], of latents (B, C, H/8, W/8).
-
-        `generator`, on the CPU, gives each image a grain of its own; without it all have the same.
-        """
-        if self.noise_in is None:
-            return cast(Tensor, self.decoder(latents)).float()
-        count, (height, width) = 1 if generator is None else len(latents), latents.shape[-2:]
-        shape = (count, STEM**2, 2 * height, 2 * width)
-        noise = torch.randn(shape, generator=generator or torch.Generator().manual_seed(0)).to(latents)
-        features = self.decoder[: self.coarse_depth](latents) + self.noise_in(noise)
-        return cast(Tensor, self.decoder[self.coarse_depth :](features)).float()
-
-    def without_grain(self) -> CompactAutoencoder:
-        """A copy to which no noise is shown."""
-        twin = copy.deepcopy(self)
-        if twin.noise_in is not None:
-            nn.init.zeros_(twin.noise_in.weight)
-        return twin
-
-    def with_grain(self) -> CompactAutoencoder:
-        """A copy that may learn grain; until then it draws as this one."""
-        twin = CompactAutoencoder(**{**self.config, "grain": True})
-        twin.load_state_dict(self.state_dict(), strict=self.noise_in is not None)
-        return cast(CompactAutoencoder, twin.to(self.device, memory_format=torch.channels_last))
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (B, 1, H, W), nominally in [-1, 1], of latents (B, C, H/8, W/8)."""
+        return cast(Tensor, self.decoder(latents)).float()
 
 
 def fold(latents: Tensor) -> Tensor:

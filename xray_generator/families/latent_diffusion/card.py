@@ -113,6 +113,7 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
         f"full resolution {config.native_repeats} times{rare}{wordings}."
     )
     yield from _later_stages(config)
+    yield from (f"\n{remark}" for remark in config.remarks)
     yield from ("", f"The weights are exponential averages, stored in 16 bit. Code: commit {manifest.commit}.")
 
 
@@ -126,8 +127,8 @@ def _later_stages(config: LatentDiffusionConfig) -> Iterator[str]:
     if config.decoder_training is not None:
         yield (
             f"{number}. **Decoder**, {_settings(config.decoder_training)}, on crops of full resolution, the encoder "
-            f"frozen; white noise goes in, of which it makes grain. Loss: L1 + {decoder.energy_weight:g} x L1 of the "
-            f"local spread of the Laplacian at three scales{critic}."
+            f"frozen. Loss: L1 + {decoder.energy_weight:g} x L1 of the Laplacian's local root mean square at three "
+            f"scales{critic}."
         )
         number += 1
     if config.few_step_training is not None:

@@ -59,7 +59,7 @@ class AutoencoderConfig:
 class DecoderConfig:
     """How the decoder learns the texture of films, where `decoder_training` is set."""
 
-    energy_weight: float = 3.0  # L1 of the local spread of the Laplacian
+    energy_weight: float = 3.0  # L1 of the local root mean square of the Laplacian
     adversarial_weight: float = 0.0  # of a patch critic; it sharpens too, and leaves a grid of 4 pixels
     feature_weight: float = 0.0  # L1 of the critic's features
     critic_channels: int = 32
@@ -166,6 +166,7 @@ class LatentDiffusionConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     few_step: FewStepConfig = field(default_factory=FewStepConfig)
+    remarks: tuple[str, ...] = ()  # what the settings do not say of how it was trained; for the card
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -1,4 +1,4 @@
-"""Stage 3: the decoder learns the texture of films: as much detail as they have, made of noise.
+"""Stage 3: the decoder learns the texture of films: as much detail as they have.
 
 The encoder stays frozen: the latents, and with them the denoiser, stay what they are. L1 alone makes the mean of all
 films that a latent could mean, which is blur.
@@ -32,7 +32,7 @@ ENERGY_SCALES, ENERGY_WINDOW, ENERGY_FLOOR = 3, 7, 1e-5
 
 
 def local_energy(images: Tensor) -> list[Tensor]:
-    """Spread of the Laplacian about each position of images (B, 1, H, W), at full, half and quarter resolution."""
+    """The Laplacian's root mean square about each position of images (B, 1, H, W), at 1, 1/2 and 1/4 of the side."""
     kernel = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]]]).to(images)
     energies = []
     for _ in range(ENERGY_SCALES):
@@ -74,7 +74,7 @@ class DecoderLoss(nn.Module):
         images = batch["images"].contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             latents = self.autoencoder.encode(images).sample(generator)
-        drawn = self.autoencoder.decode(latents, generator)
+        drawn = self.autoencoder.decode(latents)
         pixels, energy = F.l1_loss(drawn, images), _mean_l1(local_energy(drawn), local_energy(images))
         parts = {"l1": pixels, "energy_l1": energy}
         loss = pixels + self.settings.energy_weight * energy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -33,11 +35,10 @@ def edit_generated(
     job = model.scheduler(scheduler, num_inference_steps)
     source = model.denoiser(of_prompt(source_prompt, guidance_scale), scheduler)
     shared = denoise(job, source, noise * job.init_noise_sigma, generator, _counted(on_step, 0, total), end=begin)
-    state = generator.get_state()
+    state, parted = generator.get_state(), copy.deepcopy(job)  # a multistep solver goes on with what it remembers
     before = denoise(job, source, shared, generator, _counted(on_step, begin, total), begin=begin)
     generator.set_state(state)  # a scheduler that adds noise adds the same to both
     target = model.denoiser(of_prompt(edit.prompt, guidance_scale), scheduler)
-    parted = model.scheduler(scheduler, num_inference_steps)
     after = denoise(parted, target, shared, generator, _counted(on_step, num_inference_steps, total), begin=begin)
     return before, after
 

@@ -126,18 +126,17 @@ class LatentDiffusionEngine:
     ) -> Tensor:  # fmt: skip
         assert request.scheduler and request.num_inference_steps
         latents = self.model.sample_latents(
-            noise, conditioning, request.scheduler, request.num_inference_steps, generator,
-            self._report(on_step, generator.initial_seed()),
-        )  # fmt: skip
-        return self.model.decode(latents, generator.initial_seed())
+            noise, conditioning, request.scheduler, request.num_inference_steps, generator, self._report(on_step)
+        )
+        return self.model.decode(latents)
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator) -> Tensor:
         channels: int = self.model.unet.config.in_channels
         shape = (channels, request.height // (8 * FOLD), request.width // (8 * FOLD))
         return initial_noise(shape, [generator], self.device)
 
-    def _report(self, on_step: OnStep, seed: int) -> StepCallback:
-        return lambda step, total, estimate: on_step(step, total, lambda: self._draw(estimate, seed))
+    def _report(self, on_step: OnStep) -> StepCallback:
+        return lambda step, total, estimate: on_step(step, total, lambda: self._draw(estimate))
 
     @torch.inference_mode()
     def morph(self, first: GenerationRequest, morph: Morph, on_step: OnStep) -> Tensor:
@@ -154,9 +153,7 @@ class LatentDiffusionEngine:
     def edit(self, source: Image | None, request: GenerationRequest, edit: Edit, on_step: OnStep) -> Tensor:
         """See `abilities.Editing`."""
         assert request.scheduler and request.num_inference_steps
-        (generator,) = seeded_generators(request.seed, 1)
-        model, grain = self.model, generator.initial_seed()
-        report = self._report(on_step, grain)
+        model, report, (generator,) = self.model, self._report(on_step), seeded_generators(request.seed, 1)
         with autocast(self.device):
             if source is None:
                 before, after = edit_generated(
@@ -169,7 +166,7 @@ class LatentDiffusionEngine:
                 after = edit_given(
                     model, before, edit, request.num_inference_steps, _guidance(request), generator, report
                 )
-            return torch.cat([model.decode(latents, grain) for latents in (before, after)])
+            return torch.cat([model.decode(before), model.decode(after)])
 
     @torch.inference_mode()
     def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
@@ -195,9 +192,6 @@ class LatentDiffusionEngine:
                   everywhere, {}),
             Lever("guidance rescaled by 0.7", "softer contrast", rescaled, {}),
         ]  # fmt: skip
-        if model.autoencoder.config.grain:
-            plain = replace(self, model=replace(model, autoencoder=model.autoencoder.without_grain()))
-            found.append(Lever("noise of the decoder's grain left out", "as true, less sharp", plain, {}))
         if model.few_step_unet is not None:
             few = {"scheduler": FEW_STEP, "num_inference_steps": self.few_step.num_steps}
             found.append(Lever(f"{FEW_STEP}, {self.few_step.num_steps} steps", "a little farther, in fewer passes",
@@ -225,8 +219,8 @@ class LatentDiffusionEngine:
             return self.model.autoencoder.decode(latents.to(self.device)).clamp(-1, 1)
 
     @torch.inference_mode()
-    def _draw(self, estimate: Tensor, seed: int) -> Image:
-        return from_tensor(self.model.decode(estimate, seed))[0]
+    def _draw(self, estimate: Tensor) -> Image:
+        return from_tensor(self.model.decode(estimate))[0]
 
 
 def _text(request: GenerationRequest) -> str:

@@ -75,7 +75,7 @@ class DistillationLoss(nn.Module):
         self.job.set_timesteps(steps)
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of folded latents (B, 4 C, S, S): mean squared error of the v that leads where the teacher went."""
+        """Mean squared error of the v, or noise, that leads folded latents (B, 4 C, S, S) where the teacher went."""
         latents = batch["latents"].contiguous(memory_format=torch.channels_last)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         place = int(torch.randint(self.settings.num_steps, (), generator=generator)) * self.settings.teacher_steps
@@ -87,7 +87,8 @@ class DistillationLoss(nn.Module):
             reached, end_signal, end_spread = self._teach(noisy, place, states, mask, batch["resolution"])
             # the x_0 of which one DDIM step from `noisy` ends in `reached` (Salimans & Ho 2022, appendix G)
             clean = (reached - end_spread / spread * noisy) / (end_signal - end_spread / spread * signal)
-            target = (signal * noisy - clean) / spread
+            is_v = self.model.schedule.prediction_type == "v_prediction"
+            target = (signal * noisy - clean if is_v else noisy - signal * clean) / spread
         count = len(latents)
         output = self.student(
             noisy, timestep, encoder_hidden_states=states[count:], encoder_attention_mask=mask[count:],

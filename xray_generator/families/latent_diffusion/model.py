@@ -32,7 +32,6 @@ SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
 }
 FEW_STEP = "few_step"  # the distilled adapter, where a checkpoint has one: DDIM with guidance within
-GRAIN_SEEDS = 2**40  # grain and latents of one seed have different noise
 
 
 def scheduler_name(name: str) -> str:
@@ -167,7 +166,6 @@ class LatentDiffusion:
             raise StudioError(f"This checkpoint has no adapter for {FEW_STEP}. Allowed: {', '.join(SCHEDULERS)}.")
         return GuidedDenoiser(replace(self, unet=self.few_step_unet), replace(conditioning, guidance_scale=1.0))
 
-    def decode(self, folded: Tensor, seed: int = 0) -> Tensor:
-        """Images (B, 1, H, W) in [-1, 1]; `seed` is of the grain, where the autoencoder has grain."""
-        grain = torch.Generator().manual_seed(seed + GRAIN_SEEDS)
-        return self.autoencoder.decode(self.statistics.denormalize(folded), grain).clamp(-1, 1)
+    def decode(self, folded: Tensor) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1]."""
+        return self.autoencoder.decode(self.statistics.denormalize(folded)).clamp(-1, 1)

@@ -153,7 +153,7 @@ def _train_decoder(
     if config.decoder_training is None:
         return model
     torch.manual_seed(config.decoder_training.seed)
-    autoencoder = model.autoencoder.with_grain()
+    autoencoder = copy.deepcopy(model.autoencoder)
     task = DecoderTask(config, autoencoder, dataset.split("train"), dataset.split("val"))
     train(task, config.decoder_training, run / "decoder")
     return replace(model, autoencoder=autoencoder.eval().requires_grad_(requires_grad=False))
