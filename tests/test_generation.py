@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from xray_generator.devices import seeded_generators
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
 from xray_generator.generation import generate
 from xray_generator.studio import Studio, text_request
 from xray_generator.types import (
+    MAX_SEED,
     Cancelled,
     ClassLabel,
     Engine,
@@ -241,3 +243,14 @@ def test_any_text_makes_an_image(engine: Engine, text: str) -> None:
     result = generate(engine, text_request(text, seed=1, size=64, steps=1))
     assert result.images[0].shape == (64, 64)
     assert result.request.condition == TextPrompt(text)
+
+
+def test_streams_and_seeds_give_different_numbers() -> None:
+    """torch reads 32 bits of a seed: a larger one would repeat a smaller one's image."""
+    draws = {
+        (seed, stream): torch.randn(4, generator=seeded_generators(seed, 1, stream)[0]).tolist()
+        for seed in (0, 1, MAX_SEED) for stream in (0, 1)
+    }  # fmt: skip
+    assert len({tuple(values) for values in draws.values()}) == len(draws)
+    with pytest.raises(StudioError, match="seed"):
+        GenerationRequest(TextPrompt("film"), seed=MAX_SEED + 6)

@@ -82,6 +82,11 @@ class Morphing(Protocol):
 class Editing(Protocol):
     """It changes what an image shows."""
 
+    @property
+    def given_scheduler(self) -> str:
+        """The scheduler along which an image that is given, not generated, is always edited."""
+        ...
+
     def edit(self, source: Image | None, request: GenerationRequest, edit: Edit, on_step: OnStep) -> Tensor:
         """(2, 1, H, W) in [-1, 1]: the image as the model holds it, and edited.
 

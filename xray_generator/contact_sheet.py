@@ -108,30 +108,30 @@ def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def _captioned_rows(options: argparse.Namespace, films: Sequence[Film]) -> Iterator[Row]:
-    if not options.captions:
-        return
     studio = Studio(num_threads=options.num_threads)
-    results = [
-        studio.generate(
-            text_request(
-                film.prompt, seed=options.seed + i, steps=options.steps, scheduler=options.scheduler,
-                guidance=next(iter(options.guidance or ()), None), size=studio.manifest(options.checkpoint).sizes[0],
-            ), options.checkpoint,
-        ) for i, film in enumerate(films)
-    ]  # fmt: skip
-    made = results[0].request
-    label = (
-        f"{NOTICE} {len(results)} of {results[0].checkpoint.name}, from seed {made.seed} on, guidance "
-        f"{made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: the captions of the images below"
-    )
-    yield Row(label, [resize_square(result.images[0], options.side) for result in results])
+    for guidance in (options.guidance or [None]) if options.captions else ():
+        results = [
+            studio.generate(
+                text_request(
+                    film.prompt, seed=options.seed + i, steps=options.steps, scheduler=options.scheduler,
+                    guidance=guidance, size=studio.manifest(options.checkpoint).sizes[0],
+                ), options.checkpoint,
+            ) for i, film in enumerate(films)
+        ]  # fmt: skip
+        made = results[0].request
+        label = (
+            f"{NOTICE} {len(results)} of {results[0].checkpoint.name}, from seed {made.seed} on, guidance "
+            f"{made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: the captions of the images "
+            "below"
+        )
+        yield Row(label, [resize_square(result.images[0], options.side) for result in results])
 
 
 def _films(options: argparse.Namespace) -> tuple[Sequence[Film], str]:
     if options.real is None:
         return (), ""
     size = Studio().manifest(options.checkpoint).sizes[0]  # a fair comparison: no image that was enlarged to it
-    known = [row for row in read_dataset(options.real).split("val") if row.native_size >= size]
+    known = [row for row in read_dataset(options.real).split("val") if not 0 < row.native_size < size]
     if not known:
         raise StudioError(f"{options.real} has no image of {size} pixels or more in its validation split.")
     chosen = evenly(known, options.num_images)

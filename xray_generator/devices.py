@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 1_024
 
+GOLDEN = 0x9E3779B1  # 2^32 over the golden ratio: streams of near seeds stay apart
+
 
 def pick_device(name: str | None = None) -> torch.device:
     """The named device, or CUDA where there is one, else the CPU.
@@ -93,9 +95,12 @@ def process_state() -> PartialState:
     return PartialState(cpu=pick_device().type == "cpu")
 
 
-def seeded_generators(seed: int, num_images: int) -> list[torch.Generator]:
-    """One CPU generator per image, seeded seed + i, so that image i never depends on its neighbours or the device."""
-    return [torch.Generator("cpu").manual_seed(seed + i) for i in range(num_images)]
+def seeded_generators(seed: int, num_images: int, stream: int = 0) -> list[torch.Generator]:
+    """One CPU generator per image, seeded seed + i, so that image i never depends on its neighbours or the device.
+
+    Another `stream` gives other numbers for the same seed. torch reads 32 bits of a seed.
+    """
+    return [torch.Generator("cpu").manual_seed((seed + i + stream * GOLDEN) % 2**32) for i in range(num_images)]
 
 
 def initial_noise(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device) -> torch.Tensor:

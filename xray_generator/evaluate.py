@@ -39,7 +39,7 @@ from xray_generator.evaluation.summary import summarize
 from xray_generator.export.files import make_folder
 from xray_generator.sampling import keep_samples, load_model
 from xray_generator.studio import Studio, text_request
-from xray_generator.types import StudioError
+from xray_generator.types import MAX_SEED, StudioError
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
 NUM_SAMPLES = 48  # of the drawn images, kept for the pages besides those nearest to training images
@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--suite", choices=(*SUITES, super_resolution.SUITE), default="quick")
     parser.add_argument("--num_images", type=_positive, help="to draw, or at most to read of a folder")
     parser.add_argument("--size", type=_positive, help="pixels a side; default: the checkpoint's, or the folder's")
-    parser.add_argument("--seed", type=int, default=0, help="image i is drawn with seed + i")
+    parser.add_argument("--seed", type=_seed, default=0, help="image i is drawn with seed + i")
     parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
     parser.add_argument("--scheduler", help="default: the checkpoint's recommendation")
@@ -178,6 +178,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_threads", type=int, help="CPU threads")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/metrics"))
     return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_SEED:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {MAX_SEED}, not {text!r}")
+    return int(text)
 
 
 def _positive(text: str) -> int:

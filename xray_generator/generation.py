@@ -49,6 +49,7 @@ def generate(
     Raises:
         StudioError: the checkpoint cannot do what is asked, or it returned values that are not numbers.
     """
+    notes = engine.notes(request)
     request, side = _resolve(engine, request, upscaler)
     images: list[Image] = []
     latencies_ms: list[float] = []
@@ -63,7 +64,7 @@ def generate(
         drawn, milliseconds = _timed(draw, step)
         images += drawn
         latencies_ms.append(milliseconds)
-    result = _result(engine, request, images, latencies_ms)
+    result = _result(engine, request, images, latencies_ms, notes)
     return result if side == request.height or upscaler is None else replace(result, upscaler=upscaler.checkpoint)
 
 
@@ -91,7 +92,7 @@ def _draw(engine: Engine, single: GenerationRequest, size: int, upscaler: Upscal
         on_step(steps + done, steps + total, preview)
 
     drawn = engine.sample(single, seeded_generators(single.seed, 1), drawing)
-    return upscaler.upscale(drawn, size, None, seeded_generators(single.seed, 1), enlarging)
+    return upscaler.upscale(drawn, size, None, seeded_generators(single.seed, 1, stream=1), enlarging)
 
 
 def morph(engine: Engine, request: GenerationRequest, morph: Morph, on_step: OnStep | None = None) -> GenerationResult:
@@ -102,10 +103,10 @@ def morph(engine: Engine, request: GenerationRequest, morph: Morph, on_step: OnS
     """
     if not isinstance(engine, Morphing):
         raise StudioError(f"{engine.checkpoint.name} cannot mix two requests.")
-    request = engine.resolve(replace(request, num_images=1))
+    notes, request = engine.notes(request), engine.resolve(replace(request, num_images=1))
     morph = replace(morph, second=engine.resolve(replace(morph.second, num_images=1)))
     images, milliseconds = _timed(lambda report: engine.morph(request, morph, report), on_step)
-    return _result(engine, request, list(images), [milliseconds], morph)
+    return _result(engine, request, list(images), [milliseconds], notes, morph)
 
 
 def edit(
@@ -118,11 +119,13 @@ def edit(
     """
     if not isinstance(engine, Editing):
         raise StudioError(f"{engine.checkpoint.name} cannot edit images.")
-    request = engine.resolve(replace(request, num_images=1))
+    scheduler = request.scheduler if source is None else engine.given_scheduler
+    request = replace(request, num_images=1, scheduler=scheduler)
+    notes, request = engine.notes(request), engine.resolve(request)
     if source is not None:
         edit = replace(edit, image_sha256=hashlib.sha256(to_uint8(source).tobytes()).hexdigest())
     (before, after), milliseconds = _timed(lambda report: engine.edit(source, request, edit, report), on_step)
-    return EditResult(before, _result(engine, request, [after], [milliseconds], edit))
+    return EditResult(before, _result(engine, request, [after], [milliseconds], notes, edit))
 
 
 def attend(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> AttentionMaps:
@@ -153,10 +156,10 @@ def _timed(draw: Callable[[OnStep], Tensor], on_step: OnStep | None) -> tuple[tu
 
 
 def _result(
-    engine: Engine, request: GenerationRequest, images: list[Image], latencies_ms: list[float],
+    engine: Engine, request: GenerationRequest, images: list[Image], latencies_ms: list[float], notes: tuple[str, ...],
     origin: Morph | Edit | None = None,
 ) -> GenerationResult:  # fmt: skip
     return GenerationResult(
-        tuple(images), request, engine.checkpoint, tuple(latencies_ms), engine.notes(request),
+        tuple(images), request, engine.checkpoint, tuple(latencies_ms), notes,
         runtime_facts(engine.device), origin,
     )  # fmt: skip

@@ -26,7 +26,7 @@ MAX_STEPS = 1_000
 MAX_GUIDANCE = 30.0
 MAX_SIDE = 1_024
 SIDE_MULTIPLE = 16
-MAX_SEED = 2**63 - 1
+MAX_SEED = 2**32 - 1  # torch's generator on the CPU reads no more bits of a seed
 
 PURPOSE = "Research and education only. Not for diagnosis."
 NOTICE = f"Synthetic image. {PURPOSE}"

@@ -35,17 +35,17 @@ def set_recommended(manifest: Manifest, prefix: str = "") -> None:
         st.session_state.setdefault(field(prefix + name, manifest.name), value)
 
 
-def draw_steps(place: DeltaGenerator, manifest: Manifest, prefix: str = "") -> None:
-    """Draw the number of steps; a distilled scheduler has few."""
-    most = manifest.few_steps.get(st.session_state[field(f"{prefix}scheduler", manifest.name)], MAX_STEPS)
+def draw_steps(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, scheduler: str = "") -> None:
+    """Draw the number of steps; a distilled scheduler has few. `scheduler`: the one used, whatever is chosen."""
+    most = manifest.few_steps.get(scheduler or st.session_state[field(f"{prefix}scheduler", manifest.name)], MAX_STEPS)
     key = field(f"{prefix}steps", manifest.name)
     st.session_state[key] = min(st.session_state[key], most)
     place.number_input("Steps", 1, most, key=key, persist_state="session")
 
 
-def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "") -> None:
-    """Draw the guidance, which a distilled scheduler has within."""
-    is_within = st.session_state[field(f"{prefix}scheduler", manifest.name)] in manifest.few_steps
+def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, scheduler: str = "") -> None:
+    """Draw the guidance, which a distilled scheduler has within. `scheduler`: the one used, whatever is chosen."""
+    is_within = (scheduler or st.session_state[field(f"{prefix}scheduler", manifest.name)]) in manifest.few_steps
     place.number_input(
         "Guidance", 0.0, MAX_GUIDANCE, step=0.5, key=field(f"{prefix}guidance", manifest.name), disabled=is_within,
         persist_state="session", help="This scheduler was distilled with its guidance within." if is_within else None,
@@ -54,17 +54,17 @@ def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "") -
 
 def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, fixed: str = "") -> None:
     """Draw the choice of scheduler; `fixed` says why there is none."""
+    key = field(f"{prefix}scheduler", manifest.name)
     place.selectbox(
-        "Scheduler", manifest.schedulers, key=field(f"{prefix}scheduler", manifest.name), disabled=bool(fixed),
-        persist_state="session", help=fixed or None, on_change=_follow, args=(manifest, prefix),
+        "Scheduler", manifest.schedulers, key=key, disabled=bool(fixed), persist_state="session", help=fixed or None,
+        on_change=_follow, args=(manifest, prefix, st.session_state[key]),
     )  # fmt: skip
 
 
-def _follow(manifest: Manifest, prefix: str) -> None:
-    """To a distilled scheduler and back go its own number of steps and the recommended one."""
-    few = manifest.few_steps.get(st.session_state[field(f"{prefix}scheduler", manifest.name)])
-    key = field(f"{prefix}steps", manifest.name)
-    if few is not None:
-        st.session_state[key] = few
-    elif st.session_state[key] in manifest.few_steps.values():
-        st.session_state[key] = manifest.recommended["num_inference_steps"]
+def _follow(manifest: Manifest, prefix: str, before: str) -> None:
+    """To a distilled scheduler goes its own number of steps, and from it the recommended one."""
+    now = st.session_state[field(f"{prefix}scheduler", manifest.name)]
+    if now in manifest.few_steps:
+        st.session_state[field(f"{prefix}steps", manifest.name)] = manifest.few_steps[now]
+    elif before in manifest.few_steps:
+        st.session_state[field(f"{prefix}steps", manifest.name)] = manifest.recommended["num_inference_steps"]

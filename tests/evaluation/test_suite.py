@@ -1,5 +1,6 @@
 """The steps of the suite on real films that stand in for generated ones."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from xray_generator.data.rows import Row
 from xray_generator.evaluation import levers, suite, sweeps
 from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet
@@ -75,13 +77,19 @@ def test_each_lever_is_measured_on_the_same_prompts_beside_its_prediction(study:
     assert study.model
     model = study.model
 
+    asked: list[list[str]] = []
+
     def variant(sigma: float) -> Variant:
-        return Variant(
-            f"blurred by {sigma:g}", "less sharp", lambda _: model.redraw((), {"guidance_scale": 2 * (sigma - 0.1)})
-        )
+        def redraw(rows: Sequence[Row]) -> ImageSet:
+            asked.append([row.prompt for row in rows])
+            return model.redraw(rows, {"guidance_scale": 2 * (sigma - 0.1)})
+
+        return Variant(f"blurred by {sigma:g}", "less sharp", redraw)
 
     study = replace(study, model=replace(model, variants=(variant(0.1), variant(2.0))))
     sharp, blurred = levers.find_levers(study, np.random.default_rng(0)).tables["levers"]
+    first, second = asked
+    assert first == second and sorted(first) == sorted(row.prompt for row in study.generated.rows)
     assert (blurred["change"], blurred["predicted"], blurred["n"]) == ("blurred by 2", "less sharp", 100)
     assert sharp["sharpness_ratio"] > 2 * blurred["sharpness_ratio"]
     assert sharp["kernel_distance"] < blurred["kernel_distance"]

@@ -32,7 +32,7 @@ INTERPOLATIONS: Mapping[str, int] = MappingProxyType({
 })  # fmt: skip
 UPSCALER = "upscaler"
 STEPS = (1, 4, 8)
-FACTORS = (2.0, 1.5)  # 256 to 512, and 512 to 768
+FACTORS = (2.0, 1.5)  # as from 256 to 512, and from 512 to 768
 SHOWN = ("mse", "psnr", "ssim", "sharpness", "sharpness_ratio", "spectral_distance", "latency_ms")
 
 Enlarge = Callable[[Image, int], Image]  # image and the number of its place -> (size, size) in [0, 1]

@@ -14,7 +14,7 @@ from xray_generator.studio import text_request
 from xray_generator.types import Edit, GenerationRequest, GenerationResult, StudioError, TextPrompt
 
 ERROR, SEED, STRENGTH, METHOD = "edit_error", "edit_seed", "edit_strength", "edit_method"
-PREFIX, UPLOADED = "edit ", "An uploaded film is always edited along DDIM."
+PREFIX, GIVEN_SCHEDULER, UPLOADED = "edit ", "ddim", "An uploaded film is always edited along DDIM."
 METHODS = {"inversion": "Keep the patient", "noise": "Redraw by the seed"}
 METHOD_HELP = (
     "Keep the patient: the noise that leads to this very film is sought (DDIM inversion), then led to the new words. "
@@ -38,8 +38,9 @@ def draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
     is_seedless = is_upload and st.session_state[METHOD] == "inversion"
     names = ("steps", "guidance", "scheduler", "seed", *(("size",) if len(manifest.sizes) > 1 else ()))
     places = dict(zip(names, st.columns(len(names)), strict=True))
-    draw_steps(places["steps"], manifest, PREFIX)
-    draw_guidance(places["guidance"], manifest, PREFIX)
+    used = GIVEN_SCHEDULER if is_upload else ""
+    draw_steps(places["steps"], manifest, PREFIX, scheduler=used)
+    draw_guidance(places["guidance"], manifest, PREFIX, scheduler=used)
     draw_scheduler(places["scheduler"], manifest, PREFIX, fixed=UPLOADED if is_upload else "")
     places["seed"].number_input(
         "Seed", 0, MAX_FIELD_SEED, key=SEED, persist_state="session", disabled=is_seedless,
@@ -55,7 +56,8 @@ def read_request(manifest: Manifest, *, is_upload: bool) -> GenerationRequest:
     return text_request(
         state[TARGET if is_upload else now_key(is_upload=False)], seed=state[SEED],
         size=state[field("edit size", manifest.name)], steps=state[field("edit steps", manifest.name)],
-        guidance=state[field("edit guidance", manifest.name)], scheduler=state[field("edit scheduler", manifest.name)],
+        guidance=state[field("edit guidance", manifest.name)],
+        scheduler=None if is_upload else state[field("edit scheduler", manifest.name)],
     )  # fmt: skip
 
 

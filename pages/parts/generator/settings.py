@@ -10,10 +10,10 @@ from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.studio import resolve_seed, text_request
-from xray_generator.types import MAX_IMAGES, GenerationRequest, StudioError
+from xray_generator.types import MAX_IMAGES, MAX_SEED, GenerationRequest, StudioError
 
 NUM_IMAGES, SEED, NEW_SEED, PRESET = "num_images", "seed", "new_seed", "preset"
-MAX_FIELD_SEED = 2**53 - 1  # the largest whole number that a browser keeps exactly
+MAX_FIELD_SEED = MAX_SEED - MAX_IMAGES
 
 
 def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:

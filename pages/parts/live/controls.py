@@ -70,15 +70,19 @@ def draw_sampling(manifest: Manifest) -> Sampling:
     steps_key, guidance_key = (f"live_{field(name, manifest.name)}" for name in ("steps", "guidance"))
     fast = min(most if distilled else FAST_STEPS, int(recommended["num_inference_steps"] or FAST_STEPS))
     best = float(recommended["guidance_scale"] or 1)
-    st.session_state.setdefault(steps_key, fast)
+    st.session_state[steps_key] = min(st.session_state.get(steps_key, fast), most)
     st.session_state.setdefault(guidance_key, best)
     left, right = st.columns(2)
     guidance = left.slider(
         "Guidance", 1.0, max(MAX_GUIDANCE, best), step=0.5, key=guidance_key, persist_state="session",
         disabled=bool(distilled), help=GUIDED_WITHIN if distilled else "How closely the picture keeps to the words.",
     )  # fmt: skip
-    steps = right.slider(
-        "Steps", 1, most, key=steps_key, persist_state="session", help="Fewer are faster, more are finer."
+    steps = (
+        1
+        if most == 1
+        else right.slider(
+            "Steps", 1, most, key=steps_key, persist_state="session", help="Fewer are faster, more are finer."
+        )
     )
     return Sampling(manifest.sizes[0], steps, guidance, distilled or recommended["scheduler"])
 

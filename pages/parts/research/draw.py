@@ -16,12 +16,12 @@ from xray_generator.dashboards.side_by_side import even
 from xray_generator.data.rows import Row
 from xray_generator.jobs import Job
 from xray_generator.studio import Studio, text_request
-from xray_generator.types import GenerationRequest, OnStep, Preview, StudioError
+from xray_generator.types import MAX_SEED, GenerationRequest, OnStep, Preview, StudioError
 
 JOB, COUNT, SEED, ERROR = "research_job", "research_count", "research_seed", "research_draw_error"
 POPOVER = "research_popover"  # True: open
 MOST_DRAWN = 32
-MAX_FIELD_SEED = 2**53 - 1 - MOST_DRAWN  # the largest whole number that a browser keeps exactly
+MAX_FIELD_SEED = MAX_SEED - MOST_DRAWN
 
 
 def current_job() -> Job | None:

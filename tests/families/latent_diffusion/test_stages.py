@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from xray_generator.checkpoints import read_manifest
+from xray_generator.checkpoints import read_manifest, write_manifest
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import DecoderConfig, FewStepConfig, LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss, local_energy
+from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
 from xray_generator.families.latent_diffusion.few_step import DistillationLoss, adapted
 from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
-from xray_generator.generation import generate
+from xray_generator.generation import edit, generate
 from xray_generator.studio import text_request
-from xray_generator.types import Engine, StudioError
+from xray_generator.types import Edit, Engine, StudioError
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -73,11 +76,57 @@ def test_a_finished_run_makes_the_same_checkpoint_again(
 def test_few_steps_are_one_pass_each_with_guidance_within(engine: Engine) -> None:
     result = generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP, guidance=1.5))
     assert (result.request.num_inference_steps, result.request.guidance_scale) == (4, 5.0)
-    assert result.notes == ("few_step has its guidance within: 5.",)
+    assert result.notes == ("Guidance 1.5 was not used: few_step always draws with 5.",)
     with pytest.raises(StudioError, match="1 to 4 steps, not 5"):
         generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP, steps=5))
-    plain = generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler="ddim", steps=4))
-    assert not np.array_equal(result.images[0], plain.images[0])
+    assert generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP)).notes == ()
+
+
+def test_the_adapter_is_what_draws_four_passes_and_no_more(engine: Engine) -> None:
+    assert isinstance(engine, LatentDiffusionEngine) and engine.model.few_step_unet is not None
+    passes: list[int] = []
+    hook = engine.model.few_step_unet.register_forward_pre_hook(
+        lambda _module, _args, kwargs: passes.append(len(kwargs["encoder_hidden_states"])), with_kwargs=True
+    )
+    request = text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP)
+    try:
+        drawn = generate(engine, request)
+    finally:
+        hook.remove()
+    assert passes == [1, 1, 1, 1]  # no second one without the prompt
+    plain = replace(engine, model=replace(engine.model, few_step_unet=engine.model.unet))
+    assert not np.array_equal(drawn.images[0], generate(plain, request).images[0])
+
+
+@pytest.mark.parametrize("scheduler", ["dpm++", "unipc", "ddpm", "ddim", FEW_STEP])
+def test_an_edit_to_the_same_words_changes_nothing(engine: Engine, scheduler: str) -> None:
+    """Also with solvers that remember the steps before, at a strength that parts the two in the middle."""
+    words = "Normal chest X-ray"
+    steps = 4 if scheduler == FEW_STEP else 8
+    request = text_request(words, seed=3, size=64, steps=steps, scheduler=scheduler)
+    made = edit(engine, None, request, Edit(words, 0.7, words, "inversion"))
+    assert np.array_equal(made.before, made.after.images[0])
+    assert np.array_equal(made.before, generate(engine, request).images[0])
+
+
+def test_a_given_image_is_edited_along_ddim_whatever_is_asked(engine: Engine) -> None:
+    image = np.random.default_rng(0).random((64, 64), np.float32)
+    change = Edit("Pneumonia", 0.5, "", "inversion")
+    asked = text_request("Pneumonia", seed=0, size=64, steps=6, guidance=2.0, scheduler=FEW_STEP)
+    made = edit(engine, image, asked, change).after.request
+    assert (made.scheduler, made.num_inference_steps, made.guidance_scale) == ("ddim", 6, 2.0)
+
+
+def test_an_adapter_that_lacks_a_part_is_refused(trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(trained / "tiny", folder)
+    path = next((folder / FEW_STEP).glob("*.safetensors"))
+    tensors = load_file(path)
+    tensors.pop(next(iter(tensors)))
+    save_file(tensors, path)
+    write_manifest(folder, read_manifest(folder))
+    with pytest.raises(StudioError, match="not one pair for each adapted layer"):
+        load_engine(folder, "cpu")
 
 
 def test_without_an_adapter_few_steps_are_refused(tiny_checkpoint: Path) -> None:
@@ -86,11 +135,12 @@ def test_without_an_adapter_few_steps_are_refused(tiny_checkpoint: Path) -> None
         generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP))
 
 
+@pytest.mark.parametrize("schedule", [{}, {"prediction_type": "epsilon", "beta_schedule": "linear"}])
 def test_the_adapter_begins_as_the_denoiser_and_learns_the_guided_teacher(
-    make_model: MakeModel, tiny_config: LatentDiffusionConfig
+    make_model: MakeModel, tiny_config: LatentDiffusionConfig, schedule: dict[str, Any]
 ) -> None:
     """With guidance 1 and one teacher step the student is the teacher: the loss is zero before any training."""
-    model = make_model(tiny_config)
+    model = make_model(replace(tiny_config, schedule=replace(tiny_config.schedule, **schedule)))
     ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
     batch = {
         "latents": torch.randn(2, 16, 4, 4), "input_ids": ids, "attention_mask": mask,

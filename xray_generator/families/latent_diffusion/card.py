@@ -134,7 +134,7 @@ def _later_stages(config: LatentDiffusionConfig) -> Iterator[str]:
     if config.few_step_training is not None:
         yield (
             f"{number}. **Adapter for {few.num_steps} steps** (scheduler few_step), "
-            f"{_settings(config.few_step_training)}: low rank ({few.rank}), progressive distillation of "
+            f"{_settings(config.few_step_training)}: low rank ({few.rank}), distillation of "
             f"{few.teacher_steps} guided DDIM steps into one, guidance {few.guidance_scale:g} within."
         )
 

@@ -56,6 +56,11 @@ class LatentDiffusionEngine:
         """Sides in pixels."""
         return self.manifest.sizes
 
+    @property
+    def given_scheduler(self) -> str:
+        """See `abilities.Editing`: the one that can be inverted."""
+        return "ddim"
+
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """Fill what the request leaves open from the checkpoint's recommendation.
 
@@ -93,14 +98,16 @@ class LatentDiffusionEngine:
         return replace(request, num_inference_steps=steps, scheduler=FEW_STEP, guidance_scale=settings.guidance_scale)
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
-        """What of a request the model cannot heed, in words."""
+        """What of a request, as it was asked, the model cannot heed, in words."""
         text = request.condition.text if isinstance(request.condition, TextPrompt) else ""
         ignored = self.model.text_encoder.ignored_text(text)
         limit = self.model.text_encoder.max_length
         cut = f"The prompt exceeds {limit} tokens; this end was not read: {ignored!r}"
-        within = f"{FEW_STEP} has its guidance within: {self.few_step.guidance_scale:g}."
-        told = ((cut, bool(ignored)), (within, request.scheduler == FEW_STEP))
-        return tuple(note for note, holds in told if holds)
+        asked, within = request.guidance_scale, self.few_step.guidance_scale
+        told = [cut] if ignored else []
+        if request.scheduler == FEW_STEP and asked not in (None, within):
+            told.append(f"Guidance {asked:g} was not used: {FEW_STEP} always draws with {within:g}.")
+        return tuple(told)
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""
