@@ -19,6 +19,7 @@ from xray_generator.studio import archive, pictures
 from xray_generator.types import NOTICE
 
 ROOT = Path(__file__).parents[2]
+SCHEDULERS = ("ddim", "ddpm", "dpm++", "unipc")
 
 
 def has_result(app: AppTest) -> bool:
@@ -231,3 +232,31 @@ def test_the_zip_holds_each_image_with_its_recipe(app: AppTest) -> None:
 
 def test_user_text_is_escaped() -> None:
     assert plain("**a** [b](c) <i> :red[x]") == r"\*\*a\*\* \[b\]\(c\) \<i\> \:red\[x\]"
+
+
+def test_steps_and_guidance_follow_a_distilled_scheduler_and_no_other(tiny_checkpoint: Path, output_dir: Path) -> None:
+    (output_dir / "checkpoints").unlink()
+    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
+    path = next(output_dir.rglob("manifest.json"))
+    data = json.loads(path.read_text())
+    data["schedulers"], data["few_steps"] = [*SCHEDULERS, "few_step"], {"few_step": 4}
+    path.write_text(json.dumps(data))
+    app = AppTest.from_file(FRAME, default_timeout=TIMEOUT_S)
+    run(app)
+    recommended = app.number_input(key="steps of tiny").value
+
+    def choose(scheduler: str) -> tuple[int, bool]:
+        app.selectbox(key="scheduler of tiny").select(scheduler)
+        run(app)
+        return app.number_input(key="steps of tiny").value, app.number_input(key="guidance of tiny").disabled
+
+    app.number_input(key="steps of tiny").set_value(4)
+    run(app)
+    assert choose("ddim") == (4, False)  # what was typed stays
+    assert choose("few_step") == (4, True)
+    app.number_input(key="steps of tiny").set_value(3)
+    run(app)
+    assert choose("dpm++") == (recommended, False)
+    app.number_input(key="steps of tiny").set_value(20)
+    run(app)
+    assert choose("few_step") == (4, True)
