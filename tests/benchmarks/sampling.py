@@ -20,7 +20,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.benchmarks.parts.timing import kernels, latency_ms
 from xray_generator.checkpoints import code_commit, find_checkpoint
 from xray_generator.studio import Studio, text_request
 
@@ -112,56 +112,29 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
 
     runtime = generate(1).runtime
     by_steps = {
-        steps: _latency_ms(lambda steps=steps: generate(steps), options.repeats)  # type: ignore[misc]
+        steps: latency_ms(lambda steps=steps: generate(steps), options.repeats)  # type: ignore[misc]
         for steps in ((2,) if options.quick else sorted({*STEPS, default_steps}))
     }
     by_count = {
-        count: _latency_ms(lambda count=count: generate(default_steps, count), 1 if options.quick else 3)  # type: ignore[misc]
+        count: latency_ms(lambda count=count: generate(default_steps, count), 1 if options.quick else 3)  # type: ignore[misc]
         for count in NUM_IMAGES
     }
     by_few_steps = {
-        steps: _latency_ms(lambda steps=steps, name=name: generate(steps, scheduler=name), options.repeats)  # type: ignore[misc]
+        steps: latency_ms(lambda steps=steps, name=name: generate(steps, scheduler=name), options.repeats)  # type: ignore[misc]
         for name, most in manifest.few_steps.items() for steps in sorted({1, 2, most})
     }  # fmt: skip
     by_size = {
-        size: _latency_ms(lambda size=size: generate(default_steps, size=size), 3)  # type: ignore[misc]
+        size: latency_ms(lambda size=size: generate(default_steps, size=size), 3)  # type: ignore[misc]
         for size in studio.sizes(manifest.name)[len(manifest.sizes):]
     }  # fmt: skip
     return {
         "checkpoint": manifest.name, "sha256": manifest.ref.sha256, "parameters": parameters,
         "latency_ms_by_few_steps": by_few_steps, "latency_ms_by_size": by_size,
-        **_kernels(lambda: generate(default_steps)),
+        **kernels(lambda: generate(default_steps)),
         "size": manifest.sizes[0], "runtime": runtime, "default_steps": default_steps,
         "default_scheduler": manifest.recommended["scheduler"],
         "default_guidance": manifest.recommended["guidance_scale"], "latency_ms_by_steps": by_steps,
         "images_per_second_by_num_images": {n: 1_000 * n / found["median"] for n, found in by_count.items()},
-    }  # fmt: skip
-
-
-def _kernels(call: Callable[[], Any]) -> dict[str, Any]:
-    """The ten kernels that take most of the time, and the least time that the multiplications alone could take.
-
-    The floor is the floating point operations over the rate of one large product of matrices, by the same threads.
-    """
-    import torch
-    from torch.profiler import ProfilerActivity, profile
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        call()
-    found = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
-    total = sum(event.self_cpu_time_total for event in found)
-    with FlopCounterMode(display=False) as counter:
-        call()
-    matrix = torch.randn(2_048, 2_048)
-    rate = 2 * 2_048**3 / (_latency_ms(lambda: matrix @ matrix, 5)["median"] / 1_000)
-    return {
-        "kernels": [
-            {"name": event.key, "calls": event.count, "share": event.self_cpu_time_total / total}
-            for event in found[:10]
-        ],
-        "gigaflops": counter.get_total_flops() / 1e9, "gigaflops_per_second_of_a_product": rate / 1e9,
-        "floor_ms": counter.get_total_flops() / rate * 1_000,
     }  # fmt: skip
 
 
@@ -295,18 +268,8 @@ def _latencies(call: Callable[[], None], options: argparse.Namespace) -> dict[st
     found = {}
     for name, context in contexts.items():
         with context:
-            found[name] = _latency_ms(call, options.repeats)
+            found[name] = latency_ms(call, options.repeats)
     return found
-
-
-def _latency_ms(call: Callable[[], Any], repeats: int) -> dict[str, float]:
-    call()  # warm up
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        times.append((time.perf_counter() - started) * 1_000)
-    return {"median": statistics.median(times), "min": min(times), "max": max(times), "n": repeats}
 
 
 def _count(module: nn.Module) -> int:
