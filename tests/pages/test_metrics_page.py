@@ -1,5 +1,7 @@
 """The Metrics page without a browser: what it draws of a record, and what it says where there is none."""
 
+import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -95,6 +97,16 @@ def test_a_stale_record_is_marked(output_dir: Path, name: str, words_of: str) ->
     page = open_page(PAGE)
     assert words_of in page.warning[0].value
     assert "weights changed or not here" in page.selectbox(key="metrics_record").options[0]
+
+
+def test_the_record_of_an_upscaler_that_is_here_is_not_stale(tiny_checkpoint: Path, output_dir: Path) -> None:
+    (output_dir / "checkpoints").unlink()
+    shutil.copytree(tiny_checkpoint / "checkpoints" / "latent_diffusion", output_dir / "checkpoints/super_resolution")
+    path = next(output_dir.rglob("manifest.json"))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"family": "super_resolution"}))
+    keep(output_dir, of_tiny(FULL, output_dir))
+    page = open_page(PAGE)
+    assert "weights changed" not in page.selectbox[0].options[0] and not page.warning
 
 
 def test_the_newest_full_record_comes_first_and_the_choice_outlives_a_change_of_page(output_dir: Path) -> None:

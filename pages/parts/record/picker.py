@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts.services import plain, studio
+from xray_generator.checkpoints import list_checkpoints
 from xray_generator.dashboards.board import COMMAND, Board, Entry, read_board
 from xray_generator.evaluation.records import SUFFIX
 from xray_generator.types import CheckpointRef
@@ -29,7 +30,7 @@ def load_records() -> Board:
     """All records, read once for each change of the folder, with what could not be read said on the page."""
     folder = studio().metrics_dir
     stamps = tuple((path.name, path.stat().st_mtime_ns) for path in sorted(folder.glob(f"*{SUFFIX}")))
-    board = _read(folder, tuple(manifest.ref for manifest in studio().checkpoints()), stamps)
+    board = _read(folder, tuple(manifest.ref for manifest in list_checkpoints(studio().checkpoint_root)), stamps)
     for fault in board.faults:
         st.error(plain(fault))
     return board
