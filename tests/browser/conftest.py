@@ -4,6 +4,7 @@ Screenshots go to the folder of STUDIO_SCREENSHOTS (default: a temporary one). N
 """
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -66,6 +67,18 @@ def _await_health(url: str, server: subprocess.Popen[bytes]) -> None:
 def serve() -> Callable[[Path, Path], AbstractContextManager[str]]:
     """Run a studio over an OUTPUT_DIR, with its log in a file: the context gives its address."""
     return _serve
+
+
+@pytest.fixture(scope="module")
+def studio_url(
+    tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory,
+    serve: Callable[[Path, Path], AbstractContextManager[str]],
+) -> Iterator[str]:  # fmt: skip
+    """A running studio over a copy of the tiny checkpoint."""
+    output_dir = tmp_path_factory.mktemp("browser")
+    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
+    with serve(output_dir, output_dir / "server.log") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,6 @@ from PIL import Image as PILImage
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ATTEMPTS, PAUSE_MS = 240, 250
-
-
-@pytest.fixture(scope="module")
-def studio_url(
-    tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory,
-    serve: Callable[[Path, Path], AbstractContextManager[str]],
-) -> Iterator[str]:  # fmt: skip
-    """A running studio over a copy of the tiny checkpoint."""
-    output_dir = tmp_path_factory.mktemp("browser")
-    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
-    with serve(output_dir, output_dir / "server.log") as url:
-        yield url
 
 
 def _button(page: sync_api.Page, key: str) -> sync_api.Locator:

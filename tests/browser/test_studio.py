@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,18 +13,6 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 WINDOW_HEIGHT = 900
-
-
-@pytest.fixture(scope="module")
-def studio_url(
-    tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory,
-    serve: Callable[[Path, Path], AbstractContextManager[str]],
-) -> Iterator[str]:  # fmt: skip
-    """A running studio over a copy of the tiny checkpoint."""
-    output_dir = tmp_path_factory.mktemp("browser")
-    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
-    with serve(output_dir, output_dir / "server.log") as url:
-        yield url
 
 
 @pytest.fixture

@@ -58,8 +58,7 @@ def write_into_card(card: Path, record: Record) -> None:
     section = (
         f"{HEADING}\n\n{markdown_table(table)}\n\nMeasured by `python -m xray_generator.evaluate --suite "
         f"{record.suite}` on {record.created[:10]}, code {record.commit}: the same prompts and seeds, each row against "
-        "the first, beside unseen real films; the sharpness ratio is over that of real films. The levers of training "
-        "were pulled together; what each brought alone was not measured.\n\n"
+        "the first, beside unseen real films; the sharpness ratio is over that of real films.\n\n"
     )
     text = re.sub(rf"{HEADING}\n.*?(?={NEXT}\n)", "", card.read_text(), flags=re.DOTALL)
     card.write_text(text.replace(f"{NEXT}\n", f"{section}{NEXT}\n", 1))
