@@ -15,8 +15,10 @@ from xray_generator.export.recipe import Recipe, recipes
 from xray_generator.families.latent_diffusion.attention import word_maps
 from xray_generator.families.latent_diffusion.config import ScheduleConfig
 from xray_generator.families.latent_diffusion.model import make_scheduler
-from xray_generator.families.latent_diffusion.trajectory import denoise, first_step, invert, slerp
-from xray_generator.studio import Studio, text_request
+from xray_generator.families.latent_diffusion.trajectory import denoise, first_step, invert
+from xray_generator.nn.interpolation import slerp
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 from xray_generator.types import Edit, GenerationRequest, Image, Morph, StudioError
 
 A, B = "Normal chest X-ray, PA view", "AP chest X-ray with pleural effusion"

@@ -14,7 +14,8 @@ from xray_generator.families.latent_diffusion.config import LatentDiffusionConfi
 from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
 from xray_generator.generation import generate
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 from xray_generator.types import (
     MAX_SEED,
     Cancelled,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from xray_generator.jobs import MAX_KEPT, MAX_QUEUED, Job, JobQueue
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 from xray_generator.types import OnStep, StudioError
 
 IMAGE = np.zeros((16, 16), np.float32)

@@ -15,7 +15,8 @@ from postprocess.presets import apply, get_preset
 from xray_generator.checkpoints import read_manifest
 from xray_generator.export.recipe import read_recipe
 from xray_generator.images import read_image, to_uint8
-from xray_generator.studio import MAX_LOADED, MAX_RANDOM_SEED, Studio, resolve_seed, text_request
+from xray_generator.requests import MAX_RANDOM_SEED, resolve_seed, text_request
+from xray_generator.studio import MAX_LOADED, Studio
 from xray_generator.types import StudioError
 
 PROMPT = "Normal chest X-ray, PA view"

@@ -11,7 +11,8 @@ import pytest
 from xray_generator.checkpoints import read_manifest
 from xray_generator.config import dump
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 from xray_generator.train import main
 
 CHECKPOINT = Path("checkpoints") / "latent_diffusion" / "tiny"

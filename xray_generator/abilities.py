@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xray_generator.types import Edit, Engine, GenerationRequest, Image, Morph, OnStep
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 
@@ -114,4 +115,74 @@ class Attending(Protocol):
 
     def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
         """The first image of a resolved request, and the maps of its words, mean over steps, layers and heads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How probable a model holds an image, and where among its noise the image lies."""
+
+    bits_per_dimension: float  # of an image of 256 gray levels; less is more probable
+    standard_error: float  # of the estimate, by its probes
+    inversion_rmse: float  # root mean square gray level, 0 to 1, by which the image carried to noise and back is off
+    noise: NDArray[np.float32]  # (H, W), standard normal if the image is typical
+    image: Image  # as it was judged: at the model's size, in 256 gray levels
+
+
+@runtime_checkable
+class Scoring(Protocol):
+    """It tells how probable an image is."""
+
+    def likelihood(
+        self, image: Image, label: str | None, generator: torch.Generator, on_step: OnStep | None = None
+    ) -> Likelihood:
+        """Of an image (H, W) in [0, 1] of any size, as one of a class or, None, of no class in particular.
+
+        StudioError where the class is unknown.
+        """
+        ...
+
+
+@runtime_checkable
+class Tracing(Protocol):
+    """It shows the way from noise to an image."""
+
+    def trace(self, request: GenerationRequest, on_step: OnStep) -> tuple[Image, ...]:
+        """The first image of a resolved request at every step, from the noise to the end; gray 0 to 1 is -1 to 1."""
+        ...
+
+
+@runtime_checkable
+class ClassAutoencoding(Protocol):
+    """It turns images of a class to latents and back; None stands for no class in particular."""
+
+    def encode(self, images: Tensor, label: str | None) -> Tensor:
+        """Latents (B, C, h, w) of images (B, 1, H, W) in [-1, 1], the most likely ones; StudioError: unknown class."""
+        ...
+
+    def decode(self, latents: Tensor, label: str | None) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1]; StudioError: unknown class."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LatentDirection:
+    """A way in which the latents of a class differ from each other."""
+
+    vector: NDArray[np.float32]  # (C, h, w), as long as the standard deviation along it
+    share: float  # of the variance
+
+
+@runtime_checkable
+class Traversing(Protocol):
+    """It moves an image along the ways in which its class varies."""
+
+    def directions(self, label: str | None, count: int) -> tuple[LatentDirection, ...]:
+        """The principal directions of a class, of generated images alone, those of most variance first."""
+        ...
+
+    def traverse(
+        self, request: GenerationRequest, direction: LatentDirection, amounts: Sequence[float], on_step: OnStep
+    ) -> Tensor:
+        """(B, 1, H, W) in [-1, 1]: the first image of a resolved request, moved by B amounts, in deviations."""
         ...

@@ -54,7 +54,10 @@ class Manifest:
     metrics: dict[str, Any] = field(default_factory=dict)  # measured, with n and split
     files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
     schedulers: tuple[str, ...] = ("ddim", "ddpm", "dpm++", "unipc")  # that it samples with; these where none is named
-    few_steps: dict[str, int] = field(default_factory=dict)  # distilled scheduler, guidance within -> its most steps
+    few_steps: dict[str, int] = field(default_factory=dict)  # scheduler that heeds no guidance -> its most steps
+    labels: tuple[str, ...] = ()  # classes that it draws
+    unconditional: bool = False  # whether it also draws what no class is named of
+    hu_window: dict[str, float] = field(default_factory=dict)  # of CT: level and width that gray 0 to 1 are
 
     def __post_init__(self) -> None:
         check_name(self.family)

@@ -28,7 +28,8 @@ from xray_generator.data.rows import Row as Film
 from xray_generator.data.rows import evenly
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.images import MIN_SIDE, encode_png, from_uint8, grid, resize_square
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, PURPOSE, Image, StudioError
 
 REAL_NOTICE = f"Real images. {PURPOSE}"

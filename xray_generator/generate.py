@@ -1,6 +1,7 @@
-"""`python -m xray_generator.generate`: images from a prompt, as PNG files that carry their recipe.
+"""`python -m xray_generator.generate`: images of a prompt or a class, as PNG files that carry their recipe.
 
     python -m xray_generator.generate --prompt "Normal chest X-ray, PA view" --num_images 4 --seed 1 --output_dir DIR
+    python -m xray_generator.generate --checkpoint lung_ct_256 --label malignant --seed 1 --dicom --output_dir DIR
 
 Prints one JSON line an image: path, seed, milliseconds.
 """
@@ -16,7 +17,8 @@ from pathlib import Path
 from postprocess.presets import get_preset, load_presets
 from xray_generator.console import exit_code
 from xray_generator.export.files import make_folder
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import condition_of, request_of
+from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 
 
@@ -28,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.generate", description=__doc__.splitlines()[0])
-    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--prompt", help="for a checkpoint that draws what words say")
+    parser.add_argument("--label", help="for a checkpoint that draws classes; a wrong name lists all")
     parser.add_argument("--num_images", type=int, default=1)
     parser.add_argument("--seed", type=int, default=-1, help="of the first image; image i has seed + i; -1: random")
     parser.add_argument("--size", type=int, help="pixels a side; default: the checkpoint's own")
@@ -46,17 +49,21 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     studio = Studio(device=options.device, num_threads=options.num_threads)
     preset = get_preset(options.preset, load_presets(studio.preset_dir)) if options.preset else None
+    if options.prompt is None and options.label is None and options.checkpoint is None:
+        raise StudioError("Say what to draw: --prompt, or --checkpoint and --label.")
+    manifest = studio.manifest(options.checkpoint)
+    condition = condition_of(manifest, options.prompt, options.label)
     sizes = studio.sizes(options.checkpoint)
     if options.size is not None and options.size not in sizes:
         allowed = ", ".join(f"{size}" for size in sizes)
         raise StudioError(f"The checkpoint draws images of {allowed} pixels a side, not {options.size}.")
-    request = text_request(
-        options.prompt, seed=None if options.seed == -1 else options.seed, num_images=options.num_images,
+    request = request_of(
+        condition, seed=None if options.seed == -1 else options.seed, num_images=options.num_images,
         size=options.size or sizes[0],
         steps=options.steps, guidance=options.guidance, scheduler=options.scheduler,
     )  # fmt: skip
     make_folder(options.output_dir)  # before the work, not after it
-    for word in studio.unseen_words(options.prompt, options.checkpoint):
+    for word in studio.unseen_words(options.prompt, options.checkpoint) if options.prompt else ():
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201
     result = studio.generate(request, options.checkpoint)
     for note in result.notes:

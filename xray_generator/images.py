@@ -1,6 +1,6 @@
 """The only conversions between tensors, float images, 8-bit images and files.
 
-Foreign bytes are decoded here and nowhere else, by an allow-list of formats and within a pixel budget.
+Foreign bytes are decoded here and, of DICOM, in `dicom`: by an allow-list of formats and within a pixel budget.
 """
 
 from __future__ import annotations
@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -21,19 +20,15 @@ from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from xray_generator import dicom
+from xray_generator.dicom import MAX_PIXELS
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
     from torch import Tensor
 
-MAX_PIXELS = 40_000_000
 MIN_SIDE = 16
 FORMATS = ("PNG", "JPEG", "TIFF", "DICOM")
-DICOM_SIGN = slice(128, 132)
-DEFLATED = (  # transfer syntaxes of DICOM that are unpacked to any size before a header can be read
-    "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205", "1.2.840.10008.1.2.8.1",
-)  # fmt: skip
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
@@ -119,7 +114,7 @@ def read_image(source: Path | bytes) -> Image:
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
         raise StudioError("The file is empty.")
-    image = _read_dicom(data) if data[DICOM_SIGN] == b"DICM" else _read_pillow(data)
+    image = dicom.read_gray(data) if dicom.is_dicom(data) else _read_pillow(data)
     if min(image.shape) < MIN_SIDE:
         raise StudioError(f"The image is {image.shape[1]}x{image.shape[0]}; each side must be {MIN_SIDE} or more.")
     return image
@@ -129,11 +124,10 @@ def header_pixels(path: Path) -> int:
     """Pixels of all frames as a file's header states them, none decoded; its bytes where no header can be read."""
     try:
         with path.open("rb") as stream:
-            is_dicom = stream.read(DICOM_SIGN.stop)[DICOM_SIGN] == b"DICM"
+            is_dicom = dicom.is_dicom(stream.read(dicom.SIGN.stop))
             stream.seek(0)
             if is_dicom:
-                with _dicom_faults():
-                    return math.prod(_dicom_shape(_open_dicom(stream, stop_before_pixels=True)))
+                return dicom.num_pixels(stream)
             with PILImage.open(stream, formats=["PNG", "JPEG", "TIFF"]) as picture:
                 return picture.width * picture.height
     except (StudioError, OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):
@@ -172,53 +166,6 @@ def _to_gray(picture: PILImage.Image) -> Image:
         layer = picture.convert("RGBA")
         picture = PILImage.alpha_composite(PILImage.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
     return from_uint8(np.asarray(picture.convert("L")))
-
-
-@contextmanager
-def _dicom_faults() -> Iterator[None]:
-    """Say what is wrong with a DICOM file in one sentence."""
-    try:
-        yield
-    except StudioError:
-        raise
-    except Exception as error:  # foreign bytes: a decoder may raise anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise StudioError(f"The DICOM file cannot be read: {reason[:200]}") from error
-
-
-def _open_dicom(stream: BinaryIO, *, stop_before_pixels: bool = False) -> Dataset:
-    """A DICOM file at its beginning, unless it is deflated: zlib would unpack it without a bound."""
-    import pydicom
-    from pydicom.filereader import _read_file_meta_info, read_preamble
-
-    read_preamble(stream, force=False)
-    if str(_read_file_meta_info(stream).get("TransferSyntaxUID", "")).strip() in DEFLATED:
-        raise StudioError("Deflated DICOM files are not read. Save it uncompressed, or with JPEG, JPEG 2000 or RLE.")
-    stream.seek(0)
-    return pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels)
-
-
-def _dicom_shape(dataset: Dataset) -> tuple[int, int, int]:
-    """Columns, rows and frames."""
-    return int(dataset.Columns), int(dataset.Rows), int(dataset.get("NumberOfFrames", 1) or 1)
-
-
-def _read_dicom(data: bytes) -> Image:
-    from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-
-    with _dicom_faults():
-        dataset = _open_dicom(io.BytesIO(data))
-        width, height, num_frames = _dicom_shape(dataset)
-        _check_budget(width * num_frames, height)
-        if int(dataset.get("SamplesPerPixel", 1)) != 1 or num_frames != 1:
-            raise StudioError("Only single-frame grey DICOM images are read.")
-        values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float32)
-        inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    if not np.isfinite(values).all():
-        raise StudioError("The DICOM file holds values that are not numbers (NaN or infinity).")
-    low, high = float(values.min()), float(values.max())
-    scaled = (values - low) / max(high - low, 1e-6)
-    return (1.0 - scaled if inverted else scaled).astype(np.float32)
 
 
 def resize_square(image: Image, size: int) -> Image:

@@ -8,6 +8,8 @@ from xray_generator.types import Family, StudioError
 
 FAMILIES = {
     "latent_diffusion": "Text to chest X-ray",
+    "flow_matching": "Lung CT by class",
+    "cvae": "Cells by class",
     "super_resolution": "Chest X-ray at 512 and 768 pixels",
 }
 ENLARGING = ("super_resolution",)  # of these: they enlarge what another one draws

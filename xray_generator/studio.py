@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import threading
 import zipfile
 from collections import OrderedDict
@@ -19,7 +18,7 @@ from xray_generator.data.vocabulary import Vocabulary, unseen_words
 from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
-from xray_generator.registry import enlarges, get_family
+from xray_generator.registry import FAMILIES, enlarges, get_family
 from xray_generator.types import (
     NOTICE,
     Edit,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from xray_generator.generation import EditResult
 
 MAX_LOADED = 2  # engines kept in memory
-MAX_RANDOM_SEED = 2**31 - 1
 LOADING = threading.Lock()  # one for all studios of a process: transformers patches torch while it loads
 
 
@@ -76,11 +74,6 @@ class SavedImage:
     seed: int
     milliseconds: float
     enhanced_path: Path | None = None
-
-
-def resolve_seed(seed: int | None) -> int:
-    """The seed itself, or a random one where it is None; resolved once, here, so that it can be recorded."""
-    return secrets.randbelow(MAX_RANDOM_SEED) if seed is None else seed
 
 
 @dataclass
@@ -132,18 +125,28 @@ class Studio:
         """The built-in presets, then the users' own; StudioError for a damaged file."""
         return (*PRESETS, *load_presets(self.preset_dir))
 
-    def checkpoints(self) -> tuple[Manifest, ...]:
-        """All checkpoints that can be read and draw images. Loads no weights."""
-        return tuple(manifest for manifest in list_checkpoints(self.checkpoint_root) if not enlarges(manifest.family))
+    def checkpoints(self, *, prompted: bool = False) -> tuple[Manifest, ...]:
+        """All readable checkpoints that draw images, by family as listed; `prompted`: those that read a prompt."""
+        found = [manifest for manifest in list_checkpoints(self.checkpoint_root) if manifest.family in FAMILIES]
+        found = [manifest for manifest in found if not enlarges(manifest.family)]
+        if prompted:
+            found = [manifest for manifest in found if get_family(manifest.family).condition is TextPrompt]
+        return tuple(sorted(found, key=lambda manifest: list(FAMILIES).index(manifest.family)))
 
     def sizes(self, checkpoint: str | None = None) -> tuple[int, ...]:
         """Sides in pixels of a checkpoint's images: those it draws, then those they can be enlarged to."""
-        drawn, upscaler = self.manifest(checkpoint).sizes, self._upscaler_manifest()
+        manifest = self.manifest(checkpoint)
+        upscaler, drawn = self._upscaler_manifest(_modality(manifest)), manifest.sizes
         return (*drawn, *(size for size in (upscaler.sizes if upscaler else ()) if size > max(drawn)))
 
     def manifest(self, checkpoint: str | None = None) -> Manifest:
-        """The manifest of a checkpoint by name; StudioError where there is none."""
-        return read_manifest(find_checkpoint(self.checkpoint_root, checkpoint))
+        """The manifest of a checkpoint by name, or of the first one; StudioError where there is none."""
+        return read_manifest(self._folder(checkpoint))
+
+    def _folder(self, checkpoint: str | None) -> Path:
+        if checkpoint is None:
+            checkpoint = next((manifest.ref.full_name for manifest in self.checkpoints()), None)
+        return find_checkpoint(self.checkpoint_root, checkpoint)
 
     def vocabulary(self, checkpoint: str | None = None) -> Vocabulary:
         """The vocabulary of the captions that a checkpoint was trained on."""
@@ -154,7 +157,7 @@ class Studio:
             raise StudioError(f"The manifest of {manifest.name} holds no readable vocabulary. {error}") from None
 
     def unseen_words(self, prompt: str, checkpoint: str | None = None) -> tuple[str, ...]:
-        """The words of a prompt that the checkpoint never met in training."""
+        """The words of a prompt that the checkpoint never met in training; StudioError where it reads no prompt."""
         return unseen_words(self.vocabulary(checkpoint), prompt)
 
     def engine(self, checkpoint: str | None = None) -> Engine:
@@ -163,7 +166,7 @@ class Studio:
         Raises:
             StudioError: unknown, damaged or incomplete.
         """
-        folder = find_checkpoint(self.checkpoint_root, checkpoint)
+        folder = self._folder(checkpoint)
         with self._lock:
             manifest, engine = read_manifest(folder), self._engines.get(folder)
             if engine is None or engine.checkpoint != manifest.ref:  # trained again since
@@ -173,9 +176,9 @@ class Studio:
                 self._engines.popitem(last=False)
             return engine
 
-    def upscaler(self) -> Upscaler | None:
-        """The loaded upscaler, the first by name; None where there is none. StudioError: damaged or incomplete."""
-        manifest = self._upscaler_manifest()
+    def upscaler(self, modality: str = "DX") -> Upscaler | None:
+        """The loaded upscaler of a modality, the first by name; None where there is none. StudioError: damaged."""
+        manifest = self._upscaler_manifest(modality)
         if manifest is None:
             return None
         folder = self.checkpoint_root / manifest.family / manifest.name
@@ -185,9 +188,9 @@ class Studio:
                 self._upscaler = load(folder, self.device) if load else None
             return self._upscaler
 
-    def _upscaler_manifest(self) -> Manifest | None:
+    def _upscaler_manifest(self, modality: str) -> Manifest | None:
         found = (manifest for manifest in list_checkpoints(self.checkpoint_root) if enlarges(manifest.family))
-        return next(found, None)
+        return next((manifest for manifest in found if _modality(manifest) == modality), None)
 
     def generate(
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
@@ -196,7 +199,8 @@ class Studio:
         engine = self._ready(checkpoint)
         from xray_generator import generation
 
-        upscaler = None if request.height in engine.sizes else self.upscaler()
+        modality = get_family(engine.checkpoint.family).modality
+        upscaler = None if request.height in engine.sizes else self.upscaler(modality)
         return generation.generate(engine, request, on_step, upscaler)
 
     def morph(
@@ -257,11 +261,8 @@ class Studio:
         return tuple(saved)
 
 
-def text_request(prompt: str, *, seed: int | None = None, num_images: int = 1, size: int = 256,
-                 steps: int | None = None, guidance: float | None = None,
-                 scheduler: str | None = None) -> GenerationRequest:  # fmt: skip
-    """A validated request for images of a prompt; a seed of None becomes a random one."""
-    return GenerationRequest(TextPrompt(prompt), num_images, size, size, steps, guidance, scheduler, resolve_seed(seed))
+def _modality(manifest: Manifest) -> str:
+    return get_family(manifest.family).modality
 
 
 def archive(result: GenerationResult, preset: Preset) -> bytes:

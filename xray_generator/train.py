@@ -22,11 +22,13 @@ from typing import Any
 
 from xray_generator.config import config_names, dump, override, parse, read_config
 from xray_generator.console import exit_code
+from xray_generator.data.ct_series import CtOptions, parse_choice
 from xray_generator.data.health import check_health
 from xray_generator.data.read import read_dataset
 from xray_generator.data.record import DataRecord, check_record, read_record, record_of, write_record
 from xray_generator.data.rows import Dataset
 from xray_generator.devices import process_state
+from xray_generator.hounsfield import WINDOWS, parse_window
 from xray_generator.registry import get_family
 from xray_generator.training.lock import LOCK, locked
 from xray_generator.types import StudioError
@@ -59,6 +61,10 @@ def common_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--resume_from", type=Path, help="a run to continue, or any folder with an autoencoder")
     parser.add_argument("--quick_test", action="store_true", help="all stages at tiny scale, within two minutes")
     parser.add_argument("--num_threads", type=int, default=None, help="CPU threads (default: all)")
+    parser.add_argument("--slices", help="CT in DICOM, of each series: middle:5 (default), every:3 or all")
+    parser.add_argument("--window", help=f"CT in DICOM: {', '.join(WINDOWS)} (default: lung), or level,width in HU")
+    parser.add_argument("--accept_identified", action="store_true", help="train on DICOM files that may name patients")
+    parser.add_argument("--accept_synthetic", action="store_true", help="train on DICOM files marked as synthetic")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     return parser
 
@@ -115,9 +121,21 @@ def _read(options: argparse.Namespace, kept: DataRecord | None) -> tuple[Dataset
     if not any(paths) and kept is not None:
         paths = kept.dataset_path, kept.reports_csv, kept.projections_csv
     path = paths[0] or Path(os.environ.get("DATASET_PATH", "dataset"))
-    dataset = read_dataset(path, *paths[1:])
+    ct = _ct_options(options, kept.ct if kept is not None else None)
+    dataset = read_dataset(path, *paths[1:], ct)
     dataset = dataset.head(QUICK_ROWS) if options.quick_test else dataset
-    return dataset, record_of(dataset, path, *paths[1:])
+    return dataset, record_of(dataset, path, *paths[1:], ct)
+
+
+def _ct_options(options: argparse.Namespace, kept: CtOptions | None) -> CtOptions:
+    """How CT slices are read: as the options say, else as in the run that goes on."""
+    kept = kept or CtOptions()
+    return CtOptions(
+        parse_choice(options.slices) if options.slices else kept.choice,
+        parse_window(options.window) if options.window else kept.window,
+        kept.accept_identified or options.accept_identified,
+        kept.accept_synthetic or options.accept_synthetic,
+    )
 
 
 def _clear(folder: Path) -> None:

@@ -5,6 +5,7 @@ Everything that passes between folders is one of these frozen dataclasses or a f
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ MAX_STEPS = 1_000
 MAX_GUIDANCE = 30.0
 MAX_SIDE = 1_024
 SIDE_MULTIPLE = 16
+CLASS_NAME = re.compile(r"[a-z0-9_]{1,64}")
 MAX_SEED = 2**32 - 1  # torch's generator on the CPU reads no more bits of a seed
 
 PURPOSE = "Research and education only. Not for diagnosis."
@@ -65,10 +67,18 @@ class TextPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ClassLabel:
-    """One class of a class-conditional model."""
+    """One class of a class-conditional model.
+
+    Raises:
+        StudioError: the name is empty, or holds more than 1 to 64 of a-z, 0-9 and _.
+    """
 
     label: str
     kind: Literal["class"] = "class"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.label, str) or not CLASS_NAME.fullmatch(self.label):
+            raise StudioError(f"A class is named by 1 to 64 of a-z, 0-9 and _, not {str(self.label)[:80]!r}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,17 @@ class Unconditional:
 
 
 Condition = TextPrompt | ClassLabel | Unconditional
+
+
+def condition_words(condition: Condition) -> str:
+    """What was asked for, in words."""
+    match condition:
+        case TextPrompt(text):
+            return text
+        case ClassLabel(label):
+            return label.replace("_", " ")
+        case Unconditional():
+            return "any class"
 
 
 def normalize_text(text: str) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.studio import text_request
+from xray_generator.requests import text_request
 from xray_generator.types import MAX_GUIDANCE, MAX_STEPS, StudioError
 
 

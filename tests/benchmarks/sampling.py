@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.parts.timing import kernels, latency_ms
 from xray_generator.checkpoints import code_commit, find_checkpoint
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 
 if TYPE_CHECKING:
     from torch import nn

@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
-from typing import Literal, cast
+from pathlib import Path
+from typing import Literal, cast, get_args
 
 from xray_generator.data.rows import FINDINGS, Dataset, Row, Split, short_side, split_by_patient
-from xray_generator.data.tables import Record, counted, read_table
+from xray_generator.data.tables import Record, counted, is_inside, read_table
 from xray_generator.types import StudioError
 
 METADATA = "metadata.csv"
@@ -62,7 +62,7 @@ def _read_part(table: Path, images: Path) -> Dataset:
         name = record["image"]
         if name in rows:
             repeated.append(name)
-        elif _is_inside(name) and (images / name).is_file():
+        elif is_inside(name) and (images / name).is_file():
             rows[name] = _row(record, images / name)
         else:
             missing.append(name or f"line {record.line}")
@@ -70,19 +70,12 @@ def _read_part(table: Path, images: Path) -> Dataset:
     return Dataset(tuple(rows.values()), skipped + counted(f"rows of {table.name} repeat an image", repeated))
 
 
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
-
-
 def _row(record: Record, path: Path) -> Row:
-    sex, split = record["sex"].upper(), record["split"].lower()
+    sex = record["sex"].upper()
     if sex not in ("", "M", "F"):
         raise record.error(f"sex {record['sex']!r}; allowed: M, F or empty.")
-    if split not in ("", "train", "val", "test"):
-        raise record.error(f"split {record['split']!r}; allowed: train, val, test or empty.")
     patient_id = record["patient_id"]
-    sides = (short_side(path), _number(record, "orig_width"), _number(record, "orig_height"))
+    sides = (short_side(path), record.integer("orig_width"), record.integer("orig_height"))
     return Row(
         path=path,
         prompt=record["caption"],
@@ -92,11 +85,19 @@ def _row(record: Record, path: Path) -> Row:
         sex=cast(Literal["M", "F", ""], sex),
         age_group=record["age_group"],
         patient_id=patient_id,
-        split=cast(Split, split) if split else split_by_patient(patient_id or path.name),
+        split=read_split(record, patient_id or path.name),
         source=record["source"],
         license=record["license"],
         native_size=min((side for side in sides if side), default=0),
     )
+
+
+def read_split(record: Record, owner: str) -> Split:
+    """The split that a line states, else the one that the hash of `owner`, a patient or a file, gives."""
+    split = record["split"].lower()
+    if split not in ("", *get_args(Split)):
+        raise record.error(f"split {record['split']!r}; allowed: {', '.join(get_args(Split))} or empty.")
+    return cast(Split, split) if split else split_by_patient(owner)
 
 
 def _findings(record: Record) -> tuple[str, ...]:
@@ -110,14 +111,8 @@ def _findings(record: Record) -> tuple[str, ...]:
 
 
 def _age(record: Record) -> int | None:
-    age = _number(record, "age")
+    age = record.integer("age")
     if age is not None and not 0 <= age <= MAX_AGE:
         raise record.error(f"age {record['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
     return age
 
-
-def _number(record: Record, column: str) -> int | None:
-    try:
-        return int(float(record[column])) if record[column] else None
-    except (ValueError, OverflowError):
-        raise record.error(f"{column} {record[column]!r} is not a number.") from None

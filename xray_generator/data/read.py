@@ -5,18 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from xray_generator.data.captioned import METADATA, read_captioned
+from xray_generator.data.class_folders import has_class_folders, read_class_folders
+from xray_generator.data.ct_series import CtOptions, holds_ct, read_ct_series
 from xray_generator.data.indiana import read_indiana
+from xray_generator.data.labelled import NEEDED, read_labelled
 from xray_generator.data.rows import Dataset
+from xray_generator.data.tables import read_header
 from xray_generator.types import StudioError
 
 REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
 INDIANA_IMAGES = ("images/images_normalized", "images_normalized", "images", ".")
+CT = CtOptions()
 
 
-def read_dataset(dataset_path: Path, reports_csv: Path | None = None, projections_csv: Path | None = None) -> Dataset:
+def read_dataset(
+    dataset_path: Path, reports_csv: Path | None = None, projections_csv: Path | None = None, ct: CtOptions = CT
+) -> Dataset:
     """Read a captioned pack or the Indiana layout; naming the two CSV files asks for the second.
 
-    A folder that holds both layouts is read as a captioned pack.
+    A folder that holds both layouts is read as a captioned pack; one with no table whose
+    images are mostly DICOM, CT among them, as chest CT in the way that `ct` says; one with no table and two or more
+    sub-folders of images as class folders.
 
     Raises:
         StudioError: no such folder, neither layout, only one of the two CSV files, or a fault in a table.
@@ -26,13 +35,18 @@ def read_dataset(dataset_path: Path, reports_csv: Path | None = None, projection
     if (reports_csv is None) != (projections_csv is None):
         raise StudioError("The Indiana layout needs both CSV files: reports and projections.")
     if reports_csv is None and (dataset_path / METADATA).is_file():
-        return read_captioned(dataset_path)
+        columns = read_header(dataset_path / METADATA)
+        return read_labelled(dataset_path) if set(NEEDED) <= set(columns) else read_captioned(dataset_path)
     reports = reports_csv or dataset_path / REPORTS
     projections = projections_csv or dataset_path / PROJECTIONS
     if reports_csv is None and not (reports.is_file() and projections.is_file()):
+        if holds_ct(dataset_path):
+            return read_ct_series(dataset_path, ct.choice, ct.window, ct.accept_identified, ct.accept_synthetic)
+        if has_class_folders(dataset_path):
+            return read_class_folders(dataset_path)
         raise StudioError(
             f"{dataset_path} holds neither layout: a captioned pack ({METADATA} and images/), or the Indiana layout"
-            f" ({REPORTS}, {PROJECTIONS} and images/images_normalized/)."
+            f" ({REPORTS}, {PROJECTIONS} and images/images_normalized/); nor two class folders with images."
         )
     images = next(folder for name in INDIANA_IMAGES if (folder := dataset_path / name).is_dir())
     return read_indiana(images, reports, projections)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xray_generator.config import dump, parse, read_config
+from xray_generator.data.ct_series import CtOptions
 from xray_generator.data.rows import Dataset
 from xray_generator.types import StudioError
 
@@ -22,15 +23,22 @@ class DataRecord:
     reports_csv: Path | None
     projections_csv: Path | None
     num_rows: int
-    fingerprint: str  # SHA-256 over file, split and prompt of every row, in order
+    fingerprint: str  # SHA-256 over file, split, prompt, class and window of every row, in order
+    ct: CtOptions | None = None  # how DICOM files were read; None: there were none
 
 
-def record_of(dataset: Dataset, dataset_path: Path, reports: Path | None, projections: Path | None) -> DataRecord:
+def record_of(
+    dataset: Dataset, dataset_path: Path, reports: Path | None, projections: Path | None, ct: CtOptions | None = None
+) -> DataRecord:
     """The record of a dataset that was read from these paths. A folder that moves keeps its fingerprint."""
     sha = hashlib.sha256()
     for row in dataset.rows:
-        sha.update(json.dumps([row.path.parent.name, row.path.name, row.split, row.prompt]).encode())
-    return DataRecord(dataset_path, reports, projections, len(dataset.rows), sha.hexdigest())
+        facts = [row.path.parent.name, row.path.name, row.split, row.prompt, *filter(None, [row.label])]
+        if row.hu_window is not None:
+            facts += [str(row.hu_window.level), str(row.hu_window.width)]
+        sha.update(json.dumps(facts).encode())
+    used = ct if any(row.hu_window for row in dataset.rows) else None
+    return DataRecord(dataset_path, reports, projections, len(dataset.rows), sha.hexdigest(), used)
 
 
 def read_record(run: Path) -> DataRecord | None:

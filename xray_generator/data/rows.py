@@ -12,6 +12,8 @@ from typing import Literal, TypeVar, get_args
 
 from PIL import Image as PILImage
 
+from xray_generator.dicom import read_slice
+from xray_generator.hounsfield import Window
 from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
 
@@ -48,10 +50,14 @@ class Row:
     license: str = ""
     report: str = ""  # findings and impression, where there is a report
     native_size: int = 0  # short side in pixels, of the file or of the original if that was smaller; 0: not known
+    label: str = ""  # the one class of an image in a set with classes
+    hu_window: Window | None = None  # through which a CT slice in Hounsfield units is seen
 
     def image(self) -> Image:
         """Read the image: (H, W) in [0, 1]; StudioError with the file's name where that fails."""
         try:
+            if self.hu_window is not None:
+                return self.hu_window.apply(read_slice(self.path).hu)
             return read_image(self.path)
         except (StudioError, OSError) as error:
             raise StudioError(f"{self.path.name}: {error}") from error
@@ -69,8 +75,8 @@ class Dataset:
         return tuple(row for row in self.rows if row.split == name)
 
     def head(self, count: int) -> Dataset:
-        """At most `count` rows of each split, the first ones."""
-        rows = tuple(row for name in get_args(Split) for row in self.split(name)[:count])
+        """At most `count` rows of each split, the first ones of each class in turn."""
+        rows = tuple(row for name in get_args(Split) for row in _in_turn(self.split(name))[:count])
         return Dataset(rows, self.skipped)
 
     def without(self, paths: Iterable[Path], reason: str) -> Dataset:
@@ -80,9 +86,24 @@ class Dataset:
         return Dataset(kept, (*self.skipped, *(f"{path.name}: {reason}" for path in sorted(dropped))))
 
 
+def _in_turn(rows: Sequence[Row]) -> list[Row]:
+    """The first row of each class, then the second of each, and so on."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for row in rows:
+        turns.append(seen[row.label])
+        seen[row.label] += 1
+    return [row for _, row in sorted(zip(turns, rows, strict=True), key=lambda pair: pair[0])]
+
+
 def row_conditions(row: Row) -> tuple[str, ...]:
-    """The names of the conditions that a row belongs to: its findings, view (AP or PA), sex and age group."""
-    return tuple(name for name in (*row.findings, row.view[:2], row.sex, row.age_group) if name)
+    """The names of the conditions that a row belongs to: its class, findings, view (AP or PA), sex and age group."""
+    return tuple(name for name in (row.label, *row.findings, row.view[:2], row.sex, row.age_group) if name)
+
+
+def class_names(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The classes that some rows belong to, in alphabetical order."""
+    return tuple(sorted({row.label for row in rows if row.label}))
 
 
 def repeat_rare(drawn: Sequence[Row], rows: Sequence[Row], repeats: int) -> list[Row]:

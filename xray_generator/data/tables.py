@@ -10,7 +10,7 @@ import difflib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from xray_generator.types import StudioError
 
@@ -34,6 +34,13 @@ class Record:
     def error(self, reason: str) -> StudioError:
         """An error that names this line."""
         return StudioError(f"{self.file}, line {self.line}: {reason}")
+
+    def integer(self, column: str) -> int | None:
+        """The cell as a whole number; None where it is empty; an error where it is no number."""
+        try:
+            return int(float(self[column])) if self[column] else None
+        except (ValueError, OverflowError):
+            raise self.error(f"{column} {self[column]!r} is not a number.") from None
 
 
 def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
@@ -66,6 +73,21 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
     if not records:
         raise StudioError(f"{path.name} has a header but no rows.")
     return tuple(records)
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """The column names of a table; none where it cannot be read, which `read_table` then says."""
+    try:
+        text = _decode(path)
+        return tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), []))
+    except (StudioError, OSError, csv.Error):
+        return ()
+
+
+def is_inside(name: str) -> bool:
+    """Whether a file name of a table stays below its folder."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
 
 def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -10,7 +10,7 @@ from pages.parts.edit.words import TARGET, now_key
 from pages.parts.generator.settings import MAX_FIELD_SEED
 from pages.parts.sampling import draw_guidance, draw_scheduler, draw_steps, field, set_recommended
 from xray_generator.checkpoints import Manifest
-from xray_generator.studio import text_request
+from xray_generator.requests import text_request
 from xray_generator.types import Edit, GenerationRequest, GenerationResult, StudioError, TextPrompt
 
 ERROR, SEED, STRENGTH, METHOD = "edit_error", "edit_seed", "edit_strength", "edit_method"

@@ -9,7 +9,7 @@ from pages.parts.sampling import draw_guidance, draw_scheduler, draw_steps, fiel
 from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
-from xray_generator.studio import resolve_seed, text_request
+from xray_generator.requests import resolve_seed, text_request
 from xray_generator.types import MAX_IMAGES, MAX_SEED, GenerationRequest, StudioError
 
 NUM_IMAGES, SEED, NEW_SEED, PRESET = "num_images", "seed", "new_seed", "preset"

@@ -12,7 +12,7 @@ from pages.parts.sampling import field
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
-from xray_generator.studio import text_request
+from xray_generator.requests import text_request
 from xray_generator.types import GenerationRequest
 
 PROMPT, SEED = "live_prompt", "live_seed"

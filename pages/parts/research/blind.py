@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.parts.research.frames import draw_image, generated_badge, pick_window, real_badge
 from xray_generator.dashboards.side_by_side import Sides, blind_pairs
-from xray_generator.studio import resolve_seed
+from xray_generator.requests import resolve_seed
 
 SEED, TURN, ANSWER, SCORE = "blind_seed", "blind_turn", "blind_answer", "blind_score"  # score: right ones, all
 

@@ -15,7 +15,8 @@ from xray_generator.dashboards.prompts import condition_title, is_of
 from xray_generator.dashboards.side_by_side import even
 from xray_generator.data.rows import Row
 from xray_generator.jobs import Job
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 from xray_generator.types import MAX_SEED, GenerationRequest, OnStep, Preview, StudioError
 
 JOB, COUNT, SEED, ERROR = "research_job", "research_count", "research_seed", "research_draw_error"

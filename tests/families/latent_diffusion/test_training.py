@@ -26,7 +26,7 @@ from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
 from xray_generator.generation import generate
-from xray_generator.studio import text_request
+from xray_generator.requests import text_request
 from xray_generator.training.loop import TrainingStopped
 from xray_generator.training.state import saved_states
 from xray_generator.types import StudioError

@@ -12,7 +12,8 @@ from xray_generator.devices import seeded_generators
 from xray_generator.export.recipe import recipes
 from xray_generator.families.super_resolution.engine import SuperResolutionEngine
 from xray_generator.images import from_tensor, to_tensor
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 from xray_generator.types import Cancelled, GenerationRequest, Preview, StudioError
 
 

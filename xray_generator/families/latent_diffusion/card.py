@@ -26,7 +26,8 @@ BIASES = {
 LOADING = """\
 ```python
 from pathlib import Path
-from xray_generator.studio import Studio, text_request
+from xray_generator.requests import text_request
+from xray_generator.studio import Studio
 studio, request = Studio(Path("outputs")), text_request({prompt!r}, seed=1, size={size})
 for image in studio.save(studio.generate(request, {name!r}), Path("outputs/generated")):
     print(image.path)

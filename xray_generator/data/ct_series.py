@@ -1,0 +1,246 @@
+"""Chest CT in DICOM: nested folders of any names, one row a slice, in Hounsfield units to the last step.
+
+Read so are the layout of QIN LUNG CT (`QIN LUNG CT 1..47`, a folder a patient) and every other tree: files are known by
+their content, grouped into series by SeriesInstanceUID and ordered along the slice normal, never by file name. A file
+that cannot be used is listed with the reason; no image stands in for it. Slices of one series are close neighbors of
+each other: splits are by patient. The licence and the citation are those of the collection that the files come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from xray_generator.data.rows import Dataset, Row, split_by_patient
+from xray_generator.data.tables import counted
+from xray_generator.dicom import SIGN, Header, is_dicom, read_header
+from xray_generator.dicom_header import check_axial_ct
+from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.types import StudioError
+
+T = TypeVar("T")
+GAP = 0.02  # share by which the steps between the slices of a whole series differ at most
+SAME_PLACE = 1e-3  # mm
+MAX_COUNT = 10_000
+NAMED = 5  # reasons in an error
+LOOKED_AT = 50  # DICOM files
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class SliceChoice:
+    """Which slices of a series are used: the `count` middle ones, every `count`-th from the lowest, or all.
+
+    Raises:
+        StudioError: no such way, or the count is not a whole number from 1 to 10,000.
+    """
+
+    way: Literal["middle", "every", "all"] = "middle"
+    count: int = 5
+
+    def __post_init__(self) -> None:
+        if self.way not in ("middle", "every", "all"):
+            raise StudioError(f"Slices are chosen by middle, every or all, not {self.way!r}.")
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or not 1 <= self.count <= MAX_COUNT:
+            raise StudioError(f"The number of slices must be a whole number from 1 to {MAX_COUNT:,}.")
+
+    def of(self, slices: Sequence[T]) -> tuple[T, ...]:
+        """The chosen among the slices of a series, in their order."""
+        if self.way == "middle":
+            start = max(0, (len(slices) - self.count) // 2)
+            return tuple(slices[start : start + self.count])
+        return tuple(slices[:: self.count if self.way == "every" else 1])
+
+
+MIDDLE = SliceChoice()
+
+
+@dataclass(frozen=True, slots=True)
+class CtOptions:
+    """How a folder of DICOM files becomes training images; kept with a run, which is resumed in the same way."""
+
+    choice: SliceChoice = MIDDLE
+    window: Window = WINDOWS["lung"]
+    accept_identified: bool = False  # files with identifying tags or burned-in text
+    accept_synthetic: bool = False  # files that say that they were made artificially
+
+
+def parse_choice(text: str) -> SliceChoice:
+    """`middle:5`, `every:3` or `all`; StudioError for anything else."""
+    match = re.fullmatch(r"(middle|every):([0-9]{1,6})|all", text.strip().lower())
+    if match is None:
+        raise StudioError(f"Slices are chosen by middle:5, every:3 or all, not {text[:40]!r}.")
+    return SliceChoice(match[1], int(match[2])) if match[1] else SliceChoice("all")  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    header: Header
+
+
+def holds_ct(folder: Path) -> bool:
+    """Whether the images at any depth below a folder are mostly DICOM, by content, and CT among the first ones."""
+    files = list(_files(folder))
+    found = [path for path in files if _is_dicom_file(path)]
+    num_pictures = sum(path.suffix.lower() in PICTURES for path in files)
+    return len(found) > num_pictures and any(map(_may_be_ct, found[:LOOKED_AT]))
+
+
+def _may_be_ct(path: Path) -> bool:
+    try:
+        return read_header(path).modality == "CT"
+    except (StudioError, OSError):
+        return True  # the reader says what is wrong with it
+
+
+def read_ct_series(
+    folder: Path, choice: SliceChoice = MIDDLE, window: Window = WINDOWS["lung"], accept_identified: bool = False,
+    accept_synthetic: bool = False,
+) -> Dataset:  # fmt: skip
+    """Read the axial CT series below a folder; what is not used, and what seems to be missing, is listed.
+
+    Refused are series that mix patients, spacings or sizes, or hold an object twice; until they are accepted, files
+    with identifying tags or burned-in text, and those that are synthetic.
+
+    Raises:
+        StudioError: not one slice can be used; the first reasons are named.
+    """
+    options = CtOptions(choice, window, accept_identified, accept_synthetic)
+    refused: dict[str, list[str]] = defaultdict(list)
+    series: dict[str, list[_File]] = defaultdict(list)
+    for path in _files(folder):
+        if not _is_dicom_file(path):
+            refused["files are not DICOM"].append(_name(path, folder))
+            continue
+        try:
+            header = read_header(path)
+            check_axial_ct(header)
+        except (StudioError, OSError) as error:
+            refused[f"DICOM files are left out ({str(error).rstrip('.')})"].append(_name(path, folder))
+            continue
+        reason = _objection(header, options)
+        if reason:
+            refused[reason].append(_name(path, folder))
+        else:
+            series[header.series_uid or str(path.parent)].append(_File(path, header))
+    rows, notes = _rows(series.values(), folder, options)
+    unsaid = [_name(file.path, folder) for files in series.values() for file in files if file.header.burned_in is None]
+    lines = (line for reason, names in refused.items() for line in counted(reason, names))
+    skipped = (*lines, *notes, *counted("files do not say whether text is burned into their pixels", unsaid))
+    if not rows:
+        raise StudioError(f"No CT slice of {folder.name} can be used. {'; '.join(skipped[:NAMED])}")
+    return Dataset(rows, skipped)
+
+
+def _rows(series: Iterable[list[_File]], folder: Path, options: CtOptions) -> tuple[tuple[Row, ...], list[str]]:
+    rows: list[Row] = []
+    notes: list[str] = []
+    for files in series:
+        ordered = sorted(files, key=lambda file: (file.header.position_mm or 0.0, str(file.path)))
+        faults = tuple(_faults(ordered))
+        where = f"series in {_name(ordered[0].path.parent, folder)}/ (…{ordered[0].header.series_uid[-8:]})"
+        if faults:
+            notes.append(f"{where}: refused as a stack of {len(files):,} slices: {'; '.join(faults)}")
+            continue
+        notes += [f"{where}: {gap}" for gap in _gaps(ordered)]
+        rows += [_row(file, folder, options.window) for file in options.choice.of(ordered)]
+    return tuple(sorted(rows, key=lambda row: row.patient_id)), notes
+
+
+def _row(file: _File, folder: Path, window: Window) -> Row:
+    patient_id = _patient(file, folder)
+    name = next((name for name, preset in WINDOWS.items() if preset == window), None)
+    shown = f"{name} window" if name else f"window level {window.level:g}, width {window.width:g} HU"
+    return Row(
+        path=file.path,
+        prompt=f"Axial chest CT, {shown}.",
+        findings=(),
+        age=file.header.age,
+        sex=file.header.sex,
+        patient_id=patient_id,
+        split=split_by_patient(patient_id),
+        source=folder.name,
+        native_size=min(file.header.rows, file.header.columns),
+        hu_window=window,
+    )
+
+
+def _patient(file: _File, folder: Path) -> str:
+    """The id of the header, hashed where the file is not de-identified; else the first folder below `folder`."""
+    if not file.header.patient_id:
+        parts = file.path.relative_to(folder).parts
+        return parts[0] if len(parts) > 1 else folder.name
+    if file.header.is_deidentified:
+        return file.header.patient_id
+    return "P-" + hashlib.sha256(file.header.patient_id.encode()).hexdigest()[:12]
+
+
+def _objection(header: Header, options: CtOptions) -> str:
+    """Why a readable slice must not be trained on until that is confirmed; empty: nothing."""
+    if header.is_synthetic and not options.accept_synthetic:
+        return "files say that they are synthetic (SyntheticData = YES; take them with --accept_synthetic)"
+    reasons = list(header.identifying) + ["burned-in text"] * bool(header.burned_in)
+    if reasons and not options.accept_identified:
+        return f"files may tell who the patient is ({', '.join(reasons)}; confirm with --accept_identified)"
+    return ""
+
+
+def _faults(files: Sequence[_File]) -> Iterator[str]:
+    """Why the files of a series are no stack: the groups they fall into."""
+    headers = [file.header for file in files]
+    facts: dict[str, list[object]] = {
+        "patients": [header.patient_id for header in headers],
+        "pixel spacings": [header.spacing_mm for header in headers],
+        "slice thicknesses": [header.thickness_mm for header in headers],
+        "orientations": [tuple(round(cosine, 2) for cosine in header.orientation) for header in headers],
+        "sizes": [(header.rows, header.columns) for header in headers],
+    }
+    for name, values in facts.items():
+        groups = Counter(values)
+        if len(groups) > 1:
+            sizes = ", ".join(f"{count:,}" for _, count in groups.most_common(NAMED))
+            yield f"{len(groups):,} {name} (groups of {sizes} slices)"
+    uids = Counter(header.sop_uid for header in headers if header.sop_uid)
+    if repeated := [uid for uid, count in uids.items() if count > 1]:
+        yield f"{len(repeated):,} SOPInstanceUID stand there twice or more"
+    elif min(_steps(files), default=SAME_PLACE) < SAME_PLACE:
+        yield "several slices lie at one position"
+
+
+def _gaps(files: Sequence[_File]) -> Iterator[str]:
+    steps = _steps(files)
+    if steps and max(steps) - min(steps) > GAP * max(steps):
+        yield f"the distance between slices varies from {min(steps):g} to {max(steps):g} mm; some may be missing"
+
+
+def _steps(files: Sequence[_File]) -> list[float]:
+    """Distances between the slices in their order, in mm."""
+    places = [file.header.position_mm or 0.0 for file in files]
+    return [round(after - before, 4) for before, after in pairwise(places)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Regular files below a folder, by name, but for hidden ones."""
+    for path in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not is_hidden and path.is_file():
+            yield path
+
+
+def _is_dicom_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return is_dicom(stream.read(SIGN.stop))
+    except OSError:
+        return False
+
+
+def _name(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,47 @@
+"""Fit an image of any shape into a square at its native aspect ratio, and know which part of the square is image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from xray_generator.types import Image, StudioError
+
+
+@dataclass(frozen=True, slots=True)
+class FittedImage:
+    """A square image and the box of its content in pixels; what lies outside is padding."""
+
+    image: Image  # (size, size) in [0, 1]
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def mask(self) -> Image:
+        """(size, size): 1 where there is content, 0 on the padding, so that a loss can leave the padding out."""
+        mask = np.zeros_like(self.image)
+        mask[self.top : self.top + self.height, self.left : self.left + self.width] = 1.0
+        return mask
+
+
+def fit_square(image: Image, size: int) -> FittedImage:
+    """Scale the long side to `size` (area when smaller, bicubic when larger) and pad with the mean of the edges.
+
+    Raises:
+        StudioError: the size is less than one pixel.
+    """
+    if size < 1:
+        raise StudioError(f"The size must be 1 pixel or more, not {size}.")
+    scale = size / max(image.shape)
+    height, width = (min(size, max(1, round(side * scale))) for side in image.shape)
+    if (height, width) != image.shape:
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        image = np.asarray(np.clip(cv2.resize(image, (width, height), interpolation=method), 0.0, 1.0), np.float32)
+    edges = np.concatenate([image[0], image[-1], image[1:-1, 0], image[1:-1, -1]])
+    square = np.full((size, size), edges.mean(), np.float32)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = image
+    return FittedImage(square, top, left, height, width)

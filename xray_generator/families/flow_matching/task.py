@@ -1,0 +1,152 @@
+"""What training optimizes: the velocity between noise and slices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+
+from xray_generator.data.rows import Row, evenly
+from xray_generator.families.flow_matching.config import AugmentationConfig, FlowMatchingConfig
+from xray_generator.families.flow_matching.model import FlowMatching, solve
+from xray_generator.images import resize_square, to_tensor
+from xray_generator.training.task import Draw, step_generator
+from xray_generator.types import Image
+
+VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # sigma
+VALIDATION_BATCH = 16
+MAX_VALIDATION = 128
+PREVIEWS_PER_CLASS, PREVIEW_STEPS = 4, 12
+
+
+class Slices:
+    """Slices (1, S, S) in [-1, 1], as the scanner's numbers give them, with the index of their class.
+
+    Kept in memory at full depth; moved a little at every draw.
+    """
+
+    def __init__(self, rows: Sequence[Row], model: FlowMatching, config: FlowMatchingConfig) -> None:
+        self.rows, self.config = rows, config
+        self.classes = [model.class_index(row.label) for row in rows]
+        self.kept: dict[str, Image] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+        image = move(self.image(draw.index), self.config.augmentation, step_generator(draw.seed))
+        return {"images": to_tensor(image[None])[0], "classes": torch.tensor(self.classes[draw.index])}
+
+    def image(self, index: int) -> Image:
+        """(S, S) in [0, 1], not moved; one of an image that stands here twice."""
+        row = self.rows[index]
+        key = str(row.path)
+        if key not in self.kept:
+            seen = replace(row, hu_window=self.config.window) if row.hu_window else row
+            self.kept[key] = resize_square(seen.image(), self.config.image_size)
+        return self.kept[key]
+
+    def batch(self, places: Sequence[int]) -> dict[str, Tensor]:
+        """The slices of some places, not moved."""
+        images = to_tensor(np.stack([self.image(place) for place in places]))
+        return {"images": images, "classes": torch.tensor([self.classes[place] for place in places])}
+
+
+def move(image: Image, config: AugmentationConfig, generator: torch.Generator) -> Image:
+    """Turned, scaled and shifted by random amounts; the border goes on outwards."""
+    turn, zoom, right, down = (torch.rand(4, generator=generator) * 2 - 1).tolist()
+    size = len(image)
+    center = (size - 1) / 2
+    matrix = cv2.getRotationMatrix2D((center, center), float(np.degrees(turn * config.turn)), 1 + zoom * config.zoom)
+    matrix = matrix + np.array([[0, 0, right], [0, 0, down]]) * config.shift * size
+    moved = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(np.clip(moved, 0.0, 1.0), np.float32)
+
+
+class FlowLoss(nn.Module):
+    """Mean squared error of the velocity (Lipman et al. 2022, eq. 23) at random noise levels."""
+
+    def __init__(self, model: FlowMatching, config: FlowMatchingConfig) -> None:
+        super().__init__()
+        self.network, self.model, self.config = model.network, model, config
+
+    def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """Loss of images (B, 1, S, S) in [-1, 1] with classes (B,)."""
+        images, classes, config = batch["images"], batch["classes"], self.config
+        logits = torch.randn(len(images), generator=generator) * config.sigma_std + config.sigma_mean
+        noise = torch.randn(images.shape, generator=generator).to(images)
+        if config.coupling == "optimal_transport":
+            noise = couple(images, noise, classes)
+        is_dropped = torch.rand(len(images), generator=generator) < config.class_dropout
+        classes = classes.masked_fill(is_dropped.to(classes.device), len(config.labels))
+        error = self.squared_error(images, noise, logits.sigmoid().to(images), classes)
+        return {"loss": error.mean()}
+
+    def squared_error(self, images: Tensor, noise: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
+        """(B,) mean over the pixels."""
+        level = sigma[:, None, None, None]
+        velocity = self.model.velocity((1 - level) * images + level * noise, sigma, classes)
+        return (velocity - (noise - images)).square().mean(dim=(1, 2, 3))
+
+
+def couple(images: Tensor, noise: Tensor, classes: Tensor) -> Tensor:
+    """The noise (B, ...) in the order that lies nearest to the images, within each class.
+
+    Minibatch optimal transport (Tong et al. 2023, arXiv:2302.00482, section 3.2); across classes the noise of a class
+    would no longer be Gaussian.
+    """
+    order = torch.arange(len(images))
+    for index in set(classes.tolist()):
+        places = (classes == index).nonzero()[:, 0].cpu()
+        costs = torch.cdist(images[places].flatten(1), noise[places].flatten(1)).square()
+        order[places] = places[linear_sum_assignment(costs.cpu().numpy())[1]]
+    return noise[order.to(noise.device)]
+
+
+class FlowMatchingTask:
+    """Trains on the train split; validates by the same error at five noise levels on the validation split."""
+
+    def __init__(
+        self, config: FlowMatchingConfig, model: FlowMatching, rows: Sequence[Row], validation: Sequence[Row]
+    ) -> None:
+        self.config, self.model = config, model
+        self.slices = Slices(rows, model, config)
+        self.validation = Slices(evenly(validation, MAX_VALIDATION), model, config)
+        self.module = FlowLoss(model, config)
+
+    def dataset(self) -> Slices:
+        """Every training slice."""
+        return self.slices
+
+    @torch.no_grad()
+    def preview(self) -> Tensor:
+        """Slices of each class, then of none, a column each, from the same noise."""
+        names = (*self.config.labels, "")
+        size = self.config.image_size
+        noise = torch.randn((PREVIEWS_PER_CLASS, 1, size, size), generator=torch.Generator().manual_seed(0))
+        drawn = [
+            solve(self.model.field(name), noise.to(self.model.device), PREVIEW_STEPS, "euler", lambda *_: None)
+            for name in names
+        ]
+        return torch.stack(drawn, dim=1).flatten(0, 1).clamp(-1, 1)
+
+    @torch.no_grad()
+    def validate(self) -> Mapping[str, float]:
+        """Mean squared error of the velocity, always at the same noise."""
+        if not len(self.validation):
+            return {}
+        errors = []
+        for start in range(0, len(self.validation), VALIDATION_BATCH):
+            places = range(start, min(start + VALIDATION_BATCH, len(self.validation)))
+            batch = {name: value.to(self.model.device) for name, value in self.validation.batch(places).items()}
+            images, generator = batch["images"], step_generator(0, start)
+            for level in VALIDATION_LEVELS:
+                noise = torch.randn(images.shape, generator=generator).to(images)
+                sigma = images.new_full((len(images),), level)
+                errors.append(self.module.squared_error(images, noise, sigma, batch["classes"]))
+        return {"velocity_mse": float(torch.cat(errors).mean()), "num_images": float(len(self.validation))}
