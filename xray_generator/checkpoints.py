@@ -55,6 +55,7 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
     schedulers: tuple[str, ...] = ("ddim", "ddpm", "dpm++", "unipc")  # that it samples with; these where none is named
     few_steps: dict[str, int] = field(default_factory=dict)  # scheduler that heeds no guidance -> its most steps
+    modality: str = ""  # DICOM code of its images; empty: the family's
     labels: tuple[str, ...] = ()  # classes that it draws
     unconditional: bool = False  # whether it also draws what no class is named of
     hu_window: dict[str, float] = field(default_factory=dict)  # of CT: level and width that gray 0 to 1 are

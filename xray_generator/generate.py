@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
     parser.add_argument("--scheduler", help="default: the checkpoint's recommendation; a wrong name lists all")
     parser.add_argument("--preset", help="also write the image enhanced by this preset")
+    parser.add_argument("--dicom", action="store_true", help="also write each image as DICOM, CT in Hounsfield units")
     parser.add_argument("--checkpoint", help="name; default: the first one found")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: CUDA where there is one")
     parser.add_argument("--num_threads", type=int, help="CPU threads")
@@ -68,10 +69,11 @@ def _run(options: argparse.Namespace) -> None:
     result = studio.generate(request, options.checkpoint)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)  # noqa: T201
-    for image in studio.save(result, options.output_dir, preset):
+    for image in studio.save(result, options.output_dir, preset, dicom=options.dicom):
         line = {"path": str(image.path), "seed": image.seed, "milliseconds": image.milliseconds}
         enhanced = {"enhanced_path": str(image.enhanced_path)} if image.enhanced_path else {}
-        print(json.dumps(line | enhanced))  # noqa: T201
+        dicom = {"dicom_path": str(image.dicom_path)} if image.dicom_path else {}
+        print(json.dumps(line | enhanced | dicom))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from xray_generator.abilities import Attending, AttentionMaps, Editing, Morphing
+from xray_generator.abilities import (
+    Attending,
+    AttentionMaps,
+    Editing,
+    Likelihood,
+    Morphing,
+    Scoring,
+    Tracing,
+)
 from xray_generator.devices import runtime_facts, seeded_generators
 from xray_generator.images import from_tensor, to_uint8
 from xray_generator.types import (
@@ -137,6 +145,28 @@ def attend(engine: Engine, request: GenerationRequest, on_step: OnStep | None = 
     if not isinstance(engine, Attending):
         raise StudioError(f"{engine.checkpoint.name} does not tell where words act.")
     return engine.attend(engine.resolve(replace(request, num_images=1)), on_step or (lambda *_: None))
+
+
+def trace(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> tuple[Image, ...]:
+    """The first image of a request at every step, from the noise to the end.
+
+    Raises:
+        StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
+    """
+    if not isinstance(engine, Tracing):
+        raise StudioError(f"{engine.checkpoint.name} does not show the way from noise to image.")
+    return engine.trace(engine.resolve(replace(request, num_images=1)), on_step or (lambda *_: None))
+
+
+def likelihood(engine: Engine, image: Image, label: str | None, on_step: OnStep | None = None) -> Likelihood:
+    """How probable a checkpoint holds an image, as one of a class or of none; always by the same probes.
+
+    Raises:
+        StudioError: the class is unknown, or the checkpoint cannot do this at all.
+    """
+    if not isinstance(engine, Scoring):
+        raise StudioError(f"{engine.checkpoint.name} gives no likelihoods.")
+    return engine.likelihood(image, label, seeded_generators(0, 1)[0], on_step)
 
 
 def _timed(draw: Callable[[OnStep], Tensor], on_step: OnStep | None) -> tuple[tuple[Image, ...], float]:

@@ -10,7 +10,7 @@ FAMILIES = {
     "latent_diffusion": "Text to chest X-ray",
     "flow_matching": "Lung CT by class",
     "cvae": "Cells by class",
-    "super_resolution": "Chest X-ray at 512 and 768 pixels",
+    "super_resolution": "Super-resolution of X-rays and CT",
 }
 ENLARGING = ("super_resolution",)  # of these: they enlarge what another one draws
 

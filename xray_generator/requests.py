@@ -49,3 +49,14 @@ def condition_of(manifest: Manifest, prompt: str | None = None, label: str | Non
     if label not in manifest.labels:
         raise StudioError(f"{manifest.name} knows no class {label[:80]!r}. {known}")
     return ClassLabel(label)
+
+
+def condition_words(condition: Condition) -> str:
+    """What was asked for, in words."""
+    match condition:
+        case TextPrompt(text):
+            return text
+        case ClassLabel(label):
+            return label.replace("_", " ")
+        case Unconditional():
+            return "any class"

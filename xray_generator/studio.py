@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
-import zipfile
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from postprocess.presets import PRESETS, Preset, apply, load_presets
+from postprocess.presets import PRESETS, Preset, load_presets
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
-from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.files import make_folder, write_file
-from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
+from xray_generator.export.pictures import pictures
+from xray_generator.hounsfield import Window
 from xray_generator.registry import FAMILIES, enlarges, get_family
 from xray_generator.types import (
-    NOTICE,
     Edit,
     Engine,
     GenerationRequest,
@@ -34,36 +31,11 @@ from xray_generator.types import (
 )
 
 if TYPE_CHECKING:
-    from xray_generator.abilities import AttentionMaps
+    from xray_generator.abilities import AttentionMaps, Likelihood
     from xray_generator.generation import EditResult
 
 MAX_LOADED = 2  # engines kept in memory
 LOADING = threading.Lock()  # one for all studios of a process: transformers patches torch while it loads
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """An image, raw or enhanced, with the recipe that makes it again."""
-
-    image: Image
-    recipe: Recipe
-
-    @property
-    def file_name(self) -> str:
-        """checkpoint_seed_digest.png: equal recipes give equal names, others the same by a chance of 2^-32."""
-        return f"{self.recipe.checkpoint.name}_seed{self.recipe.request.seed}_{self.recipe.digest}.png"
-
-    def png(self) -> bytes:
-        """8-bit grey PNG with the recipe inside."""
-        return encode_png(self.image, self.recipe)
-
-
-def pictures(result: GenerationResult, index: int, preset: Preset | None = None) -> tuple[Picture, ...]:
-    """Image `index` of a result: raw, and enhanced where there is a preset with operations."""
-    raw = Picture(result.images[index], recipes(result)[index])
-    if preset is None or not preset.operations:
-        return (raw,)
-    return raw, Picture(apply(preset, raw.image), enhanced_again(raw.recipe, preset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +46,7 @@ class SavedImage:
     seed: int
     milliseconds: float
     enhanced_path: Path | None = None
+    dicom_path: Path | None = None
 
 
 @dataclass
@@ -143,6 +116,11 @@ class Studio:
         """The manifest of a checkpoint by name, or of the first one; StudioError where there is none."""
         return read_manifest(self._folder(checkpoint))
 
+    def hu_window(self, checkpoint: str | None = None) -> Window | None:
+        """The Hounsfield units that gray 0 to 1 of a checkpoint stand for; None where it draws no CT."""
+        stated = self.manifest(checkpoint).hu_window
+        return parse(Window, stated) if stated else None
+
     def _folder(self, checkpoint: str | None) -> Path:
         if checkpoint is None:
             checkpoint = next((manifest.ref.full_name for manifest in self.checkpoints()), None)
@@ -199,7 +177,7 @@ class Studio:
         engine = self._ready(checkpoint)
         from xray_generator import generation
 
-        modality = get_family(engine.checkpoint.family).modality
+        modality = _modality(self.manifest(engine.checkpoint.full_name))
         upscaler = None if request.height in engine.sizes else self.upscaler(modality)
         return generation.generate(engine, request, on_step, upscaler)
 
@@ -231,6 +209,24 @@ class Studio:
 
         return generation.attend(engine, request, on_step)
 
+    def trace(
+        self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
+    ) -> tuple[Image, ...]:
+        """The way from noise to the first image of a request; see `generation.trace`."""
+        engine = self._ready(checkpoint)
+        from xray_generator import generation
+
+        return generation.trace(engine, request, on_step)
+
+    def likelihood(
+        self, image: Image, label: str | None, checkpoint: str | None = None, on_step: OnStep | None = None
+    ) -> Likelihood:
+        """How probable a checkpoint holds an image; see `generation.likelihood`."""
+        engine = self._ready(checkpoint)
+        from xray_generator import generation
+
+        return generation.likelihood(engine, image, label, on_step)
+
     def _ready(self, checkpoint: str | None) -> Engine:
         engine = self.engine(checkpoint)  # first: under its lock, so that two threads never import torch at once
         from xray_generator.devices import set_threads
@@ -246,8 +242,10 @@ class Studio:
         self.save(result, self.generated_dir, preset)
         return result
 
-    def save(self, result: GenerationResult, folder: Path, preset: Preset | None = None) -> tuple[SavedImage, ...]:
-        """Write each image as a PNG with its recipe inside, and with a preset the enhanced image beside it.
+    def save(
+        self, result: GenerationResult, folder: Path, preset: Preset | None = None, *, dicom: bool = False
+    ) -> tuple[SavedImage, ...]:
+        """Write each image as a PNG with its recipe inside, enhanced and as DICOM beside it where that is asked for.
 
         Raises:
             StudioError: the folder cannot be written to.
@@ -256,24 +254,13 @@ class Studio:
         saved = []
         for index, milliseconds in enumerate(result.latencies_ms):
             paths = [write_file(folder / drawn.file_name, drawn.png()) for drawn in pictures(result, index, preset)]
-            enhanced_path = paths[1] if len(paths) > 1 else None
-            saved.append(SavedImage(paths[0], result.seeds[index], round(milliseconds, 1), enhanced_path))
+            enhanced_path, dicom_path = paths[1] if len(paths) > 1 else None, None
+            if dicom:
+                raw = pictures(result, index)[0].dicom(self.hu_window(result.checkpoint.full_name))
+                dicom_path = write_file(paths[0].with_suffix(".dcm"), raw)
+            saved.append(SavedImage(paths[0], result.seeds[index], round(milliseconds, 1), enhanced_path, dicom_path))
         return tuple(saved)
 
 
 def _modality(manifest: Manifest) -> str:
-    return get_family(manifest.family).modality
-
-
-def archive(result: GenerationResult, preset: Preset) -> bytes:
-    """A ZIP of every image of a result, raw and (with operations in the preset) enhanced, each with its recipe."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
-        file.writestr(
-            zipfile.ZipInfo("NOTICE.txt", ZIP_TIME),
-            f"{NOTICE}\nEach PNG holds its recipe in the text chunk 'parameters'.\n",
-        )
-        for index in range(len(result.images)):
-            for drawn in pictures(result, index, preset):
-                file.writestr(zipfile.ZipInfo(drawn.file_name, ZIP_TIME), drawn.png())
-    return buffer.getvalue()
+    return manifest.modality or get_family(manifest.family).modality

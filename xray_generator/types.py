@@ -67,11 +67,7 @@ class TextPrompt:
 
 @dataclass(frozen=True, slots=True)
 class ClassLabel:
-    """One class of a class-conditional model.
-
-    Raises:
-        StudioError: the name is empty, or holds more than 1 to 64 of a-z, 0-9 and _.
-    """
+    """One class of a class-conditional model; StudioError where its name is not 1 to 64 of a-z, 0-9 and _."""
 
     label: str
     kind: Literal["class"] = "class"
@@ -89,17 +85,6 @@ class Unconditional:
 
 
 Condition = TextPrompt | ClassLabel | Unconditional
-
-
-def condition_words(condition: Condition) -> str:
-    """What was asked for, in words."""
-    match condition:
-        case TextPrompt(text):
-            return text
-        case ClassLabel(label):
-            return label.replace("_", " ")
-        case Unconditional():
-            return "any class"
 
 
 def normalize_text(text: str) -> str:

@@ -37,6 +37,8 @@ def build_network(config: NetworkConfig, num_labels: int) -> Any:  # noqa: ANN40
         up_block_types=tuple("AttnUpBlock2D" if attends[level] else "UpBlock2D" for level in reversed(levels)),
         num_class_embeds=num_labels + 1,
     )  # fmt: skip
+    torch.nn.init.zeros_(unet.conv_out.weight)  # it begins as the best linear estimate
+    torch.nn.init.zeros_(unet.conv_out.bias)
     return unet.to(memory_format=torch.channels_last)
 
 
@@ -47,11 +49,13 @@ class FlowMatching:
     network: Any
     fold: int
     labels: tuple[str, ...]
+    data_rms: float
 
     @classmethod
     def build(cls, config: FlowMatchingConfig) -> FlowMatching:
         """Untrained."""
-        return cls(build_network(config.network, len(config.labels)), config.network.fold, config.labels)
+        network = build_network(config.network, len(config.labels))
+        return cls(network, config.network.fold, config.labels, config.data_rms)
 
     @property
     def device(self) -> torch.device:
@@ -63,10 +67,19 @@ class FlowMatching:
         return self.labels.index(label) if label in self.labels else len(self.labels)
 
     def velocity(self, x: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
-        """(B, 1, H, W) of x (B, 1, H, W), sigma (B,) in [0, 1] and classes (B,), indices of `class_index`."""
-        folded = F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last)
+        """(B, 1, H, W) of x (B, 1, H, W), sigma (B,) in [0, 1] and classes (B,), indices of `class_index`.
+
+        It is the best linear estimate from x plus the network's output times the error of that estimate, so that the
+        network sees and makes values of about unit variance at every sigma (after Karras et al. 2022,
+        arXiv:2206.00364, table 1): for data of variance s^2 and D = (1 - sigma)^2 s^2 + sigma^2,
+        E[v | x] = (sigma - (1 - sigma) s^2) x / D and Var[v | x] = s^2 / D.
+        """
+        level, variance = sigma[:, None, None, None], self.data_rms**2
+        spread = (1 - level) ** 2 * variance + level**2
+        folded = F.pixel_unshuffle(x / spread.sqrt(), self.fold).contiguous(memory_format=torch.channels_last)
         output = self.network(folded, sigma * TIME_SCALE, class_labels=classes).sample
-        return F.pixel_shuffle(output, self.fold).float()
+        rest = F.pixel_shuffle(output, self.fold).float() * (variance / spread).sqrt()
+        return (level - (1 - level) * variance) / spread * x + rest
 
     def field(self, label: str, guidance_scale: float = 1.0) -> Field:
         """The velocity of a class, led away from that of no class: Ho & Salimans 2022, arXiv:2207.12598, eq. 6."""

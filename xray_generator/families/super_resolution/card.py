@@ -29,7 +29,7 @@ larger = upscaler.upscale(images, {size}, {steps}, [torch.Generator().manual_see
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write README.md."""
     config = parse(SuperResolutionConfig, manifest.config)
-    header = ModelCardData(license="mit", pipeline_tag="image-to-image", tags=["chest-x-ray", "super-resolution"])
+    header = ModelCardData(license="mit", pipeline_tag="image-to-image", tags=["super-resolution"])
     sizes = " and ".join(str(size) for size in manifest.sizes)
     code = LOADING.format(
         family=manifest.family, name=manifest.name, size=manifest.sizes[0], steps=config.num_inference_steps
@@ -37,7 +37,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     lines = [
         "---", header.to_yaml(), "---", f"# {manifest.name}", "",
         f"**Its images hold detail that nobody measured. {PURPOSE}**", "",
-        f"Enlarges frontal chest X-rays to {sizes} pixels. The image is enlarged by bicubic interpolation, and a "
+        f"Enlarges {config.subject} to {sizes} pixels. The image is enlarged by bicubic interpolation, and a "
         "rectified flow draws what is missing. One step gives the mean of all films that fit, which is nearest to the "
         "film; more steps give a sharper one of them, whose fine lines and grain are made up.",
         "", "## Out of scope", "",

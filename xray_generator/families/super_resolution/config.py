@@ -53,6 +53,8 @@ class SuperResolutionConfig:
     name: str
     training: TrainingConfig
     family: Literal["super_resolution"] = "super_resolution"
+    modality: Literal["DX", "CT"] = "DX"  # of the films, and of the images that it is offered for
+    subject: str = "frontal chest X-rays"  # for the card
     film_size: int = 512  # side of the films that teach; none is enlarged to it
     crop_size: int = 128
     sizes: tuple[int, ...] = (512, 768)  # that the checkpoint is meant for

@@ -101,7 +101,7 @@ def _manifest(config: SuperResolutionConfig, model: SuperResolution, films: Data
         recommended={
             "scheduler": "euler", "num_inference_steps": config.num_inference_steps, "guidance_scale": 1.0,
         },
-        sizes=config.sizes, schedulers=("euler",),
+        sizes=config.sizes, schedulers=("euler",), modality=config.modality,
         metrics={"enlargement": {
             split: enlargement_quality(model, films.split(split), config.film_size) for split in ("val", "test")
         }},

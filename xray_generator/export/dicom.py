@@ -1,0 +1,160 @@
+"""A generated image as a DICOM file that no reader can take for a patient's.
+
+What it is stands in many places, since tools that strip headers know some of them: SyntheticData, image type, the
+contributing equipment, conversion type, patient, descriptions. Names, dates and UIDs come from no source image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import uuid
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray_generator import __version__
+from xray_generator.config import dump
+from xray_generator.export.recipe import Recipe
+from xray_generator.hounsfield import Window
+from xray_generator.images import to_uint8, to_uint16
+from xray_generator.types import Image, StudioError
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import UID
+
+MAKER = "xray_generator"
+CREATOR, RECIPE = (0x0099, 0x0010), (0x0099, 0x1001)  # a private block: its text may have any length
+INTERCEPT = -1024  # HU of stored value 0: what CT scanners state
+INT16 = np.iinfo(np.int16)
+NOT_PATIENT = "SYNTHETIC - NOT FOR DIAGNOSIS"
+
+
+def encode_dicom(image: Image, recipe: Recipe, window: Window | None = None, bits: Literal[8, 16] = 8) -> bytes:
+    """An explicit VR little endian DICOM file; equal images of one recipe are equal files.
+
+    With a window, a CT image whose stored values are Hounsfield units (16 bit, slope 1): to 0.5 HU those that the
+    window makes of the image. Else a Secondary Capture of 8 or 16 bits.
+
+    Raises:
+        StudioError: the image is not finite, or the window reaches beyond 16 bits.
+    """
+    from pydicom.dataset import Dataset
+    from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
+
+    levels = _levels(image, window, bits)
+    text = json.dumps(dump(recipe), ensure_ascii=False, sort_keys=True)
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = SecondaryCaptureImageStorage if window is None else CTImageStorage
+    _identify(dataset, recipe, text, levels, window)
+    _mark_as_synthetic(dataset, recipe)
+    _describe_pixels(dataset, levels)
+    if window is None:
+        dataset.Modality, dataset.ConversionType = "OT", "SYN"
+    else:
+        _describe_ct(dataset, window)
+    dataset.add_new(CREATOR, "LO", MAKER.upper())
+    dataset.add_new(RECIPE, "UT", text)
+    buffer = io.BytesIO()
+    dataset.file_meta, dataset.preamble = _file_meta(dataset), b"\0" * 128
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _levels(image: Image, window: Window | None, bits: Literal[8, 16]) -> NDArray[np.uint8 | np.uint16 | np.int16]:
+    if window is None:
+        return to_uint8(image) if bits == 8 else to_uint16(image)
+    if window.low - INTERCEPT < INT16.min or window.high - INTERCEPT > INT16.max:
+        raise StudioError(
+            f"16 bits hold {INT16.min + INTERCEPT:,} to {INT16.max + INTERCEPT:,} HU; the window is wider."
+        )
+    to_uint8(image)  # refuses what is not finite
+    return np.asarray(np.rint(window.invert(np.clip(image, 0.0, 1.0)) - INTERCEPT), np.int16)
+
+
+def _identify(
+    dataset: Dataset, recipe: Recipe, text: str, levels: NDArray[np.uint8 | np.uint16 | np.int16], window: Window | None
+) -> None:
+    """A patient, study and series for each recipe, and an object for each image of it; all derived, none random."""
+    kind = f"{dataset.SOPClassUID} {levels.dtype} {window}"
+    dataset.PatientName = f"SYNTHETIC^{recipe.checkpoint.name}"[:64]
+    dataset.PatientID = f"SYN-{recipe.digest}"
+    dataset.PatientBirthDate = dataset.PatientSex = dataset.StudyDate = dataset.StudyTime = ""
+    dataset.AccessionNumber = dataset.StudyID = dataset.ReferringPhysicianName = ""
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = "No patient: made from pixels and a recipe alone"
+    dataset.StudyInstanceUID = _uid("study", text)
+    dataset.SeriesInstanceUID = _uid("series", text, kind)
+    dataset.SOPInstanceUID = _uid("object", text, kind, hashlib.sha256(levels.tobytes()).hexdigest())
+    dataset.SeriesNumber = dataset.InstanceNumber = 1
+
+
+def _uid(*parts: str) -> UID:
+    """A UID under 2.25, the root for everyone (PS3.5 B.2), of the first 128 bits of a SHA-256."""
+    from pydicom.uid import UID
+
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return UID(f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}")
+
+
+def _mark_as_synthetic(dataset: Dataset, recipe: Recipe) -> None:
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    model = f"{recipe.checkpoint.full_name} {recipe.checkpoint.sha256[:12]}"
+    dataset.SyntheticData = "YES"
+    dataset.ImageType = ["DERIVED", "SECONDARY"]
+    dataset.BurnedInAnnotation = "NO"
+    dataset.ContentQualification = "RESEARCH"
+    dataset.SeriesDescription = NOT_PATIENT
+    dataset.ImageComments = recipe.notice
+    dataset.DerivationDescription = f"{NOT_PATIENT}. Model {model}, seed {recipe.request.seed}"
+    dataset.Manufacturer, dataset.ManufacturerModelName = MAKER, recipe.checkpoint.full_name[:64]
+    dataset.SoftwareVersions = __version__
+    purpose = Dataset()
+    purpose.CodeValue, purpose.CodingSchemeDesignator = "109100", "DCM"
+    purpose.CodeMeaning = "Synthesizing Equipment"
+    equipment = Dataset()
+    equipment.PurposeOfReferenceCodeSequence = Sequence([purpose])
+    equipment.Manufacturer, equipment.ManufacturerModelName = MAKER, recipe.checkpoint.full_name[:64]
+    equipment.SoftwareVersions = __version__
+    equipment.ContributionDescription = f"Generated by the model {model}"
+    dataset.ContributingEquipmentSequence = Sequence([equipment])
+
+
+def _describe_pixels(dataset: Dataset, levels: NDArray[np.uint8 | np.uint16 | np.int16]) -> None:
+    dataset.Rows, dataset.Columns = levels.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = levels.dtype.itemsize * 8
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelRepresentation = int(levels.dtype.kind == "i")
+    data = levels.astype(levels.dtype.newbyteorder("<")).tobytes()
+    dataset.add_new("PixelData", "OB" if dataset.BitsAllocated == 8 else "OW", data + b"\0" * (len(data) % 2))
+
+
+def _describe_ct(dataset: Dataset, window: Window) -> None:
+    """The CT image module; no model knows its pixels' size, so that spacing and position are nominal and say so."""
+    dataset.Modality, dataset.ImageType = "CT", ["DERIVED", "SECONDARY", "AXIAL"]
+    dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, INTERCEPT, "HU"
+    dataset.WindowCenter, dataset.WindowWidth = f"{window.level:.10g}", f"{window.width:.10g}"
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    dataset.PixelSpacing, dataset.SliceThickness, dataset.PatientPosition = [1, 1], "", "HFS"
+    dataset.FrameOfReferenceUID = _uid("frame", str(dataset.SeriesInstanceUID))
+    dataset.KVP = dataset.AcquisitionNumber = dataset.PositionReferenceIndicator = ""
+    dataset.DerivationDescription += ". Pixel spacing and position are nominal: nothing was measured"
+
+
+def _file_meta(dataset: Dataset) -> FileMetaDataset:
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID, meta.ImplementationVersionName = _uid(MAKER), MAKER.upper()[:16]
+    return meta

@@ -1,0 +1,57 @@
+"""The images of a result as files: raw and enhanced, each with the recipe that makes it again."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+from postprocess.presets import Preset, apply
+from xray_generator.export.archive import ZIP_TIME
+from xray_generator.export.dicom import encode_dicom
+from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
+from xray_generator.hounsfield import Window
+from xray_generator.types import NOTICE, GenerationResult, Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """An image, raw or enhanced, with the recipe that makes it again."""
+
+    image: Image
+    recipe: Recipe
+
+    @property
+    def file_name(self) -> str:
+        """checkpoint_seed_digest.png: equal recipes give equal names, others the same by a chance of 2^-32."""
+        return f"{self.recipe.checkpoint.name}_seed{self.recipe.request.seed}_{self.recipe.digest}.png"
+
+    def png(self) -> bytes:
+        """8-bit grey PNG with the recipe inside."""
+        return encode_png(self.image, self.recipe)
+
+    def dicom(self, window: Window | None) -> bytes:
+        """A DICOM file marked as synthetic: with a window a CT image in Hounsfield units, else a Secondary Capture."""
+        return encode_dicom(self.image, self.recipe, window)
+
+
+def pictures(result: GenerationResult, index: int, preset: Preset | None = None) -> tuple[Picture, ...]:
+    """Image `index` of a result: raw, and enhanced where there is a preset with operations."""
+    raw = Picture(result.images[index], recipes(result)[index])
+    if preset is None or not preset.operations:
+        return (raw,)
+    return raw, Picture(apply(preset, raw.image), enhanced_again(raw.recipe, preset))
+
+
+def archive(result: GenerationResult, preset: Preset) -> bytes:
+    """A ZIP of every image of a result, raw and (with operations in the preset) enhanced, each with its recipe."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
+        file.writestr(
+            zipfile.ZipInfo("NOTICE.txt", ZIP_TIME),
+            f"{NOTICE}\nEach PNG holds its recipe in the text chunk 'parameters'.\n",
+        )
+        for index in range(len(result.images)):
+            for drawn in pictures(result, index, preset):
+                file.writestr(zipfile.ZipInfo(drawn.file_name, ZIP_TIME), drawn.png())
+    return buffer.getvalue()
