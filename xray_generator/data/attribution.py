@@ -11,6 +11,9 @@ ATTRIBUTION = {
     "kermany_pediatric": "Kermany D, Zhang K, Goldbaum M, Mendeley Data V2, 2018, doi:10.17632/rscbjbr9sj.2",
     "hannover_covid": "Winther HB et al., COVID-19 Image Repository, Hannover Medical School, "
     "doi:10.6084/m9.figshare.12275009",
+    "PBC dataset normal DIB (Mendeley snkd93bnjr v1)": "Acevedo A et al., Data in Brief 30 (2020) 105474, "
+    "doi:10.17632/snkd93bnjr.1",
+    "axonemes": "drawn, no patient: `python -m xray_generator.phantom` of this project",
 }
 
 

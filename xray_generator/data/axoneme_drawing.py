@@ -3,7 +3,7 @@
 Every structure is a chain of Gaussian blobs of mass in nm. The blobs are smeared by the obliquity through the section,
 laid on a canvas by bilinear weights and blurred by their own width and the microscope's; contrast is that of mass and
 thickness, I = I_0 exp(-mass). All chance is drawn in nm, and the canvas of a small image is that of a larger one: the
-same truth and seed give the same scene at every size.
+same truth and seed give the same scene at every size of one shape; another shape has other noise.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Canvas:
     def noise(self, scale: float, rng: np.random.Generator) -> Image:
         """Noise of mean 0 and about unit variance with structures of `scale` nm: the same field at every size."""
         cell = max(scale, self.pixel_nm * min(self.shape) / CANVAS)  # nm
-        cells = [max(2, math.ceil(side * self.pixel_nm / cell)) for side in self.shape]
+        cells = [max(2, math.ceil(side * self.pixel_nm / cell - 1e-6)) for side in self.shape]
         height, width = self.shape
         coarse = rng.standard_normal(cells, np.float32)
         return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
@@ -99,20 +99,21 @@ def render(axoneme: Axoneme, height: int, width: int, rng: np.random.Generator) 
 
 def _photograph(axoneme: Axoneme, canvas: _Canvas, rng: np.random.Generator) -> Image:
     """Mass to electrons to grey."""
-    blur, density = rng.uniform(1.3, 2.0), rng.uniform(0.85, 1.1)
+    blur, density, focus = rng.uniform((1.3, 0.85, 0.1), (2.0, 1.1, 0.35))
+    cytosol, resin, fine, coarse = rng.uniform((0.30, 0.05, 0.02, 0.015), (0.42, 0.12, 0.04, 0.03))
+    black, white = rng.uniform((0.03, 0.72), (0.12, 0.88))
     structure, inside = _scene(axoneme, canvas, blur, rng)
 
     def noise(scale: float) -> Image:
         return canvas.noise(scale, rng)
 
-    cytosol = rng.uniform(0.30, 0.42) * (1 + 0.20 * noise(3.5) + 0.16 * noise(9) + 0.12 * noise(35))
-    resin = rng.uniform(0.05, 0.12) * (1 + 0.5 * noise(90) + 0.3 * noise(25) + 0.4 * noise(6))
-    mass = (1 + 0.14 * noise(70)) * structure + resin + inside * (cytosol - resin)
+    matrix = cytosol * (1 + 0.20 * noise(3.5) + 0.16 * noise(9) + 0.12 * noise(35))
+    around = resin * (1 + 0.5 * noise(90) + 0.3 * noise(25) + 0.4 * noise(6))
+    mass = (1 + 0.14 * noise(70)) * structure + around + inside * (matrix - around)
     electrons = np.exp(-density * mass)
-    electrons += rng.uniform(0.1, 0.35) * (electrons - canvas.blur(electrons, 5.0))  # under focus: edges ring
-    grain = rng.uniform(0.02, 0.04) * noise(0.0) + rng.uniform(0.015, 0.03) * noise(2.0)
+    electrons += focus * (electrons - canvas.blur(electrons, 5.0))  # under focus: edges ring
+    grain = fine * noise(0.0) + coarse * noise(2.0)
     electrons += grain * np.sqrt(np.clip(electrons, 0.05, 1.0))  # electrons are counted
-    black, white = rng.uniform(0.03, 0.12), rng.uniform(0.72, 0.88)
     return np.asarray(black + (white - black) / 0.8 * (electrons - 0.12), np.float32)
 
 

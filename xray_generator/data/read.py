@@ -21,22 +21,20 @@ CT = CtOptions()
 def read_dataset(
     dataset_path: Path, reports_csv: Path | None = None, projections_csv: Path | None = None, ct: CtOptions = CT
 ) -> Dataset:
-    """Read a captioned pack or the Indiana layout; naming the two CSV files asks for the second.
+    """Read a folder by the first of these layouts that it has; naming the two CSV files asks for Indiana's.
 
-    A folder that holds both layouts is read as a captioned pack; one with no table whose
-    images are mostly DICOM, CT among them, as chest CT in the way that `ct` says; one with no table and two or more
-    sub-folders of images as class folders.
+    A captioned pack or, by the columns of its table, a labelled one; the Indiana layout; chest CT in DICOM, in the way
+    that `ct` says; two or more sub-folders of images, one a class.
 
     Raises:
-        StudioError: no such folder, neither layout, only one of the two CSV files, or a fault in a table.
+        StudioError: no such folder, no such layout, only one of the two CSV files, or a fault in a table.
     """
     if not dataset_path.is_dir():
         raise StudioError(f"The dataset folder {dataset_path} does not exist.")
     if (reports_csv is None) != (projections_csv is None):
         raise StudioError("The Indiana layout needs both CSV files: reports and projections.")
     if reports_csv is None and (dataset_path / METADATA).is_file():
-        columns = read_header(dataset_path / METADATA)
-        return read_labelled(dataset_path) if set(NEEDED) <= set(columns) else read_captioned(dataset_path)
+        return read_labelled(dataset_path) if is_labelled(dataset_path) else read_captioned(dataset_path)
     reports = reports_csv or dataset_path / REPORTS
     projections = projections_csv or dataset_path / PROJECTIONS
     if reports_csv is None and not (reports.is_file() and projections.is_file()):
@@ -45,8 +43,14 @@ def read_dataset(
         if has_class_folders(dataset_path):
             return read_class_folders(dataset_path)
         raise StudioError(
-            f"{dataset_path} holds neither layout: a captioned pack ({METADATA} and images/), or the Indiana layout"
-            f" ({REPORTS}, {PROJECTIONS} and images/images_normalized/); nor two class folders with images."
+            f"{dataset_path} holds none of the layouts: a captioned or labelled pack ({METADATA} and images/), the"
+            f" Indiana layout ({REPORTS}, {PROJECTIONS} and images/images_normalized/), chest CT in DICOM, or two or"
+            " more sub-folders of images, one a class."
         )
     images = next(folder for name in INDIANA_IMAGES if (folder := dataset_path / name).is_dir())
     return read_indiana(images, reports, projections)
+
+
+def is_labelled(folder: Path) -> bool:
+    """Whether the table of a folder has one class a row."""
+    return set(NEEDED) <= set(read_header(folder / METADATA)) if (folder / METADATA).is_file() else False

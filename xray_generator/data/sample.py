@@ -1,6 +1,7 @@
-"""Make the small sample that ships in `dataset/` from the full captioned pack, in both layouts.
+"""Make the small samples that ship in `dataset/` from the full packs: of a captioned one in both its layouts.
 
     python -m xray_generator.data.sample --pack DIR --output_dir dataset
+    python -m xray_generator.data.sample --pack LABELLED_DIR --output_dir dataset/lung_ct
 
 The choice is a function of file names only, so that the same pack always gives the same sample.
 """
@@ -17,15 +18,17 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from xray_generator.console import exit_code
-from xray_generator.data.captioned import PARTS, read_captioned
-from xray_generator.data.read import PROJECTIONS, REPORTS
-from xray_generator.data.rows import Row, Split, finding_name, split_by_patient
+from xray_generator.data.captioned import METADATA, PARTS, read_captioned
+from xray_generator.data.labelled import read_labelled
+from xray_generator.data.read import PROJECTIONS, REPORTS, is_labelled
+from xray_generator.data.rows import Row, Split, class_names, finding_name, split_by_patient
 from xray_generator.images import encode_png
 
 COUNTS: dict[tuple[str, Split], int] = {  # by the folder of the images
     ("images", "train"): 96, ("images", "val"): 22, ("images", "test"): 22,
     ("images128", "train"): 44, ("images128", "val"): 8, ("images128", "test"): 8,
 }  # fmt: skip
+CLASS_COUNTS: dict[Split, int] = {"train": 6, "val": 2, "test": 2}  # of each class of a labelled pack
 INDIANA_COUNTS: dict[Split, int] = {"train": 18, "val": 3, "test": 3}
 INDIANA_IMAGES = "images/images_normalized"
 REPORT_COLUMNS = ("uid", "MeSH", "Problems", "image", "indication", "comparison", "findings", "impression")
@@ -61,6 +64,19 @@ def write_captioned(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
         _write_csv(output_dir / table, reader.fieldnames or (), cells)
         for line in lines:
             shutil.copyfile(pack / images / line["image"], output_dir / images / line["image"])
+
+
+def write_labelled(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
+    """Copy the files and the lines of `rows` as they stand in the labelled pack."""
+    names = {row.path.relative_to(pack).as_posix() for row in rows}
+    with (pack / METADATA).open(encoding="utf-8-sig", newline="") as source:
+        reader = csv.DictReader(source)
+        lines = [line for line in reader if line["image"] in names]
+    for line in lines:
+        path = output_dir / line["image"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(pack / line["image"], path)
+    _write_csv(output_dir / METADATA, reader.fieldnames or (), (list(line.values()) for line in lines))
 
 
 def write_indiana(rows: Sequence[Row], output_dir: Path) -> None:
@@ -101,6 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if is_labelled(options.pack):
+        _sample_labelled(options.pack, options.output_dir)
+        return
     rows = read_captioned(options.pack).rows
     chosen = [
         row
@@ -114,6 +133,18 @@ def _run(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{len(chosen)} images and {len(films)} template reports in {options.output_dir}\n")
 
 
+def _sample_labelled(pack: Path, output_dir: Path) -> None:
+    rows = read_labelled(pack).rows
+    chosen = [
+        row
+        for label in class_names(rows)
+        for split, count in CLASS_COUNTS.items()
+        for row in choose((row for row in rows if row.label == label and row.split == split), count)
+    ]
+    write_labelled(chosen, pack, output_dir)
+    sys.stdout.write(f"{len(chosen)} images in {output_dir}\n")
+
+
 def _hash(row: Row) -> str:
     return hashlib.sha1(row.path.name.encode(), usedforsecurity=False).hexdigest()
 
@@ -125,7 +156,7 @@ def _in_turn(queues: Iterable[Iterable[Row]]) -> Iterator[Row]:
 def _one_per_patient(rows: Iterable[Row]) -> Iterator[Row]:
     seen = set()
     for row in rows:
-        if row.patient_id not in seen:
+        if not row.patient_id or row.patient_id not in seen:
             seen.add(row.patient_id)
             yield row
 

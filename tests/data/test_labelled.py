@@ -1,0 +1,83 @@
+"""The labelled pack: one class a row, patients from a second table, and its sample."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from xray_generator.data.labelled import read_labelled
+from xray_generator.data.read import read_dataset
+from xray_generator.data.rows import class_names, row_conditions
+from xray_generator.data.sample import main as sample
+from xray_generator.types import StudioError
+
+HEADER = "image,caption,label,split,source,license,orig_width,orig_height\n"
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Path:
+    """Four images in images/, two classes, one image of neither."""
+    (tmp_path / "images").mkdir()
+    for name in "abcd":
+        PILImage.fromarray(np.full((40, 32), 90, np.uint8)).save(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "metadata.csv").write_text(
+        HEADER + "images/a.png,a slice,Malignant,train,here,CC BY 4.0,512,512\n"
+        "images/b.png,,normal,,here,CC BY 4.0,,\n"
+        "images/c.png,,unlabelled,test,there,,,\n"
+        "images/d.png,,normal,,here,CC BY 4.0,,\n"
+    )
+    (tmp_path / "extra.csv").write_text("image,group,patient_id\nimages/b.png,g1,\nimages/d.png,g1,\nimages/a.png,,p1\n")
+    return tmp_path
+
+
+def test_rows_have_class_split_and_owner(pack: Path) -> None:
+    rows = {row.path.name: row for row in read_dataset(pack).rows}
+    assert [rows[f"{name}.png"].label for name in "abcd"] == ["malignant", "normal", "", "normal"]
+    assert rows["a.png"].patient_id == "p1" and rows["a.png"].split == "train" and rows["c.png"].split == "test"
+    assert rows["b.png"].split == rows["d.png"].split  # one group is never parted
+    assert rows["a.png"].native_size == 32 and rows["a.png"].prompt == "a slice"
+    assert class_names(rows.values()) == ("malignant", "normal")
+    assert row_conditions(rows["a.png"]) == ("malignant",)
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("images/a.png,,two words,train,,,,", "line 6: label 'two words'"),
+    ("images/a.png,,normal,learn,,,,", "line 6: split 'learn'"),
+    ("images/a.png,,normal,train,,,wide,", "line 6: orig_width 'wide' is not a number"),
+])  # fmt: skip
+def test_a_fault_is_named_with_its_line(pack: Path, line: str, words: str) -> None:
+    table = pack / "metadata.csv"
+    table.write_text(table.read_text().replace("images/a.png", "images/z.png") + line + "\n")
+    with pytest.raises(StudioError, match=words):
+        read_labelled(pack)
+
+
+def test_missing_repeated_and_unsafe_files_are_left_out(pack: Path) -> None:
+    table = pack / "metadata.csv"
+    more = ("images/a.png,,normal,,,,,", "../secret.png,,normal,,,,,", "images/none.png,,normal,,,,,")
+    table.write_text(table.read_text() + "\n".join(more) + "\n")
+    found = read_labelled(pack)
+    assert len(found.rows) == 4
+    assert found.skipped[0].startswith("2 images of metadata.csv are missing: ../secret.png, images/none.png")
+    assert found.skipped[1].startswith("1 rows of metadata.csv repeat an image: images/a.png")
+
+
+def test_a_pack_without_images_is_refused(pack: Path) -> None:
+    for path in (pack / "images").iterdir():
+        path.unlink()
+    with pytest.raises(StudioError, match="holds no readable image"):
+        read_labelled(pack)
+
+
+def test_the_first_rows_hold_every_class(pack: Path) -> None:
+    table = pack / "metadata.csv"
+    table.write_text(table.read_text().replace(",normal,,", ",normal,train,"))
+    assert {row.label for row in read_dataset(pack).head(2).split("train")} == {"malignant", "normal"}
+
+
+def test_a_sample_holds_some_of_each_class_and_split(pack: Path, tmp_path: Path) -> None:
+    assert sample(["--pack", str(pack), "--output_dir", str(tmp_path / "sample")]) == 0
+    rows = read_dataset(tmp_path / "sample").rows
+    assert sorted(row.label for row in rows) == ["malignant", "normal"]  # c has no class, b and d are one patient's
+    assert all(row.image().shape == (40, 32) for row in rows)
