@@ -122,7 +122,7 @@ def test_an_image_comes_back_from_its_noise(noise: torch.Tensor) -> None:
 
 def test_guidance_leads_away_from_no_class() -> None:
     torch.manual_seed(0)
-    model = FlowMatching(build_network(NetworkConfig(4, (16, 32), 1, (1,), 0.0), 2).eval(), 4, ("a", "b"), 0.75)
+    model = FlowMatching(build_network(NetworkConfig(4, (16, 32), 1, (1,), 0.0), 2).eval(), 4, ("a", "b"))
     x = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(3))
     without, plain = model.field("")(x, 0.5), model.field("b")(x, 0.5)
     assert not torch.allclose(without, plain)

@@ -62,7 +62,6 @@ class FlowMatchingConfig:
     window: Window = field(default_factory=lambda: WINDOWS["lung"])  # that gray 0 to 1 stand for
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    data_rms: float = 0.62  # root mean square of the slices in [-1, 1]; sets the scales of the network
     coupling: Coupling = "independent"
     sigma_mean: float = 0.0  # of the logit of sigma, normally distributed (Esser et al. 2024, arXiv:2403.03206, eq. 19)
     sigma_std: float = 1.0
@@ -77,7 +76,7 @@ class FlowMatchingConfig:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_ranges(self, {
-            "image_size": (SIDE_MULTIPLE, MAX_SIDE), "data_rms": (0.01, 1.0), "sigma_mean": (-10.0, 10.0), "sigma_std": (0.01, 10.0),
+            "image_size": (SIDE_MULTIPLE, MAX_SIDE), "sigma_mean": (-10.0, 10.0), "sigma_std": (0.01, 10.0),
             "class_dropout": (0.0, 1.0), "repeats": (1, 100), "num_inference_steps": (1, MAX_STEPS),
             "guidance_scale": (0.0, MAX_GUIDANCE), "num_likelihoods": (0, inf),
         })  # fmt: skip

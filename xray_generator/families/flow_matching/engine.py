@@ -182,5 +182,5 @@ def load_engine(folder: Path, device: str | None = None) -> FlowMatchingEngine:
         raise StudioError(f"The weights of {folder.name} are damaged: they hold values that are not numbers.")
     target = pick_device(device)
     network = network.eval().requires_grad_(requires_grad=False).to(target, memory_format=torch.channels_last)
-    model = FlowMatching(network, config.network.fold, config.labels, config.data_rms)
+    model = FlowMatching(network, config.network.fold, config.labels)
     return FlowMatchingEngine(model, manifest, config, target)

@@ -19,6 +19,7 @@ from torchdiffeq import odeint
 
 from xray_generator.families.flow_matching.config import NORM_GROUPS, FlowMatchingConfig, NetworkConfig
 
+MIN_SIGMA = 0.05  # of the divisor
 TIME_SCALE = 1_000  # of sigma in the network's time embedding, as in diffusers
 TOLERANCE = 1e-3  # of the adaptive solver, relative and absolute, images in [-1, 1]
 
@@ -37,8 +38,6 @@ def build_network(config: NetworkConfig, num_labels: int) -> Any:  # noqa: ANN40
         up_block_types=tuple("AttnUpBlock2D" if attends[level] else "UpBlock2D" for level in reversed(levels)),
         num_class_embeds=num_labels + 1,
     )  # fmt: skip
-    torch.nn.init.zeros_(unet.conv_out.weight)  # it begins as the best linear estimate
-    torch.nn.init.zeros_(unet.conv_out.bias)
     return unet.to(memory_format=torch.channels_last)
 
 
@@ -49,13 +48,11 @@ class FlowMatching:
     network: Any
     fold: int
     labels: tuple[str, ...]
-    data_rms: float
 
     @classmethod
     def build(cls, config: FlowMatchingConfig) -> FlowMatching:
         """Untrained."""
-        network = build_network(config.network, len(config.labels))
-        return cls(network, config.network.fold, config.labels, config.data_rms)
+        return cls(build_network(config.network, len(config.labels)), config.network.fold, config.labels)
 
     @property
     def device(self) -> torch.device:
@@ -69,17 +66,14 @@ class FlowMatching:
     def velocity(self, x: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
         """(B, 1, H, W) of x (B, 1, H, W), sigma (B,) in [0, 1] and classes (B,), indices of `class_index`.
 
-        It is the best linear estimate from x plus the network's output times the error of that estimate, so that the
-        network sees and makes values of about unit variance at every sigma (after Karras et al. 2022,
-        arXiv:2206.00364, table 1): for data of variance s^2 and D = (1 - sigma)^2 s^2 + sigma^2,
-        E[v | x] = (sigma - (1 - sigma) s^2) x / D and Var[v | x] = s^2 / D.
+        The network estimates x_0, from which the velocity follows: v = (x - x_0) / sigma (Li & He 2025,
+        arXiv:2511.13720). Noise fills all dimensions of a patch, images few, so that a narrow network can give the
+        second and not the first. The divisor stays above 0.05, or the velocity would have no limit at sigma 0.
         """
-        level, variance = sigma[:, None, None, None], self.data_rms**2
-        spread = (1 - level) ** 2 * variance + level**2
-        folded = F.pixel_unshuffle(x / spread.sqrt(), self.fold).contiguous(memory_format=torch.channels_last)
+        folded = F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last)
         output = self.network(folded, sigma * TIME_SCALE, class_labels=classes).sample
-        rest = F.pixel_shuffle(output, self.fold).float() * (variance / spread).sqrt()
-        return (level - (1 - level) * variance) / spread * x + rest
+        x_0 = F.pixel_shuffle(output, self.fold).float()
+        return (x - x_0) / sigma.clamp(min=MIN_SIGMA)[:, None, None, None]
 
     def field(self, label: str, guidance_scale: float = 1.0) -> Field:
         """The velocity of a class, led away from that of no class: Ho & Salimans 2022, arXiv:2207.12598, eq. 6."""
