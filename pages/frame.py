@@ -24,6 +24,7 @@ def main() -> None:
                 st.Page("measure/metrics.py", title="Metrics", url_path="metrics"),
                 st.Page("measure/research.py", title="Research dashboard", url_path="research"),
                 st.Page("measure/evaluation.py", title="Evaluation", url_path="evaluation"),
+                st.Page("measure/likelihood.py", title="Likelihood", url_path="likelihood"),
             ],
         },
         position="top",

@@ -66,8 +66,9 @@ def read(path: Path) -> Source:
 
 def generate(prompt: str, seed: int, checkpoint: str | None) -> Source:
     """Make one image from a description; torch is loaded here and nowhere before."""
+    from xray_generator.export.pictures import pictures
     from xray_generator.requests import text_request
-    from xray_generator.studio import Studio, pictures
+    from xray_generator.studio import Studio
 
     studio = Studio()
     request = text_request(prompt, seed=seed, size=studio.manifest(checkpoint).sizes[0])

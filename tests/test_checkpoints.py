@@ -30,9 +30,8 @@ Tensors = dict[str, torch.Tensor]
 @pytest.fixture
 def folder(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     """A copy of the tiny checkpoint that a test may spoil."""
-    copy = tmp_path / "checkpoints" / "latent_diffusion" / "tiny"
-    shutil.copytree(tiny_checkpoint / "checkpoints" / "latent_diffusion" / "tiny", copy)
-    return copy
+    place = Path("checkpoints", "latent_diffusion", "tiny")
+    return Path(shutil.copytree(tiny_checkpoint / place, tmp_path / place))
 
 
 def refuse(folder: Path, words: str) -> str:

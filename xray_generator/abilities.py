@@ -148,7 +148,10 @@ class Tracing(Protocol):
     """It shows the way from noise to an image."""
 
     def trace(self, request: GenerationRequest, on_step: OnStep) -> tuple[Image, ...]:
-        """The first image of a resolved request at every step, from the noise to the end; gray 0 to 1 is -1 to 1."""
+        """The first image of a resolved request from the noise to the end, at equal steps of sigma from 1 to 0.
+
+        Gray 0 to 1 is -1 to 1; what lies beyond, as of noise, is clipped.
+        """
         ...
 
 

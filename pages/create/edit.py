@@ -33,7 +33,7 @@ def main() -> None:
     job = job_queue().get(st.session_state.get(JOB, ""))
     with form:
         try:
-            manifest = pick_checkpoint()
+            manifest = pick_checkpoint(prompted=True)
             _draw_form(manifest, is_running=job is not None and not job.is_over)
         except (StudioError, OSError) as error:
             st.error(plain(error))

@@ -1,4 +1,4 @@
-"""Generator: a prompt becomes chest X-rays, with progress, cancel, and the whole recipe inside every download."""
+"""Generator: a prompt or a class becomes images, with progress, cancel, and the recipe inside every download."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.parts.checkpoint_picker import pick_checkpoint
 from pages.parts.generator import settings
-from pages.parts.generator.prompt import draw_prompt
+from pages.parts.generator.condition import draw_condition
 from pages.parts.generator.restore import draw_restore, draw_restored, forget
 from pages.parts.generator.results import RESULT, draw_result, select
 from pages.parts.progress import draw_end, draw_progress
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _draw_form(manifest: Manifest, *, is_running: bool) -> Preset:
-    draw_prompt(manifest)
+    draw_condition(manifest)
     st.button(
         "Generate", key="generate", type="primary", shortcut="Ctrl+Enter", width="stretch", disabled=is_running,
         on_click=_submit, args=(manifest,),

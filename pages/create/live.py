@@ -26,7 +26,7 @@ def main() -> None:
     with controls:
         fields = st.container()  # above the picker: near the picture on a phone
         try:
-            manifest = pick_checkpoint()
+            manifest = pick_checkpoint(prompted=True)
             with fields:
                 drawing = _draw_controls(manifest)
         except StudioError as error:

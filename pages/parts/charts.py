@@ -85,6 +85,26 @@ def bars(measurements: Mapping[str, Measurement], title: str) -> go.Figure:
     return figure
 
 
+def strips(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float], title: str) -> go.Figure:
+    """Single values of each group as a box with its points, and a line across for each mark."""
+    figure = go.Figure()
+    for (name, values), color in zip(groups.items(), color_of(list(groups)).values(), strict=True):
+        figure.add_box(
+            x=values, name=label(name), boxpoints="all", pointpos=0, jitter=0.6, fillcolor="rgba(0, 0, 0, 0)",
+            marker={"color": color, "size": 6, "opacity": 0.7}, line={"width": 1}, showlegend=False,
+            hovertemplate="%{x:.3f}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    for (name, value), color in zip(marks.items(), color_of(list(marks)).values(), strict=True):
+        figure.add_scatter(
+            x=[value, value], y=[0, 1], yaxis="y2", name=label(name), mode="lines",
+            line={"color": color, "width": 3}, hovertemplate="%{x:.3f}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+    across = {"overlaying": "y", "range": [0, 1], "visible": False}
+    figure.update_layout(yaxis={"autorange": "reversed"}, yaxis2=across)
+    figure.update_xaxes(title=label(title))
+    return figure
+
+
 def counts(numbers: Mapping[str, int], title: str) -> go.Figure:
     """How many of each: horizontal bars, the first at the top."""
     figure = go.Figure(

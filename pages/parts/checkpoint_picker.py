@@ -9,16 +9,30 @@ import streamlit as st
 
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
+from xray_generator.dashboards.likelihoods import judges
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.registry import FAMILIES
+from xray_generator.types import StudioError
 
 KEY = "checkpoint"
 
 
-def pick_checkpoint() -> Manifest:
-    """Draw the picker and the card; return the chosen manifest. StudioError where there is no checkpoint."""
+def pick_checkpoint(*, prompted: bool = False, judging: bool = False) -> Manifest:
+    """Draw the picker and the card; return the chosen manifest.
+
+    Args:
+        prompted: only those that read a prompt.
+        judging: only those that tell how probable an image is.
+
+    Raises:
+        StudioError: there is no such checkpoint.
+    """
     studio().manifest()  # says what to do where there is none
-    manifests = {manifest.name: manifest for manifest in studio().checkpoints()}
+    found = studio().checkpoints(prompted=prompted)
+    manifests = {manifest.name: manifest for manifest in found if not judging or judges(manifest)}
+    if not manifests:
+        lacking = "gives likelihoods" if judging else "reads a prompt"
+        raise StudioError(f"No checkpoint here {lacking}. Train one with `python -m xray_generator.train`.")
     if st.session_state.get(KEY) not in manifests:
         st.session_state.pop(KEY, None)
     left, right = st.columns([3, 1], vertical_alignment="bottom")
@@ -31,6 +45,7 @@ def pick_checkpoint() -> Manifest:
 def _card(manifest: Manifest) -> None:
     facts = {
         "Name": manifest.name,
+        **({"Classes": ", ".join(manifest.labels)} if manifest.labels else {}),
         "Model": FAMILIES.get(manifest.family, manifest.family),
         "SHA-256 of the weights": manifest.ref.sha256,
         "Code commit": manifest.commit,
@@ -48,5 +63,7 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]
         label = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
             yield from _flat(value, f"{label}, ")
+        elif isinstance(value, list):
+            yield label, f"{len(value):,} values"
         else:
             yield label, NOT_MEASURED if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -46,18 +46,21 @@ def draw_steps(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, s
 def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, scheduler: str = "") -> None:
     """Draw the guidance, which a distilled scheduler has within. `scheduler`: the one used, whatever is chosen."""
     is_within = (scheduler or st.session_state[field(f"{prefix}scheduler", manifest.name)]) in manifest.few_steps
+    text = "This scheduler was distilled with its guidance within." if is_within else None
+    if not is_within and manifest.labels:
+        text = "1 draws the class as it was learnt; more makes it more marked, and the images more alike."
     place.number_input(
         "Guidance", 0.0, MAX_GUIDANCE, step=0.5, key=field(f"{prefix}guidance", manifest.name), disabled=is_within,
-        persist_state="session", help="This scheduler was distilled with its guidance within." if is_within else None,
+        persist_state="session", help=text,
     )  # fmt: skip
 
 
 def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, fixed: str = "") -> None:
-    """Draw the choice of scheduler; `fixed` says why there is none."""
+    """Draw the choice of scheduler, of CT the solver of an equation; `fixed` says why there is none."""
     key = field(f"{prefix}scheduler", manifest.name)
     place.selectbox(
-        "Scheduler", manifest.schedulers, key=key, disabled=bool(fixed), persist_state="session", help=fixed or None,
-        on_change=_follow, args=(manifest, prefix, st.session_state[key]),
+        "Solver" if manifest.hu_window else "Scheduler", manifest.schedulers, key=key, disabled=bool(fixed),
+        persist_state="session", help=fixed or None, on_change=_follow, args=(manifest, prefix, st.session_state[key]),
     )  # fmt: skip
 
 

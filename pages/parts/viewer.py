@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 import streamlit as st
 
+from xray_generator.hounsfield import Window
 from xray_generator.images import encode_png
 from xray_generator.types import Image
 
@@ -29,7 +30,7 @@ CSS = """
   margin-bottom: .4rem; }
 button { background: var(--st-secondary-background-color); color: inherit; border: 1px solid var(--st-border-color);
   border-radius: 4px; padding: .2rem .6rem; font: inherit; cursor: pointer; }
-output { font-variant-numeric: tabular-nums; white-space: nowrap; margin-left: .4rem; }
+output { font-variant-numeric: tabular-nums; white-space: pre; margin-left: .4rem; }
 small { opacity: .6; margin-left: auto; }
 .bar, .panes { color: var(--st-text-color); }
 .panes { display: flex; gap: .6rem; outline-offset: 2px; }
@@ -47,11 +48,13 @@ JS = """
 export default function ({ data, parentElement }) {
   const panes = parentElement.querySelector(".panes"), readout = parentElement.querySelector("output");
   panes.style.setProperty("--space", `${data.space}px`);
-  const key = data.images.map((i) => i.label + i.src).join();
+  const key = data.images.map((i) => i.label + i.src).join() + data.low + data.high;
   if (panes.key === key) return;  // the same images again: keep zoom and window
   panes.key = key;
   const start = { window: 255, level: 127.5, zoom: 1, x: 0, y: 0, invert: false };
   const view = panes.view = { ...(panes.view || start) };
+  const scale = `${data.low} ${data.high}`;
+  if (panes.scale !== scale) [view.window, view.level, panes.scale] = [start.window, start.level, scale];
   const canvases = data.images.map(({ label, src, mark: kind }) => {
     const figure = document.createElement("figure"), box = document.createElement("div");
     const canvas = document.createElement("canvas"), caption = document.createElement("figcaption");
@@ -84,8 +87,9 @@ export default function ({ data, parentElement }) {
       for (let i = 3; i < from.length; i += 4) to[i] = 255;
       canvas.getContext("2d").putImageData(shown, 0, 0);
     }
-    const [window, level, percent] = [view.window, view.level, view.zoom * 100].map(Math.round);
-    readout.value = `W ${window}  L ${level}  ${percent} %${view.invert ? "  inverted" : ""}`;
+    const unit = (data.high - data.low) / 255, percent = Math.round(view.zoom * 100);
+    const [window, level] = [view.window * unit, data.low + view.level * unit].map(Math.round);
+    readout.value = `W ${window}  L ${level}${data.unit}  ${percent} %${view.invert ? "  inverted" : ""}`;
   }
   const act = {
     in: () => zoom(1.25), out: () => zoom(0.8),
@@ -122,10 +126,13 @@ def _component() -> st.components.v2.types.ComponentRenderer:
     return st.components.v2.component("image_viewer", html=HTML, css=CSS, js=JS)
 
 
-def draw_viewer(images: Mapping[str, Image], key: str, *, space_px: int, real: Collection[str] = ()) -> None:
-    """Draw (H, W) images in [0, 1] side by side, as high as the window less `space_px`.
+def draw_viewer(
+    images: Mapping[str, Image], key: str, *, space_px: int, real: Collection[str] = (), window: Window | None = None
+) -> None:
+    """Draw (H, W) images in [0, 1] side by side, as high as the browser's window less `space_px`.
 
-    Each is marked "Synthetic", those whose label is in `real` "Real".
+    Each is marked "Synthetic", those whose label is in `real` "Real". `window`: the Hounsfield units from black to
+    white, in which window and level are told; None: they are told in the 256 gray levels.
     """
     sources = [
         {
@@ -134,4 +141,7 @@ def draw_viewer(images: Mapping[str, Image], key: str, *, space_px: int, real: C
         }
         for label, image in images.items()
     ]  # fmt: skip
-    _component()(data={"images": sources, "space": space_px}, key=key)
+    scale = {"low": 0, "high": 255, "unit": ""}
+    if window is not None:
+        scale = {"low": window.low, "high": window.high, "unit": " HU"}
+    _component()(data={"images": sources, "space": space_px, **scale}, key=key)

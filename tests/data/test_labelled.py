@@ -27,7 +27,9 @@ def pack(tmp_path: Path) -> Path:
         "images/c.png,,unlabelled,test,there,,,\n"
         "images/d.png,,normal,,here,CC BY 4.0,,\n"
     )
-    (tmp_path / "extra.csv").write_text("image,group,patient_id\nimages/b.png,g1,\nimages/d.png,g1,\nimages/a.png,,p1\n")
+    (tmp_path / "extra.csv").write_text(
+        "image,group,patient_id\nimages/b.png,g1,\nimages/d.png,g1,\nimages/a.png,,p1\n"
+    )
     return tmp_path
 
 

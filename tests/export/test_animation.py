@@ -9,8 +9,15 @@ from PIL import Image as PILImage
 from PIL import ImageSequence
 
 from xray_generator.config import parse
-from xray_generator.export.animation import END_MS, FRAME_MS, encode_gif, encode_strip
-from xray_generator.export.recipe import Recipe, recipes
+from xray_generator.export.animation import (
+    END_MS,
+    FRAME_MS,
+    encode_gif,
+    encode_path_gif,
+    encode_path_strip,
+    encode_strip,
+)
+from xray_generator.export.recipe import Recipe, find_recipe, recipes
 from xray_generator.images import to_uint8
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, GenerationResult, Morph, TextPrompt
 
@@ -60,3 +67,22 @@ def test_equal_pictures_make_equal_files() -> None:
     made = results(2)
     assert encode_gif(made) == encode_gif(made) and encode_strip(made) == encode_strip(made)
     assert len(PILImage.open(io.BytesIO(encode_gif(made))).info["comment"]) > 255  # more than one block of a comment
+
+
+def test_the_way_of_one_image_has_its_recipe_and_is_no_picture_to_restore() -> None:
+    recipe = recipes(results(1)[0])[0]
+    states = [np.random.default_rng(i).random((16, 16), np.float32) for i in range(4)]
+    strip = encode_path_strip(states, recipe)
+    picture = PILImage.open(io.BytesIO(strip))
+    assert np.array_equal(np.asarray(picture), np.hstack([to_uint8(state) for state in states]))
+    assert picture.text["Description"] == NOTICE and find_recipe(strip) is None
+    assert [parse(Recipe, told) for told in json.loads(picture.text["recipes"])] == [recipe]
+    film = PILImage.open(io.BytesIO(encode_path_gif(states, recipe)))
+    durations = []
+    for frame, state in zip(ImageSequence.Iterator(film), states, strict=True):
+        assert np.array_equal(np.asarray(frame.convert("L")), to_uint8(state))
+        durations.append(frame.info["duration"])
+    assert durations == [END_MS, FRAME_MS, FRAME_MS, END_MS]
+    film.seek(0)
+    notice, told = film.info["comment"].decode().split("\n")
+    assert notice == NOTICE and [parse(Recipe, one) for one in json.loads(told)] == [recipe]

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from pages.parts.services import job_queue, studio
 from tests.pages.generator import TIMEOUT_S, click, run, shown, wait
 from xray_generator.dashboards.edit_runs import Counterfactual, Repeated
+from xray_generator.export.pictures import pictures
 from xray_generator.export.recipe import read_recipe
-from xray_generator.studio import pictures
 from xray_generator.types import Edit
 
 ROOT = Path(__file__).parents[2]

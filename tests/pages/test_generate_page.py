@@ -14,8 +14,8 @@ from streamlit.testing.v1 import AppTest
 from pages.parts.services import plain, studio
 from postprocess.presets import get_preset
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
+from xray_generator.export.pictures import archive, pictures
 from xray_generator.export.recipe import read_recipe
-from xray_generator.studio import archive, pictures
 from xray_generator.types import NOTICE
 
 ROOT = Path(__file__).parents[2]
@@ -180,7 +180,7 @@ def test_enhancement_shows_measured_figures_beside_the_raw_image(app: AppTest) -
     app.selectbox(key="preset").set_value("Balanced")
     run(app)
     assert "SSIM to raw" in shown(app)
-    assert [button.label for button in app.download_button] == ["Raw PNG", "Enhanced PNG", "All as ZIP"]
+    assert [button.label for button in app.download_button] == ["Raw PNG", "Enhanced PNG", "DICOM", "All as ZIP"]
 
 
 def test_page_change_keeps_form_and_result(app: AppTest) -> None:

@@ -5,8 +5,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages.parts.services import studio
 from tests.pages.generator import click, run, shown, wait
+from xray_generator.export.pictures import pictures
 from xray_generator.export.recipe import Recipe, encode_png
-from xray_generator.studio import pictures
 from xray_generator.types import CheckpointRef, GenerationRequest, TextPrompt
 
 

@@ -132,10 +132,7 @@ def _condition(manifest: Manifest, kind: type[Condition]) -> Condition:
         return TextPrompt(next(iter(manifest.vocabulary.get("example_prompts") or ()), "Normal chest X-ray, PA view"))
     if kind is Unconditional:
         return Unconditional()
-    labels = manifest.vocabulary.get("labels") or manifest.config.get("labels")
-    if not labels:
-        raise StudioError(f"{manifest.name} draws from a class, but its manifest names no labels.")
-    return ClassLabel(str(next(iter(labels))))
+    return ClassLabel(manifest.labels[0]) if manifest.labels else Unconditional()
 
 
 def _shares(timesteps: Sequence[float], pairs: Sequence[tuple[float, float]]) -> Curve:

@@ -115,4 +115,3 @@ def _age(record: Record) -> int | None:
     if age is not None and not 0 <= age <= MAX_AGE:
         raise record.error(f"age {record['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
     return age
-

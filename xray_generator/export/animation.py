@@ -1,6 +1,7 @@
 """Pictures that belong together in one file: side by side as a PNG, or one after the other, there and back, as a GIF.
 
-Both hold the recipe of every picture and say that it is synthetic; both are the same bytes each time.
+Both hold the recipe of every picture and say that it is synthetic; both are the same bytes each time. The states of one
+image on its way from noise have that image's recipe.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from PIL import Image as PILImage
 
 from xray_generator import __version__
 from xray_generator.config import dump
-from xray_generator.export.recipe import recipes
+from xray_generator.export.recipe import Recipe, recipes
 from xray_generator.images import encode_png, grid, to_uint8
-from xray_generator.types import NOTICE, GenerationResult
+from xray_generator.types import NOTICE, GenerationResult, Image
 
 KEY = "recipes"  # not `parameters`: that chunk is one picture's recipe
 FRAME_MS, END_MS = 150, 900  # the two ends stand longer
@@ -23,9 +24,7 @@ FRAME_MS, END_MS = 150, 900  # the two ends stand longer
 
 def encode_strip(results: Sequence[GenerationResult]) -> bytes:
     """8-bit grey PNG of each result's first image in one row, recipes in the text chunk `recipes`; equal sizes only."""
-    row = grid([result.images[0] for result in results], len(results))
-    text = {KEY: _recipes(results), "Description": NOTICE, "Software": f"xray_generator {__version__}"}
-    return encode_png(row, text)
+    return _row([result.images[0] for result in results], _first_recipes(results))
 
 
 def encode_gif(results: Sequence[GenerationResult]) -> bytes:
@@ -34,16 +33,40 @@ def encode_gif(results: Sequence[GenerationResult]) -> bytes:
     GIF has one comment for all its frames: it says that they are synthetic, then has the recipes of the way forth as a
     JSON list.
     """
-    frames = [PILImage.fromarray(to_uint8(result.images[0])) for result in results]
-    durations = [END_MS if index in (0, len(frames) - 1) else FRAME_MS for index in range(len(frames))]
-    back = slice(-2, 0, -1)  # the ends are not shown twice
+    images = [result.images[0] for result in results]
+    return _film([*images, *images[-2:0:-1]], _first_recipes(results), len(images) - 1)  # the ends stand there once
+
+
+def encode_path_strip(states: Sequence[Image], recipe: Recipe) -> bytes:
+    """8-bit grey PNG of the states (H, W) of one image in a row, its recipe in the text chunk `recipes`."""
+    return _row(states, [recipe])
+
+
+def encode_path_gif(states: Sequence[Image], recipe: Recipe) -> bytes:
+    """Endless GIF of the states of one image from first to last; the comment as in `encode_gif`, with one recipe."""
+    return _film(states, [recipe], len(states) - 1)
+
+
+def _row(images: Sequence[Image], made_by: Sequence[Recipe]) -> bytes:
+    text = {KEY: _json(made_by), "Description": NOTICE, "Software": f"xray_generator {__version__}"}
+    return encode_png(grid(images, len(images)), text)
+
+
+def _film(images: Sequence[Image], made_by: Sequence[Recipe], last: int) -> bytes:
+    """A GIF whose first image and the one at place `last` stand longer."""
+    frames = [PILImage.fromarray(to_uint8(image)) for image in images]
+    durations = [END_MS if place in (0, last) else FRAME_MS for place in range(len(frames))]
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, format="GIF", save_all=True, append_images=[*frames[1:], *frames[back]], loop=0, optimize=False,
-        duration=[*durations, *durations[back]], comment=f"{NOTICE}\n{_recipes(results)}".encode(),
+        buffer, format="GIF", save_all=True, append_images=frames[1:], loop=0, optimize=False, duration=durations,
+        comment=f"{NOTICE}\n{_json(made_by)}".encode(),
     )  # fmt: skip
     return buffer.getvalue()
 
 
-def _recipes(results: Sequence[GenerationResult]) -> str:
-    return json.dumps([dump(recipes(result)[0]) for result in results], ensure_ascii=False, sort_keys=True)
+def _first_recipes(results: Sequence[GenerationResult]) -> list[Recipe]:
+    return [recipes(result)[0] for result in results]
+
+
+def _json(made_by: Sequence[Recipe]) -> str:
+    return json.dumps([dump(recipe) for recipe in made_by], ensure_ascii=False, sort_keys=True)

@@ -26,6 +26,11 @@ class Picture:
         """checkpoint_seed_digest.png: equal recipes give equal names, others the same by a chance of 2^-32."""
         return f"{self.recipe.checkpoint.name}_seed{self.recipe.request.seed}_{self.recipe.digest}.png"
 
+    @property
+    def dicom_name(self) -> str:
+        """The same, of the DICOM file."""
+        return f"{self.file_name.removesuffix('.png')}.dcm"
+
     def png(self) -> bytes:
         """8-bit grey PNG with the recipe inside."""
         return encode_png(self.image, self.recipe)

@@ -9,7 +9,7 @@ from pages.parts.services import plain
 from pages.parts.viewer import draw_viewer
 from xray_generator.dashboards.difference import Difference, comparison_strip, difference
 from xray_generator.dashboards.edit_runs import Counterfactual, verdict_csv
-from xray_generator.studio import Picture, pictures
+from xray_generator.export.pictures import Picture, pictures
 from xray_generator.types import NOTICE, Edit
 
 ABOVE_AND_BELOW_PX = 480  # so that the images and the judge's figures fit the window

@@ -84,7 +84,7 @@ def _generator_shows() -> Shown | None:
 
 
 def _take(shown: Shown) -> None:
-    known: dict[str, Manifest] = {manifest.name: manifest for manifest in studio().checkpoints()}
+    known: dict[str, Manifest] = {manifest.name: manifest for manifest in studio().checkpoints(prompted=True)}
     manifest = known.get(shown.checkpoint.name)
     try:
         if manifest is None:

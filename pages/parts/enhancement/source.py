@@ -13,7 +13,7 @@ from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe
 from xray_generator.gallery import newest, read_source
 from xray_generator.images import FORMATS
-from xray_generator.types import TextPrompt
+from xray_generator.requests import condition_words
 
 KIND, UPLOAD, KEPT, ANY = "enhancement_source", "enhancement_upload", "enhancement_kept", "any"
 KINDS = ("Generated", "Upload", "Dataset")
@@ -92,9 +92,7 @@ def _pick_row() -> Source | None:
 
 
 def _recipe_label(recipe: Recipe) -> str:
-    condition = recipe.request.condition
-    words = condition.text if isinstance(condition, TextPrompt) else condition.kind
-    return f"{words[:90]} · seed {recipe.request.seed}"
+    return f"{condition_words(recipe.request.condition)[:90]} · seed {recipe.request.seed}"
 
 
 def _row_label(row: Row) -> str:

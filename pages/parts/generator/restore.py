@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.parts import checkpoint_picker
-from pages.parts.generator import prompt as prompt_builder
-from pages.parts.generator import settings
+from pages.parts.generator import condition, settings
 from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS
 from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
-from xray_generator.types import StudioError, TextPrompt
+from xray_generator.requests import condition_words
+from xray_generator.types import StudioError
 
 KEY, SENTENCES, ERROR = "recipe_file", "recipe_sentences", "recipe_error"
 MAX_MB = 16
@@ -50,16 +50,17 @@ def _restore() -> None:
 def _fill_form(data: bytes) -> tuple[str, ...]:
     """Fill the form; in sentences, whether it makes the image again."""
     recipe = read_recipe(data)
-    if not isinstance(recipe.request.condition, TextPrompt):
-        raise StudioError("This image was not made from a prompt.")
     if recipe.origin is not None:
         page = "Edit" if recipe.origin.kind == "edit" else "Live"
         raise StudioError(f"This image was made on the page {page}: no prompt and seed alone make it again.")
     named = {manifest.name: manifest for manifest in studio().checkpoints()}
     manifest = named.get(recipe.checkpoint.name) or studio().manifest()
+    if not condition.is_read(recipe.request.condition, manifest):
+        asked = condition_words(recipe.request.condition)
+        raise StudioError(f"This image was asked for by {asked[:80]!r}, which {manifest.name} cannot draw.")
     settings.fill(recipe.request, str((recipe.preset or {}).get("name", PRESETS[0].name)), manifest)
     st.session_state[checkpoint_picker.KEY] = manifest.name
-    st.session_state[prompt_builder.KEY] = recipe.request.condition.text
+    condition.fill(recipe.request.condition, manifest)
     studio().engine(manifest.name)  # under its lock, so that two threads never import torch at once
     if found := differences(recipe, manifest, settings.known_presets()):
         return ("The form is filled, but here not all is as it was:", *found)

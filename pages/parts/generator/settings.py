@@ -5,11 +5,12 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.parts.generator.condition import asked
 from pages.parts.sampling import draw_guidance, draw_scheduler, draw_steps, field, set_recommended
 from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
-from xray_generator.requests import resolve_seed, text_request
+from xray_generator.requests import request_of, resolve_seed
 from xray_generator.types import MAX_IMAGES, MAX_SEED, GenerationRequest, StudioError
 
 NUM_IMAGES, SEED, NEW_SEED, PRESET = "num_images", "seed", "new_seed", "preset"
@@ -49,8 +50,8 @@ def read_request(manifest: Manifest) -> GenerationRequest:
     state = st.session_state
     if state[NEW_SEED]:
         state[SEED] = resolve_seed(None)
-    return text_request(
-        state["prompt"], seed=state[SEED], num_images=state[NUM_IMAGES], size=state[field("size", manifest.name)],
+    return request_of(
+        asked(manifest), seed=state[SEED], num_images=state[NUM_IMAGES], size=state[field("size", manifest.name)],
         steps=state[field("steps", manifest.name)], guidance=state[field("guidance", manifest.name)],
         scheduler=state[field("scheduler", manifest.name)],
     )  # fmt: skip

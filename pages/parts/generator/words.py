@@ -11,8 +11,8 @@ from pages.parts.progress import draw_end, draw_progress
 from pages.parts.services import job_queue, plain, studio
 from xray_generator.abilities import AttentionMaps
 from xray_generator.dashboards.word_maps import is_same, most_local, overlay, share
+from xray_generator.export.pictures import Picture
 from xray_generator.jobs import Job
-from xray_generator.studio import Picture
 from xray_generator.types import Image, StudioError, TextPrompt
 
 NONE_RECORDED = "No attention was recorded for this image."

@@ -12,8 +12,8 @@ from pages.parts.live.ends import NAMES, use_as
 from pages.parts.services import job_queue, plain, studio
 from pages.parts.viewer import draw_viewer
 from postprocess.presets import PRESETS
+from xray_generator.export.pictures import pictures
 from xray_generator.jobs import Job
-from xray_generator.studio import pictures
 from xray_generator.types import GenerationResult, Morph, StudioError, TextPrompt
 
 JOB, SHOWN, OPEN_ERROR = "live_job", "live_shown", "live_open_error"

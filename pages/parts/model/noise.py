@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.parts.charts import GENERATED, OTHERS, REAL, draw, lines
 from pages.parts.model.engine import load
+from xray_generator.abilities import NoiseScheduled
 from xray_generator.checkpoints import Manifest
 from xray_generator.evaluation.records import Curve
 from xray_generator.types import MAX_STEPS
@@ -21,6 +22,9 @@ COLORS = {"signal": REAL, "noise": OTHERS[4], "log SNR": REAL}
 
 def draw_noise(manifest: Manifest) -> None:
     """Draw the schedule, or say that the model has none."""
+    if not _has_schedule(manifest.ref.sha256, manifest):
+        st.info("This model has no noise schedule.")
+        return
     left, right = st.columns(2)
     scheduler = left.selectbox(
         "Scheduler", manifest.schedulers, manifest.schedulers.index(manifest.recommended["scheduler"]),
@@ -34,7 +38,6 @@ def draw_noise(manifest: Manifest) -> None:
     )  # fmt: skip
     view = _view(manifest.ref.sha256, scheduler, steps, manifest)
     if view is None:
-        st.info("This model has no noise schedule.")
         return
     shares, ratio = st.columns(2, gap="medium")
     with shares:
@@ -49,6 +52,11 @@ def draw_noise(manifest: Manifest) -> None:
         "(noise) to left (image)."
     )
     _draw_table(view)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _has_schedule(sha256: str, _manifest: Manifest) -> bool:  # noqa: ARG001 - the cache's key
+    return isinstance(load(_manifest), NoiseScheduled)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Reading the noise schedule")

@@ -30,13 +30,16 @@ def draw_speed(manifest: Manifest) -> None:
     is_running = job is not None and not job.is_over
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     recommended = manifest.recommended["num_inference_steps"]
+    most = manifest.few_steps.get(manifest.recommended["scheduler"], max(CHOICES))  # a distilled one has few
+    steps_key = f"{STEPS} {most}"
     left.pills(
-        f"Steps to time; the recommended {plain(recommended)} are always among them", CHOICES,
-        selection_mode="multi", default=FIRST_CHOICES, key=STEPS, persist_state="session",
+        f"Steps to time; the recommended {plain(recommended)} are always among them",
+        [steps for steps in CHOICES if steps <= most], selection_mode="multi", key=steps_key,
+        default=[steps for steps in FIRST_CHOICES if steps <= most], persist_state="session",
     )  # fmt: skip
     right.button(
         "Measure here", key="model_measure", type="primary", width="stretch", disabled=is_running, on_click=_submit,
-        args=(manifest, key), help=f"Draws one image to warm up and {REPEATS} more for each number of steps.",
+        args=(manifest, key, steps_key), help=f"One image to warm up, and {REPEATS} for each number of steps.",
     )  # fmt: skip
     if message := st.session_state.pop(ERROR, ""):
         st.error(plain(message))
@@ -52,9 +55,9 @@ def draw_speed(manifest: Manifest) -> None:
     draw_timings(manifest, here, stored_times(records, manifest.ref))
 
 
-def _submit(manifest: Manifest, key: str) -> None:
+def _submit(manifest: Manifest, key: str, steps_key: str) -> None:
     try:
-        st.session_state[key] = job_queue().submit(_work(manifest, sorted(st.session_state[STEPS]), studio())).id
+        st.session_state[key] = job_queue().submit(_work(manifest, sorted(st.session_state[steps_key]), studio())).id
     except StudioError as error:
         st.session_state[ERROR] = str(error)
 

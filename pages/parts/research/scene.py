@@ -54,7 +54,7 @@ def pick_scene() -> Scene:
     """Draw the controls and the numbers; StudioError where there is no checkpoint or no dataset."""
     model_field, condition_field, split_field, from_field = st.columns([4, 3, 3, 4], vertical_alignment="bottom")
     with model_field:
-        manifest = pick_checkpoint()
+        manifest = pick_checkpoint(prompted=True)  # conditions are read in prompts
     rows, size = dataset_rows(), manifest.sizes[0]
     split = split_field.selectbox(
         "Real films", list(SPLITS), format_func=SPLIT_TITLES.__getitem__, key=SPLIT, persist_state="session",

@@ -15,6 +15,7 @@ from xray_generator.families.flow_matching.config import AugmentationConfig, Flo
 from xray_generator.families.flow_matching.model import FlowMatching
 from xray_generator.families.flow_matching.task import FlowLoss, FlowMatchingTask, Slices, couple, move
 from xray_generator.families.flow_matching.training import train_run
+from xray_generator.images import resize_square
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import StudioError
 
@@ -22,9 +23,8 @@ from xray_generator.types import StudioError
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(
     small_config: FlowMatchingConfig, slices: Dataset, straight: Path, tmp_path: Path
 ) -> None:
-    half = replace(
-        small_config, training=replace(small_config.training, num_steps=2, lr_schedule="constant_with_warmup")
-    )
+    training = replace(small_config.training, num_steps=2, lr_schedule="constant_with_warmup")
+    half = replace(small_config, training=training, num_likelihoods=0)
     whole = replace(half, training=replace(half.training, num_steps=4))
     train_run(half, slices, tmp_path / "run", tmp_path / "half")
     train_run(whole, slices, tmp_path / "run", tmp_path / "resumed")
@@ -42,8 +42,20 @@ def test_the_checkpoint_tells_what_it_is(straight: Path) -> None:
     assert manifest.hu_window == {"level": -600.0, "width": 1500.0}
     assert manifest.data["classes"] == {"benign": 3, "malignant": 3, "normal": 3, "covid19": 3}
     assert manifest.metrics["likelihood"]["test"]["num_images"] == 2
+    for one in manifest.metrics["likelihood"].values():
+        assert len(one["values"]) == one["num_images"] == 2 and one["values"] == sorted(one["values"])
+        assert np.isclose(np.mean(one["values"]), one["bits_per_dimension"])
+    assert len(manifest.metrics["likelihood_references"]) == 2
     card = (folder / CARD).read_text()
     assert "bits per dimension" in card and "-1350 to 150 HU" in card and "by class (benign, malignant, normal)" in card
+
+
+def test_the_checkpoint_knows_the_intensities_of_its_training_images(straight: Path, slices: Dataset) -> None:
+    told = read_manifest(straight / "checkpoints" / "flow_matching" / "small").metrics["intensity"]
+    images = np.stack([resize_square(row.image(), 32) for row in slices.split("train")])
+    shares, edges = np.histogram(images, 64, (0, 1), density=False)
+    assert np.allclose(told["edges"], edges) and np.allclose(told["train"], shares / images.size)
+    assert told["n"] == len(images) == 12 and np.isclose(sum(told["train"]), 1)
 
 
 def test_a_class_without_images_is_refused(small_config: FlowMatchingConfig, slices: Dataset, tmp_path: Path) -> None:

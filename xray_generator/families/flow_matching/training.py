@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from xray_generator.checkpoints import Manifest, code_commit, staged, write_manifest
 from xray_generator.config import dump
@@ -21,11 +22,13 @@ from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.engine import COMPONENT, FlowMatchingEngine, load_engine
 from xray_generator.families.flow_matching.model import FlowMatching
 from xray_generator.families.flow_matching.task import FlowMatchingTask
+from xray_generator.images import resize_square
 from xray_generator.training.history import export_history
 from xray_generator.training.loop import train
 from xray_generator.types import StudioError
 
 STAGE = "flow"
+NUM_BINS = 64  # of the histogram of gray levels
 
 
 def train_run(config: FlowMatchingConfig, dataset: Dataset, run: Path, checkpoint: Path) -> Path:
@@ -68,14 +71,21 @@ def export(
         copy.deepcopy(model.network).cpu().half().save_pretrained(place / COMPONENT)
         manifest = write_manifest(place, _manifest(config, dataset, commit))
         engine = load_engine(place, "cpu")  # what cannot be read back must not replace what can
-        metrics = {"likelihood": {split: _likelihoods(engine, dataset.split(split)) for split in ("train", "test")}}
+        metrics = {
+            "likelihood": {split: _likelihoods(engine, dataset.split(split)) for split in ("train", "test")},
+            "likelihood_references": _references(engine),
+            "intensity": _intensity(dataset.split("train"), config.image_size),
+        }
         manifest = write_manifest(place, _manifest(config, dataset, commit, metrics))
         write_card(place, manifest)
     return manifest
 
 
-def _likelihoods(engine: FlowMatchingEngine, rows: Sequence[Row]) -> dict[str, float]:
-    """Mean bits per dimension of some slices under no class, its standard error, and the error of the way back."""
+def _likelihoods(engine: FlowMatchingEngine, rows: Sequence[Row]) -> dict[str, Any]:
+    """Bits per dimension of some slices under no class, their mean with its standard error, and the way back's error.
+
+    The single values are sorted: nothing tells which slice has which.
+    """
     chosen = evenly(rows, engine.config.num_likelihoods)
     if not chosen:
         return {}
@@ -88,7 +98,32 @@ def _likelihoods(engine: FlowMatchingEngine, rows: Sequence[Row]) -> dict[str, f
     return {
         "bits_per_dimension": float(bits.mean()), "standard_error": float(bits.std(ddof=1) / len(bits) ** 0.5)
         if len(bits) > 1 else 0.0, "inversion_rmse": float(np.mean(errors)), "num_images": len(bits),
+        "values": sorted(map(float, bits)),
     }  # fmt: skip
+
+
+def _references(engine: FlowMatchingEngine) -> dict[str, float]:
+    """Bits per dimension of two images that are no slices, under no class; none where no slice is judged."""
+    if not engine.config.num_likelihoods:
+        return {}
+    shape = (engine.config.image_size, engine.config.image_size)
+    images: dict[str, NDArray[np.float32]] = {
+        "blank, middle gray": np.full(shape, 0.5, np.float32),
+        "uniform noise": np.random.default_rng(0).random(shape, np.float32),
+    }
+    return {
+        name: engine.likelihood(image, None, seeded_generators(0, 1)[0]).bits_per_dimension
+        for name, image in images.items()
+    }
+
+
+def _intensity(rows: Sequence[Row], size: int) -> dict[str, Any]:
+    """How the gray levels 0 to 1 of the images are distributed at the model's size, all pixels together."""
+    edges = np.linspace(0, 1, NUM_BINS + 1)
+    counts = np.zeros(NUM_BINS, np.int64)
+    for row in rows:
+        counts += np.histogram(resize_square(row.image(), size), edges)[0]
+    return {"edges": edges.tolist(), "train": (counts / max(1, counts.sum())).tolist(), "n": len(rows)}
 
 
 def _manifest(

@@ -24,28 +24,11 @@ from xray_generator.families.latent_diffusion.autoencoder_task import (
 )
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.detail import local_energy, mean_l1
 from xray_generator.nn.patch_discriminator import PatchDiscriminator
 
 NUM_PREVIEWS = 8
 MAX_VALIDATION = 48
-ENERGY_SCALES, ENERGY_WINDOW, ENERGY_FLOOR = 3, 7, 1e-5
-
-
-def local_energy(images: Tensor) -> list[Tensor]:
-    """The Laplacian's root mean square about each position of images (B, 1, H, W), at 1, 1/2 and 1/4 of the side."""
-    kernel = torch.tensor([[[[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]]]).to(images)
-    energies = []
-    for _ in range(ENERGY_SCALES):
-        squares = F.avg_pool2d(
-            F.conv2d(images, kernel) ** 2, ENERGY_WINDOW, 2, ENERGY_WINDOW // 2, count_include_pad=False
-        )
-        energies.append((squares + ENERGY_FLOOR).sqrt())
-        images = F.avg_pool2d(images, 2)
-    return energies
-
-
-def _mean_l1(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
-    return torch.stack([F.l1_loss(a, b.detach()) for a, b in zip(ours, theirs, strict=True)]).mean()
 
 
 class DecoderLoss(nn.Module):
@@ -75,7 +58,7 @@ class DecoderLoss(nn.Module):
         with torch.no_grad():
             latents = self.autoencoder.encode(images).sample(generator)
         drawn = self.autoencoder.decode(latents)
-        pixels, energy = F.l1_loss(drawn, images), _mean_l1(local_energy(drawn), local_energy(images))
+        pixels, energy = F.l1_loss(drawn, images), mean_l1(local_energy(drawn), local_energy(images))
         parts = {"l1": pixels, "energy_l1": energy}
         loss = pixels + self.settings.energy_weight * energy
         if self.critic is not None:
@@ -90,7 +73,7 @@ class DecoderLoss(nn.Module):
         frozen = {name: value.detach() for name, value in critic.named_parameters()}
         scores, features = functional_call(critic, frozen, drawn)
         return {
-            "adversarial": -scores.mean(), "feature_l1": _mean_l1(features, real_features),
+            "adversarial": -scores.mean(), "feature_l1": mean_l1(features, real_features),
             "critic": F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean(),
         }  # fmt: skip
 

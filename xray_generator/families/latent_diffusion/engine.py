@@ -22,9 +22,10 @@ from xray_generator.families.latent_diffusion.model import (
     scheduler_name,
     visited_timesteps,
 )
-from xray_generator.families.latent_diffusion.trajectory import StepCallback, slerp
+from xray_generator.families.latent_diffusion.trajectory import StepCallback
 from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.compact_autoencoder import FOLD
+from xray_generator.nn.interpolation import slerp
 from xray_generator.types import (
     CheckpointRef,
     Edit,

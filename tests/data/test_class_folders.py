@@ -1,0 +1,136 @@
+"""Class folders: labels, the stratified split, odd names and damaged files."""
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from xray_generator.data.class_folders import class_id, has_class_folders, read_class_folders
+from xray_generator.data.health import check_health
+from xray_generator.data.read import read_dataset
+from xray_generator.types import StudioError
+
+
+def save(path: Path, side: int = 20) -> None:
+    """A small random image of the type that the suffix names."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(len(str(path))).integers(0, 255, (side, side + 4), np.uint8)
+    PILImage.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes: 30 and 10 images of several types, some deeper."""
+    root = tmp_path / "cilia"
+    for i in range(30):
+        save(root / "Microtub Abnorm" / f"MicrotubAbnorm_{i}{('.png', '.jpg', '.tif')[i % 3]}")
+    for i in range(10):
+        save(root / "ODA" / ("deep" if i % 2 else ".") / f"ODA_{i}.PNG")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("CP 2", "cp_2"), ("IDA_Disarranged", "ida_disarranged"), ("  No  CP ", "no_cp"), ("Café-é", "cafe_e"),
+        ("纤毛", ""),
+    ],
+)  # fmt: skip
+def test_label_is_a_safe_name(name: str, label: str) -> None:
+    assert class_id(name) == label
+
+
+def test_rows_are_read_at_any_depth_and_of_every_type(folder: Path) -> None:
+    dataset = read_class_folders(folder)
+    assert Counter(row.label for row in dataset.rows) == {"microtub_abnorm": 30, "oda": 10}
+    assert {row.path.suffix for row in dataset.rows} == {".png", ".jpg", ".tif", ".PNG"}
+    assert {(row.source, row.native_size, row.prompt) for row in dataset.rows} == {("cilia", 20, "")}
+    assert dataset.skipped == ()
+    assert read_dataset(folder) == dataset
+
+
+def test_split_is_stratified_and_depends_on_seed_and_names_alone(folder: Path, tmp_path: Path) -> None:
+    dataset = read_class_folders(folder)
+    counts = Counter((row.label, row.split) for row in dataset.rows)
+    assert [counts["microtub_abnorm", split] for split in ("train", "val", "test")] == [24, 3, 3]
+    assert [counts["oda", split] for split in ("train", "val", "test")] == [8, 1, 1]
+
+    def splits(root: Path, seed: int = 0) -> dict[str, str]:
+        return {row.path.stem: row.split for row in read_class_folders(root, seed).rows}
+
+    folder.rename(tmp_path / "moved")
+    (tmp_path / "moved" / "ODA").rename(tmp_path / "moved" / "oda")
+    assert splits(tmp_path / "moved") == {row.path.stem: row.split for row in dataset.rows}
+    assert splits(tmp_path / "moved", seed=1) != splits(tmp_path / "moved")
+
+
+def test_split_of_a_small_class_trains_first(tmp_path: Path) -> None:
+    for name, count in (("a", 1), ("b", 4), ("c", 5)):
+        for i in range(count):
+            save(tmp_path / name / f"{i}.png")
+    counts = Counter((row.label, row.split) for row in read_class_folders(tmp_path).rows)
+    assert counts == {("a", "train"): 1, ("b", "train"): 4, ("c", "train"): 3, ("c", "val"): 1, ("c", "test"): 1}
+
+
+def test_name_of_another_class_is_listed_and_kept(folder: Path) -> None:
+    save(folder / "ODA" / "Microtub_Abnorm_7.png")
+    save(folder / "ODA" / "scan_0007.png")  # no class at all: nothing to contradict
+    dataset = read_class_folders(folder)
+    assert len([row for row in dataset.rows if row.label == "oda"]) == 12
+    assert dataset.skipped == ("1 names in ODA/ speak of another class; kept as oda: Microtub_Abnorm_7.png",)
+
+
+def test_numbered_class_does_not_contradict_itself(tmp_path: Path) -> None:
+    for name in ("CP", "CP 2"):
+        for i in range(3):
+            save(tmp_path / name / f"{name}_{i}.png")
+    save(tmp_path / "CP 2" / "CP_2.png")
+    assert read_class_folders(tmp_path).skipped == ()
+
+
+def test_other_files_are_left_out_and_hidden_ones_ignored(folder: Path) -> None:
+    (folder / "ODA" / "notes.txt").write_text("x")
+    (folder / "ODA" / ".DS_Store").write_text("x")
+    (folder / "truth.csv").write_text("x")
+    assert read_class_folders(folder).skipped == ("1 files of ODA/ are no images: notes.txt",)
+
+
+def test_damaged_file_is_a_row_that_the_health_check_names(folder: Path) -> None:
+    damaged = folder / "ODA" / "ODA_99.png"
+    damaged.write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    stream = io.BytesIO()
+    PILImage.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(stream, format="PNG")
+    (folder / "ODA" / "ODA_98.png").write_bytes(stream.getvalue()[:300])  # a good header
+    dataset = read_class_folders(folder)
+    assert {row.native_size for row in dataset.rows if row.path == damaged} == {0}
+    unreadable = {i.paths[0].name for i in check_health(dataset).issues if i.kind == "unreadable"}
+    assert unreadable == {"ODA_98.png", "ODA_99.png"}
+
+
+def test_folders_of_other_layouts_are_no_classes(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "1.png")
+    save(tmp_path / "images128" / "2.png")
+    assert not has_class_folders(tmp_path)
+    (tmp_path / "images").rename(tmp_path / "normal")
+    assert not has_class_folders(tmp_path)
+    (tmp_path / "images128").rename(tmp_path / "oda")
+    assert has_class_folders(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"), [(("ODA", "oda "), "both the class oda"), (("a", "纤毛"), "names no class")]
+)
+def test_names_that_make_no_two_classes_are_refused(tmp_path: Path, names: tuple[str, str], words: str) -> None:
+    for name in names:
+        save(tmp_path / name / "1.png")
+    with pytest.raises(StudioError, match=words):
+        read_class_folders(tmp_path)
+
+
+def test_folder_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(StudioError, match="no sub-folder with images"):
+        read_class_folders(tmp_path)

@@ -1,0 +1,199 @@
+"""The pages over a checkpoint that draws lung CT by class: the Generator in Hounsfield units, likelihoods, the rest."""
+
+import io
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from pages.parts.services import job_queue, studio
+from tests.ct_files import ct
+from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
+from xray_generator.export.pictures import pictures
+from xray_generator.hounsfield import WINDOWS
+from xray_generator.jobs import Job
+
+ROOT = Path(__file__).parents[2]
+SLOW_S = 240  # a likelihood, where other work holds the machine
+
+
+@pytest.fixture
+def output_dir(tiny_ct_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An OUTPUT_DIR of this test with a copy of the tiny CT checkpoint."""
+    shutil.copytree(tiny_ct_checkpoint / "checkpoints", tmp_path / "checkpoints")
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
+    monkeypatch.setenv("DATASET_PATH", str(ROOT / "dataset"))
+    st.cache_data.clear()
+    return tmp_path
+
+
+@pytest.fixture
+def drawn(app: AppTest) -> AppTest:
+    """The Generator with a finished image."""
+    click(app, "generate")
+    assert wait(app).state == "done"
+    return app
+
+
+def finish(app: AppTest, key: str) -> Job:
+    """Press a button and wait until the queue is empty, then run once more."""
+    before = set(job_queue()._jobs)
+    app.button(key=key).click()
+    app.run()
+    (job,) = (job for name, job in job_queue()._jobs.items() if name not in before)
+    deadline = time.monotonic() + SLOW_S
+    while not job.is_over and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert job.state == "done", job.error
+    run(app)
+    return job
+
+
+def charts(app: AppTest) -> dict[str, dict]:
+    """Name of each line or box -> its data, over all charts."""
+    return {trace["name"]: trace for chart in app.get("plotly_chart") for trace in json.loads(chart.proto.spec)["data"]}
+
+
+def words(app: AppTest) -> str:
+    return shown(app).replace("\\", "")
+
+
+def page(name: str) -> AppTest:
+    return run(AppTest.from_file(ROOT / "pages" / name, default_timeout=TIMEOUT_S))
+
+
+def test_the_form_asks_for_a_class_and_a_solver(app: AppTest) -> None:
+    assert not app.error
+    labels = {element.label for element in [*app.selectbox, *app.number_input, *app.button_group]}
+    assert {"Class", "Solver", "Steps", "Guidance"} <= labels and not {"Scheduler", "Prompt"} & labels
+    assert app.selectbox(key="scheduler of tiny_ct").value == "heun"
+
+
+def test_the_window_changes_what_is_seen_and_nothing_else(drawn: AppTest) -> None:
+    assert "-1,350 to 150 HU" in words(drawn) and "never there" in words(drawn)
+    result = wait(drawn).result
+    before = pictures(result, 0)[0].png()
+    key = "window of tiny_ct"
+    drawn.segmented_control(key=key).set_value("bone")
+    run(drawn)
+    assert "-500 to 1,300 HU" in words(drawn) and "The model knows -1,350 to 150 HU" in words(drawn)
+    drawn.segmented_control(key=key).set_value("custom")
+    run(drawn)
+    drawn.number_input(key="window level of tiny_ct").set_value(-700)
+    drawn.number_input(key="window width of tiny_ct").set_value(200)
+    run(drawn)
+    assert "-800 to -600 HU" in words(drawn)
+    assert pictures(result, 0)[0].png() == before
+
+
+def test_the_dicom_file_holds_hounsfield_units_and_says_synthetic(drawn: AppTest, output_dir: Path) -> None:
+    picture = pictures(wait(drawn).result, 0)[0]
+    assert "DICOM" in [button.label for button in drawn.download_button]
+    assert picture.dicom_name == picture.file_name[:-4] + ".dcm"
+    file = pydicom.dcmread(io.BytesIO(picture.dicom(studio().hu_window("tiny_ct"))))
+    assert file[0x0008, 0x001C].value == "YES" and file.Modality == "CT"
+    hu = file.pixel_array * float(file.RescaleSlope) + float(file.RescaleIntercept)
+    assert np.abs(hu - WINDOWS["lung"].invert(picture.image)).max() <= 0.51
+
+
+def test_the_way_from_noise_is_shown_once_it_is_asked_for(drawn: AppTest) -> None:
+    assert not charts(drawn)
+    finish(drawn, "path_start")
+    captions = [caption.value for caption in drawn.caption if caption.value.startswith("sigma")]
+    assert captions == [f"sigma = {sigma:.2f}" for sigma in (1, 0.75, 0.5, 0.25, 0)]
+    assert not drawn.warning
+    assert set(charts(drawn)) == {"noise", "generated: this image", "real: 12 training images"}
+    assert {"Strip PNG", "GIF"} <= {button.label for button in drawn.download_button}
+
+
+def test_training_images_that_were_not_counted_are_said(app: AppTest, output_dir: Path) -> None:
+    path = next(output_dir.rglob("manifest.json"))
+    data = json.loads(path.read_text())
+    del data["metrics"]["intensity"]
+    path.write_text(json.dumps(data))
+    click(app, "generate")
+    wait(app)
+    finish(app, "path_start")
+    assert "Training images: not measured" in words(app)
+
+
+def test_a_scheduler_of_one_step_leaves_the_form_whole(output_dir: Path) -> None:
+    path = next(output_dir.rglob("manifest.json"))
+    data = json.loads(path.read_text())
+    data |= {"schedulers": ["euler"], "few_steps": {"euler": 1}}
+    data["recommended"] |= {"scheduler": "euler", "num_inference_steps": 1}
+    path.write_text(json.dumps(data))
+    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    steps = app.number_input(key="steps of tiny_ct")
+    assert (steps.value, steps.min, steps.max) == (1, 1, 1)
+    click(app, "generate")
+    assert wait(app).state == "done"
+    analysis = page("measure/model_analysis.py")
+    analysis.session_state["model_tab"] = "Speed"
+    assert not run(analysis).error
+
+
+def test_a_generated_image_is_judged_beside_real_ones(drawn: AppTest) -> None:
+    drawn.switch_page("measure/likelihood.py")
+    run(drawn)
+    assert set(charts(drawn)) == {"real, train", "blank, middle gray", "uniform noise"}
+    assert "gray levels taken for -1350 to 150 HU" in words(drawn)
+    found = finish(drawn, "judge").result
+    assert f"{found.bits_per_dimension:.3f}" in [metric.value for metric in drawn.metric]
+    (mark,) = set(charts(drawn)["generated: this image"]["x"])
+    assert mark == found.bits_per_dimension
+    assert "It is no test of truth" in words(drawn) and "1 real train slices" in words(drawn)
+    assert "Single real slices of the test split: not measured." in words(drawn)
+
+
+def test_an_uploaded_ct_file_is_seen_through_the_models_window(output_dir: Path) -> None:
+    app = page("measure/likelihood.py")
+    assert app.button(key="judge").disabled
+    app.file_uploader(key="likelihood_upload").upload("a.dcm", ct(), "application/dicom").run()
+    assert not app.exception and not app.error
+    assert "Hounsfield units through the window -1350 to 150 HU" in words(app)
+    assert not app.button(key="judge").disabled
+    app.file_uploader(key="likelihood_upload").upload("a.png", b"no image", "image/png").run()
+    assert "not an image" in app.error[0].value and app.button(key="judge").disabled
+
+
+def test_a_row_of_the_data_set_can_be_judged(output_dir: Path) -> None:
+    app = page("measure/likelihood.py")
+    app.segmented_control(key="likelihood_source").set_value("Dataset")
+    run(app)
+    assert not app.button(key="judge").disabled
+    app.segmented_control(key="likelihood_source").set_value("Generated")
+    run(app)
+    assert "has drawn no image here yet" in words(app) and app.button(key="judge").disabled
+
+
+def test_without_likelihoods_the_page_says_so(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tiny_checkpoint))
+    app = page("measure/likelihood.py")
+    assert "No checkpoint here gives likelihoods" in app.error[0].value
+
+
+@pytest.mark.parametrize("tab", ["Training", "Architecture", "Noise schedule", "Autoencoder", "Speed"])
+def test_model_analysis_shows_a_flow(output_dir: Path, tab: str) -> None:
+    app = AppTest.from_file(ROOT / "pages" / "measure" / "model_analysis.py", default_timeout=TIMEOUT_S)
+    app.session_state["model_tab"] = tab
+    run(app)
+    assert not app.error
+    told = {"Noise schedule": "no noise schedule", "Autoencoder": "no autoencoder", "Training": "no history"}
+    assert told.get(tab, "") in words(app)
+
+
+@pytest.mark.parametrize("name", ["measure/research.py", "create/live.py", "create/edit.py"])
+def test_a_page_that_needs_a_prompt_says_so(output_dir: Path, name: str) -> None:
+    assert "No checkpoint here reads a prompt" in page(name).error[0].value
+
+
+@pytest.mark.parametrize("name", ["measure/metrics.py", "measure/evaluation.py", "create/enhancement.py"])
+def test_other_pages_open(output_dir: Path, name: str) -> None:
+    assert not page(name).error
