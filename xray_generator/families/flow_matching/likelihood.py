@@ -18,7 +18,7 @@ from torchdiffeq import odeint
 
 from xray_generator.families.flow_matching.model import TOLERANCE, Field, time_grid, transport
 
-NUM_STAGES = 8  # parts of the way, after each of which progress is told
+NUM_STAGES = 4  # parts of the way, after each of which progress is told
 
 
 @dataclass(frozen=True, slots=True)
