@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.evaluation.textures import Loom
 from xray_generator.checkpoints import find_checkpoint
 from xray_generator.data.rows import Row
 from xray_generator.export.recipe import read_recipe
 from xray_generator.families.latent_diffusion.loading import load_engine
-from xray_generator.requests import text_request
+from xray_generator.requests import request_of, text_request
 from xray_generator.sampling import draw_rows, keep_samples, load_model
-from xray_generator.types import Engine, StudioError
+from xray_generator.types import ClassLabel, Engine, StudioError, Unconditional
 
 TEMPLATE = text_request("Chest X-ray", seed=7, size=64, steps=2)
 
@@ -19,6 +20,17 @@ TEMPLATE = text_request("Chest X-ray", seed=7, size=64, steps=2)
 @pytest.fixture(scope="module")
 def engine(tiny_checkpoint: Path) -> Engine:
     return load_engine(find_checkpoint(tiny_checkpoint / "checkpoints"), "cpu")
+
+
+def test_a_class_is_asked_of_what_draws_by_class(tmp_path: Path) -> None:
+    template = request_of(ClassLabel("across_wide"), seed=3, size=48, steps=1)
+    rows = [Row(Path("a"), "a caption", (), label=label) for label in ("along_fine", "", "across_wide")]
+    drawn = draw_rows(Loom(), rows, template, tmp_path)
+    conditions = [read_recipe((tmp_path / name).read_bytes()).request.condition for name in drawn.names]
+    assert conditions == [ClassLabel("along_fine"), Unconditional(), ClassLabel("across_wide")]
+    assert drawn.rows == tuple(rows) and drawn.images.shape == (3, 48, 48)
+    with pytest.raises(StudioError, match="knows no class"):
+        draw_rows(Loom(), [Row(Path("a"), "", (), label="plaid")], template, tmp_path)
 
 
 def test_each_image_is_drawn_once_and_a_lost_one_again(

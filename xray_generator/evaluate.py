@@ -1,5 +1,7 @@
 """`python -m xray_generator.evaluate`: how good is a checkpoint, or a folder of images that anything made.
 
+The images of a folder are of known classes where they lie in class folders that are named as those of --real.
+
     python -m xray_generator.evaluate --suite quick --real dataset --output_dir outputs/metrics
     python -m xray_generator.evaluate --generated DIR --real DIR --output_dir outputs/metrics
     python -m xray_generator.evaluate --suite enlargement --real PACK --output_dir outputs/metrics
@@ -20,16 +22,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xray_generator.checkpoints import CARD, code_commit, find_checkpoint
+from xray_generator.checkpoints import CARD, Manifest, code_commit, find_checkpoint
 from xray_generator.config import dump
 from xray_generator.console import exit_code
 from xray_generator.dashboards.report_files import SUMMARY
 from xray_generator.data.read import read_dataset
-from xray_generator.data.rows import evenly
+from xray_generator.data.rows import Row, class_names, evenly
 from xray_generator.devices import set_threads
 from xray_generator.evaluation import levers, plots, super_resolution
 from xray_generator.evaluation.image_sets import common_size, from_folder
-from xray_generator.evaluation.inputs import SPLITS, prompt_rows, read_real, read_training_rows, spread, warnings
+from xray_generator.evaluation.inputs import (
+    SPLITS,
+    Classes,
+    RealData,
+    by_folder,
+    prompt_rows,
+    read_real,
+    read_training_rows,
+    spread,
+    warnings,
+)
 from xray_generator.evaluation.records import Record, write_record
 from xray_generator.evaluation.spaces import find_judges
 from xray_generator.evaluation.speed import machine_facts
@@ -37,9 +49,11 @@ from xray_generator.evaluation.study import Model, Study
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import summarize
 from xray_generator.export.files import make_folder
+from xray_generator.registry import get_family
+from xray_generator.requests import condition_of, request_of
 from xray_generator.sampling import keep_samples, load_model
-from xray_generator.studio import Studio, text_request
-from xray_generator.types import MAX_SEED, StudioError
+from xray_generator.studio import Studio
+from xray_generator.types import MAX_SEED, Condition, StudioError, TextPrompt
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
 NUM_SAMPLES = 48  # of the drawn images, kept for the pages besides those nearest to training images
@@ -108,17 +122,27 @@ def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[
     size = options.size or _size(options, studio)
     model = None if options.generated else _load(options, studio, size, _drawn(studio))  # first: its memory counts
     real = read_real(options.real, size, options.split, sharp_only=is_quick, limit=NUM_READ[options.suite])
+    real = real if training is None else replace(real, training=training)
     if model is None:
         generated = from_folder(options.generated, size, "generated", options.num_images or NUM_READ[options.suite])
+        generated = by_folder(generated, options.generated, class_names(real.images.rows))
     else:
-        rows = prompt_rows(real.images.rows, studio.vocabulary(options.checkpoint).example_prompts)
+        real, rows = _asked(real, studio, options.checkpoint)
         generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
-    judges = find_judges(real.images, studio.encoder_root, options.device, pretrained=not is_quick)
-    study = Study(
-        generated, real.images, real.split, options.seed, judges, _cache(studio),
-        real.training if training is None else training, model,
-    )  # fmt: skip
+    judges = find_judges(
+        real.images, studio.encoder_root, options.device, pretrained=not is_quick, asked=generated.rows
+    )
+    study = Study(generated, real.images, real.split, options.seed, judges, _cache(studio), real.training, model)
     return study, (*real.notes, *warnings(generated, real.images), *judges.notes)
+
+
+def _asked(real: RealData, studio: Studio, checkpoint: str | None) -> tuple[RealData, tuple[Row, ...]]:
+    """The real images of what the checkpoint draws, and the rows that it is to draw images for."""
+    manifest = studio.manifest(checkpoint)
+    if get_family(manifest.family).condition is TextPrompt:
+        return real, prompt_rows(real.images.rows, studio.vocabulary(checkpoint).example_prompts)
+    classes = Classes(manifest.labels, manifest.unconditional)
+    return classes.part(real), classes.rows(real.images.rows)
 
 
 def _cache(studio: Studio) -> Path:
@@ -136,11 +160,18 @@ def _size(options: argparse.Namespace, studio: Studio) -> int:
 
 
 def _load(options: argparse.Namespace, studio: Studio, size: int, folder: Path) -> Model:
-    template = text_request(
-        PROMPT, seed=options.seed, size=size, steps=options.steps, guidance=options.guidance,
-        scheduler=options.scheduler,
+    template = request_of(
+        _timed(studio.manifest(options.checkpoint)), seed=options.seed, size=size, steps=options.steps,
+        guidance=options.guidance, scheduler=options.scheduler,
     )  # fmt: skip
     return load_model(studio.engine(options.checkpoint), template, folder)
+
+
+def _timed(manifest: Manifest) -> Condition:
+    """What is asked for where only the time counts."""
+    if get_family(manifest.family).condition is TextPrompt:
+        return TextPrompt(PROMPT)
+    return condition_of(manifest, label=next(iter(manifest.labels), None))
 
 
 def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:

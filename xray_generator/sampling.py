@@ -1,4 +1,4 @@
-"""Images for the prompts of rows, each drawn once and kept: a run that was killed goes on where it stopped."""
+"""Images for the prompts or classes of rows, each drawn once and kept: a run that was killed goes on from there."""
 
 from __future__ import annotations
 
@@ -23,13 +23,25 @@ from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, find_recipe, read_recipe
 from xray_generator.generation import generate
 from xray_generator.images import from_tensor, read_image, to_tensor
-from xray_generator.types import CheckpointRef, Engine, GenerationRequest, StudioError, TextPrompt
+from xray_generator.types import (
+    CheckpointRef,
+    ClassLabel,
+    Condition,
+    Engine,
+    GenerationRequest,
+    StudioError,
+    TextPrompt,
+    Unconditional,
+)
 
 AT_ONCE = 8  # images through the autoencoder
 
 
 def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path) -> ImageSet:
-    """Image i shows the prompt of row i with the template's settings and its seed + i.
+    """Image i shows what row i is with the template's settings and its seed + i.
+
+    A template with a prompt asks for the rows' prompts; any other one for their classes, or for none where a row has
+    none.
 
     Each lies in `folder` as a PNG with its recipe, under a name made of checkpoint, seed and recipe; one that is there
     already is read. All are read back from their files, so that a run in pieces gives what a run in one does.
@@ -41,7 +53,8 @@ def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, 
     make_folder(folder)
     images, names = [], []
     for i, row in enumerate(tqdm(rows, desc="drawing", unit="image", disable=None)):
-        single = replace(template, condition=TextPrompt(row.prompt), num_images=1, seed=template.seed + i)
+        condition = _condition(row, template.condition)
+        single = replace(template, condition=condition, num_images=1, seed=template.seed + i)
         recipe = Recipe(engine.resolve(single), engine.checkpoint, runtime)
         path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"
         if not _is_kept(path, recipe):
@@ -49,6 +62,12 @@ def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, 
         images.append(read_image(path))
         names.append(path.name)
     return ImageSet("generated", np.stack(images), tuple(rows), tuple(names))
+
+
+def _condition(row: Row, kind: Condition) -> Condition:
+    if isinstance(kind, TextPrompt):
+        return TextPrompt(row.prompt)
+    return ClassLabel(row.label) if row.label else Unconditional()
 
 
 def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Model:

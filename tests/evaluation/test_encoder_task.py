@@ -32,6 +32,22 @@ def test_augmentation_is_a_function_of_its_generator_and_never_mirrors() -> None
     assert (left > right).all()
 
 
+def test_what_has_no_upright_is_turned_to_any_side_and_never_mirrored() -> None:
+    """A bright quarter with a dot that stands clockwise of it: so it stays, wherever they are turned."""
+    image = torch.zeros(64, 64)
+    x, y = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="xy")
+    image[torch.hypot(x - 31.5, y - 12) < 6] = 0.5  # above
+    image[torch.hypot(x - 51, y - 31.5) < 6] = 1.0  # to the right: a quarter clockwise on the screen
+    turned = augment(image.expand(64, 1, 64, 64), step_generator(3), "any_orientation")[:, 0]
+    far = torch.hypot(x - 31.5, y - 31.5) < 30
+    bright = turned * far * (turned > 0.72 * turned.amax(dim=(1, 2), keepdim=True))
+    dim = turned * far * (turned <= 0.72 * turned.amax(dim=(1, 2), keepdim=True)) * (turned > 0.25)
+    angles = [torch.atan2((part * (y - 31.5)).sum((1, 2)), (part * (x - 31.5)).sum((1, 2))) for part in (dim, bright)]
+    between = torch.remainder(angles[1] - angles[0], 2 * torch.pi)
+    assert (between < torch.pi).float().mean() > 0.95, "clockwise on the screen, where y points down"
+    assert torch.histc(angles[0], 4, -torch.pi, torch.pi).min() > 5, "to every side"
+
+
 def test_unknown_labels_teach_nothing() -> None:
     torch.manual_seed(0)
     loss = EncoderLoss(build_network(SHAPE, ("a", "b", "c")))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.labels import asked, patients, targets, taught
+from xray_generator.evaluation.labels import LABELS, asked, class_places, labels_of, patients, targets, taught
 
 NIH = Row(
     Path("a.png"), "PA chest X-ray of a 50-year-old woman with a lung nodule", ("nodule",), view="PA", sex="F",
@@ -56,6 +56,35 @@ def test_a_label_without_films_that_lack_it_is_not_taught() -> None:
     assert "covid19" not in taught(rows, 1)  # else its opposite would be another hospital
     assert {"nodule", "mass", "viral_pneumonia", "AP"} <= set(taught(rows, 1))
     assert taught(rows, 7) == ()
+
+
+def scan(label: str, source: str) -> Row:
+    return Row(Path(f"{label}.png"), "", (), label=label, source=source)
+
+
+CLASSES = ("adenocarcinoma", "benign", "malignant", "normal")
+SCANS = (*(scan(label, "one") for label in CLASSES[1:]), scan("adenocarcinoma", "two"), scan("normal", "three"),
+         scan("", "one"), scan("", "four"))  # fmt: skip
+
+
+def test_a_class_is_known_to_be_absent_only_beside_others_of_its_source() -> None:
+    assert labels_of(SCANS) == (*LABELS, *CLASSES) and labels_of([NIH]) == LABELS
+    known = targets(SCANS, CLASSES)
+    assert np.array_equal(known[:3, 1:], np.eye(3)) and np.isnan(known[:3, 0]).all()
+    assert np.isnan(known[3:]).all(), "alone in its source, or of no class"
+    assert np.array_equal(asked(SCANS, CLASSES), known, equal_nan=True)
+    assert class_places(SCANS, CLASSES).tolist() == [1, 2, 3, -1, -1, -1, -1]
+    assert class_places(SCANS, ()).tolist() == [-1] * 7
+
+
+def test_a_class_that_fills_its_source_is_not_taught() -> None:
+    assert taught(SCANS, 1) == CLASSES[1:]
+    assert taught(SCANS * 5, 6) == ()
+
+
+def test_a_class_named_as_a_finding_is_one_label() -> None:
+    rows = [scan("pneumonia", "folders"), scan("normal", "folders")]
+    assert labels_of(rows) == (*LABELS, "normal") and targets(rows, ("pneumonia",)).tolist() == [[1], [0]]
 
 
 def test_a_patient_without_a_name_is_the_film() -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xray_generator.checkpoints import first_with_manifest
 from xray_generator.data.rows import Row
+from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.types import StudioError
@@ -59,7 +59,7 @@ def copy_space(encoders: Path, unseen: ImageSet, device: str | None) -> Extracto
     """
     from xray_generator.evaluation.features import Radiomics
 
-    folder = first_with_manifest(encoders)
+    folder = fitting_encoder(encoders, unseen.rows)
     if folder is None:
         return Radiomics.of(unseen.images)
     from xray_generator.evaluation.reference_encoder import load_reference_encoder  # torch: not for opening a page

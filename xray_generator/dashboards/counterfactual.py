@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xray_generator.checkpoints import first_with_manifest
 from xray_generator.dashboards.prompts import TITLES, row_of_prompt
 from xray_generator.data.rows import finding_name
+from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.labels import AGE_GROUPS, SEXES, VIEWS, targets
 from xray_generator.types import Image
 
@@ -113,7 +113,7 @@ def find_judge(encoders: Path, device: str | None = None) -> Judge | None:
     Raises:
         StudioError: it is damaged.
     """
-    folder = first_with_manifest(encoders)
+    folder = fitting_encoder(encoders)
     if folder is None:
         return None
     from xray_generator.checkpoints import read_manifest_of

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from xray_generator.checkpoints import first_with_manifest
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.bootstrap import Floats
+from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.types import StudioError
 
@@ -55,11 +55,9 @@ def extract(rows: Sequence[Row], encoders: Path) -> Features:
     images = from_rows(rows, SIZE, "dataset")
     if len(images) < MIN_IMAGES:
         raise StudioError(f"A map needs {MIN_IMAGES} readable images or more, not {len(images)}.")
-    folder = first_with_manifest(encoders)
-    if folder is None:
-        return _radiomics(images, ())
     try:
-        return _encoded(images, folder)
+        folder = fitting_encoder(encoders, rows)
+        return _radiomics(images, ()) if folder is None else _encoded(images, folder)
     except StudioError as error:
         return _radiomics(images, (f"The reference encoder cannot be used. {error}",))
 

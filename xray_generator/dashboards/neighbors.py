@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.checkpoints import first_with_manifest
 from xray_generator.dashboards.side_by_side import Sides
+from xray_generator.data.rows import Row
 from xray_generator.evaluation.bootstrap import Floats, groups
+from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.pixel_match import thumbnails
 from xray_generator.evaluation.records import Curve
@@ -64,12 +65,12 @@ class Neighborhood:
         return float(np.median(self.nearest)), float(np.median(self.real_nearest))
 
 
-def spaces_at_hand(encoders: Path) -> tuple[str, ...]:
+def spaces_at_hand(encoders: Path, rows: Sequence[Row] = ()) -> tuple[str, ...]:
     """The spaces that can be chosen; the reference encoder where there is one in the folder of encoders."""
-    return (*((ENCODER,) if first_with_manifest(encoders) else ()), RADIOMICS, PIXELS)
+    return (*((ENCODER,) if fitting_encoder(encoders, rows) else ()), RADIOMICS, PIXELS)
 
 
-def find_features(space: str, encoders: Path, device: str | None) -> Features:
+def find_features(space: str, encoders: Path, device: str | None, rows: Sequence[Row] = ()) -> Features:
     """What turns images (N, H, W) into vectors (N, D); loads the encoder's network where that is the space.
 
     Raises:
@@ -83,7 +84,7 @@ def find_features(space: str, encoders: Path, device: str | None) -> Features:
         return lambda images: np.array([radiomics(image) for image in images], np.float64)
     from xray_generator.evaluation.reference_encoder import load_reference_encoder  # torch: not for opening a page
 
-    folder = first_with_manifest(encoders)
+    folder = fitting_encoder(encoders, rows)
     if folder is None:
         raise StudioError("There is no reference encoder in outputs/encoders/; choose radiomics or pixels.")
     return load_reference_encoder(folder, device)

@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.config import dump
 from xray_generator.data.attribution import ATTRIBUTION
-from xray_generator.evaluation.reference_encoder import EncoderManifest, LabelQuality
+from xray_generator.evaluation.encoder_manifest import CHEST, EncoderManifest, LabelQuality
 
 LIMITS = (
     "Labels of NIH films are text-mined; about one in ten is wrong, so no figure above can reach 1.",
@@ -23,50 +23,79 @@ LIMITS = (
 
 def write_encoder_card(folder: Path, manifest: EncoderManifest) -> None:
     """Write README.md."""
+    films = "films" if manifest.subject == CHEST else "images"
+    has_patients = manifest.data["num_patients"] > 1
+    whose = f" of {manifest.data['num_patients']:,} patients" if has_patients else ""
     header = ModelCardData(
-        license="mit", library_name="transformers", pipeline_tag="image-classification", tags=["chest-x-ray"]
-    )
+        license="mit", library_name="transformers", pipeline_tag="image-classification",
+        tags=["chest-x-ray" if manifest.subject == CHEST else "medical-imaging"],
+    )  # fmt: skip
     data, size = manifest.data, manifest.shape.image_size
     lines = [
         "---", header.to_yaml(), "---", f"# {manifest.name}", "",
         "**Judges synthetic images. Research and education only. Not for diagnosis.**", "",
-        f"A ResNet with {len(manifest.labels)} outputs on frontal chest X-rays of {size}x{size} pixels, trained from "
-        "scratch on real films only. It is the independent judge of what generated images show, and the feature space "
-        f"({manifest.shape.channels[-1]} numbers a film) of the distances between image sets. It never trained a "
-        "generator.",
+        f"A ResNet with {len(manifest.labels)} outputs on {manifest.subject} of {size}x{size} pixels, trained from "
+        f"scratch on real {films} only. It is the independent judge of what generated images show, and the feature "
+        f"space ({manifest.shape.channels[-1]} numbers {'a film' if films == 'films' else 'an image'}) of the "
+        "distances between image sets. It never trained a generator.",
         "", "## How to load it", "", "```python", "from pathlib import Path",
         "from xray_generator.evaluation.reference_encoder import load_reference_encoder",
         f'encoder = load_reference_encoder(Path("outputs/encoders/{manifest.name}"))',
         "encoder(images), encoder.probabilities(images)  # images (N, H, W) in [0, 1]", "```", "",
         "Every file is compared with the SHA-256 in `manifest.json` first.",
         "", "## Training data", "",
-        f"{data['num_train']:,} films of {data['num_patients']:,} patients (`train` split). {data['num_val']:,} films "
-        f"of other patients served calibration, {data['num_test']:,} of yet others the figures below.", "",
-        *(f"- {name or 'not stated'}: {count:,} films. {ATTRIBUTION.get(name, '')}".rstrip()
+        f"{data['num_train']:,} {films}{whose} (`train` split). {data['num_val']:,} {'' if has_patients else 'other '}"
+        f"{films}{' of other patients' * has_patients} served calibration, {data['num_test']:,} of yet others the "
+        "figures below.", "",
+        *(f"- {name or 'not stated'}: {count:,} {films}. {ATTRIBUTION.get(name, '')}".rstrip()
           for name, count in sorted(data["sources"].items())),
         "", f"Licences of the data: {manifest.license or 'not stated'}.",
-        "", "## Measured on the `test` split", "", *_table(manifest.metrics["test"]), "",
-        "AUROC compares films of the same source; the interval is a bootstrap over patients. *All films* compares "
+        *_over_classes(manifest),
+        "", "## Measured on the `test` split", "", *_table(manifest.metrics["test"], films), "",
+        f"AUROC compares {films} of the same source; the interval is a bootstrap over patients. *All {films}* compares "
         "across sources too, as others report it, and is flattered by what tells hospitals apart. Balanced accuracy is "
-        "at the threshold found on `val`. A dash: too few films say. A label under .75 on either split, or with fewer "
-        "than 10 films with or without it in one source, is not used to judge.",
-        "", "## Limits", "", *(f"- {limit}" for limit in LIMITS),
+        f"at the threshold found on `val`. A dash: too few {films} say. A label under .75 on either split, or with "
+        f"fewer than 10 {films} with or without it in one source, is not used to judge.",
+        "", "## Limits", "", *(f"- {limit}" for limit in _limits(manifest)),
         "", "## Training", "", f"Code: commit {manifest.commit}.", "",
         "```json", json.dumps({"shape": dump(manifest.shape)} | manifest.training, indent=1), "```",
     ]  # fmt: skip
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
 
 
-def _table(metrics: dict[str, LabelQuality]) -> Iterator[str]:
-    yield "| label | with / without | AUROC [95 %] | balanced accuracy | all films | by source |"
+def _over_classes(manifest: EncoderManifest) -> Iterator[str]:
+    if manifest.class_quality:
+        yield from ("", "## Which class?", "", "How often the likeliest of all classes is the true one.", "")
+        yield from ("| split | images | accuracy [95 %] | of each class |", "| --- | --- | --- | --- |")
+    for split, found in manifest.class_quality.items():
+        recalls = ", ".join(f"{name} {value:.2f}" for name, value in found.recalls.items())
+        yield f"| {split} | {found.n} | {found.accuracy:.3f}{_spread(found.interval)} | {recalls} |"
+
+
+def _limits(manifest: EncoderManifest) -> tuple[str, ...]:
+    if manifest.subject == CHEST:
+        return LIMITS
+    return (
+        "Its labels are those of the data; a class that is alone in its source has no output.",
+        f"Images are seen at {manifest.shape.image_size} pixels: what is finer than that is invisible to it.",
+        f"As a feature space it knows {manifest.subject} alone; distances in it compare with no distance in another "
+        "space.",
+    )
+
+
+def _table(metrics: dict[str, LabelQuality], films: str) -> Iterator[str]:
+    yield f"| label | with / without | AUROC [95 %] | balanced accuracy | all {films} | by source |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for label, found in metrics.items():
-        spread = "" if found.interval is None else f" [{found.interval[0]:.2f}, {found.interval[1]:.2f}]"
         sources = ", ".join(f"{name} {value:.2f}" for name, value in found.sources.items()) or "-"
         yield (
-            f"| {label} | {found.positives} / {found.negatives} | {_shown(found.auroc)}{spread} "
+            f"| {label} | {found.positives} / {found.negatives} | {_shown(found.auroc)}{_spread(found.interval)} "
             f"| {_shown(found.balanced_accuracy)} | {_shown(found.pooled_auroc)} | {sources} |"
         )
+
+
+def _spread(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
 def _shown(value: float | None) -> str:

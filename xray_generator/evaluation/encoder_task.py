@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,15 +17,20 @@ from torch.nn import functional as F  # noqa: N812
 from tqdm import tqdm
 
 from xray_generator.data.rows import Row
+from xray_generator.evaluation.class_fidelity import class_quality
 from xray_generator.evaluation.discrimination import auroc
+from xray_generator.evaluation.encoder_manifest import Calibration
 from xray_generator.evaluation.labels import Targets, strata, targets
-from xray_generator.evaluation.reference_encoder import Calibration, ReferenceEncoder
+from xray_generator.evaluation.reference_encoder import ReferenceEncoder
 from xray_generator.images import from_uint8, resize_square, to_uint8
 from xray_generator.training.task import Draw, step_generator
 
 NUM_PREVIEWS = 16
-TURN, ZOOM, SHIFT = 0.14, 0.12, 0.06  # radians; share of the size; share of the side
+ZOOM, SHIFT = 0.12, 0.06  # share of the size; share of the side
 GAMMA, CONTRAST, BRIGHTNESS, NOISE, BLUR = 0.25, 0.25, 0.08, 0.02, 0.5
+
+Augmentation = Literal["upright", "any_orientation"]
+TURNS: Mapping[Augmentation, float] = MappingProxyType({"upright": 0.14, "any_orientation": math.pi})  # radians
 
 
 def pack_images(rows: Sequence[Row], size: int, folder: Path) -> NDArray[np.uint8]:
@@ -59,21 +66,23 @@ class Films:
         return {"images": image[None], "targets": self.targets[draw.index]}
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, generator: torch.Generator, augmentation: Augmentation = "upright") -> Tensor:
     """Films (B, 1, S, S) in [0, 1] as another exposure, position and detector might have given them; never mirrored.
 
-    The heart lies on one side, so a mirror image is another finding. Drawn on the CPU, one set of values a film.
+    The heart lies on one side, and the arms of a cilium point one way round: a mirror image is another finding. What
+    lies as it fell, such as a cell, may be turned to any side. Drawn on the CPU, one set of values a film.
     """
     count, device = len(images), images.device
 
     def spread(limit: float) -> Tensor:
         return (torch.rand(count, generator=generator) * 2 - 1).mul(limit).to(device)
 
-    angle, zoom = spread(TURN), 1 + spread(ZOOM)
+    angle, zoom = spread(TURNS[augmentation]), 1 + spread(ZOOM)
     cos, sin, right, down = zoom * angle.cos(), zoom * angle.sin(), 2 * spread(SHIFT), 2 * spread(SHIFT)
     affine = torch.stack([cos, -sin, right, sin, cos, down], dim=-1).view(count, 2, 3)
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    corners = "border" if augmentation == "upright" else "reflection"  # a wide turn lays bare more than a rim
+    moved = F.grid_sample(images, grid, padding_mode=corners, align_corners=False)
 
     def per_film(values: Tensor) -> Tensor:
         return values.view(count, 1, 1, 1)
@@ -89,27 +98,30 @@ def augment(images: Tensor, generator: torch.Generator) -> Tensor:
 class EncoderLoss(nn.Module):
     """Binary cross-entropy, the mean over all known pairs of film and label."""
 
-    def __init__(self, network: Any) -> None:  # noqa: ANN401 - mypy skips transformers
+    def __init__(self, network: Any, augmentation: Augmentation = "upright") -> None:  # noqa: ANN401 - mypy skips it
         super().__init__()
-        self.network = network
+        self.network, self.augmentation = network, augmentation
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of films (B, 1, S, S) at 8 bits and targets (B, L) of 1, 0 or NaN."""
-        images, known = augment(batch["images"].float() / 255, generator), ~batch["targets"].isnan()
+        images = augment(batch["images"].float() / 255, generator, self.augmentation)
+        known = ~batch["targets"].isnan()
         logits = self.network((images * 2 - 1).contiguous(memory_format=torch.channels_last)).logits.float()
         losses = F.binary_cross_entropy_with_logits(logits, batch["targets"].nan_to_num(), reduction="none")
         return {"loss": (losses * known).sum() / known.sum().clamp(min=1)}
 
 
 class EncoderTask:
-    """Trains on the train split; validates by the AUROC of each label, within sources, on the validation split."""
+    """Trains on the train split; validates by the AUROC of each label, and the accuracy over classes, on the next."""
 
     def __init__(
         self, network: Any, labels: tuple[str, ...], train: Sequence[Row], images: NDArray[np.uint8],  # noqa: ANN401
-        validation: Sequence[Row], validation_images: NDArray[np.uint8],
+        validation: Sequence[Row], validation_images: NDArray[np.uint8], classes: tuple[str, ...] = (),
+        augmentation: Augmentation = "upright",
     ) -> None:  # fmt: skip
-        self.module = EncoderLoss(network)
-        self.encoder = ReferenceEncoder(network, images.shape[-1], dict.fromkeys(labels, Calibration()))
+        self.module = EncoderLoss(network, augmentation)
+        calibration = dict.fromkeys(labels, Calibration())
+        self.encoder = ReferenceEncoder(network, images.shape[-1], calibration, classes=classes)
         self.films = Films(images, targets(train, labels))
         self.validation, self.validation_images = validation, validation_images
 
@@ -120,14 +132,17 @@ class EncoderTask:
     def preview(self) -> Tensor:
         """Training films as the network sees them, augmented."""
         first = torch.from_numpy(np.array(self.films.images[:NUM_PREVIEWS]))[:, None].float() / 255
-        return augment(first, step_generator(0)) * 2 - 1
+        return augment(first, step_generator(0), self.module.augmentation) * 2 - 1
 
     def validate(self) -> Mapping[str, float]:
-        """AUROC of each label that validation films have and lack, and the mean."""
+        """AUROC of each label that validation films have and lack, and the mean; accuracy where there are classes."""
         logits = self.encoder.logits(from_uint8(self.validation_images))
         truth, sources = targets(self.validation, self.encoder.labels), strata(self.validation)
         values = {
             f"auroc_{label}": auroc(logits[:, i], truth[:, i], sources) for i, label in enumerate(self.encoder.labels)
         }
         measured = {name: value for name, value in values.items() if not np.isnan(value)}
-        return measured | ({"auroc": float(np.mean(list(measured.values())))} if measured else {})
+        mean = {"auroc": float(np.mean(list(measured.values())))} if measured else {}
+        chances = logits[:, [self.encoder.labels.index(name) for name in self.encoder.classes]]
+        over_classes = class_quality(self.validation, self.encoder.classes, chances)
+        return measured | mean | ({"accuracy": over_classes.accuracy} if over_classes else {})

@@ -19,8 +19,9 @@ from torch.optim.swa_utils import update_bn
 
 from xray_generator.checkpoints import check_name, code_commit, staged, write_manifest
 from xray_generator.config import check_ranges, dump
-from xray_generator.data.rows import Dataset, Row
+from xray_generator.data.rows import Dataset, Row, class_names
 from xray_generator.devices import pick_device, process_state
+from xray_generator.evaluation.class_fidelity import class_quality
 from xray_generator.evaluation.discrimination import (
     auroc,
     balanced_accuracy,
@@ -29,17 +30,16 @@ from xray_generator.evaluation.discrimination import (
     sources_with_both,
 )
 from xray_generator.evaluation.encoder_card import write_encoder_card
-from xray_generator.evaluation.encoder_task import EncoderTask, augment, pack_images
-from xray_generator.evaluation.labels import patients, strata, targets, taught
-from xray_generator.evaluation.reference_encoder import (
+from xray_generator.evaluation.encoder_manifest import (
+    CHEST,
     Calibration,
     EncoderManifest,
     EncoderShape,
     LabelQuality,
-    ReferenceEncoder,
-    build_network,
-    load_reference_encoder,
 )
+from xray_generator.evaluation.encoder_task import Augmentation, EncoderTask, augment, pack_images
+from xray_generator.evaluation.labels import patients, strata, targets, taught
+from xray_generator.evaluation.reference_encoder import ReferenceEncoder, build_network, load_reference_encoder
 from xray_generator.images import from_uint8
 from xray_generator.training.loop import train
 from xray_generator.training.task import TrainingConfig, step_generator
@@ -54,6 +54,8 @@ class EncoderConfig:
     """The settings of a whole run."""
 
     name: str = "chest_xray_128"
+    subject: str = ""  # what the images show, for the card; empty: chest X-rays, or images of the data's classes
+    augmentation: Augmentation = "upright"  # any_orientation: of what has no upright, such as cells; never mirrored
     min_cases: int = 20  # training films that must have a label, and lack it, for the encoder to learn it
     shape: EncoderShape = field(default_factory=EncoderShape)
     training: TrainingConfig = field(
@@ -86,10 +88,13 @@ def train_encoder(config: EncoderConfig, dataset: Dataset, run: Path, folder: Pa
         images = {name: pack_images(dataset.split(name), size, run / "cache") for name in ("train", "val", "test")}
     torch.manual_seed(config.training.seed)
     network = build_network(config.shape, labels)
-    task = EncoderTask(network, labels, dataset.split("train"), images["train"], dataset.split("val"), images["val"])
+    task = EncoderTask(
+        network, labels, dataset.split("train"), images["train"], dataset.split("val"), images["val"],
+        _classes(labels, dataset), config.augmentation,
+    )  # fmt: skip
     train(task, config.training, run / "encoder")
     if process_state().is_main_process:
-        update_bn(_augmented(images["train"], config.training.seed), network)  # the averaged weights' own statistics
+        update_bn(_augmented(images["train"], config), network)  # the averaged weights' own statistics
         export(config, network, labels, dataset, images, folder, commit)
     return folder
 
@@ -100,7 +105,8 @@ def export(
 ) -> EncoderManifest:  # fmt: skip
     """Write 16-bit weights, calibrate and measure them as rounded, and add manifest and card."""
     network = network.cpu().half().float()  # as the files hold it
-    encoder = ReferenceEncoder(network, config.shape.image_size, dict.fromkeys(labels, Calibration()))
+    classes, calibration = _classes(labels, dataset), dict.fromkeys(labels, Calibration())
+    encoder = ReferenceEncoder(network, config.shape.image_size, calibration, classes=classes)
     encoder = replace(encoder, calibration=calibrate(encoder, dataset.split("val"), images["val"]))
     rows = dataset.split("train")
     manifest = EncoderManifest(
@@ -108,10 +114,19 @@ def export(
         metrics={name: quality(encoder, dataset.split(name), images[name]) for name in ("val", "test")},
         data={
             "num_train": len(rows), "num_val": len(dataset.split("val")), "num_test": len(dataset.split("test")),
-            "num_patients": len({row.patient_id for row in rows}), "sources": dict(Counter(row.source for row in rows)),
+            "num_patients": len({row.patient_id for row in rows if row.patient_id}),
+            "sources": dict(Counter(row.source for row in rows)),
         },
         training=dump(config.training), commit=commit,
         license="; ".join(sorted({row.license for row in rows if row.license})),
+        subject=config.subject or _subject(classes), classes=classes,
+        class_quality={
+            name: found
+            for name in ("val", "test")
+            if (found := class_quality(
+                dataset.split(name), classes, encoder.class_probabilities(from_uint8(images[name]))
+            ))
+        },
     )  # fmt: skip
     with staged(folder) as place:
         copy.deepcopy(network).half().save_pretrained(place)
@@ -119,6 +134,17 @@ def export(
         write_encoder_card(place, manifest)
         load_reference_encoder(place, "cpu")  # what cannot be read back must not replace what can
     return manifest
+
+
+def _classes(labels: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
+    """Those of the labels that are classes of the data, where they are two or more."""
+    known = set(class_names(dataset.rows))
+    found = tuple(label for label in labels if label in known)
+    return found if len(found) > 1 else ()
+
+
+def _subject(classes: Sequence[str]) -> str:
+    return f"images of {', '.join(name.replace('_', ' ') for name in classes)}" if classes else CHEST
 
 
 def calibrate(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np.uint8]) -> dict[str, Calibration]:
@@ -173,10 +199,11 @@ def _temperature(logits: NDArray[np.float64], truth: NDArray[np.float32]) -> flo
     return float(np.exp(best.x))
 
 
-def _augmented(images: NDArray[np.uint8], seed: int) -> Iterator[Tensor]:
+def _augmented(images: NDArray[np.uint8], config: EncoderConfig) -> Iterator[Tensor]:
     """Training batches (B, 1, S, S) in [-1, 1] as the network saw them."""
     for batch in range(NORM_BATCHES):
-        generator = step_generator(seed, batch)
+        generator = step_generator(config.training.seed, batch)
         chosen = torch.randint(len(images), (NORM_BATCH,), generator=generator)
         films = torch.from_numpy(from_uint8(images[chosen.numpy()]))[:, None]
-        yield (augment(films, generator) * 2 - 1).to(pick_device(), memory_format=torch.channels_last)
+        seen = augment(films, generator, config.augmentation) * 2 - 1
+        yield seen.to(pick_device(), memory_format=torch.channels_last)

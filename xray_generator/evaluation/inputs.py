@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from xray_generator.data.captioned import METADATA
+from xray_generator.data.class_folders import has_class_folders, read_class_folders
 from xray_generator.data.read import REPORTS, read_dataset
 from xray_generator.data.report import read_findings
-from xray_generator.data.rows import Row, Split
+from xray_generator.data.rows import Row, Split, class_names
 from xray_generator.data.tables import counted
 from xray_generator.evaluation.image_sets import ImageSet, from_folder, from_rows
 from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
@@ -89,15 +90,73 @@ def prompt_rows(rows: Sequence[Row], examples: Sequence[str]) -> tuple[Row, ...]
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """What a checkpoint that reads no prompt can be asked for."""
+
+    labels: tuple[str, ...]
+    unconditional: bool  # whether it also draws images of no class
+
+    def knows(self, row: Row) -> bool:
+        """Whether it can be asked for such an image as a row's."""
+        return row.label in self.labels if row.label else self.unconditional
+
+    def rows(self, rows: Sequence[Row]) -> tuple[Row, ...]:
+        """Those of some rows, or one for each class where nothing is known of the real images.
+
+        Raises:
+            StudioError: not one of the rows is of a class that it draws.
+        """
+        if not rows:
+            return tuple(Row(Path(f"class {label}"), "", (), label=label) for label in self.labels)
+        if not (found := tuple(row for row in rows if self.knows(row))):
+            raise StudioError(
+                f"The real images are of other classes ({', '.join(class_names(rows)) or 'none'}) than the checkpoint's"
+                f" ({', '.join(self.labels)})."
+            )
+        return found
+
+    def part(self, real: RealData) -> RealData:
+        """Real data of the classes that it draws alone; a note counts the others."""
+        if not real.images.rows:
+            return real
+        rows = self.rows(real.images.rows)
+        places = [place for place, row in enumerate(real.images.rows) if self.knows(row)]
+        training = tuple(row for row in real.training if self.knows(row))
+        left = (*real.images.rows, *real.training)
+        others = sorted({row.label or "no class" for row in left if not self.knows(row)})
+        count = len(left) - len(rows) - len(training)
+        if not count:
+            return real
+        note = f"{count:,} real images of what the checkpoint does not draw were left out: {', '.join(others)}."
+        return replace(real, images=real.images.take(places), training=training, notes=(*real.notes, note))
+
+
+def by_folder(images: ImageSet, folder: Path, classes: Sequence[str]) -> ImageSet:
+    """A set read from a folder, with a row for each image where it is of class folders, all of known classes.
+
+    What lies beside these folders, such as a sheet of all images, is then left out.
+    """
+    if not has_class_folders(folder):
+        return images
+    rows = {row.path.relative_to(folder).as_posix(): row for row in read_class_folders(folder).rows}
+    if not {row.label for row in rows.values()} <= set(classes):
+        return images
+    inside = images.take([place for place, name in enumerate(images.names) if name in rows])
+    beside = sorted(set(images.names) - set(rows))
+    others = counted(f"{images.name} images lie in no class folder and were left out", beside)
+    return replace(inside, rows=tuple(rows[name] for name in inside.names), notes=(*images.notes, *others))
+
+
 def spread(rows: Sequence[Row], count: int) -> tuple[Row, ...]:
-    """`count` rows in the mix of all: evenly over their order by source, findings and view; more than all repeat."""
-    ordered = sorted(rows, key=lambda row: (row.source, row.findings, row.view, row.sex, row.path.name))
+    """`count` rows in the mix of all: evenly, in order of source, class, findings and view; more than all repeat."""
+    ordered = sorted(rows, key=lambda row: (row.source, row.label, row.findings, row.view, row.sex, row.path.name))
     return tuple(ordered[i * len(ordered) // count] for i in range(count))
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a folder is of the row contract: it has one of the tables that `read_dataset` reads."""
-    return (path / METADATA).is_file() or (path / REPORTS).is_file()
+    """Whether a folder is of the row contract: it has one of the tables that `read_dataset` reads, or class folders."""
+    return path.is_dir() and ((path / METADATA).is_file() or (path / REPORTS).is_file() or has_class_folders(path))
 
 
 def warnings(generated: ImageSet, real: ImageSet) -> tuple[str, ...]:

@@ -4,17 +4,20 @@ A finding counts as absent only where somebody looked for it. NIH ChestX-ray14 w
 report; of Kermany's children each is normal or has one kind of pneumonia; Hannover says only that the patient has
 COVID-19. So no COVID-19 classifier can be taught: with films of other hospitals as negatives it would learn the
 hospital. Likewise bacterial against viral is learnt from Kermany's films alone.
+
+Of an image with a class, all classes that its source tells apart are known: its own, and that it has none of the
+others. Of a class that is the only one of its source nothing is known: it has nothing there to be told from.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.data.rows import FINDINGS, Row
+from xray_generator.data.rows import FINDINGS, Row, class_names
 
 Targets = NDArray[np.float32]  # 1, 0 or NaN
 
@@ -31,9 +34,28 @@ STATED = {  # words of a prompt that ask for a view, a sex or an age group; ever
 }  # fmt: skip
 
 
+def labels_of(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Everything that may be known of some images: `LABELS`, and the classes that they belong to."""
+    return (*LABELS, *(name for name in class_names(rows) if name not in LABELS))
+
+
 def targets(rows: Sequence[Row], labels: Sequence[str] = LABELS) -> Targets:
-    """(N, L): what is known of each film."""
-    return _table([_known(row) for row in rows], labels)
+    """(N, L): what is known of each film; of an image with a class, beside the others of its source among `rows`."""
+    classes: dict[str, set[str]] = {}
+    for row in rows:
+        if row.label:
+            classes.setdefault(row.source, set()).add(row.label)
+    return _table([_known(row, classes.get(row.source, ()) if row.label else ()) for row in rows], labels)
+
+
+def class_places(rows: Sequence[Row], classes: Sequence[str]) -> NDArray[np.intp]:
+    """(N,) the place in `classes` of each row's class; -1 where it is none of them, or the source tells no two apart.
+
+    The classifier of a class that fills a whole source would be praised for knowing the hospital.
+    """
+    known = targets(rows, classes)
+    is_told = (known == 1).any(axis=1) & ((~np.isnan(known)).sum(axis=1) > 1)
+    return np.where(is_told, np.nan_to_num(known).argmax(axis=1), -1) if len(classes) else np.full(len(rows), -1)
 
 
 def asked(rows: Sequence[Row], labels: Sequence[str] = LABELS) -> Targets:
@@ -48,9 +70,10 @@ def asked(rows: Sequence[Row], labels: Sequence[str] = LABELS) -> Targets:
 
 def taught(rows: Sequence[Row], min_cases: int) -> tuple[str, ...]:
     """The labels that at least `min_cases` rows have and as many are known to lack."""
-    known = targets(rows)
+    labels = labels_of(rows)
+    known = targets(rows, labels)
     counts = np.minimum((known == 1).sum(axis=0), (known == 0).sum(axis=0))
-    return tuple(label for label, count in zip(LABELS, counts, strict=True) if count >= min_cases)
+    return tuple(label for label, count in zip(labels, counts, strict=True) if count >= min_cases)
 
 
 def strata(rows: Sequence[Row]) -> NDArray[np.str_]:
@@ -68,7 +91,7 @@ def _table(known: Sequence[dict[str, float]], labels: Sequence[str]) -> Targets:
     return np.array(values, dtype=np.float32).reshape(len(known), len(labels))
 
 
-def _known(row: Row) -> dict[str, float]:
+def _known(row: Row, classes: Collection[str]) -> dict[str, float]:
     negative = dict.fromkeys((*SEARCHED.get(row.source, ()), *row.absent), 0.0)
     facts = negative | dict.fromkeys(row.findings, 1.0)
     if row.view[:2] in ("AP", "PA"):
@@ -77,4 +100,6 @@ def _known(row: Row) -> dict[str, float]:
         facts["M"] = float(row.sex == "M")
     if row.age_group in AGE_GROUPS:
         facts |= {group: float(group == row.age_group) for group in AGE_GROUPS}
+    if len(classes) > 1:
+        facts |= dict.fromkeys(classes, 0.0) | {row.label: 1.0}
     return facts

@@ -62,6 +62,28 @@ MEASURES: dict[str, Measure] = {
         "teach as well as real ones; 0.95 and more is good.",
         group="use",
     ),
+    "class_accuracy": Measure(
+        "Class fidelity",
+        "higher",
+        "Share of generated images that a judge, trained on real images alone, takes for the class that was asked for. "
+        "Beside it the judge's own share of right answers on unseen real images: it errs there too, so compare.",
+        group="prompts",
+    ),
+    "few_gain": Measure(
+        "Gain where real images are few",
+        "higher",
+        "By how much a simple classifier of classes gets better on unseen real images (mean over the classes of its "
+        "share of right answers) when generated images are added to the few real ones it learns from. Above 0 they "
+        "help; the figure beside it is what it reaches on the real ones alone.",
+        group="use",
+    ),
+    "few_synthetic": Measure(
+        "Classes learnt from synthetic alone",
+        "higher",
+        "The same classifier, trained on generated images only: mean share of right answers over the classes of unseen "
+        "real images. Beside it the figure after learning from all real ones.",
+        group="use",
+    ),
     "utility_shuffled": Measure(
         "Control: shuffled labels",
         "chance",
@@ -217,6 +239,24 @@ MEASURES |= {
         "False alarms of the copy audit", "lower",
         "Share of unseen real images taken for copies by a threshold that other real images set. It should be 5 %"
         " at most.",
+        group="copies",
+    ),
+    "nearest_mse": Measure(
+        "Squared difference to the nearest real image", "real",
+        "Mean squared difference of an image to the real image most like it, of the set that is named. Far below the"
+        " yardstick, which unseen real images have to the training images, it is a copy; far above, unlike any.",
+        group="copies",
+    ),
+    "nearest_psnr": Measure(
+        "Likeness to the nearest real image (PSNR)", "real",
+        "PSNR of an image to the real image most like it, of the set that is named. It says how close the set is, and"
+        " not how good an image is: above the yardstick of unseen real images it keeps too close to the training set.",
+        "dB", "copies",
+    ),
+    "nearest_ssim": Measure(
+        "Likeness to the nearest real image (SSIM)", "real",
+        "Structural similarity of an image to the real image most like it, of the set that is named; read as the PSNR"
+        " above.",
         group="copies",
     ),
     "latency_ms": Measure(

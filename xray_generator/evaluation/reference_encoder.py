@@ -1,4 +1,4 @@
-"""The reference encoder: a small classifier of real chest X-rays, judge of prompts and feature space of distances.
+"""The reference encoder: a small classifier of real images, judge of prompts and feature space of distances.
 
 It never trains a generator and never learns from a generated image. On disk: `ResNetForImageClassification` of
 transformers in `save_pretrained` layout, beside a manifest with its labels, its calibration and each file's hash.
@@ -20,74 +20,16 @@ from scipy.special import expit
 from torch import Tensor
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from xray_generator.checkpoints import check_name, read_manifest_of, verify, weights_sha256
-from xray_generator.config import check_ranges
+from xray_generator.checkpoints import read_manifest_of, verify, weights_sha256
 from xray_generator.devices import pick_device
+from xray_generator.evaluation.encoder_manifest import Calibration, EncoderShape
+from xray_generator.evaluation.encoder_manifest import EncoderManifest as EncoderManifest
+from xray_generator.evaluation.encoder_manifest import LabelQuality as LabelQuality
 from xray_generator.images import resize_square, to_tensor
 from xray_generator.types import StudioError
 
-MAX_FEATURES = 256  # a Fréchet distance needs several times as many images
 BATCH = 64
 WEIGHTS = "model.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderShape:
-    """A ResNet of basic blocks: the stem reduces to a quarter of the side, each stage but the first to half of that."""
-
-    image_size: int = 128
-    stem_channels: int = 32
-    channels: tuple[int, ...] = (32, 64, 160, 256)
-    blocks: tuple[int, ...] = (1, 2, 3, 2)
-
-    def __post_init__(self) -> None:
-        check_ranges(self, {"image_size": (32, 512), "stem_channels": (1, 512), "channels": (1, 512), "blocks": (1, 9)})
-        if len(self.channels) != len(self.blocks) or not self.channels or self.channels[-1] > MAX_FEATURES:
-            raise StudioError(
-                f"channels and blocks must be equally many, one or more; the last of channels {MAX_FEATURES} or less."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Of one label, found on the `val` split."""
-
-    temperature: float = 1.0  # probability = sigmoid(logit / temperature), Guo et al. 2017
-    threshold: float = 0.5  # at this probability or above the label is called present
-
-
-@dataclass(frozen=True, slots=True)
-class LabelQuality:
-    """How well the encoder tells one label on one split; None where too few films say."""
-
-    positives: int
-    negatives: int
-    auroc: float | None  # within sources, as the balanced accuracy: see `discrimination`
-    interval: tuple[float, float] | None  # 95 %, bootstrap over patients
-    balanced_accuracy: float | None
-    pooled_auroc: float | None  # over all films alike, as others report it; flattered by what tells sources apart
-    sources: dict[str, float]  # AUROC in each source that holds both kinds
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderManifest:
-    """What an encoder is, what it learnt from, how well, and the hash of each of its files."""
-
-    name: str
-    shape: EncoderShape
-    labels: tuple[str, ...]  # of its outputs, in order
-    calibration: dict[str, Calibration]
-    metrics: dict[str, dict[str, LabelQuality]]  # split -> label
-    data: dict[str, Any]  # counts and sources
-    training: dict[str, Any]
-    commit: str  # of the code that trained it
-    license: str
-    files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-        if set(self.calibration) != set(self.labels):
-            raise StudioError(f"The manifest of {self.name} must give a calibration for each of its labels.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +40,8 @@ class ReferenceEncoder:
     size: int
     calibration: dict[str, Calibration]  # of each label, in the order of the outputs
     name: str = "reference encoder"
-    quality: Mapping[str, LabelQuality] = field(
-        default_factory=dict
-    )  # of each label on the `val` split, where it is known
+    quality: Mapping[str, LabelQuality] = field(default_factory=dict)  # of each label on `val`, where it is known
+    classes: tuple[str, ...] = ()  # of the labels: those that exclude each other, one an image
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -120,6 +61,10 @@ class ReferenceEncoder:
         """Calibrated probabilities (N, L) of `labels` for images (N, H, W) in [0, 1]."""
         temperatures = np.array([calibration.temperature for calibration in self.calibration.values()])
         return np.asarray(expit(self.logits(images) / temperatures), np.float64)
+
+    def class_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, C) of `classes` alone; their sum is not 1."""
+        return self.probabilities(images)[:, [self.labels.index(name) for name in self.classes]]
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """Outputs (N, L) as they leave the network."""
@@ -163,5 +108,5 @@ def load_reference_encoder(folder: Path, device: str | None = None) -> Reference
     return ReferenceEncoder(
         network.to(pick_device(device)).eval(), manifest.shape.image_size,
         {label: manifest.calibration[label] for label in manifest.labels},
-        f"{manifest.name}@{weights_sha256(manifest.files)[:12]}", manifest.metrics.get("val", {}),
+        f"{manifest.name}@{weights_sha256(manifest.files)[:12]}", manifest.metrics.get("val", {}), manifest.classes,
     )  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xray_generator.checkpoints import first_with_manifest
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.features import Classifier, Extractor, Principal, Radiomics, Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.pretrained import Inception, pretrained_extractors
@@ -13,7 +15,10 @@ from xray_generator.evaluation.reference_encoder import ReferenceEncoder, load_r
 
 PRETRAINED_SIZE = 299  # pixels a side that Inception-v3 looks at; the networks for X-rays look at more
 NUM_COMPONENTS = 32  # of the encoder: half of the unseen films are too few for a Fréchet distance of all its features
-NO_ENCODER = "There is no reference encoder in outputs/encoders/: features are radiomics, and prompts are not judged."
+NO_ENCODER = (
+    "There is no reference encoder of such images in outputs/encoders/: features are radiomics, and neither prompts "
+    "nor classes are judged."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +39,22 @@ class Judges:
     notes: tuple[str, ...] = ()
 
 
-def find_judges(real: ImageSet, encoders: Path, device: str | None, *, pretrained: bool) -> Judges:
+def find_judges(
+    real: ImageSet, encoders: Path, device: str | None, *, pretrained: bool, asked: Sequence[Row] = ()
+) -> Judges:
     """The reference encoder of a folder of encoders, radiomics in units of the real images, and foreign networks.
 
     Args:
         real: unseen real images.
-        encoders: holds a folder for each encoder; the first by name is taken.
+        encoders: holds a folder for each encoder; that which learnt from such images is taken.
         device: for the encoder.
         pretrained: whether to look for Inception-v3 and the like, which take long.
+        asked: what generated images show, where nothing is known of the real ones.
 
     Raises:
         StudioError: fewer than two real images, or a damaged encoder.
     """
-    folder = first_with_manifest(encoders)
+    folder = fitting_encoder(encoders, real.rows or asked)
     encoder = load_reference_encoder(folder, device) if folder else None
     others, missing = pretrained_extractors() if pretrained else ([], {})
     size = int(real.images.shape[-1])

@@ -38,9 +38,9 @@ class Model:
 
     checkpoint: CheckpointRef
     components: Mapping[str, nn.Module]
-    request: GenerationRequest  # resolved: what the images were drawn with, but for prompt and seed
+    request: GenerationRequest  # resolved: what the images were drawn with, but for condition and seed
     draw: Draw
-    redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # prompts, and settings other than the request's
+    redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # prompts or classes, and other settings
     peak_memory_mb: float  # of the process when it had drawn one image and held no others
     reconstruct: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None  # (N, H, W), by its autoencoder
     variants: tuple[Variant, ...] = ()
@@ -104,7 +104,7 @@ class Findings:
 
 
 def conditions(rows: Sequence[Row]) -> dict[str, list[int]]:
-    """The places of the rows of each finding, view, sex and age group, under the names of `labels`."""
+    """The places of the rows of each class, finding, view, sex and age group, under the names of `labels`."""
     places: dict[str, list[int]] = {}
     for place, row in enumerate(rows):
         for name in row_conditions(row):

@@ -11,14 +11,18 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from xray_generator.data.rows import evenly
 from xray_generator.evaluation import (
     architecture,
+    class_fidelity,
+    class_utility,
     detectability,
     distribution,
     diversity,
     fidelity,
     image_quality,
     levers,
+    likeness,
     memorization,
     plots,
     speed,
@@ -40,6 +44,7 @@ from xray_generator.types import StudioError
 TIMED_STEPS = (4, 8, 20)
 MOST_PAIRS = 200  # films that the autoencoder copies
 NUM_SHOWN = 8  # closest pairs in the figure
+MOST_REAL = 2_000  # training images that a classifier may learn from
 Find = Callable[[Study, np.random.Generator], Findings]
 
 
@@ -173,12 +178,21 @@ def find_planted(study: Study, rng: np.random.Generator) -> Findings:
     return Findings(tuple(self_test(study.real, _training(study), _main(study), rng, study.split)))
 
 
+def find_likeness(study: Study, rng: np.random.Generator) -> Findings:
+    """How like an image is to the nearest real one."""
+    return Findings(tuple(likeness.measure_likeness(study.generated, study.real, _training(study), rng, study.split)))
+
+
 def find_fidelity(study: Study, rng: np.random.Generator) -> Findings:
-    """Whether the reference encoder sees what the prompts ask for."""
+    """Whether the reference encoder sees what the prompts, or the classes, ask for."""
     encoder, test = _encoder(study), study.test_films()
     found = fidelity.measure_fidelity(encoder, study.generated, test, rng)
+    found += class_fidelity.measure_class_accuracy(encoder, study.generated, test, rng)
     table = fidelity.confusion_table(encoder, study.generated, test) if study.generated.rows else ()
-    return Findings(tuple(found), tables={"confusion": table})
+    tables = {"confusion": table}
+    if by_class := class_fidelity.class_confusion(encoder, study.generated, test):
+        tables["class_confusion"] = by_class
+    return Findings(tuple(found), tables=tables)
 
 
 def find_utility(study: Study, rng: np.random.Generator) -> Findings:
@@ -188,13 +202,24 @@ def find_utility(study: Study, rng: np.random.Generator) -> Findings:
     chosen = rng.permutation(len(study.training))[: len(study.generated)]
     real = from_rows([study.training[i] for i in chosen], study.size, "real, train")
     found, curve = utility.measure_utility(study.generated, real, study.test_films(), rng)
-    if curve is None:
-        return Findings(tuple(found))
-    return Findings(tuple(found), {"utility": curve}, figures={"utility": plots.curves(curve)})
+    curves = {} if curve is None else {"utility": curve}
+    return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
+
+
+def find_few(study: Study, rng: np.random.Generator) -> Findings:
+    """What generated images add for one who has few real ones of each class."""
+    if not study.generated.rows or not study.training:
+        raise StudioError(class_utility.NO_CLASSES)
+    rows = evenly(study.training, MOST_REAL)
+    found, curve = class_utility.measure_few(
+        study.generated, from_rows(rows, study.size, "real, train"), study.test_films(), rng
+    )
+    curves = {"few_real_images": curve}
+    return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
 
 
 def find_conditions(study: Study, rng: np.random.Generator) -> Findings:
-    """Detail, distance and diversity of each finding, view, sex and age group."""
+    """Detail, distance and diversity of each class, finding, view, sex and age group."""
     found: list[Measurement] = []
     for name, pair in _parts(*study.pair(study.size)):
         found += image_quality.compare(*pair, rng, name, study.split)
@@ -224,12 +249,14 @@ QUICK = (
     Step("diversity", ("ms_ssim",), find_diversity),
     Step("copies", ("copy_rate", "authenticity", "nearest_distance_ratio"), find_copies),
     Step("planted copies", ("copies_found", "false_alarms"), find_planted),
+    Step("likeness", likeness.MEASURED, find_likeness),
     Step("prompts", ("prompt_accuracy",), find_fidelity),
 )
 FULL = (
     *QUICK,
     Step("inception score", ("inception_score",), find_inception_score),
     Step("utility", ("utility_synthetic",), find_utility),
+    Step("few real images", (class_utility.GAIN,), find_few),
     Step("conditions", (), find_conditions),
     Step("guidance", (), sweeps.find_guidance),
     Step("steps", (), sweeps.find_steps),
@@ -250,7 +277,9 @@ def _training(study: Study) -> TrainingSet:
 
 def _encoder(study: Study) -> ReferenceEncoder:
     if study.judges.encoder is None:
-        raise StudioError("There is no reference encoder in outputs/encoders/, and nothing else judges prompts.")
+        raise StudioError(
+            "There is no reference encoder of such images in outputs/encoders/; nothing else judges them."
+        )
     return study.judges.encoder
 
 

@@ -12,7 +12,7 @@ GROUPS = {
     "realism": "Do the images look real?",
     "detail": "Are they as sharp as real ones?",
     "diversity": "Are they as varied as real ones?",
-    "prompts": "Do they show what the prompt says?",
+    "prompts": "Do they show what was asked for?",
     "copies": "Are they copies of training images?",
     "use": "Are they useful for training?",
     "reconstruction": "Does the autoencoder keep the image?",
@@ -27,7 +27,7 @@ BETTER = {
 NOT_MEASURED = "not measured"
 TABLES = {
     "enlargement": "Beside interpolation", "levers": "Levers of sampling", "components": "Components",
-    "attention": "Where the model attends",
+    "attention": "Where the model attends", "class_confusion": "What the judge takes each class for",
 }  # fmt: skip
 HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")
 
@@ -93,7 +93,9 @@ def known_measure(m: Measurement) -> Measure:
     return MEASURES.get(m.measure) or Measure(m.measure, "real", "", group="realism")
 
 
-VARIED = ("scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations")
+VARIED = (
+    "scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations", "real_images_a_class",
+)  # fmt: skip
 
 
 def _name(m: Measurement) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from xray_generator.evaluation import distribution, fidelity, image_quality, plots
+from xray_generator.evaluation import class_fidelity, distribution, fidelity, image_quality, plots
 from xray_generator.evaluation.inputs import spread
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement
@@ -48,15 +48,17 @@ def _sweep(study: Study, rng: np.random.Generator, setting: str, values: Sequenc
         taken = [m for m in taken if m.measure in SWEPT]
         if judge is not None and test is not None:
             taken += fidelity.measure_fidelity(judge, images, test, rng)
+            taken += class_fidelity.measure_class_accuracy(judge, images, test, rng)
         found += [replace(m, settings={**m.settings, setting: value}) for m in taken]
-    curves = {f"{name}_by_{setting}": _curve(found, name, setting) for name in SWEPT}
+    over_classes = (class_fidelity.MEASURE,) if judge is not None and judge.classes else ()
+    curves = {f"{name}_by_{setting}": _curve(found, name, setting) for name in (*SWEPT, *over_classes)}
     if setting == "guidance_scale" and study.judges.encoder is not None:
         curves["prompt_fidelity_by_guidance_scale"] = fidelity.guidance_curve(found)
     return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
 
 
 def _curve(found: Sequence[Measurement], measure: str, setting: str) -> Curve:
-    chosen = [m for m in found if m.measure == measure]
+    chosen = [m for m in found if m.measure == measure and not m.condition]
     title, words = MEASURES[measure].title, SETTING_NAMES[setting]
     return Curve(
         f"{title} against {words}", words, title, tuple(float(m.settings[setting]) for m in chosen),

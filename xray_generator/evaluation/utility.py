@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from xray_generator.evaluation.discrimination import auroc, bounds, resamples, sources_with_both
 from xray_generator.evaluation.image_sets import ImageSet
-from xray_generator.evaluation.labels import LABELS, Targets, asked, patients, strata, targets
+from xray_generator.evaluation.labels import Targets, asked, labels_of, patients, strata, targets
 from xray_generator.evaluation.records import Curve, Measurement
 
 CLASSIFIER = "logistic regression on HOG and thumbnail"
@@ -90,7 +90,7 @@ def measure_utility(
     Returns:
         Measurements, and the learning curve by number of synthetic images (None where no label can be judged).
     """
-    labels = [label for label in LABELS if _is_frequent(label, synthetic, real, test)]
+    labels = [label for label in labels_of(test.rows) if _is_frequent(label, synthetic, real, test)]
     if not labels:
         reason = f"no label is in {MIN_CASES} images and absent in as many of each of the three sets"
         return [Measurement("utility_synthetic", None, len(synthetic), split="test", reason=reason)], None

@@ -1,0 +1,116 @@
+"""What is written beside a reference encoder's weights, and which encoder of a folder fits given images.
+
+Reading it needs no torch, so that a page can ask which judge there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xray_generator.checkpoints import MANIFEST, check_name, read_manifest_of
+from xray_generator.config import check_ranges
+from xray_generator.data.rows import Row, class_names
+from xray_generator.types import StudioError
+
+MAX_FEATURES = 256  # a Fréchet distance needs several times as many images
+CHEST = "frontal chest X-rays"
+MIN_CLASSES = 2  # that images and encoder share: "normal" alone is a word of many fields
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderShape:
+    """A ResNet of basic blocks: the stem reduces to a quarter of the side, each stage but the first to half of that."""
+
+    image_size: int = 128
+    stem_channels: int = 32
+    channels: tuple[int, ...] = (32, 64, 160, 256)
+    blocks: tuple[int, ...] = (1, 2, 3, 2)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"image_size": (32, 512), "stem_channels": (1, 512), "channels": (1, 512), "blocks": (1, 9)})
+        if len(self.channels) != len(self.blocks) or not self.channels or self.channels[-1] > MAX_FEATURES:
+            raise StudioError(
+                f"channels and blocks must be equally many, one or more; the last of channels {MAX_FEATURES} or less."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Of one label, found on the `val` split."""
+
+    temperature: float = 1.0  # probability = sigmoid(logit / temperature), Guo et al. 2017
+    threshold: float = 0.5  # at this probability or above the label is called present
+
+
+@dataclass(frozen=True, slots=True)
+class LabelQuality:
+    """How well the encoder tells one label on one split; None where too few films say."""
+
+    positives: int
+    negatives: int
+    auroc: float | None  # within sources, as the balanced accuracy: see `discrimination`
+    interval: tuple[float, float] | None  # 95 %, bootstrap over patients
+    balanced_accuracy: float | None
+    pooled_auroc: float | None  # over all films alike, as others report it; flattered by what tells sources apart
+    sources: dict[str, float]  # AUROC in each source that holds both kinds
+
+
+@dataclass(frozen=True, slots=True)
+class ClassQuality:
+    """How often the likeliest of all classes is the true one on one split."""
+
+    n: int  # images whose source tells two classes or more
+    accuracy: float
+    interval: tuple[float, float] | None  # 95 %, bootstrap over patients
+    recalls: dict[str, float]  # the same among the images of each class
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderManifest:
+    """What an encoder is, what it learnt from, how well, and the hash of each of its files."""
+
+    name: str
+    shape: EncoderShape
+    labels: tuple[str, ...]  # of its outputs, in order
+    calibration: dict[str, Calibration]
+    metrics: dict[str, dict[str, LabelQuality]]  # split -> label
+    data: dict[str, Any]  # counts and sources
+    training: dict[str, Any]
+    commit: str  # of the code that trained it
+    license: str
+    files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
+    subject: str = CHEST  # what its images show
+    classes: tuple[str, ...] = ()  # of the labels: those that exclude each other, one an image
+    class_quality: dict[str, ClassQuality] = field(default_factory=dict)  # split -> accuracy over the classes
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if set(self.calibration) != set(self.labels):
+            raise StudioError(f"The manifest of {self.name} must give a calibration for each of its labels.")
+        if not set(self.classes) <= set(self.labels):
+            raise StudioError(f"The manifest of {self.name} names classes that are not among its labels.")
+
+
+def fitting_encoder(root: Path, rows: Sequence[Row] = ()) -> Path | None:
+    """The folder of the encoder in `root` that learnt from images like those of `rows`; None where there is none.
+
+    Images with classes fit an encoder that knows two of them or learnt from one of their sources, the one that shares
+    most first; images without fit the first encoder by name that has no classes.
+
+    Raises:
+        StudioError: a manifest is damaged.
+    """
+    found = {path.parent: read_manifest_of(path.parent, EncoderManifest) for path in sorted(root.glob(f"*/{MANIFEST}"))}
+    classes = set(class_names(rows))
+    if not classes:
+        return next((folder for folder, manifest in found.items() if not manifest.classes), None)
+    sources = {row.source for row in rows if row.label and row.source}
+    shared = {
+        folder: (len(sources & set(manifest.data.get("sources", ()))), len(classes & set(manifest.classes)))
+        for folder, manifest in found.items() if manifest.classes
+    }  # fmt: skip
+    fitting = {folder: counts for folder, counts in shared.items() if counts[0] or counts[1] >= MIN_CLASSES}
+    return max(fitting, key=lambda folder: fitting[folder], default=None)
