@@ -15,6 +15,7 @@ def main() -> None:
             "Create": [
                 st.Page("create/generate.py", title="Generator", default=True),
                 st.Page("create/live.py", title="Live", url_path="live"),
+                st.Page("create/latent.py", title="Latent space", url_path="latent"),
                 st.Page("create/edit.py", title="Edit", url_path="edit"),
                 st.Page("create/enhancement.py", title="Enhancement comparison", url_path="enhancement"),
             ],

@@ -13,6 +13,9 @@ from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.evaluation.features import Radiomics, Remembering
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.families.flow_matching.config import FlowMatchingConfig, NetworkConfig
+from xray_generator.families.flow_matching.model import FlowMatching
+from xray_generator.families.flow_matching.training import export as export_flow
 from xray_generator.families.latent_diffusion.autoencoder_task import load_images
 from xray_generator.families.latent_diffusion.config import (
     AutoencoderConfig,
@@ -112,6 +115,23 @@ def tiny_checkpoint(
     output_dir = tmp_path_factory.mktemp("outputs")
     folder = output_dir / "checkpoints" / tiny_config.family / tiny_config.name
     export(tiny_config, make_model(tiny_config), read_dataset(dataset_folder), folder)
+    return output_dir
+
+
+@pytest.fixture(scope="session")
+def tiny_ct_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_rows: tuple[Row, ...]) -> Path:
+    """An OUTPUT_DIR that holds the untrained checkpoints/flow_matching/tiny_ct/: 32 pixels, two classes, lung window.
+
+    Its manifest has the likelihood of one training image. Not to be written into.
+    """
+    output_dir = tmp_path_factory.mktemp("ct_outputs")
+    config = FlowMatchingConfig(
+        "tiny_ct", _training(4), image_size=32, labels=("benign", "normal"), num_inference_steps=4, num_likelihoods=1,
+        network=NetworkConfig(8, (16, 16), 1, (1,), 0.0),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    folder = output_dir / "checkpoints" / config.family / config.name
+    export_flow(config, FlowMatching.build(config), Dataset(tiny_rows), folder)
     return output_dir
 
 

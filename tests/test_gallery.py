@@ -10,12 +10,15 @@ import pytest
 
 from postprocess.operations import Median
 from postprocess.presets import PRESETS, Preset
+from tests.ct_files import HU, ct
 from xray_generator import gallery
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.devices import pick_device, runtime_facts
+from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
-from xray_generator.gallery import differences, newest, read_source
+from xray_generator.gallery import differences, newest, read_slice_source, read_source
+from xray_generator.hounsfield import WINDOWS
 from xray_generator.types import CheckpointRef, GenerationRequest, StudioError, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
@@ -53,6 +56,32 @@ def test_a_source_of_ours_keeps_its_recipe_and_a_large_one_says_that_it_was_scal
     assert source.image.size <= 1_000 and source.origin == "x, scaled down from 64 x 64 pixels"
     with pytest.raises(StudioError, match="not an image"):
         read_source(b"text", "x")
+
+
+def test_a_ct_file_is_seen_through_the_models_window_and_other_files_as_they_are() -> None:
+    window = WINDOWS["mediastinum"]
+    seen = read_slice_source(ct(), "uploaded", window)
+    assert np.allclose(seen.image, np.clip((HU + 160.0) / 400, 0, 1), atol=1e-6)
+    assert seen.origin == "uploaded, Hounsfield units through the window -160 to 240 HU"
+    png = encode_png(IMAGE, recipe())
+    other = read_slice_source(png, "uploaded", window)
+    assert np.array_equal(other.image, read_source(png, "").image) and other.recipe == recipe()
+    assert other.origin == "uploaded, gray levels taken for -160 to 240 HU"
+    chest = read_slice_source(ct(Modality="DX"), "uploaded", window)
+    assert chest.origin == other.origin and chest.image.max() == 1
+    assert read_slice_source(png, "uploaded", None).origin == "uploaded"
+
+
+def test_a_slice_drawn_here_comes_back_from_its_dicom_file_and_is_known_as_synthetic() -> None:
+    window, image = WINDOWS["lung"], 0.25 + 0.75 * IMAGE  # from -975 HU: what is below -1024 HU is read as air
+    back = read_slice_source(encode_dicom(image, recipe(), window), "uploaded", window)
+    assert np.abs(back.image - image).max() <= 0.51 / window.width  # stored as whole HU
+    assert "marked as synthetic" in back.origin
+
+
+def test_a_ct_file_that_is_no_axial_slice_is_refused() -> None:
+    with pytest.raises(StudioError, match="only axial chest CT"):
+        read_slice_source(ct(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "uploaded", WINDOWS["lung"])
 
 
 def test_what_holds_here_is_not_mentioned() -> None:

@@ -28,6 +28,12 @@ TINY_TRAINING = (
       for setting in STAGE),
 )  # fmt: skip
 
+TINY_FLOW = (
+    "image_size=32", "num_likelihoods=1", 'network={"fold": 8, "channels": [16, 32], "blocks": 1}', "num_inference_steps=2",
+    *(f"training.{setting}" for setting in STAGE),
+)  # fmt: skip
+TINY_CVAE = ("size=32", *(f"{name}_training.{setting}" for name in ("autoencoder", "prior") for setting in STAGE))
+
 # How each command starts -> what is put at its end to make it tiny. No entry: the README test fails.
 TINY: dict[str, tuple[str, ...] | None] = {
     'python -m xray_generator.generate --prompt "Normal chest X-ray, PA view"': TINY_IMAGES,
@@ -43,6 +49,14 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/indiana_vae": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 name=longer": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_512": ("--quick_test", "--num_threads", "1", "film_size=256"),
+    "python -m xray_generator.train --config lung_ct_128 --dataset_path dataset/lung_ct": TINY_FLOW,
+    "python -m xray_generator.generate --checkpoint lung_ct_128": ("--size", "32", "--steps", "2"),
+    "python -m xray_generator.train --config lung_ct_128 --dataset_path SERIES": PARSE_ONLY,
+    "python -m xray_generator.train --config blood_cells_224": TINY_CVAE,
+    "python -m xray_generator.phantom": ("--num_images", "4", "--size", "64"),
+    "python -m xray_generator.preprocess": ("--size", "32"),
+    "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
+    "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "32", "--num_images", "2"),
     "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,

@@ -180,6 +180,10 @@ class LatentDirection:
 class Traversing(Protocol):
     """It moves an image along the ways in which its class varies."""
 
+    def draw_latents(self, label: str | None, generators: Sequence[torch.Generator]) -> Tensor:
+        """Latents (B, C, h, w) of new images as recommended, one per CPU generator; StudioError: unknown class."""
+        ...
+
     def directions(self, label: str | None, count: int) -> tuple[LatentDirection, ...]:
         """The principal directions of a class, of generated images alone, those of most variance first."""
         ...

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
+from xray_generator.dicom import is_dicom, read_header, read_slice
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe, find_recipe
+from xray_generator.hounsfield import Window
 from xray_generator.images import limit_pixels, read_image
 
 NUM_NEWEST = 40
@@ -40,6 +43,25 @@ def read_source(data: bytes, origin: str) -> Source:
     if limited is not image:
         origin += f", scaled down from {image.shape[1]} x {image.shape[0]} pixels"
     return Source(limited, origin, find_recipe(data))
+
+
+def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source:
+    """An image as a CT model sees it: a CT DICOM file in Hounsfield units through the model's window.
+
+    Any other file has no Hounsfield units, so that its gray levels are taken for those of the window. Without a window,
+    and in size, as `read_source`.
+
+    Raises:
+        StudioError: as for `images.read_image` and, of CT, as for `dicom.read_slice`.
+    """
+    if window is None:
+        return read_source(data, origin)
+    if is_dicom(data) and (header := read_header(data)).modality == "CT":
+        seen = f"Hounsfield units through the window {window.low:g} to {window.high:g} HU"
+        marked = ", marked as synthetic" if header.is_synthetic else ""
+        return Source(limit_pixels(window.apply(read_slice(data).hu), MAX_PIXELS), f"{origin}{marked}, {seen}")
+    source = read_source(data, origin)
+    return replace(source, origin=f"{source.origin}, gray levels taken for {window.low:g} to {window.high:g} HU")
 
 
 def differences(recipe: Recipe, manifest: Manifest, presets: Sequence[Preset]) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ def main() -> None:
             return
         source = _pick_image(manifest)
         label = _pick_class(manifest)
-        key = "" if source is None else f"likelihood {manifest.ref.sha256} {source.digest} {label}"
+        key = f"likelihood {manifest.ref.sha256} {source.digest if source else 'nothing'} {label}"
         job = job_queue().get(st.session_state.get(key, ""))
         st.button(
             "Judge", key="judge", type="primary", width="stretch", shortcut="Ctrl+Enter", on_click=_submit,

@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
+from xray_generator.dashboards.latent_space import has_latents
 from xray_generator.dashboards.likelihoods import judges
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.registry import FAMILIES
@@ -17,21 +18,23 @@ from xray_generator.types import StudioError
 KEY = "checkpoint"
 
 
-def pick_checkpoint(*, prompted: bool = False, judging: bool = False) -> Manifest:
+def pick_checkpoint(*, prompted: bool = False, judging: bool = False, latent: bool = False) -> Manifest:
     """Draw the picker and the card; return the chosen manifest.
 
     Args:
         prompted: only those that read a prompt.
         judging: only those that tell how probable an image is.
+        latent: only those whose latents can be explored.
 
     Raises:
         StudioError: there is no such checkpoint.
     """
     studio().manifest()  # says what to do where there is none
     found = studio().checkpoints(prompted=prompted)
-    manifests = {manifest.name: manifest for manifest in found if not judging or judges(manifest)}
+    found = tuple(m for m in found if (not judging or judges(m)) and (not latent or has_latents(m)))
+    manifests = {manifest.name: manifest for manifest in found}
     if not manifests:
-        lacking = "gives likelihoods" if judging else "reads a prompt"
+        lacking = "gives likelihoods" if judging else "has latents to explore" if latent else "reads a prompt"
         raise StudioError(f"No checkpoint here {lacking}. Train one with `python -m xray_generator.train`.")
     if st.session_state.get(KEY) not in manifests:
         st.session_state.pop(KEY, None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.dashboards.likelihoods import judges, known, noise_curve, noise_picture, share_above
+from xray_generator.dashboards.likelihoods import judges, known, noise_curve, noise_picture, num_above
 
 MEASURED = {
     "train": {"bits_per_dimension": 2.0, "standard_error": 0.1, "num_images": 3, "values": [1.0, 2.0, 3.0]},
@@ -33,9 +33,9 @@ def test_nothing_is_made_up(metrics: dict) -> None:
     assert judges(manifest(metrics)) == bool(metrics)
 
 
-def test_the_share_of_less_probable_slices() -> None:
-    assert share_above(2.0, (1.0, 2.0, 3.0, 4.0)) == 0.5
-    assert share_above(2.0, ()) is None
+def test_less_probable_slices_are_counted() -> None:
+    assert num_above(2.0, (1.0, 2.0, 3.0, 4.0)) == 2
+    assert num_above(2.0, ()) == 0
 
 
 def test_noise_is_drawn_in_standard_deviations_beside_the_bell_curve() -> None:

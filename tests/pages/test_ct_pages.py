@@ -148,7 +148,7 @@ def test_a_generated_image_is_judged_beside_real_ones(drawn: AppTest) -> None:
     assert f"{found.bits_per_dimension:.3f}" in [metric.value for metric in drawn.metric]
     (mark,) = set(charts(drawn)["generated: this image"]["x"])
     assert mark == found.bits_per_dimension
-    assert "It is no test of truth" in words(drawn) and "1 real train slices" in words(drawn)
+    assert "It is no test of truth" in words(drawn) and "of 1 real slices of the train split" in words(drawn)
     assert "Single real slices of the test split: not measured." in words(drawn)
 
 

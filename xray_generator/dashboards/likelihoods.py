@@ -48,9 +48,9 @@ def known(manifest: Manifest) -> Known:
     return found
 
 
-def share_above(bits: float, values: tuple[float, ...]) -> float | None:
-    """The share of real slices that cost more bits, so that the model holds them less probable; None: none known."""
-    return sum(value > bits for value in values) / len(values) if values else None
+def num_above(bits: float, values: tuple[float, ...]) -> int:
+    """How many real slices cost more bits, so that the model holds them less probable."""
+    return sum(value > bits for value in values)
 
 
 def noise_picture(noise: NDArray[np.float32]) -> Image:

@@ -16,7 +16,7 @@ from xray_generator import __version__
 from xray_generator.config import dump
 from xray_generator.export.recipe import Recipe, recipes
 from xray_generator.images import encode_png, grid, to_uint8
-from xray_generator.types import NOTICE, GenerationResult, Image
+from xray_generator.types import NOTICE, PURPOSE, GenerationResult, Image
 
 KEY = "recipes"  # not `parameters`: that chunk is one picture's recipe
 FRAME_MS, END_MS = 150, 900  # the two ends stand longer
@@ -37,31 +37,48 @@ def encode_gif(results: Sequence[GenerationResult]) -> bytes:
     return _film([*images, *images[-2:0:-1]], _first_recipes(results), len(images) - 1)  # the ends stand there once
 
 
-def encode_path_strip(states: Sequence[Image], recipe: Recipe) -> bytes:
-    """8-bit grey PNG of the states (H, W) of one image in a row, its recipe in the text chunk `recipes`."""
-    return _row(states, [recipe])
+def encode_path_strip(states: Sequence[Image], recipe: Recipe, said: str = "") -> bytes:
+    """8-bit grey PNG of the states (H, W) of one image in a row, its recipe in the text chunk `recipes`.
+
+    `said` follows the notice: what the states are, where the recipe does not tell.
+    """
+    return _row(states, [recipe], said)
 
 
-def encode_path_gif(states: Sequence[Image], recipe: Recipe) -> bytes:
-    """Endless GIF of the states of one image from first to last; the comment as in `encode_gif`, with one recipe."""
-    return _film(states, [recipe], len(states) - 1)
+def encode_path_gif(states: Sequence[Image], recipe: Recipe, said: str = "", *, is_returning: bool = False) -> bytes:
+    """Endless GIF of the states of one image from first to last; the comment as in `encode_gif`, with one recipe.
+
+    `said` as for `encode_path_strip`; returning, it goes back to the first.
+    """
+    frames = [*states, *states[-2:0:-1]] if is_returning else states
+    return _film(frames, [recipe], len(states) - 1, said)
 
 
-def _row(images: Sequence[Image], made_by: Sequence[Recipe]) -> bytes:
-    text = {KEY: _json(made_by), "Description": NOTICE, "Software": f"xray_generator {__version__}"}
+def encode_row(images: Sequence[Image], said: str) -> bytes:
+    """8-bit grey PNG of images (H, W) in a row that have no recipe; its description is `said` and the purpose."""
+    text = {"Description": f"{said} {PURPOSE}", "Software": f"xray_generator {__version__}"}
     return encode_png(grid(images, len(images)), text)
 
 
-def _film(images: Sequence[Image], made_by: Sequence[Recipe], last: int) -> bytes:
+def _row(images: Sequence[Image], made_by: Sequence[Recipe], said: str = "") -> bytes:
+    text = {KEY: _json(made_by), "Description": _notice(said), "Software": f"xray_generator {__version__}"}
+    return encode_png(grid(images, len(images)), text)
+
+
+def _film(images: Sequence[Image], made_by: Sequence[Recipe], last: int, said: str = "") -> bytes:
     """A GIF whose first image and the one at place `last` stand longer."""
     frames = [PILImage.fromarray(to_uint8(image)) for image in images]
     durations = [END_MS if place in (0, last) else FRAME_MS for place in range(len(frames))]
     buffer = io.BytesIO()
     frames[0].save(
         buffer, format="GIF", save_all=True, append_images=frames[1:], loop=0, optimize=False, duration=durations,
-        comment=f"{NOTICE}\n{_json(made_by)}".encode(),
+        comment=f"{_notice(said)}\n{_json(made_by)}".encode(),
     )  # fmt: skip
     return buffer.getvalue()
+
+
+def _notice(said: str) -> str:
+    return f"{NOTICE} {said}".strip()
 
 
 def _first_recipes(results: Sequence[GenerationResult]) -> list[Recipe]:

@@ -8,16 +8,16 @@ from pages.parts import charts
 from pages.parts.services import plain
 from xray_generator.abilities import Likelihood
 from xray_generator.checkpoints import Manifest
-from xray_generator.dashboards.likelihoods import SPREAD, Known, known, noise_curve, noise_picture, share_above
+from xray_generator.dashboards.likelihoods import SPREAD, Known, known, noise_curve, noise_picture, num_above
 from xray_generator.evaluation.summary import NOT_MEASURED
 
 UNIT = "bits per dimension; fewer are more probable"
 BITS_HEIGHT, NOISE_HEIGHT = 260, 250
 READING = (
     "Bits per dimension say how many bits a pixel of 256 gray levels costs on average, if the model is believed; 8 is "
-    "what levels of pure chance cost. It is no test of truth: smooth images score well whatever they show, and an "
-    "image that no lung ever looked like may cost fewer bits than a real slice. Judged sizes and gray scales must be "
-    "those of the model's own images for the numbers to compare."
+    "the cost where all levels are held equally probable. It is no test of truth: smooth images score well whatever "
+    "they show, and an image that no lung ever looked like may cost fewer bits than a real slice. Numbers of another "
+    "size or gray scale do not compare."
 )
 
 
@@ -49,9 +49,9 @@ def draw_known(manifest: Manifest) -> None:
 
 def _draw_ranks(found: Likelihood, beside: Known, label: str) -> None:
     said = [
-        f"{share:.0%} of {len(values):,} real {split} slices"
+        f"{num_above(found.bits_per_dimension, values):,} of {len(values):,} real slices of the {split} split"
         for split, values in beside.splits.items()
-        if (share := share_above(found.bits_per_dimension, values)) is not None
+        if values
     ]
     asked = f" It was judged as {label.replace('_', ' ')}, the real slices as of no class." if label else ""
     if said:

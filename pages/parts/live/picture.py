@@ -14,40 +14,43 @@ from pages.parts.viewer import draw_viewer
 from postprocess.presets import PRESETS
 from xray_generator.export.pictures import pictures
 from xray_generator.jobs import Job
+from xray_generator.requests import condition_words
 from xray_generator.types import GenerationResult, Morph, StudioError, TextPrompt
 
-JOB, SHOWN, OPEN_ERROR = "live_job", "live_shown", "live_open_error"
+PREFIX = "live"  # of the keys of a page's fields
+JOB, SHOWN, OPEN_ERROR = f"{PREFIX}_job", f"{PREFIX}_shown", "live_open_error"
 MIN_POLL_S, MAX_POLL_S = 0.3, 2.0
 POLLS = 4  # to a picture: on a slow machine the looking must not hold up the drawing
 SPACE_PX = 330  # what stands above and below the viewer
 
 
-def draw_picture(drawing: Drawing | None) -> None:
+def draw_picture(drawing: Drawing | None, prefix: str = PREFIX) -> None:
     """Draw the picture that is asked for, or while it is not there, or nothing is asked, the one before."""
-    shown = find(st.session_state.get(SHOWN, ()))
+    shown_key = f"{prefix}_shown"
+    shown = find(st.session_state.get(shown_key, ()))
     answer, error = Answer(None), ""
     try:
         if drawing is not None:
-            answer = follow((drawing,), JOB, None if shown is None else shown[0].images[0])
+            answer = follow((drawing,), f"{prefix}_job", None if shown is None else shown[0].images[0])
     except StudioError as fault:
         error = str(fault)
     if answer.results is not None and drawing is not None:
-        shown, st.session_state[SHOWN] = answer.results, (drawing,)
+        shown, st.session_state[shown_key] = answer.results, (drawing,)
     if shown is None:
         with st.container(border=True, height=380, vertical_alignment="center"):
             st.caption("The picture appears here.", text_alignment="center")
     else:
-        draw_viewer({_label(shown[0]): shown[0].images[0]}, key="live_viewer", space_px=SPACE_PX)
+        draw_viewer({_label(shown[0]): shown[0].images[0]}, key=f"{prefix}_viewer", space_px=SPACE_PX)
     with st.container():  # always there, so that nothing below is built anew
         _draw_status(answer, shown[0] if shown else None, error)
     if shown is not None:
-        _draw_actions(shown[0])
+        _draw_actions(shown[0], prefix)
 
 
 def _label(result: GenerationResult) -> str:
     if isinstance(result.origin, Morph):
         return f"{result.origin.weight:.2f} of the way from A to B"
-    return result.request.condition.text if isinstance(result.request.condition, TextPrompt) else ""
+    return condition_words(result.request.condition)
 
 
 def _draw_status(answer: Answer, shown: GenerationResult | None, error: str) -> None:
@@ -94,14 +97,14 @@ def _facts(result: GenerationResult) -> str:
     return " · ".join(parts)
 
 
-def _draw_actions(result: GenerationResult) -> None:
+def _draw_actions(result: GenerationResult, prefix: str) -> None:
     (picture,) = pictures(result, 0)
     with st.container(horizontal=True):
         st.download_button(
-            "PNG", picture.png, picture.file_name, "image/png", key="live_png", on_click="ignore",
+            "PNG", picture.png, picture.file_name, "image/png", key=f"{prefix}_png", on_click="ignore",
             icon=":material/download:", help="With its recipe inside.",
         )  # fmt: skip
-        if result.origin is not None:
+        if result.origin is not None or not isinstance(result.request.condition, TextPrompt):
             return
         for name in NAMES:
             st.button(f"Use as {name}", key=f"live_use_{name}", on_click=use_as, args=(name, result.request))

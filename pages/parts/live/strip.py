@@ -11,9 +11,11 @@ from pages.parts.live.ends import COUNT, COUNTS
 from pages.parts.progress import draw_end, draw_progress
 from pages.parts.services import plain
 from xray_generator.export.animation import encode_gif, encode_strip
-from xray_generator.types import StudioError, TextPrompt
+from xray_generator.requests import condition_words
+from xray_generator.types import StudioError
 
-JOB = "live_strip_job"
+PREFIX = "live"  # of the keys of a page's fields
+JOB = f"{PREFIX}_strip_job"
 
 
 def draw_count() -> int:
@@ -23,25 +25,30 @@ def draw_count() -> int:
     return count
 
 
-def draw_order(plan: Plan | None) -> None:
+def draw_order(plan: Plan | None, prefix: str = PREFIX) -> None:
     """Draw the button that asks for a strip; None: there is nothing to ask for."""
-    job = asked_job(JOB)
+    key = f"{prefix}_strip_job"
+    job = asked_job(key)
     is_running = job is not None and not job.is_over
-    if st.button("Draw the strip", key="live_strip", width="stretch", disabled=plan is None or is_running) and plan:
+    if (
+        st.button("Draw the strip", key=f"{prefix}_strip", width="stretch", disabled=plan is None or is_running)
+        and plan
+    ):
         try:
-            submit(plan, JOB)
+            submit(plan, key)
         except StudioError as error:
             st.error(plain(error))
 
 
-def draw_strip() -> None:
+def draw_strip(prefix: str = PREFIX) -> None:
     """Draw the strip that was last asked for, or how far it is."""
-    asked: Asked | None = st.session_state.get(JOB)
+    key = f"{prefix}_strip_job"
+    asked: Asked | None = st.session_state.get(key)
     if asked is None:
         return
-    job = asked_job(JOB)
+    job = asked_job(key)
     if (results := find(asked.plan, job)) is not None:
-        _draw_row(results)
+        _draw_row(results, prefix)
     elif job is None:
         st.info("The last strip is no longer in memory. Draw it again.")
     elif job.is_over:
@@ -50,11 +57,11 @@ def draw_strip() -> None:
         draw_progress(job)
 
 
-def _draw_row(results: Results) -> None:
+def _draw_row(results: Results, prefix: str) -> None:
     first, last = results[0].request, results[-1].request
     strip = encode_strip(results)
     st.image(strip, width="stretch", output_format="PNG", alt=f"{len(results)} synthetic images from A to B")
-    words = [r.condition.text if isinstance(r.condition, TextPrompt) else "" for r in (first, last)]
+    words = [condition_words(request.condition) for request in (first, last)]
     seconds = sum(latency for result in results for latency in result.latencies_ms) / 1_000
     st.caption(
         f"{len(results)} synthetic images, drawn in {seconds:.1f} s. A: {plain(words[0])}, seed {first.seed}. "
@@ -63,10 +70,10 @@ def _draw_row(results: Results) -> None:
     name = f"{results[0].checkpoint.name}_seed{first.seed}_to_seed{last.seed}"
     with st.container(horizontal=True):
         st.download_button(
-            "Strip PNG", strip, f"{name}.png", "image/png", key="live_strip_png", on_click="ignore",
+            "Strip PNG", strip, f"{name}.png", "image/png", key=f"{prefix}_strip_png", on_click="ignore",
             icon=":material/download:", help="The row, with every recipe inside.",
         )  # fmt: skip
         st.download_button(
-            "GIF", partial(encode_gif, results), f"{name}.gif", "image/gif", key="live_strip_gif", on_click="ignore",
-            icon=":material/download:", help="From A to B and back, with every recipe inside.",
+            "GIF", partial(encode_gif, results), f"{name}.gif", "image/gif", key=f"{prefix}_strip_gif",
+            on_click="ignore", icon=":material/download:", help="From A to B and back, with every recipe inside.",
         )  # fmt: skip

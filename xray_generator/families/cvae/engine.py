@@ -149,18 +149,21 @@ class CVAEEngine:
             return self.model.decode(latents.to(self.device), self.model.classes(label))
 
     @torch.inference_mode()
+    def draw_latents(self, label: str | None, generators: Sequence[torch.Generator]) -> Tensor:
+        """See `abilities.Traversing`."""
+        classes, settings = self.model.classes(label), self.manifest.recommended
+        guidance = 1.0 if label is None else float(settings["guidance_scale"])
+        noise = torch.cat([self._noise(generator) for generator in generators])
+        return self.model.draw_latents(noise, classes, guidance, int(settings["num_inference_steps"]), lambda *_: None)
+
+    @torch.inference_mode()
     def directions(self, label: str | None, count: int) -> tuple[LatentDirection, ...]:
         """See `abilities.Traversing`: principal components of 64 draws from the prior, which no patient is behind."""
         if not 1 <= count < NUM_DIRECTION_SAMPLES:
             raise StudioError(f"From 1 to {NUM_DIRECTION_SAMPLES - 1} directions can be measured, not {count}.")
-        classes, settings = self.model.classes(label), self.manifest.recommended
-        guidance = 1.0 if label is None else float(settings["guidance_scale"])
-        generators, drawn = seeded_generators(0, NUM_DIRECTION_SAMPLES, DIRECTION_STREAM), []
-        for start in range(0, NUM_DIRECTION_SAMPLES, DIRECTION_BATCH):
-            noise = torch.cat([self._noise(generator) for generator in generators[start : start + DIRECTION_BATCH]])
-            drawn.append(
-                self.model.draw_latents(noise, classes, guidance, int(settings["num_inference_steps"]), lambda *_: None)
-            )
+        generators = seeded_generators(0, NUM_DIRECTION_SAMPLES, DIRECTION_STREAM)
+        starts = range(0, NUM_DIRECTION_SAMPLES, DIRECTION_BATCH)
+        drawn = [self.draw_latents(label, generators[start : start + DIRECTION_BATCH]) for start in starts]
         latents = torch.cat(drawn).double().cpu()
         _, sizes, axes = torch.linalg.svd((latents - latents.mean(0)).flatten(1), full_matrices=False)
         std, shares = sizes / (len(latents) - 1) ** 0.5, sizes**2 / (sizes**2).sum()
