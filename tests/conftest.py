@@ -29,7 +29,7 @@ from xray_generator.families.latent_diffusion.model import LatentDiffusion, Late
 from xray_generator.families.latent_diffusion.text import build_text_encoder
 from xray_generator.families.latent_diffusion.training import export
 from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
-from xray_generator.training.task import TrainingConfig
+from xray_generator.training.settings import TrainingConfig
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 

@@ -29,7 +29,7 @@ TINY_TRAINING = (
 )  # fmt: skip
 
 TINY_FLOW = (
-    "image_size=32", "num_likelihoods=1", 'network={"fold": 8, "channels": [16, 32], "blocks": 1}', "num_inference_steps=2",
+    "image_size=32", "num_likelihoods=1", "network.channels=[16,32]", "network.blocks=1", "num_inference_steps=2",
     *(f"training.{setting}" for setting in STAGE),
 )  # fmt: skip
 TINY_CVAE = ("size=32", *(f"{name}_training.{setting}" for name in ("autoencoder", "prior") for setting in STAGE))

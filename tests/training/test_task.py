@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from xray_generator.training.task import Draw, StepBatches, TrainingConfig, step_generator
+from xray_generator.training.settings import TrainingConfig
+from xray_generator.training.task import Draw, StepBatches, step_generator
 from xray_generator.types import StudioError
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xray_generator.training.settings import TrainingConfig
 from xray_generator.training.state import saved_states
-from xray_generator.training.task import Draw, TrainingConfig, step_generator
+from xray_generator.training.task import Draw, step_generator
 
 CONFIG = TrainingConfig(
     num_steps=12, batch_size=4, learning_rate=0.03, warmup_steps=2, ema_decay=0.9, checkpoint_every=4, log_every=2,

@@ -42,7 +42,8 @@ from xray_generator.evaluation.labels import patients, strata, targets, taught
 from xray_generator.evaluation.reference_encoder import ReferenceEncoder, build_network, load_reference_encoder
 from xray_generator.images import from_uint8
 from xray_generator.training.loop import train
-from xray_generator.training.task import TrainingConfig, step_generator
+from xray_generator.training.settings import TrainingConfig
+from xray_generator.training.task import step_generator
 from xray_generator.types import StudioError
 
 NORM_BATCHES, NORM_BATCH = 40, 64

@@ -29,8 +29,9 @@ from xray_generator.devices import has_fast_bfloat16, pick_device
 from xray_generator.images import from_tensor
 from xray_generator.training.lock import locked
 from xray_generator.training.plots import save_grid
+from xray_generator.training.settings import TrainingConfig
 from xray_generator.training.state import State, load_newest_state, save_state
-from xray_generator.training.task import Grouped, StepBatches, Task, TrainingConfig, step_generator
+from xray_generator.training.task import Grouped, StepBatches, Task, step_generator
 from xray_generator.types import StudioError
 
 

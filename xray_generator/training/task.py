@@ -4,49 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import inf
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from xray_generator.config import check_ranges
 from xray_generator.types import StudioError
-
-RANGES = {
-    "num_steps": (1, inf), "batch_size": (1, inf), "learning_rate": (1e-8, 0.5),
-    "gradient_accumulation_steps": (1, inf), "warmup_steps": (0, inf), "weight_decay": (0.0, 10.0),
-    "adam_beta1": (0.0, 0.99999), "adam_beta2": (0.0, 0.99999), "max_grad_norm": (1e-6, inf),
-    "ema_decay": (0.0, 0.99999),
-    "checkpoint_every": (1, inf), "keep_checkpoints": (1, inf), "log_every": (1, inf), "num_workers": (0, inf),
-    "seed": (0, 2**32 - 1),
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingConfig:
-    """One stage's settings. A step is one optimizer update."""
-
-    num_steps: int
-    batch_size: int  # samples in one forward pass, all processes together
-    learning_rate: float
-    gradient_accumulation_steps: int = 1
-    warmup_steps: int = 200
-    lr_schedule: Literal["constant_with_warmup", "linear", "cosine"] = "cosine"
-    weight_decay: float = 0.01
-    adam_beta1: float = 0.9
-    adam_beta2: float = 0.99
-    max_grad_norm: float = 1.0
-    ema_decay: float = 0.999  # at most; warms up as 1 - (1 + step)^-0.75
-    mixed_precision: Literal["auto", "bf16", "no"] = "auto"  # auto: bf16 where it is the faster one
-    checkpoint_every: int = 500
-    keep_checkpoints: int = 2
-    log_every: int = 20
-    num_workers: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_ranges(self, RANGES)
 
 
 @dataclass(frozen=True, slots=True)

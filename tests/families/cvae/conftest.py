@@ -12,7 +12,7 @@ from xray_generator.data.rows import Dataset
 from xray_generator.families.cvae.config import CVAEConfig, NetworkConfig, PriorConfig
 from xray_generator.families.cvae.engine import CVAEEngine, load_engine
 from xray_generator.families.cvae.training import train_run
-from xray_generator.training.task import TrainingConfig
+from xray_generator.training.settings import TrainingConfig
 
 SIDES = {"disc": (64, 64), "ring": (64, 44), "stripes": (90, 64)}  # height and width: two classes are padded
 

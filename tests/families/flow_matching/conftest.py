@@ -10,7 +10,7 @@ from xray_generator.data.rows import Dataset, Row, Split
 from xray_generator.families.flow_matching.config import FlowMatchingConfig, NetworkConfig
 from xray_generator.families.flow_matching.engine import FlowMatchingEngine, load_engine
 from xray_generator.families.flow_matching.training import train_run
-from xray_generator.training.task import TrainingConfig
+from xray_generator.training.settings import TrainingConfig
 
 LABELS = ("benign", "malignant", "normal")
 

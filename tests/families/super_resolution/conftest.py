@@ -8,7 +8,7 @@ from xray_generator.data.rows import Dataset
 from xray_generator.families.super_resolution.config import NetworkConfig, SuperResolutionConfig
 from xray_generator.families.super_resolution.engine import SuperResolutionEngine, load_engine
 from xray_generator.families.super_resolution.training import train_run
-from xray_generator.training.task import TrainingConfig
+from xray_generator.training.settings import TrainingConfig
 
 
 @pytest.fixture(scope="session")

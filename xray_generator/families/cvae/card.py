@@ -13,7 +13,7 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.config import parse
 from xray_generator.data.attribution import source_table
 from xray_generator.families.cvae.config import CVAEConfig
-from xray_generator.training.task import TrainingConfig
+from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import NOTICE
 
 LOADING = """\

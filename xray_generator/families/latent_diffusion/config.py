@@ -8,7 +8,7 @@ from typing import Literal
 
 from xray_generator.checkpoints import check_name
 from xray_generator.config import check_ranges
-from xray_generator.training.task import TrainingConfig
+from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, MAX_STEPS, SIDE_MULTIPLE, StudioError
 
 NORM_GROUPS = 32  # of the UNet's group normalization, as diffusers has it

@@ -8,7 +8,7 @@ from typing import Literal
 
 from xray_generator.checkpoints import check_name
 from xray_generator.config import check_ranges
-from xray_generator.training.task import TrainingConfig
+from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_SIDE, MAX_STEPS, SIDE_MULTIPLE, StudioError
 
 NETWORK_RANGES = {"channels": (1, 4_096), "blocks": (1, 64), "embedding_size": (2, 4_096)}
