@@ -269,3 +269,19 @@ def test_real_slices_equal_their_values() -> None:
 def test_faulty_radiographs_are_refused(tags: dict[str, object]) -> None:
     with pytest.raises(StudioError):
         read_image(dicom(np.tile(np.arange(32), (16, 1)), **tags))
+
+
+def test_padding_of_an_inverted_image_stays_black() -> None:
+    values = np.tile(np.arange(0, 3_200, 100, dtype=np.uint16), (32, 1))
+    values[:, :8] = 4_095
+    dataset = opened(dicom(values, "MONOCHROME1"))
+    dataset.PixelPaddingValue = 4_095
+    shown = read_image(saved(dataset))
+    assert (shown[:, :8] == 0).all() and shown[0, 8] == 1 and shown[0, -1] == 0
+
+
+def test_a_window_of_no_width_is_passed_over() -> None:
+    dataset = opened(dicom(np.tile(np.arange(32, dtype=np.uint16), (32, 1))))
+    dataset.WindowCenter, dataset.WindowWidth = 10, 0
+    shown = read_image(saved(dataset))
+    assert shown.min() == 0 and shown.max() == 1

@@ -11,7 +11,7 @@ import pytest
 from postprocess.operations import Median
 from postprocess.presets import PRESETS, Preset
 from tests.ct_files import HU, ct
-from xray_generator import gallery
+from xray_generator import gallery, images
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.devices import pick_device, runtime_facts
@@ -19,7 +19,7 @@ from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
 from xray_generator.gallery import differences, newest, read_slice_source, read_source
 from xray_generator.hounsfield import WINDOWS
-from xray_generator.types import CheckpointRef, GenerationRequest, StudioError, TextPrompt
+from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, StudioError, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
 RECOMMENDED = {"scheduler": "dpm++", "num_inference_steps": 4, "guidance_scale": 1.0}
@@ -113,3 +113,10 @@ def test_another_runtime_is_said_once(fact: str, there: object) -> None:
 
 def test_a_recipe_without_versions_cannot_promise_equal_bits() -> None:
     assert any("torch unknown" in sentence for sentence in differences(recipe(runtime={}), MANIFEST, PRESETS))
+
+
+def test_what_says_that_it_is_synthetic_is_known_as_such() -> None:
+    marked = encode_dicom(IMAGE, recipe(), None)
+    assert read_source(marked, "").is_synthetic and read_source(encode_png(IMAGE, recipe()), "").is_synthetic
+    assert read_source(images.encode_png(IMAGE, {"Description": NOTICE}), "").is_synthetic
+    assert not read_source(images.encode_png(IMAGE), "").is_synthetic

@@ -110,15 +110,17 @@ def read_gray(data: bytes) -> Image:
             raise StudioError("The rescale slope is 0: every pixel has the same value.")
         levels = _levels(dataset, [])
         padding = _padding(levels, dataset)
-        if padding.any() and not padding.all():
-            levels = np.where(padding, levels[~padding].min(), levels)
+        if dataset.get("WindowWidth") is not None and float(np.atleast_1d(dataset.WindowWidth)[0]) < 1:
+            del dataset.WindowWidth  # some converters write 0; pydicom refuses it
         values = apply_voi_lut(apply_modality_lut(levels, dataset), dataset).astype(np.float32)
         is_inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     if not np.isfinite(values).all():
         raise StudioError("The DICOM file holds values that are not numbers (NaN or infinity).")
-    low, high = float(values.min()), float(values.max())
-    scaled = (values - low) / max(high - low, 1e-6)
-    return (1.0 - scaled if is_inverted else scaled).astype(np.float32)
+    seen = values if padding.all() else values[~padding]
+    low, high = float(seen.min()), float(seen.max())
+    scaled = np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0)
+    shown = 1.0 - scaled if is_inverted else scaled
+    return np.where(padding, 0.0, shown).astype(np.float32)
 
 
 def num_pixels(stream: BinaryIO) -> int:

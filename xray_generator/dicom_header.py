@@ -27,7 +27,9 @@ IDENTIFYING = (
     "PatientTelephoneNumbers", "OtherPatientNames", "IssuerOfPatientID", "MedicalRecordLocator", "MilitaryRank",
     "ResponsiblePerson", "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName",
     "ReferringPhysicianName", "PerformingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy",
-    "OperatorsName", "RequestingPhysician", "InsurancePlanIdentification",
+    "OperatorsName", "RequestingPhysician", "InsurancePlanIdentification", "OtherPatientIDsSequence",
+    "PatientComments", "PatientBirthTime", "CurrentPatientLocation", "RequestingService",
+    "ContentCreatorName",
 )  # fmt: skip
 READ = (
     "PatientSex", "PatientAge", "PatientIdentityRemoved", "SeriesInstanceUID", "SOPInstanceUID", "Modality",

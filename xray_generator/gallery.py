@@ -12,9 +12,10 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.dicom import is_dicom, read_header, read_slice
 from xray_generator.export.archive import Source
-from xray_generator.export.recipe import Recipe, find_recipe
+from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
 from xray_generator.hounsfield import Window
 from xray_generator.images import limit_pixels, read_image
+from xray_generator.types import StudioError
 
 NUM_NEWEST = 40
 MAX_PIXELS = 4_000_000  # processed at full size up to here: about a second per preset
@@ -42,7 +43,16 @@ def read_source(data: bytes, origin: str) -> Source:
     limited = limit_pixels(image, MAX_PIXELS)
     if limited is not image:
         origin += f", scaled down from {image.shape[1]} x {image.shape[0]} pixels"
-    return Source(limited, origin, find_recipe(data))
+    return Source(limited, origin, find_recipe(data), _is_marked(data))
+
+
+def _is_marked(data: bytes) -> bool:
+    if not is_dicom(data):
+        return says_synthetic(data)
+    try:
+        return read_header(data).is_synthetic
+    except StudioError:
+        return False
 
 
 def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source:
@@ -59,7 +69,8 @@ def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source
     if is_dicom(data) and (header := read_header(data)).modality == "CT":
         seen = f"Hounsfield units through the window {window.low:g} to {window.high:g} HU"
         marked = ", marked as synthetic" if header.is_synthetic else ""
-        return Source(limit_pixels(window.apply(read_slice(data).hu), MAX_PIXELS), f"{origin}{marked}, {seen}")
+        image = limit_pixels(window.apply(read_slice(data).hu), MAX_PIXELS)
+        return Source(image, f"{origin}{marked}, {seen}", is_marked=header.is_synthetic)
     source = read_source(data, origin)
     return replace(source, origin=f"{source.origin}, gray levels taken for {window.low:g} to {window.high:g} HU")
 

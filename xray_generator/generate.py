@@ -1,7 +1,7 @@
 """`python -m xray_generator.generate`: images of a prompt or a class, as PNG files that carry their recipe.
 
     python -m xray_generator.generate --prompt "Normal chest X-ray, PA view" --num_images 4 --seed 1 --output_dir DIR
-    python -m xray_generator.generate --checkpoint lung_ct_256 --label malignant --seed 1 --dicom --output_dir DIR
+    python -m xray_generator.generate --checkpoint lung_ct_128 --label malignant --size 256 --dicom --output_dir DIR
 
 Prints one JSON line an image: path, seed, milliseconds.
 """

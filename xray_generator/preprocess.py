@@ -24,8 +24,9 @@ from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.data.tables import write_table
 from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.recipe import says_synthetic
 from xray_generator.images import MIN_SIDE, encode_png
-from xray_generator.types import MAX_SIDE, StudioError
+from xray_generator.types import MAX_SIDE, NOTICE, StudioError
 
 ALL = "all"
 BOX_COLUMNS = ("image", "label", "split", "size", "top", "left", "height", "width", "orig_width", "orig_height")
@@ -72,11 +73,12 @@ def preprocess(rows: Iterable[Row], output_dir: Path, sizes: Sequence[int]) -> P
             continue
         raw = RawImage(row, _free_name(row, taken), pixels.shape[1], pixels.shape[0])
         images.append(raw)
+        marks = {"Description": NOTICE} if says_synthetic(row.path.read_bytes()) else {}
         for size in sizes:
             fitted = fit_square(pixels, size)
             name = f"{size}/{raw.name}"
             make_folder((output_dir / name).parent)
-            write_file(output_dir / name, encode_png(fitted.image))
+            write_file(output_dir / name, encode_png(fitted.image, marks))
             box = (fitted.top, fitted.left, fitted.height, fitted.width)
             boxes.append((name, row.label, row.split, size, *box, raw.width, raw.height))
     if not images:

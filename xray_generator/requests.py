@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.registry import get_family
+from xray_generator.registry import enlarges, get_family
 from xray_generator.types import ClassLabel, Condition, GenerationRequest, StudioError, TextPrompt, Unconditional
 
 MAX_RANDOM_SEED = 2**31 - 1
@@ -35,6 +35,8 @@ def condition_of(manifest: Manifest, prompt: str | None = None, label: str | Non
     Raises:
         StudioError: the checkpoint wants the other one, or knows no such class; the text lists those it knows.
     """
+    if enlarges(manifest.family):
+        raise StudioError(f"{manifest.name} enlarges images and draws none by itself. Choose another checkpoint.")
     if get_family(manifest.family).condition is TextPrompt:
         if label is not None or prompt is None:
             raise StudioError(f"{manifest.name} draws what a prompt says: give a prompt, and no class.")

@@ -46,7 +46,7 @@ def main() -> None:
         elif not job.is_over:
             draw_progress(job)
         elif job.state == "done":
-            draw_result(job.result, manifest, label, is_synthetic=source.recipe is not None)
+            draw_result(job.result, manifest, label, is_synthetic=source.is_synthetic)
         else:
             draw_end(job)
 

@@ -40,7 +40,7 @@ figure > div { position: relative; overflow: hidden; background: #000; aspect-ra
 canvas { width: 100%; height: 100%; object-fit: contain; transform-origin: 50% 50%; }
 .mark { position: absolute; left: .5rem; bottom: .5rem; padding: .1rem .5rem; border-radius: .25rem;
   background: rgb(0 0 0 / .65); color: #fff; font: .8rem var(--st-font); pointer-events: none; }
-.mark.real { background: #0072B2; }
+.mark.real, .mark.given { background: #0072B2; }
 figcaption { font: .8rem var(--st-font); opacity: .7; margin-top: .2rem; }
 """
 
@@ -127,17 +127,18 @@ def _component() -> st.components.v2.types.ComponentRenderer:
 
 
 def draw_viewer(
-    images: Mapping[str, Image], key: str, *, space_px: int, real: Collection[str] = (), window: Window | None = None
-) -> None:
+    images: Mapping[str, Image], key: str, *, space_px: int, real: Collection[str] = (), unknown: Collection[str] = (),
+    window: Window | None = None,
+) -> None:  # fmt: skip
     """Draw (H, W) images in [0, 1] side by side, as high as the browser's window less `space_px`.
 
-    Each is marked "Synthetic", those whose label is in `real` "Real". `window`: the Hounsfield units from black to
-    white, in which window and level are told; None: they are told in the 256 gray levels.
+    Each is marked "Synthetic", those whose label is in `real` "Real", in `unknown` "Given". `window`: the Hounsfield
+    units from black to white, in which window and level are told; None: they are told in the 256 gray levels.
     """
     sources = [
         {
             "label": label, "src": f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}",
-            "mark": "Real" if label in real else "Synthetic",
+            "mark": "Real" if label in real else "Given" if label in unknown else "Synthetic",
         }
         for label, image in images.items()
     ]  # fmt: skip

@@ -95,7 +95,7 @@ def test_other_files_are_left_out_and_hidden_ones_ignored(folder: Path) -> None:
     (folder / "ODA" / "notes.txt").write_text("x")
     (folder / "ODA" / ".DS_Store").write_text("x")
     (folder / "truth.csv").write_text("x")
-    assert read_class_folders(folder).skipped == ("1 files of ODA/ are no images: notes.txt",)
+    assert read_class_folders(folder).skipped == ("1 files of ODA/ are no PNG, JPEG or TIFF images: notes.txt",)
 
 
 def test_damaged_file_is_a_row_that_the_health_check_names(folder: Path) -> None:
@@ -134,3 +134,10 @@ def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(StudioError, match="no sub-folder with images"):
         read_class_folders(tmp_path)
+
+
+def test_dicom_files_among_pictures_are_left_out(folder: Path) -> None:
+    (folder / "ODA" / "ODA_7.dcm").write_bytes(b"\0" * 128 + b"DICM")  # their headers are checked as series only
+    found = read_class_folders(folder)
+    assert all(row.path.suffix != ".dcm" for row in found.rows)
+    assert any("ODA_7.dcm" in note for note in found.skipped)

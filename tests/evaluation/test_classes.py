@@ -85,10 +85,10 @@ def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: P
 def test_what_the_checkpoint_does_not_draw_is_left_out_with_a_note(pack: Path) -> None:
     real = read_real(pack, 48, "unseen", sharp_only=True)
     part = Classes(CLASSES[:6], unconditional=True).part(real)
-    assert {row.label for row in (*part.images.rows, *part.training)} == set(CLASSES[:6])
-    assert len(part.images) == 6 * 24 and len(part.training) == 6 * 24
+    assert {row.label for row in part.images.rows} == set(CLASSES[:6])
+    assert len(part.images) == 6 * 24 and len(part.training) > 6 * 24  # any of them may have been copied
     (note,) = part.notes
-    assert note.startswith("96 real images") and all(name in note for name in CLASSES[6:])
+    assert note.startswith("48 real images") and all(name in note for name in CLASSES[6:])
     assert Classes(CLASSES, unconditional=False).part(real) == real
     unlabelled = Row(Path("a"), "", ())
     assert Classes((), unconditional=True).knows(unlabelled) and not Classes(CLASSES, False).knows(unlabelled)

@@ -47,8 +47,10 @@ def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
     classes = _labels(_class_folders(folder))
     for label, parent in classes.items():
         files = _files(parent)
-        images = [path for path in files if path.suffix.lower() in SUFFIXES]
-        notes += counted(f"files of {parent.name}/ are no images", [p.name for p in files if p not in set(images)])
+        images = [path for path in files if path.suffix.lower() in PICTURES]
+        notes += counted(
+            f"files of {parent.name}/ are no PNG, JPEG or TIFF images", [p.name for p in files if p not in set(images)]
+        )
         odd = [path.name for path in images if _contradicts(path, label, classes)]
         notes += counted(f"names in {parent.name}/ speak of another class; kept as {label}", odd)
         splits = _stratify([path.relative_to(parent).with_suffix("").as_posix() for path in images], label, seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from xray_generator.data.captioned import METADATA, read_split
 from xray_generator.data.rows import Dataset, Row, short_side
 from xray_generator.data.tables import Record, counted, is_inside, read_table
+from xray_generator.dicom import SIGN, is_dicom
 from xray_generator.types import CLASS_NAME, StudioError
 
 EXTRA = "extra.csv"
@@ -27,20 +28,30 @@ def read_labelled(folder: Path) -> Dataset:
     """
     owners = _owners(folder / EXTRA)
     rows: dict[str, Row] = {}
-    missing, repeated = [], []
+    missing, repeated, foreign = [], [], []
     for record in read_table(folder / METADATA, NEEDED):
         name = record["image"]
         if name in rows:
             repeated.append(name)
+        elif is_inside(name) and _is_dicom(folder / name):
+            foreign.append(name)
         elif is_inside(name) and (folder / name).is_file():
             rows[name] = _row(record, folder / name, owners.get(name, ""))
         else:
             missing.append(name or f"line {record.line}")
     skipped = counted(f"images of {METADATA} are missing", missing)
     skipped += counted(f"rows of {METADATA} repeat an image", repeated)
+    skipped += counted("images are DICOM files, whose headers are checked as chest CT series only", foreign)
     if not rows:
         raise StudioError(f"{folder.name} holds no readable image. {'; '.join(skipped)}")
     return Dataset(tuple(rows.values()), skipped)
+
+
+def _is_dicom(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return is_dicom(file.read(SIGN.stop))
 
 
 def _owners(table: Path) -> dict[str, str]:

@@ -68,15 +68,16 @@ def write_captioned(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
 
 def write_labelled(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
     """Copy the files and the lines of `rows` as they stand in the labelled pack."""
-    names = {row.path.relative_to(pack).as_posix() for row in rows}
+    splits = {row.path.relative_to(pack).as_posix(): row.split for row in rows}
     with (pack / METADATA).open(encoding="utf-8-sig", newline="") as source:
         reader = csv.DictReader(source)
-        lines = [line for line in reader if line["image"] in names]
+        lines = [line | {"split": splits[line["image"]]} for line in reader if line["image"] in splits]
     for line in lines:
         path = output_dir / line["image"]
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(pack / line["image"], path)
-    _write_csv(output_dir / METADATA, reader.fieldnames or (), (list(line.values()) for line in lines))
+    header = list(dict.fromkeys([*(reader.fieldnames or ()), "split"]))
+    _write_csv(output_dir / METADATA, header, ([line[name] for name in header] for line in lines))
 
 
 def write_indiana(rows: Sequence[Row], output_dir: Path) -> None:

@@ -117,19 +117,20 @@ class Classes:
         return found
 
     def part(self, real: RealData) -> RealData:
-        """Real data of the classes that it draws alone; a note counts the others."""
+        """Real images of the classes that it draws alone; a note counts the others.
+
+        All training rows stay: it may have copied what it cannot be asked for.
+        """
         if not real.images.rows:
             return real
-        rows = self.rows(real.images.rows)
+        self.rows(real.images.rows)  # refuses data of other classes
         places = [place for place, row in enumerate(real.images.rows) if self.knows(row)]
-        training = tuple(row for row in real.training if self.knows(row))
-        left = (*real.images.rows, *real.training)
-        others = sorted({row.label or "no class" for row in left if not self.knows(row)})
-        count = len(left) - len(rows) - len(training)
+        left = [row for row in real.images.rows if not self.knows(row)]
+        others, count = sorted({row.label or "no class" for row in left}), len(left)
         if not count:
             return real
         note = f"{count:,} real images of what the checkpoint does not draw were left out: {', '.join(others)}."
-        return replace(real, images=real.images.take(places), training=training, notes=(*real.notes, note))
+        return replace(real, images=real.images.take(places), notes=(*real.notes, note))
 
 
 def by_folder(images: ImageSet, folder: Path, classes: Sequence[str]) -> ImageSet:

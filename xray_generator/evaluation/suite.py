@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from xray_generator.data.rows import evenly
+from xray_generator.data.rows import class_names, evenly
 from xray_generator.evaluation import (
     architecture,
     class_fidelity,
@@ -210,7 +210,8 @@ def find_few(study: Study, rng: np.random.Generator) -> Findings:
     """What generated images add for one who has few real ones of each class."""
     if not study.generated.rows or not study.training:
         raise StudioError(class_utility.NO_CLASSES)
-    rows = evenly(study.training, MOST_REAL)
+    drawn = set(class_names(study.generated.rows))
+    rows = evenly([row for row in study.training if row.label in drawn], MOST_REAL)
     found, curve = class_utility.measure_few(
         study.generated, from_rows(rows, study.size, "real, train"), study.test_films(), rng
     )

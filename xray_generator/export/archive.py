@@ -30,7 +30,13 @@ class Source:
 
     image: Image
     origin: str  # in words, written into every file; never the name of an uploaded file, which may name a patient
-    recipe: Recipe | None = None  # of an image that this studio generated; None: nothing says that it is synthetic
+    recipe: Recipe | None = None  # of an image that this studio generated
+    is_marked: bool = False  # the file says that it is synthetic
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether anything says so; else it is not known."""
+        return self.recipe is not None or self.is_marked
 
     @property
     def digest(self) -> str:

@@ -147,6 +147,7 @@ def _describe_ct(dataset: Dataset, window: Window) -> None:
     dataset.FrameOfReferenceUID = _uid("frame", str(dataset.SeriesInstanceUID))
     dataset.KVP = dataset.AcquisitionNumber = dataset.PositionReferenceIndicator = ""
     dataset.DerivationDescription += ". Pixel spacing and position are nominal: nothing was measured"
+    dataset.ImageComments += " Pixel spacing and position are nominal: measure nothing."
 
 
 def _file_meta(dataset: Dataset) -> FileMetaDataset:

@@ -91,6 +91,15 @@ def find_recipe(data: bytes) -> Recipe | None:
         return None
 
 
+def says_synthetic(data: bytes) -> bool:
+    """Whether a PNG of this studio says that what it shows is synthetic: a recipe, several, or the notice."""
+    try:
+        text = getattr(PILImage.open(io.BytesIO(data), formats=["PNG"]), "text", {})
+    except Exception:  # noqa: BLE001 - foreign bytes: a decoder may raise anything
+        return False
+    return KEY in text or "recipes" in text or "Synthetic" in str(text.get("Description", ""))
+
+
 def read_recipe(data: bytes) -> Recipe:
     """The recipe inside a PNG.
 

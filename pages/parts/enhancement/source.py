@@ -92,7 +92,7 @@ def _pick_row() -> Source | None:
 
 
 def _recipe_label(recipe: Recipe) -> str:
-    return f"{condition_words(recipe.request.condition)[:90]} · seed {recipe.request.seed}"
+    return f"{condition_words(recipe.request.condition)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
 
 
 def _row_label(row: Row) -> str:

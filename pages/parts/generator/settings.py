@@ -78,7 +78,9 @@ def fill(request: GenerationRequest, preset: str, manifest: Manifest) -> None:
 
 
 def lock_seed(seed: int) -> None:
-    """Use this seed from now on."""
+    """Use this seed from now on; one that the field cannot hold is left."""
+    if seed > MAX_FIELD_SEED:
+        return
     st.session_state.update({SEED: seed, NEW_SEED: False})
 
 

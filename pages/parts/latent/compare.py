@@ -11,11 +11,12 @@ from pages.parts.latent.folders import pick_rows
 from pages.parts.latent.work import draw_start, draw_work, pick_class, pick_seed, words
 from pages.parts.services import plain, studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.contact_sheet import REAL_NOTICE, Row, encode_sheet
+from xray_generator.contact_sheet import Row, encode_sheet
 from xray_generator.dashboards.latent_space import Comparison, compare_sizes, same_classes
-from xray_generator.types import NOTICE, Image
+from xray_generator.types import NOTICE, PURPOSE, Image
 
 COUNT, PER_ROW = 4, 2
+GIVEN = f"Images of a data set, drawn by no model of this studio. {PURPOSE}"
 
 
 def draw_compare(manifest: Manifest) -> None:
@@ -58,7 +59,7 @@ def _draw(found: Comparison) -> None:
         st.caption(plain(line))
     st.download_button(
         "Sheet PNG", partial(_sheet, found), f"comparison_{found.label}.png", "image/png", key="latent_compare_png",
-        on_click="ignore", icon=":material/download:", help="All of them at equal size, marked as real or synthetic.",
+        on_click="ignore", icon=":material/download:", help="All of them at equal size, with what they are.",
     )  # fmt: skip
 
 
@@ -68,8 +69,9 @@ def _rows(found: Comparison) -> list[tuple[str, str, Sequence[Image]]]:
         natives = sorted({row.native_size for row in found.real.rows if row.native_size})
         native = f", short sides in the files {natives[0]} to {natives[-1]} pixels" if natives else ""
         sources = ", ".join(sorted({f"{row.source} {row.license}".strip() for row in found.real.rows}))
-        said = f"{len(real)} images of the training split, fitted to {real[0].shape[0]} pixels{native}. {sources}"
-        rows.append(("Real, training split", said, real))
+        side = real[0].shape[0]
+        said = f"{len(real)} images of this data set's training split, fitted to {side} pixels{native}. {sources}"
+        rows.append(("Of the data set", said, real))
     for result in found.generated:
         side, seeds = result.request.height, result.seeds
         said = f"{result.checkpoint.name}, {side} x {side} pixels, seeds {seeds[0]} to {seeds[-1]}."
@@ -83,7 +85,7 @@ def _sheet(found: Comparison) -> bytes:
     side = max(result.request.height for result in found.generated)
     return encode_sheet(
         [
-            Row(f"{REAL_NOTICE if title.startswith('Real') else NOTICE} {words(found.label)}. {said}",
+            Row(f"{GIVEN if title == 'Of the data set' else NOTICE} {words(found.label)}. {said}",
                 [fit_square(image, side).image for image in images])
             for title, said, images in _rows(found)
         ],

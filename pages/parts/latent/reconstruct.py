@@ -47,11 +47,11 @@ def draw_reconstruct(manifest: Manifest) -> None:
 
 def _draw_copy(found: Copy, source: Source, manifest: Manifest) -> None:
     given, copied = "as the model sees it", f"its reconstruction as {words(found.label)}"
-    real = () if source.recipe is not None else (given,)
+    unknown = () if source.is_synthetic else (given,)
     difference = f"difference × {found.gain:g}"
     draw_viewer(
         {given: found.original, copied: found.copy, difference: found.difference}, key="latent_copy_viewer",
-        space_px=SPACE_PX, real=real,
+        space_px=SPACE_PX, unknown=unknown,
     )  # fmt: skip
     draw_tiles(found.measurements, 3)
     told = ", ".join((found.label, *found.others))

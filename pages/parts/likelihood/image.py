@@ -110,9 +110,9 @@ def _pick_row(rows: Sequence[Row], window: Window | None, prefix: str) -> Source
 
 
 def _words(recipe: Recipe) -> str:
-    return f"{condition_words(recipe.request.condition)[:90]} · seed {recipe.request.seed}"
+    return f"{condition_words(recipe.request.condition)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
 
 
 def _row_words(row: Row) -> str:
-    words = (row.label.replace("_", " "), f"{row.split} split", row.path.name)
+    words = (row.label.replace("_", " "), f"{row.split} split", "/".join(row.path.parts[-3:]))
     return " · ".join(word for word in words if word)

@@ -57,7 +57,9 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "", "## Measured", "", *_measured(manifest.metrics.get("reconstruction", {})),
         "", "## Limits", "",
         "- Colour is dropped: the model sees and draws grey.",
-        "- Detail finer than the latents hold is drawn to be of the right amount, not in the right place.",
+        "- Copies and images are softer than what they were learnt from: see the sharpness above.",
+        "- `history/` holds small previews of images of the validation split beside their copies: real ones, where the "
+        "data are.",
         "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
     ]  # fmt: skip
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")

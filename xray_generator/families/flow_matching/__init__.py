@@ -1,4 +1,4 @@
-"""Lung CT by class: a continuous normalizing flow from noise to slices, with exact likelihoods."""
+"""Lung CT by class: a continuous normalizing flow from noise to slices, with likelihoods."""
 
 from __future__ import annotations
 

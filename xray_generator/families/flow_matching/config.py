@@ -10,9 +10,10 @@ from xray_generator.checkpoints import check_name
 from xray_generator.config import check_ranges
 from xray_generator.hounsfield import WINDOWS, Window
 from xray_generator.training.settings import TrainingConfig
-from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, MAX_STEPS, SIDE_MULTIPLE, ClassLabel, StudioError
+from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, ClassLabel, StudioError
 
 NORM_GROUPS = 16
+MOST_STEPS = 200
 Solver = Literal["euler", "heun", "dopri5"]
 Coupling = Literal["independent", "optimal_transport"]
 
@@ -77,11 +78,13 @@ class FlowMatchingConfig:
         check_name(self.name)
         check_ranges(self, {
             "image_size": (SIDE_MULTIPLE, MAX_SIDE), "sigma_mean": (-10.0, 10.0), "sigma_std": (0.01, 10.0),
-            "class_dropout": (0.0, 1.0), "repeats": (1, 100), "num_inference_steps": (1, MAX_STEPS),
+            "class_dropout": (0.0, 1.0), "repeats": (1, 100), "num_inference_steps": (1, MOST_STEPS),
             "guidance_scale": (0.0, MAX_GUIDANCE), "num_likelihoods": (0, inf),
         })  # fmt: skip
         for label in self.labels:
             ClassLabel(label)
+        if self.labels and not self.class_dropout and self.guidance_scale != 1:
+            raise StudioError("Guidance other than 1 needs a class_dropout above 0: it leads away from no class.")
         if len(set(self.labels)) < len(self.labels):
             raise StudioError("labels names a class twice.")
         step = self.network.fold * 2 ** (len(self.network.channels) - 1)

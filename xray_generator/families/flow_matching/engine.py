@@ -16,7 +16,7 @@ from xray_generator.abilities import Likelihood
 from xray_generator.checkpoints import Manifest, read_manifest, verify
 from xray_generator.config import parse
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
-from xray_generator.families.flow_matching.config import FlowMatchingConfig
+from xray_generator.families.flow_matching.config import MOST_STEPS, FlowMatchingConfig
 from xray_generator.families.flow_matching.likelihood import (
     bits_per_dimension,
     dequantize,
@@ -36,7 +36,6 @@ from xray_generator.types import (
 )
 
 COMPONENT = "unet"
-MAX_STEPS = 200
 NUM_PROBES = 2
 
 
@@ -76,8 +75,8 @@ class FlowMatchingEngine:
             raise StudioError(f"{self.manifest.name} draws {allowed} pixels, not {request.width}x{request.height}.")
         recommended = self.manifest.recommended
         steps = request.num_inference_steps or int(recommended["num_inference_steps"])
-        if steps > MAX_STEPS:
-            raise StudioError(f"At most {MAX_STEPS} steps are allowed, not {steps}.")
+        if steps > MOST_STEPS:
+            raise StudioError(f"At most {MOST_STEPS} steps are allowed, not {steps}.")
         solver = str(recommended["scheduler"] if request.scheduler is None else request.scheduler).strip().lower()
         if solver not in self.manifest.schedulers:
             allowed = ", ".join(self.manifest.schedulers)

@@ -1,4 +1,4 @@
-"""The exact likelihood of an image under a continuous normalizing flow, and the way from image to noise and back.
+"""The likelihood of an image under a continuous normalizing flow, and the way from image to noise and back.
 
 Instantaneous change of variables (Chen et al. 2018, arXiv:1806.07366, theorem 1): along dx / dsigma = v the log density
 falls by div v, so log p_0(x_0) = log N(x_1; 0, I) + integral of div v over sigma from 0 to 1. The divergence is

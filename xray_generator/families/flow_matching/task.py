@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -47,8 +46,7 @@ class Slices:
         row = self.rows[index]
         key = str(row.path)
         if key not in self.kept:
-            seen = replace(row, hu_window=self.config.window) if row.hu_window else row
-            self.kept[key] = resize_square(seen.image(), self.config.image_size)
+            self.kept[key] = resize_square(row.image(), self.config.image_size)
         return self.kept[key]
 
     def batch(self, places: Sequence[int]) -> dict[str, Tensor]:

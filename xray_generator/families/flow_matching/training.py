@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def train_run(config: FlowMatchingConfig, dataset: Dataset, run: Path, checkpoin
         StudioError: a class of the settings has no training image; or see `training.loop.train`.
     """
     commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
+    dataset = Dataset(tuple(_seen(row, config) for row in dataset.rows), dataset.skipped)
     rows = dataset.split("train")
     if missing := set(config.labels) - set(class_names(rows)):
         known = ", ".join(class_names(rows)) or "no class"
@@ -55,6 +56,11 @@ def train_run(config: FlowMatchingConfig, dataset: Dataset, run: Path, checkpoin
     if process_state().is_main_process:
         export(config, model, dataset, checkpoint, commit, run)
     return checkpoint
+
+
+def _seen(row: Row, config: FlowMatchingConfig) -> Row:
+    """A row as the model sees it: what is in Hounsfield units, through the run's window."""
+    return replace(row, hu_window=config.window) if row.hu_window else row
 
 
 def export(
@@ -97,7 +103,7 @@ def _likelihoods(engine: FlowMatchingEngine, rows: Sequence[Row]) -> dict[str, A
     errors = [one.inversion_rmse for one in found]
     return {
         "bits_per_dimension": float(bits.mean()), "standard_error": float(bits.std(ddof=1) / len(bits) ** 0.5)
-        if len(bits) > 1 else 0.0, "inversion_rmse": float(np.mean(errors)), "num_images": len(bits),
+        if len(bits) > 1 else None, "inversion_rmse": float(np.mean(errors)), "num_images": len(bits),
         "values": sorted(map(float, bits)),
     }  # fmt: skip
 

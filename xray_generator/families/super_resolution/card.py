@@ -52,6 +52,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "", "## Limits", "",
         "- It learnt from films that were scaled down. A generated image has other faults, and they are enlarged too.",
         "- Films are stored as JPEG; their faint blocks are part of the grain that it learnt.",
+        "- `history/` holds small previews with crops of real films of the validation split.",
         "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
     ]  # fmt: skip
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
