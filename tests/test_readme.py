@@ -32,7 +32,7 @@ TINY_FLOW = (
     "image_size=32", "num_likelihoods=1", "network.channels=[16,32]", "network.blocks=1", "num_inference_steps=2",
     *(f"training.{setting}" for setting in STAGE),
 )  # fmt: skip
-TINY_CVAE = ("size=32", *(f"{name}_training.{setting}" for name in ("autoencoder", "prior") for setting in STAGE))
+TINY_CVAE = ("size=64", *(f"{name}_training.{setting}" for name in ("autoencoder", "prior") for setting in STAGE))
 
 # How each command starts -> what is put at its end to make it tiny. No entry: the README test fails.
 TINY: dict[str, tuple[str, ...] | None] = {
@@ -56,7 +56,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.phantom": ("--num_images", "4", "--size", "64"),
     "python -m xray_generator.preprocess": ("--size", "32"),
     "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
-    "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "32", "--num_images", "2"),
+    "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
     "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,

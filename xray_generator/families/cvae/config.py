@@ -100,7 +100,7 @@ class CVAEConfig:
     def __post_init__(self) -> None:
         check_name(self.name)
         check_ranges(self, {
-            "size": (2 * SIDE_MULTIPLE, MAX_SIDE), "latent_channels": (1, 64), "embedding_size": (2, 1_024),
+            "size": (4 * SIDE_MULTIPLE, MAX_SIDE), "latent_channels": (1, 64), "embedding_size": (2, 1_024),
             "beta": (0.0, 1e3), "free_bits": (0.0, 1e3), "crop_size": (0, self.size), "latent_variants": (1, 8),
         })  # fmt: skip
         step = REDUCTION * 2 ** (len(self.shape.prior_channels) - 1)
