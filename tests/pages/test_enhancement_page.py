@@ -152,7 +152,8 @@ def test_generated_images_come_first_and_enhanced_ones_are_left_out(output_dir: 
     (folder / "foreign.png").write_bytes(png(PILImage.new("L", (64, 64))))
     page = run_page()
     assert page.segmented_control(key="enhancement_source").value == "Generated"
-    assert page.selectbox(key="enhancement_generated").options == ["Normal *chest* · seed 7"]
+    (option,) = page.selectbox(key="enhancement_generated").options
+    assert option.startswith("Normal *chest* · seed 7 · ")
     assert names(page) == [f"{name} · synthetic" for name in SHOWN]
 
 
