@@ -148,7 +148,7 @@ def test_sizes_are_compared_with_training_images(output_dir: Path, cells_folder:
     run(app)
     finish(app, "latent_compare")
     assert "4 images of this data set's training split, fitted to 64 pixels" in words(app) and "CC0" in words(app)
-    assert [text.value for text in app.markdown] == ["**Real\\, training split**", "**Synthetic\\, 64 x 64**"]
+    assert [text.value for text in app.markdown] == ["**Of the data set**", "**Synthetic\\, 64 x 64**"]
     assert downloads(app) == ["Sheet PNG"]
 
 
