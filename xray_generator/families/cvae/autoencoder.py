@@ -11,32 +11,12 @@ from itertools import pairwise
 from typing import cast
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.nn.compact_autoencoder import STEM, ChannelNorm, LatentDistribution
+from xray_generator.nn.conditioned_block import ConditionedBlock
 
 LOG_VARIANCE = (-12.0, 8.0)
-
-
-class ClassResidualBlock(nn.Module):
-    """x + conv(silu(conv(silu(norm(x) (1 + scale) + shift)))); scale and shift are linear in the class embedding."""
-
-    def __init__(self, channels: int, embedding_size: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(channels)
-        self.modulation = nn.Linear(embedding_size, 2 * channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        for layer in (self.modulation, self.conv2):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(cast(Tensor, layer.bias))
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Features (B, C, H, W) plus their correction, told an embedding (B, E)."""
-        scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, dim=1)
-        normed = self.norm(x) * (1 + scale) + shift
-        return x + cast(Tensor, self.conv2(F.silu(self.conv1(F.silu(normed)))))
 
 
 class Level(nn.Module):
@@ -44,7 +24,7 @@ class Level(nn.Module):
 
     def __init__(self, channels: int, num_blocks: int, embedding_size: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ClassResidualBlock(channels, embedding_size) for _ in range(num_blocks))
+        self.blocks = nn.ModuleList(ConditionedBlock(channels, embedding_size) for _ in range(num_blocks))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Features (B, C, H, W), told an embedding (B, E)."""

@@ -18,6 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from xray_generator.families.super_resolution.config import NetworkConfig
 from xray_generator.families.super_resolution.degradation import Degradation
 from xray_generator.nn.compact_autoencoder import STEM, ChannelNorm
+from xray_generator.nn.conditioned_block import ConditionedBlock
 
 NOISE_UNIT = 0.02  # of the noise level that the network is told
 NUM_WAVES = 8  # cosines of sigma in its embedding
@@ -27,25 +28,6 @@ CELL = 8  # pixels a side over which its deviation is taken
 ROUNDING = 2 / 255 / 12**0.5  # deviation that rounding to 8 bits makes
 
 StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the film
-
-
-class ConditionedBlock(nn.Module):
-    """x + conv(silu(conv(silu(norm(x) (1 + scale) + shift)))), scale and shift from an embedding."""
-
-    def __init__(self, channels: int, embedding_size: int) -> None:
-        super().__init__()
-        self.norm = ChannelNorm(channels)
-        self.modulation = nn.Linear(embedding_size, 2 * channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        for layer in (self.modulation, self.conv2):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(cast(Tensor, layer.bias))
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Features (B, C, H, W) plus their correction; embedding (B, E)."""
-        scale, shift = self.modulation(embedding)[..., None, None].chunk(2, dim=1)
-        return x + cast(Tensor, self.conv2(F.silu(self.conv1(F.silu(self.norm(x) * (1 + scale) + shift)))))
 
 
 class FlowNetwork(nn.Module):
