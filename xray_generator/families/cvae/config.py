@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Literal
 
 from xray_generator.checkpoints import check_name
+from xray_generator.class_requests import MOST_STEPS
 from xray_generator.config import check_ranges
 from xray_generator.training.settings import TrainingConfig
-from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, MAX_STEPS, SIDE_MULTIPLE, StudioError
+from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, StudioError
 
 REDUCTION = 16  # pixels a side that one latent position stands for
 
@@ -23,7 +24,7 @@ RECONSTRUCTION_RANGES = {
     "lattice_weight": (0.0, 1e3),
 }  # fmt: skip
 PRIOR_RANGES = {
-    "class_dropout": (0.0, 0.9), "guidance_scale": (0.0, MAX_GUIDANCE), "num_inference_steps": (1, MAX_STEPS),
+    "class_dropout": (0.0, 0.9), "guidance_scale": (0.0, MAX_GUIDANCE), "num_inference_steps": (1, MOST_STEPS),
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from xray_generator.abilities import LatentDirection
 from xray_generator.checkpoints import Manifest, read_manifest, verify
+from xray_generator.class_requests import class_notes, resolve_class_request
 from xray_generator.config import parse
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.cvae.config import REDUCTION, CVAEConfig
@@ -27,12 +28,9 @@ from xray_generator.types import (
     Morph,
     OnStep,
     StudioError,
-    TextPrompt,
-    Unconditional,
 )
 
 SCHEDULER = "euler"
-MAX_STEPS = 200
 NUM_DIRECTION_SAMPLES = 64
 DIRECTION_BATCH = 16
 DIRECTION_STREAM = 2  # of the fixed seeds from which directions are measured
@@ -62,43 +60,12 @@ class CVAEEngine:
         return {"encoder": self.model.encoder, "decoder": self.model.decoder, "prior": self.model.prior}
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
-        """Fill what the request leaves open from the checkpoint's recommendation.
-
-        Raises:
-            StudioError: a prompt, an unknown class or scheduler, a size that it does not draw, or more than 200 steps.
-        """
-        self._check_condition(request)
-        size = self.config.size
-        if (request.height, request.width) != (size, size):
-            raise StudioError(f"{self.manifest.name} draws {size}x{size} pixels, not {request.width}x{request.height}.")
-        recommended = self.manifest.recommended
-        steps = request.num_inference_steps or int(recommended["num_inference_steps"])
-        if steps > MAX_STEPS:
-            raise StudioError(f"At most {MAX_STEPS} steps are allowed, not {steps}.")
-        scheduler = SCHEDULER if request.scheduler is None else request.scheduler.strip().lower()
-        if scheduler != SCHEDULER:
-            raise StudioError(f"{self.manifest.name} has no scheduler {scheduler[:80]!r}. Allowed: {SCHEDULER}.")
-        guidance = recommended["guidance_scale"] if request.guidance_scale is None else request.guidance_scale
-        if isinstance(request.condition, Unconditional):
-            guidance = 1.0
-        return replace(request, num_inference_steps=steps, scheduler=scheduler, guidance_scale=float(guidance))
-
-    def _check_condition(self, request: GenerationRequest) -> None:
-        name, allowed = self.manifest.name, f"Allowed: {', '.join(self.manifest.labels)}."
-        match request.condition:
-            case TextPrompt():
-                raise StudioError(f"{name} draws a class, not a prompt. {allowed}")
-            case Unconditional():
-                if not self.manifest.unconditional:
-                    raise StudioError(f"{name} must be told a class. {allowed}")
-            case ClassLabel(label):
-                self.model.classes(label)
+        """See `resolve_class_request`."""
+        return resolve_class_request(request, self.manifest)
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
         """What of a request, as it was asked, the model cannot heed, in words."""
-        if isinstance(request.condition, Unconditional) and request.guidance_scale not in (None, 1):
-            return ("Guidance leads towards a class; without one it was not used.",)
-        return ()
+        return class_notes(request)
 
     @torch.inference_mode()
     def sample(self, request: GenerationRequest, generators: Sequence[torch.Generator], on_step: OnStep) -> Tensor:

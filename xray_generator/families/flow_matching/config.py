@@ -7,13 +7,13 @@ from math import inf
 from typing import Literal
 
 from xray_generator.checkpoints import check_name
+from xray_generator.class_requests import MOST_STEPS
 from xray_generator.config import check_ranges
 from xray_generator.hounsfield import WINDOWS, Window
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, ClassLabel, StudioError
 
 NORM_GROUPS = 16
-MOST_STEPS = 200
 Solver = Literal["euler", "heun", "dopri5"]
 Coupling = Literal["independent", "optimal_transport"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from xray_generator.abilities import Likelihood
 from xray_generator.checkpoints import Manifest, read_manifest, verify
+from xray_generator.class_requests import class_notes, resolve_class_request
 from xray_generator.config import parse
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
-from xray_generator.families.flow_matching.config import MOST_STEPS, FlowMatchingConfig
+from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.likelihood import (
     bits_per_dimension,
     dequantize,
@@ -32,7 +33,6 @@ from xray_generator.types import (
     Image,
     OnStep,
     StudioError,
-    Unconditional,
 )
 
 COMPONENT = "unet"
@@ -63,35 +63,12 @@ class FlowMatchingEngine:
         return {COMPONENT: self.model.network}
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
-        """Fill what the request leaves open from the checkpoint's recommendation.
-
-        Raises:
-            StudioError: a prompt, an unknown class or solver, a size that it does not draw, or more than 200 steps.
-        """
-        _check_condition(request, self.manifest)
-        sizes = self.sizes
-        if request.height != request.width or request.height not in sizes:
-            allowed = ", ".join(f"{size}x{size}" for size in sizes)
-            raise StudioError(f"{self.manifest.name} draws {allowed} pixels, not {request.width}x{request.height}.")
-        recommended = self.manifest.recommended
-        steps = request.num_inference_steps or int(recommended["num_inference_steps"])
-        if steps > MOST_STEPS:
-            raise StudioError(f"At most {MOST_STEPS} steps are allowed, not {steps}.")
-        solver = str(recommended["scheduler"] if request.scheduler is None else request.scheduler).strip().lower()
-        if solver not in self.manifest.schedulers:
-            allowed = ", ".join(self.manifest.schedulers)
-            raise StudioError(f"{self.manifest.name} has no solver {solver[:80]!r}. Allowed: {allowed}.")
-        guidance = request.guidance_scale
-        return replace(
-            request, num_inference_steps=steps, scheduler=solver,
-            guidance_scale=float(recommended["guidance_scale"] if guidance is None else guidance),
-        )  # fmt: skip
+        """See `resolve_class_request`."""
+        return resolve_class_request(request, self.manifest)
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
         """What of a request, as it was asked, the model cannot heed, in words."""
-        if isinstance(request.condition, Unconditional) and request.guidance_scale not in (None, 1):
-            return ("Guidance leads towards a class; without one it was not used.",)
-        return ()
+        return class_notes(request)
 
     @torch.inference_mode()
     def sample(self, request: GenerationRequest, generators: Sequence[torch.Generator], on_step: OnStep) -> Tensor:
@@ -125,7 +102,8 @@ class FlowMatchingEngine:
     ) -> Likelihood:
         """See `abilities.Scoring`."""
         if label is not None and label not in self.manifest.labels:
-            raise _unknown(label, self.manifest)
+            known = ", ".join(self.manifest.labels)
+            raise StudioError(f"{self.manifest.name} knows no class {label[:80]!r}. Allowed: {known}.")
         levels = to_uint8(resize_square(image, self.config.image_size))
         x = dequantize(torch.from_numpy(levels)[None, None], generator).to(self.device)
         field = self.model.field(label or "")
@@ -146,17 +124,6 @@ class FlowMatchingEngine:
 
 def _label(request: GenerationRequest) -> str:
     return request.condition.label if isinstance(request.condition, ClassLabel) else ""
-
-
-def _check_condition(request: GenerationRequest, manifest: Manifest) -> None:
-    if isinstance(request.condition, ClassLabel) and request.condition.label not in manifest.labels:
-        raise _unknown(request.condition.label, manifest)
-    if not isinstance(request.condition, ClassLabel | Unconditional):
-        raise StudioError(f"{manifest.name} draws a class, not a prompt. Allowed: {', '.join(manifest.labels)}.")
-
-
-def _unknown(label: str, manifest: Manifest) -> StudioError:
-    return StudioError(f"{manifest.name} knows no class {label[:80]!r}. Allowed: {', '.join(manifest.labels)}.")
 
 
 def load_engine(folder: Path, device: str | None = None) -> FlowMatchingEngine:
