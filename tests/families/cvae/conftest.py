@@ -9,7 +9,7 @@ import torch
 
 from xray_generator.data.labelled import read_labelled
 from xray_generator.data.rows import Dataset
-from xray_generator.families.cvae.config import CVAEConfig, NetworkConfig, PriorConfig
+from xray_generator.families.cvae.config import TINY, CVAEConfig, PriorConfig
 from xray_generator.families.cvae.engine import CVAEEngine, load_engine
 from xray_generator.families.cvae.training import train_run
 from xray_generator.training.settings import TrainingConfig
@@ -52,8 +52,8 @@ def small_config() -> CVAEConfig:
         num_steps=4, batch_size=4, learning_rate=1e-3, warmup_steps=1, checkpoint_every=4, log_every=1
     )
     return CVAEConfig(
-        "small", 64, training, training, latent_channels=4, embedding_size=8, crop_size=32, symmetries="turns",
-        latent_variants=2, network=NetworkConfig((8, 8, 16), (1, 1, 1), (1, 1, 1), (8, 16)),
+        "small", 64, training, training, training, latent_channels=4, embedding_size=8, crop_size=32,
+        symmetries="turns", latent_variants=2, network=TINY,
         prior=PriorConfig(guidance_scale=2.0, num_inference_steps=3),
     )  # fmt: skip
 

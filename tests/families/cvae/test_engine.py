@@ -171,3 +171,19 @@ def test_damaged_checkpoints_are_refused(straight: Path, tmp_path: Path) -> None
         write_manifest(folder, read_manifest(folder))
         with pytest.raises(StudioError, match=words):
             load_engine(folder, "cpu")
+
+
+def test_images_have_grain_that_copies_have_not(lively: CVAEEngine) -> None:
+    request, (generator,) = lively.resolve(ask()), seeded_generators(5, 1)
+    drawn = lively.sample(request, seeded_generators(5, 1), UNSEEN)
+    classes, (noise, grain) = lively.model.classes("disc"), lively._noises(generator)
+    assert request.guidance_scale and request.num_inference_steps
+    latents = lively.model.draw_latents(
+        noise, classes, request.guidance_scale, request.num_inference_steps, lambda *_: None
+    )
+    smooth = lively.model.decode(latents, classes)
+    torch.testing.assert_close(lively.model.decode(latents, classes, grain), drawn, atol=1e-5, rtol=0)
+    assert (drawn - smooth).abs().mean() > 1e-3
+    bare = replace(lively, model=replace(lively.model, grain=None))
+    torch.testing.assert_close(bare.sample(request, seeded_generators(5, 1), UNSEEN), smooth, atol=1e-5, rtol=0)
+    assert set(bare.components()) == {"encoder", "decoder", "prior"}

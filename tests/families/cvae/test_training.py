@@ -17,6 +17,7 @@ from xray_generator.data.rows import Dataset
 from xray_generator.families.cvae.autoencoder_task import AutoencoderLoss
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.families.cvae.engine import CVAEEngine
+from xray_generator.families.cvae.grain_task import GrainLoss
 from xray_generator.families.cvae.prior_task import PriorLoss
 from xray_generator.families.cvae.training import train_run
 from xray_generator.train import main
@@ -24,10 +25,15 @@ from xray_generator.training.loop import TrainingStopped
 from xray_generator.types import StudioError
 
 CHECKPOINT = Path("checkpoints") / "cvae" / "small"
-NETWORKS = {"encoder": "autoencoder", "decoder": "autoencoder", "prior": "prior"}  # and the stage that trains it
+NETWORKS = {
+    "encoder": "autoencoder",
+    "decoder": "autoencoder",
+    "prior": "prior",
+    "grain": "grain",
+}  # and the stage that trains it
 
 
-@pytest.mark.parametrize("stage", [AutoencoderLoss, PriorLoss])
+@pytest.mark.parametrize("stage", [AutoencoderLoss, PriorLoss, GrainLoss])
 def test_stopped_and_resumed_equals_straight(
     stage: type[torch.nn.Module], small_config: CVAEConfig, cells: Dataset, straight: Path, tmp_path: Path
 ) -> None:
@@ -35,7 +41,7 @@ def test_stopped_and_resumed_equals_straight(
         train_run(small_config, cells, tmp_path / "run", tmp_path / "small")
     assert not (tmp_path / "small").exists()
     train_run(small_config, cells, tmp_path / "run", tmp_path / "small")
-    for name in ("autoencoder", "prior"):
+    for name in ("autoencoder", "prior", "grain"):
         assert_equal(newest(tmp_path / "run" / name), newest(straight / "run" / name))
     assert read_manifest(tmp_path / "small").ref == read_manifest(straight / CHECKPOINT).ref
 
@@ -43,11 +49,12 @@ def test_stopped_and_resumed_equals_straight(
 def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(straight: Path) -> None:
     folder = straight / CHECKPOINT
     manifest = read_manifest(folder)
-    assert manifest.steps == {"autoencoder": 4, "prior": 4}
+    assert manifest.steps == {"autoencoder": 4, "prior": 4, "grain": 4}
     assert (manifest.sizes, manifest.schedulers, manifest.labels) == ((64,), ("euler",), ("disc", "ring", "stripes"))
     assert manifest.unconditional
     assert manifest.data["classes"] == {"disc": 8, "ring": 8, "stripes": 8}
-    assert [manifest.metrics["reconstruction"][split]["num_images"] for split in ("val", "test")] == [6, 3]
+    for metric in ("reconstruction", "grain"):
+        assert [manifest.metrics[metric][split]["num_images"] for split in ("val", "test")] == [6, 3]
     for name, stage in NETWORKS.items():
         state = newest(straight / "run" / stage)
         average = dict(zip(state["module"], state["ema"]["shadow_params"], strict=True))  # type: ignore[index,call-overload]
@@ -58,7 +65,8 @@ def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(straight: Pat
     psnr = manifest.metrics["reconstruction"]["val"]["psnr_db"]
     for words in (
         "Not for diagnosis", "24 images of the `train` split", "CC0", "4 steps of 4", "`disc`, `ring`, `stripes`",
-        f"| val | 6 | {psnr:.2f} |", manifest.commit, "no latent of any training image",
+        f"| val | 6 | {psnr:.2f} |", "noise and no structure that was learnt", manifest.commit,
+        "no latent of any training image",
     ):  # fmt: skip
         assert words in card
 

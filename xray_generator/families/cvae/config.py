@@ -17,7 +17,7 @@ REDUCTION = 16  # pixels a side that one latent position stands for
 
 NETWORK_RANGES = {
     "channels": (2, 1_024), "encoder_blocks": (0, 16), "decoder_blocks": (0, 16), "prior_channels": (8, 1_024),
-    "prior_blocks": (1, 16),
+    "prior_blocks": (1, 16), "grain_channels": (1, 1_024), "grain_blocks": (0, 16),
 }  # fmt: skip
 RECONSTRUCTION_RANGES = {
     "l1_weight": (0.0, 1e3), "l2_weight": (0.0, 1e3), "gradient_weight": (0.0, 1e3), "energy_weight": (0.0, 1e3),
@@ -37,6 +37,8 @@ class NetworkConfig:
     decoder_blocks: tuple[int, int, int] = (2, 2, 2)
     prior_channels: tuple[int, ...] = (48, 64)
     prior_blocks: int = 1  # at each level on the way down, one more on the way up
+    grain_channels: int = 32  # at 1/2 of the side
+    grain_blocks: int = 2
 
     def __post_init__(self) -> None:
         check_ranges(self, NETWORK_RANGES)
@@ -47,7 +49,7 @@ class NetworkConfig:
 SIZES: Mapping[int, NetworkConfig] = MappingProxyType(
     {224: NetworkConfig(), 448: NetworkConfig(prior_channels=(32, 48, 64))}
 )
-TINY = NetworkConfig((8, 8, 16), (1, 1, 1), (1, 1, 1), (8, 16))  # of any other side
+TINY = NetworkConfig((8, 8, 16), (1, 1, 1), (1, 1, 1), (8, 16), 1, 8, 1)  # of any other side
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class CVAEConfig:
     size: int  # a row of SIZES, or a small multiple of the least side for tests
     autoencoder_training: TrainingConfig
     prior_training: TrainingConfig
+    grain_training: TrainingConfig | None = None  # None: images stay as smooth as the decoder draws them
     family: Literal["cvae"] = "cvae"
     latent_channels: int = 8
     embedding_size: int = 64  # of the class

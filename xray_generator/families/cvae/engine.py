@@ -18,7 +18,7 @@ from xray_generator.class_requests import class_notes, resolve_class_request
 from xray_generator.config import parse
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.cvae.config import REDUCTION, CVAEConfig
-from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, build_networks
+from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, build_grain, build_networks
 from xray_generator.images import from_tensor
 from xray_generator.nn.interpolation import slerp
 from xray_generator.types import (
@@ -57,7 +57,9 @@ class CVAEEngine:
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""
-        return {"encoder": self.model.encoder, "decoder": self.model.decoder, "prior": self.model.prior}
+        model = self.model
+        grain = {} if model.grain is None else {"grain": model.grain}
+        return {"encoder": model.encoder, "decoder": model.decoder, "prior": model.prior, **grain}
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """See `resolve_class_request`."""
@@ -74,15 +76,23 @@ class CVAEEngine:
         One at a time, because on a CPU the batch size changes the last bits of a result.
         """
         classes = self.model.classes(_label(request))
-        return torch.cat([self._draw(request, self._noise(g), classes, on_step) for g in generators])
+        return torch.cat([self._draw(request, self._noises(g), classes, on_step) for g in generators])
 
     def _noise(self, generator: torch.Generator) -> Tensor:
         side = self.config.size // REDUCTION
         return initial_noise((self.config.latent_channels, side, side), [generator], self.device)
 
-    def _draw(self, request: GenerationRequest, noise: Tensor, classes: Tensor, on_step: OnStep) -> Tensor:
+    def _noises(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Of the latents, and of the grain."""
+        size = self.config.size
+        return self._noise(generator), initial_noise((1, size, size), [generator], self.device)
+
+    def _draw(
+        self, request: GenerationRequest, noises: tuple[Tensor, Tensor], classes: Tensor, on_step: OnStep
+    ) -> Tensor:
+        noise, grain = noises
         with autocast(self.device):
-            return self.model.decode(self._draw_latents(request, noise, classes, on_step), classes)
+            return self.model.decode(self._draw_latents(request, noise, classes, on_step), classes, grain)
 
     def _draw_latents(self, request: GenerationRequest, noise: Tensor, classes: Tensor, on_step: OnStep) -> Tensor:
         assert request.num_inference_steps and request.guidance_scale is not None
@@ -98,10 +108,11 @@ class CVAEEngine:
         second, weight = morph.second, morph.weight
         assert first.guidance_scale is not None and second.guidance_scale is not None
         (generator,), (other,) = seeded_generators(first.seed, 1), seeded_generators(second.seed, 1)
-        noise = slerp(self._noise(generator), self._noise(other), weight)
+        pairs = zip(self._noises(generator), self._noises(other), strict=True)
+        noise, grain = (slerp(ours, theirs, weight) for ours, theirs in pairs)
         classes = torch.lerp(self.model.classes(_label(first)), self.model.classes(_label(second)), weight)
         guidance = (1 - weight) * first.guidance_scale + weight * second.guidance_scale
-        return self._draw(replace(first, guidance_scale=guidance), noise, classes, on_step)
+        return self._draw(replace(first, guidance_scale=guidance), (noise, grain), classes, on_step)
 
     @torch.inference_mode()
     def encode(self, images: Tensor, label: str | None) -> Tensor:
@@ -147,8 +158,9 @@ class CVAEEngine:
         (generator,), classes = seeded_generators(request.seed, 1), self.model.classes(_label(request))
         step = torch.from_numpy(np.ascontiguousarray(direction.vector)).to(self.device)
         with autocast(self.device):
-            latents = self._draw_latents(request, self._noise(generator), classes, on_step)
-            return torch.cat([self.model.decode(latents + amount * step, classes) for amount in amounts])
+            noise, grain = self._noises(generator)
+            latents = self._draw_latents(request, noise, classes, on_step)
+            return torch.cat([self.model.decode(latents + amount * step, classes, grain) for amount in amounts])
 
 
 def _label(request: GenerationRequest) -> str | None:
@@ -172,6 +184,9 @@ def load_engine(folder: Path, device: str | None = None) -> CVAEEngine:
     encoder, decoder = build_networks(len(manifest.labels), config)
     networks: dict[str, nn.Module] = {"encoder": encoder, "decoder": decoder}
     prior = networks["prior"] = Prior(len(manifest.labels) + 1, config)
+    grain = None if config.grain_training is None else build_grain(config)
+    if grain is not None:
+        networks["grain"] = grain
     try:
         statistics = LatentStatistics.from_json(manifest.preprocessing)
         for name, network in networks.items():
@@ -183,7 +198,7 @@ def load_engine(folder: Path, device: str | None = None) -> CVAEEngine:
         if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
             raise StudioError(f"The weights of {folder.name} are damaged: {name} holds values that are not numbers.")
         network.eval().requires_grad_(requires_grad=False).to(target)
-    return CVAEEngine(CVAE(encoder, decoder, prior, statistics, manifest.labels), manifest, config, target)
+    return CVAEEngine(CVAE(encoder, decoder, prior, statistics, manifest.labels, grain), manifest, config, target)
 
 
 def weights_file(folder: Path, component: str) -> Path:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from xray_generator.families.cvae.autoencoder import Decoder, Encoder
 from xray_generator.families.cvae.config import CVAEConfig
+from xray_generator.nn.grain import Grain
 from xray_generator.types import StudioError
 
 NUM_TRAIN_TIMESTEPS = 1_000
@@ -96,6 +97,7 @@ class CVAE:
     prior: Prior
     statistics: LatentStatistics
     labels: tuple[str, ...]
+    grain: Grain | None = None
 
     @property
     def device(self) -> torch.device:
@@ -141,10 +143,14 @@ class CVAE:
         """Posterior means (B, C, H/16, W/16), normalized, of images (B, 1, H, W) in [-1, 1]."""
         return self.statistics.normalize(self.encoder(images, classes.expand(len(images), -1)).mean)
 
-    def decode(self, latents: Tensor, classes: Tensor) -> Tensor:
-        """Images (B, 1, 16 h, 16 w) in [-1, 1] of normalized latents."""
+    def decode(self, latents: Tensor, classes: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Images (B, 1, 16 h, 16 w) in [-1, 1] of normalized latents.
+
+        They are what the decoder holds for likeliest; with unit white noise of their shape, grain is drawn as well.
+        """
         drawn = self.decoder(self.statistics.denormalize(latents), classes.expand(len(latents), -1))
-        return cast(Tensor, drawn).clamp(-1, 1)
+        likeliest = cast(Tensor, drawn).float().clamp(-1, 1)
+        return likeliest if self.grain is None or noise is None else self.grain.draw(likeliest, noise)
 
 
 def sigma_steps(num_steps: int) -> list[float]:
@@ -161,3 +167,8 @@ def build_networks(num_labels: int, config: CVAEConfig) -> tuple[Encoder, Decode
     """An untrained autoencoder for that many classes, and none."""
     encoder, decoder = Encoder(num_labels + 1, config), Decoder(num_labels + 1, config)
     return (encoder.to(memory_format=torch.channels_last), decoder.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+
+def build_grain(config: CVAEConfig) -> Grain:
+    """Untrained."""
+    return Grain(config.shape.grain_channels, config.shape.grain_blocks)

@@ -1,4 +1,4 @@
-"""The two stages of a run, and the checkpoint that comes of it: encoder, decoder and prior, never a latent."""
+"""The stages of a run, and the checkpoint that comes of it: encoder, decoder, prior and grain, never a latent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_model, save_model
@@ -22,21 +22,23 @@ from xray_generator.families.cvae.autoencoder_task import Autoencoder, Autoencod
 from xray_generator.families.cvae.card import write_card
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.families.cvae.engine import SCHEDULER, load_engine, weights_file
-from xray_generator.families.cvae.model import CVAE, Prior, build_networks, measure_statistics
+from xray_generator.families.cvae.grain_task import GrainTask, grain_quality
+from xray_generator.families.cvae.model import CVAE, Prior, build_grain, build_networks, measure_statistics
 from xray_generator.families.cvae.prior_task import PriorTask, cache_posteriors
+from xray_generator.nn.grain import Grain
 from xray_generator.training.history import export_history
 from xray_generator.training.loop import train
 from xray_generator.types import StudioError
 
 Network = TypeVar("Network", bound=nn.Module)
 
-AUTOENCODER, PRIOR, WEIGHTS, CACHE = "autoencoder", "prior", "weights", "cache"  # folders of a run
+AUTOENCODER, PRIOR, GRAIN, WEIGHTS, CACHE = "autoencoder", "prior", "grain", "weights", "cache"  # folders of a run
 
 
 def train_run(
     config: CVAEConfig, dataset: Dataset, run: Path, checkpoint: Path, *, autoencoder_only: bool = False
 ) -> Path:
-    """Train what is left of both stages in folder `run`; return the checkpoint (or the autoencoder's folder).
+    """Train what is left of the stages in folder `run`; return the checkpoint (or the autoencoder's folder).
 
     Args:
         config: the run's settings.
@@ -60,7 +62,8 @@ def train_run(
         return run / AUTOENCODER / WEIGHTS
     model = _trained_model(config, dataset, autoencoder, run)
     if process_state().is_main_process:
-        steps = {AUTOENCODER: config.autoencoder_training.num_steps, PRIOR: config.prior_training.num_steps}
+        stages = {AUTOENCODER: config.autoencoder_training, PRIOR: config.prior_training, GRAIN: config.grain_training}
+        steps = {name: stage.num_steps for name, stage in stages.items() if stage is not None}
         export(config, model, dataset, checkpoint, steps, commit, run)
     return checkpoint
 
@@ -99,7 +102,12 @@ def _trained_model(config: CVAEConfig, dataset: Dataset, autoencoder: Autoencode
         PriorTask(config, model, rows, posteriors, validation, validation_posteriors), config.prior_training,
         run / PRIOR,
     )  # fmt: skip
-    return model
+    if config.grain_training is None:
+        return model
+    torch.manual_seed(config.grain_training.seed)
+    grain = build_grain(config).to(model.device)
+    train(GrainTask(config, grain, autoencoder, rows, validation), config.grain_training, run / GRAIN)
+    return replace(model, grain=grain)
 
 
 def _save(networks: Mapping[str, nn.Module], folder: Path) -> None:
@@ -124,17 +132,32 @@ def export(
         if run is not None:
             export_history(run, place)
         encoder, decoder = _half(model.encoder), _half(model.decoder)
-        _save({"encoder": encoder, "decoder": decoder, "prior": _half(model.prior)}, place)
+        grain = None if model.grain is None else _half(model.grain)
+        networks = {"encoder": encoder, "decoder": decoder, "prior": _half(model.prior)}
+        _save(networks if grain is None else {**networks, GRAIN: grain}, place)
         rounded = Autoencoder(encoder.float(), decoder.float(), model.labels)
-        manifest = write_manifest(place, _manifest(config, model, rounded, dataset, steps, commit))
+        metrics = _metrics(config, rounded, None if grain is None else grain.float(), dataset)
+        manifest = write_manifest(place, _manifest(config, model, metrics, dataset, steps, commit))
         write_card(place, manifest)
         load_engine(place, "cpu")  # what cannot be read back must not replace what can
     return manifest
 
 
+def _metrics(config: CVAEConfig, rounded: Autoencoder, grain: Grain | None, dataset: Dataset) -> dict[str, Any]:
+    """Of the 16-bit weights as shipped, on images that they did not learn from."""
+    splits = {split: dataset.split(split) for split in ("val", "test")}
+    metrics = {
+        "reconstruction": {split: reconstruction_quality(rounded, rows, config.size) for split, rows in splits.items()}
+    }
+    if grain is not None:
+        metrics[GRAIN] = {split: grain_quality(grain, rounded, rows, config.size) for split, rows in splits.items()}
+    return metrics
+
+
 def _manifest(
-    config: CVAEConfig, model: CVAE, rounded: Autoencoder, dataset: Dataset, steps: Mapping[str, int], commit: str
-) -> Manifest:
+    config: CVAEConfig, model: CVAE, metrics: Mapping[str, Any], dataset: Dataset, steps: Mapping[str, int],
+    commit: str,
+) -> Manifest:  # fmt: skip
     rows, settings = dataset.split("train"), config.prior
     return Manifest(
         family=config.family, name=config.name,
@@ -155,7 +178,5 @@ def _manifest(
             "guidance_scale": settings.guidance_scale,
         },
         sizes=(config.size,), schedulers=(SCHEDULER,), labels=model.labels, unconditional=config.is_unconditional,
-        metrics={"reconstruction": {  # of the 16-bit weights as shipped, on images that it did not learn from
-            split: reconstruction_quality(rounded, dataset.split(split), config.size) for split in ("val", "test")
-        }},
+        metrics=dict(metrics),
     )  # fmt: skip
