@@ -64,6 +64,23 @@ def test_a_copy_points_at_its_original(kind: str, real: ImageSet) -> None:
     assert match.flipped.all() if kind == "flipped" else not match.flipped.any()
 
 
+def test_turned_copies_of_what_has_no_upright_are_found(
+    held_out: ImageSet, training: TrainingSet, radiomics_space: Remembering
+) -> None:
+    cells = replace(training, rows=tuple(replace(row, label="disc") for row in training.rows))
+    assert (training.turns, cells.turns) == (1, 4)
+    found = self_test(held_out, cells, radiomics_space, np.random.default_rng(0))
+    shares = {m.condition: m.value for m in found if m.measure == "copies_found"}
+    assert shares.keys() == {"", *KINDS, "turned"} and shares["turned"] >= 0.95
+    original = from_rows(training.rows[:5], 64, "").images
+    for turn in range(4):
+        near = nearest(np.ascontiguousarray(np.rot90(original, turn, axes=(1, 2))), cells, radiomics_space)
+        assert near.match.place.tolist() == near.place.tolist() == [0, 1, 2, 3, 4]
+        assert not near.match.flipped.any() and near.match.similarity.min() > 0.99
+    upright = nearest(np.ascontiguousarray(np.rot90(original, axes=(1, 2))), training, radiomics_space)
+    assert upright.match.similarity.max() < 0.9
+
+
 def test_a_constant_image_fits_nothing(real: ImageSet) -> None:
     flat = np.full((1, 64, 64), 0.5, np.float32)
     assert best_matches(thumbnails(flat), thumbnails(real.images[:5])).similarity[0] == 0

@@ -50,6 +50,11 @@ def cropped(image: Image, rng: np.random.Generator) -> Image:
     return np.asarray(np.clip(cv2.resize(window, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1), np.float32)
 
 
+def turned(image: Image, rng: np.random.Generator) -> Image:
+    """By one to three quarters."""
+    return np.rot90(image, int(rng.integers(1, 4)))
+
+
 KINDS: Mapping[str, Change] = MappingProxyType(
     {"exact": exact, "flipped": flipped, "brightened": brightened, "cropped": cropped}
 )
@@ -74,10 +79,10 @@ def self_test(
     originals = from_rows([training.rows[i] for i in rng.permutation(len(training.rows))[:NUM_PLANTED]], size, "")
     if not len(originals):
         raise StudioError("No training image can be read, so no copy can be planted.")
-    threshold = calibrate(near)
+    threshold, kinds = calibrate(near), {**KINDS, **({"turned": turned} if training.turns > 1 else {})}
     found = {
         kind: threshold.is_copy(nearest(_plant(originals, change, rng), training, extractor))
-        for kind, change in KINDS.items()
+        for kind, change in kinds.items()
     }
     common: dict[str, Any] = {"split": split, "extractor": f"pixels and {extractor.name}"}
     every = np.concatenate(list(found.values()))

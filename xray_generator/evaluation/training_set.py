@@ -28,6 +28,11 @@ class TrainingSet:
     thumbnails: Thumbnails  # (N, 64, 64)
     features: NDArray[np.float64]  # (N, D)
 
+    @property
+    def turns(self) -> int:
+        """In how many quarter turns a copy may come: 4 of images told by class, which may be learnt turned; else 1."""
+        return 4 if any(row.label for row in self.rows) else 1
+
 
 def read_training(rows: Sequence[Row], size: int, extractor: Extractor, cache: Path) -> TrainingSet:
     """Thumbnails and features of training images, computed once and kept in `cache`; unreadable ones are left out."""
