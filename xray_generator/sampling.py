@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from xray_generator.abilities import Autoencoding, Levered
+from xray_generator.abilities import Autoencoding, ClassAutoencoding, Levered
 from xray_generator.data.rows import Row
 from xray_generator.devices import runtime_facts
+from xray_generator.evaluation.autoencoding import latents_and_copies
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.speed import peak_memory_mb
 from xray_generator.evaluation.study import Model, Variant
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, encode_png, find_recipe, read_recipe
 from xray_generator.generation import generate
-from xray_generator.images import from_tensor, read_image, to_tensor
+from xray_generator.images import read_image
 from xray_generator.types import (
     CheckpointRef,
     ClassLabel,
@@ -33,8 +34,6 @@ from xray_generator.types import (
     TextPrompt,
     Unconditional,
 )
-
-AT_ONCE = 8  # images through the autoencoder
 
 
 def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path) -> ImageSet:
@@ -80,7 +79,7 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     generate(engine, request)
     return Model(
         engine.checkpoint, engine.components(), request, lambda asked: generate(engine, asked), redraw,
-        peak_memory_mb(), partial(_reconstruct, engine) if isinstance(engine, Autoencoding) else None,
+        peak_memory_mb(), _autoencoder(engine),
         tuple(_variants(engine, template, folder)),
     )  # fmt: skip
 
@@ -98,13 +97,10 @@ def _redraw(engine: Engine, template: GenerationRequest, folder: Path, rows: Seq
     return draw_rows(engine, rows, template, folder)
 
 
-def _reconstruct(engine: Autoencoding, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    copies = [
-        copy
-        for start in range(0, len(images), AT_ONCE)
-        for copy in from_tensor(engine.decode_latents(engine.encode_images(to_tensor(images[start : start + AT_ONCE]))))
-    ]
-    return np.stack(copies)
+def _autoencoder(engine: Engine) -> Callable[[ImageSet], NDArray[np.float32]] | None:
+    if not isinstance(engine, (Autoencoding, ClassAutoencoding)):
+        return None
+    return lambda images: np.stack([copy for _, copy in latents_and_copies(engine, images)])
 
 
 def keep_samples(names: Sequence[str], drawn: Path, folder: Path, checkpoint: CheckpointRef) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.abilities import Autoencoding
+from xray_generator.abilities import Autoencoding, ClassAutoencoding
 from xray_generator.data.rows import Row, evenly
+from xray_generator.evaluation.autoencoding import latents_and_copies
 from xray_generator.evaluation.image_quality import compare_pairs
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.evaluation.records import Measurement
-from xray_generator.images import from_tensor, resize_square, to_tensor
+from xray_generator.images import resize_square
 from xray_generator.types import Engine, Image
 
 GAIN = 8.0  # of the difference map: what is smaller than 1 / 255 of the range stays dark
@@ -59,15 +60,18 @@ def single_image(image: Image, size: int, name: str) -> ImageSet:
 
 
 def reconstruct(engine: Engine, images: ImageSet) -> Reconstructions | None:
-    """Encode and decode images, and compare; None where the engine's family has no autoencoder."""
+    """Encode and decode images, and compare; None where the engine's family has no autoencoder.
+
+    Raises:
+        StudioError: an image is of a class that the engine does not know.
+    """
     from xray_generator.devices import set_threads
 
-    if not isinstance(engine, Autoencoding):
+    if not isinstance(engine, (Autoencoding, ClassAutoencoding)):
         return None
     set_threads()  # as for a generation: torch keeps them for each thread of a process
-    latents = engine.encode_images(to_tensor(images.images))
-    copies = ImageSet("copies", np.stack(from_tensor(engine.decode_latents(latents))))
-    channels = latents.float().cpu().numpy()
+    latents, copied = zip(*latents_and_copies(engine, images), strict=True)
+    copies, channels = ImageSet("copies", np.stack(copied)), np.stack(latents)
     items = tuple(_item(images, copies, i, channels[i]) for i in range(len(images)))
     shape = (int(channels.shape[1]), int(channels.shape[2]), int(channels.shape[3]))
     return Reconstructions(items, tuple(_compare(copies, images)), shape, images.skipped)

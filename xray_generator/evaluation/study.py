@@ -42,7 +42,7 @@ class Model:
     draw: Draw
     redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # prompts or classes, and other settings
     peak_memory_mb: float  # of the process when it had drawn one image and held no others
-    reconstruct: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None  # (N, H, W), by its autoencoder
+    reconstruct: Callable[[ImageSet], NDArray[np.float32]] | None = None  # (N, H, W), by its autoencoder
     variants: tuple[Variant, ...] = ()
 
 

@@ -121,7 +121,7 @@ def find_reconstruction(study: Study, rng: np.random.Generator) -> Findings:
         raise StudioError(NO_MODEL if study.model is None else "This model has no autoencoder.")
     _, real = study.pair(study.size)
     real = real.take(rng.permutation(len(real))[:MOST_PAIRS])
-    copies = ImageSet("copies", study.model.reconstruct(real.images))
+    copies = ImageSet("copies", study.model.reconstruct(real))
     return Findings(tuple(image_quality.compare_pairs(copies, real, rng, split=study.split)))
 
 
