@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from xray_generator.config import dump
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.encoder_manifest import Calibration, EncoderManifest, EncoderShape, fitting_encoder
+from xray_generator.hounsfield import WINDOWS
 from xray_generator.types import StudioError
 
 CILIA, LUNGS = ("cp", "normal", "oda"), ("benign", "malignant", "normal")
@@ -40,7 +42,7 @@ def rows(labels: Sequence[str], source: str = "") -> list[Row]:
         ((), "chest"), (rows([""]), "chest"), (rows(["normal", "malignant", "adenocarcinoma"]), "lung"),
         (rows(["normal", "oda"]), "axoneme"), (rows(["normal"], "iq_oth"), "lung"),
         (rows(["platelet"], "smears"), "blood"), (rows(["normal", "plaid"], "looms"), None),
-        (rows(["plaid", "tartan"]), None),
+        (rows(["plaid", "tartan"]), None), ([replace(row, hu_window=WINDOWS["lung"]) for row in rows([""])], None),
     ],
 )  # fmt: skip
 def test_images_are_judged_by_what_learnt_from_their_like(given: list[Row], name: str | None, encoders: Path) -> None:

@@ -7,7 +7,8 @@ turned about 10 degrees to the tangent, outer and inner dynein arms on the A tub
 (Afzelius, J Biophys Biochem Cytol 5:269, 1959; Satir and Christensen, Annu Rev Physiol 69:377, 2007); human airway
 cilia of 250 to 300 (Lin et al., Nat Commun 5:5727, 2014). The classes are those of the diagnosis of primary ciliary
 dyskinesia (Shoemark et al., Eur Respir J 55:1900725, 2020): an arm is lost when it is absent from at least 7 of 9
-doublets, and a normal section shows at least 8 of 9. It is a drawing: no substitute for micrographs of patients.
+doublets, and a normal section shows at least 8 of 9; of 7, 8 or 10 doublets, where a section is disarranged, as many
+may break the rule. It is a drawing: no substitute for micrographs of patients.
 """
 
 from __future__ import annotations

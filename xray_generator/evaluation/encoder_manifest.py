@@ -98,13 +98,16 @@ def fitting_encoder(root: Path, rows: Sequence[Row] = ()) -> Path | None:
     """The folder of the encoder in `root` that learnt from images like those of `rows`; None where there is none.
 
     Images with classes fit an encoder that knows two of them or learnt from one of their sources, the one that shares
-    most first; images without fit the first encoder by name that has no classes.
+    most first; images without fit the first encoder by name that has no classes, but CT slices in Hounsfield units fit
+    none: that one learnt from radiographs.
 
     Raises:
         StudioError: a manifest is damaged.
     """
     found = {path.parent: read_manifest_of(path.parent, EncoderManifest) for path in sorted(root.glob(f"*/{MANIFEST}"))}
     classes = set(class_names(rows))
+    if not classes and any(row.hu_window is not None for row in rows):
+        return None
     if not classes:
         return next((folder for folder, manifest in found.items() if not manifest.classes), None)
     sources = {row.source for row in rows if row.label and row.source}
