@@ -28,7 +28,7 @@ from xray_generator.families.latent_diffusion.denoiser_task import measure_stati
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, build_unet
 from xray_generator.families.latent_diffusion.text import build_text_encoder
 from xray_generator.families.latent_diffusion.training import export
-from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.training.settings import TrainingConfig
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
@@ -89,7 +89,7 @@ def make_model(dataset_folder: Path) -> MakeModel:
             shape.channels, shape.encoder_blocks, shape.decoder_blocks, shape.latent_channels
         ).eval()
         text_encoder = build_text_encoder(config.text_encoder, [row.prompt for row in rows]).eval()
-        side = config.image_size // (8 * FOLD)
+        side = config.image_size // (8 * config.unet.fold)
         unet = build_unet(config.unet, shape.latent_channels, side, config.text_encoder.embedding_size).eval()
         return LatentDiffusion(
             autoencoder, unet, text_encoder, _statistics(autoencoder, rows[:8], config), config.schedule,
@@ -103,7 +103,8 @@ def make_model(dataset_folder: Path) -> MakeModel:
 def _statistics(
     autoencoder: CompactAutoencoder, rows: tuple[Row, ...], config: LatentDiffusionConfig
 ) -> LatentStatistics:
-    return measure_statistics(autoencoder.encode(load_images(rows, config.image_size)).mean.half().numpy())
+    latents = autoencoder.encode(load_images(rows, config.image_size)).mean.half().numpy()
+    return measure_statistics(latents, config.unet.fold)
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,6 @@ from xray_generator.nn.compact_autoencoder import (
     CompactAutoencoder,
     LatentDistribution,
     ResidualBlock,
-    fold,
-    unfold,
 )
 
 
@@ -37,14 +35,6 @@ def test_shapes(autoencoder: CompactAutoencoder, height: int, width: int) -> Non
         posterior = autoencoder.encode(images(2, height, width))
         assert posterior.mean.shape == posterior.log_variance.shape == (2, 4, height // 8, width // 8)
         assert autoencoder.decode(posterior.mean).shape == (2, 1, height, width)
-
-
-def test_fold_and_unfold_are_inverse() -> None:
-    latents = torch.randn(2, 4, 8, 12)
-    folded = fold(latents)
-    assert folded.shape == (2, 16, 4, 6)
-    assert torch.equal(unfold(folded), latents)
-    assert folded[1, 2 * 4 + 1 * 2 + 0, 3, 5] == latents[1, 2, 2 * 3 + 1, 2 * 5]
 
 
 def test_kl_is_the_formula() -> None:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 STEM = 4  # pixels a side folded into channels
-FOLD = 2  # latents a side folded into channels for the denoiser
 
 
 class ChannelNorm(nn.Module):
@@ -107,13 +106,3 @@ class CompactAutoencoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def decode(self, latents: Tensor) -> Tensor:
         """Images (B, 1, H, W), nominally in [-1, 1], of latents (B, C, H/8, W/8)."""
         return cast(Tensor, self.decoder(latents)).float()
-
-
-def fold(latents: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, 4 C, H/2, W/2): the denoiser sees a quarter of the positions."""
-    return F.pixel_unshuffle(latents, FOLD)
-
-
-def unfold(latents: Tensor) -> Tensor:
-    """The inverse of `fold`."""
-    return F.pixel_shuffle(latents, FOLD)

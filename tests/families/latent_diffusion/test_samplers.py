@@ -17,7 +17,7 @@ from xray_generator.types import StudioError
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 Beta = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
-Prediction = Literal["epsilon", "v_prediction"]
+Prediction = Literal["epsilon", "v_prediction", "sample"]
 Draw = Callable[..., tuple[Tensor, "MixtureDenoiser"]]
 WEIGHTS, MEANS = torch.tensor([0.3, 0.7]), torch.tensor([-1.5, 1.0])
 
@@ -35,13 +35,13 @@ def alpha_bar(kind: Beta) -> Tensor:
 
 
 class MixtureDenoiser(nn.Module):
-    """The exact v or noise of independent scalars x_0 ~ sum of w_i N(m_i, s^2), from E[x_0 | x_t]."""
+    """The exact v, noise or mean of independent scalars x_0 ~ sum of w_i N(m_i, s^2), from E[x_0 | x_t]."""
 
     device = torch.device("cpu")
 
     def __init__(self, schedule: ScheduleConfig, std: float) -> None:
         super().__init__()
-        self.alphas, self.std, self.is_v = alpha_bar(schedule.beta_schedule), std, schedule.prediction_type[0] == "v"
+        self.alphas, self.std, self.tells = alpha_bar(schedule.beta_schedule), std, schedule.prediction_type
         self.timesteps: list[int] = []
 
     def forward(self, x: Tensor, timestep: Tensor, **_: Tensor) -> SimpleNamespace:
@@ -53,7 +53,8 @@ class MixtureDenoiser(nn.Module):
         means = torch.stack([m + a * self.std**2 / variance * (x - a * m) for m in MEANS])
         clean = (share.softmax(0) * means).sum(0)
         noise = (x - a * clean) / b
-        return SimpleNamespace(sample=(a * noise - b * clean if self.is_v else noise).float())
+        told = {"v_prediction": a * noise - b * clean, "epsilon": noise, "sample": clean}[self.tells]
+        return SimpleNamespace(sample=told.float())
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def assert_is_the_mixture(samples: Tensor, std: float, tolerance: float) -> None
     assert samples[~left].std() == pytest.approx(std, abs=tolerance)
 
 
-@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon", "sample"])
 @pytest.mark.parametrize(
     ("scheduler", "steps", "tolerance"),
     [

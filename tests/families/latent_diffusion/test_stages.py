@@ -136,7 +136,9 @@ def test_without_an_adapter_few_steps_are_refused(tiny_checkpoint: Path) -> None
         generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP))
 
 
-@pytest.mark.parametrize("schedule", [{}, {"prediction_type": "epsilon", "beta_schedule": "linear"}])
+@pytest.mark.parametrize(
+    "schedule", [{}, {"prediction_type": "epsilon", "beta_schedule": "linear"}, {"prediction_type": "sample"}]
+)
 def test_the_adapter_begins_as_the_denoiser_and_learns_the_guided_teacher(
     make_model: MakeModel, tiny_config: LatentDiffusionConfig, schedule: dict[str, Any]
 ) -> None:

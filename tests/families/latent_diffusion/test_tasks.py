@@ -28,7 +28,7 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
     even_timesteps,
     measure_statistics,
 )
-from xray_generator.families.latent_diffusion.model import LatentDiffusion
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics
 from xray_generator.training.task import Draw, step_generator
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
@@ -120,16 +120,18 @@ def test_rows_of_full_resolution_are_repeated(tiny_rows: tuple[Row, ...]) -> Non
     assert native_rows([small], 256) == [small]
 
 
-def test_statistics_whiten_and_back() -> None:
+@pytest.mark.parametrize("fold", [1, 2])
+def test_statistics_whiten_and_back(fold: int) -> None:
     random = np.random.default_rng(0)
     shared = random.normal(size=(50, 1, 8, 8))  # what all channels tell at once must not drown the rest
     latents = (5 * shared + random.normal(size=(50, 3, 8, 8)) * [[[[2.0]], [[0.1]], [[1.0]]]] + 7).astype("f2")
-    statistics, z = measure_statistics(latents), torch.from_numpy(latents.astype(np.float32))
-    whitened = statistics.normalize(z)
-    assert whitened.shape == (50, 12, 4, 4)
+    statistics, z = measure_statistics(latents, fold), torch.from_numpy(latents.astype(np.float32))
+    whitened, size = statistics.normalize(z), 3 * fold**2
+    assert whitened.shape == (50, size, 8 // fold, 8 // fold)
     assert torch.allclose(statistics.denormalize(whitened), z, atol=1e-3)
-    assert torch.allclose(whitened.mean((0, 2, 3)), torch.zeros(12), atol=1e-3)
-    assert torch.allclose(torch.cov(whitened.movedim(1, -1).flatten(0, -2).T), torch.eye(12), atol=1e-2)
+    assert torch.allclose(whitened.mean((0, 2, 3)), torch.zeros(size), atol=1e-3)
+    assert torch.allclose(torch.cov(whitened.movedim(1, -1).flatten(0, -2).T), torch.eye(size), atol=1e-2)
+    assert LatentStatistics.from_json(json.loads(json.dumps(statistics.to_json()))).fold == fold
 
 
 def test_statistics_of_constant_latents_stay_finite() -> None:
@@ -157,17 +159,19 @@ def test_latents_are_cached_by_weights_and_rows(
 
 def test_a_run_keeps_its_first_statistics(model: LatentDiffusion, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
     latents = cache_latents(model.autoencoder, tiny_rows[:3], 64, tmp_path)
-    first = cache_statistics(latents)
+    first = cache_statistics(latents, 2)
     assert torch.equal(first.axes, measure_statistics(latents).axes)
     (file,) = tmp_path.glob("*.json")
     file.write_text(json.dumps(first.to_json() | {"latent_axes": (-first.axes).tolist()}))  # as another machine's
-    assert torch.equal(cache_statistics(latents).axes, -first.axes)
+    assert torch.equal(cache_statistics(latents, 2).axes, -first.axes)
+    assert len(cache_statistics(latents, 1).mean) == 4  # of other positions, kept beside them
+    assert torch.equal(cache_statistics(latents, 2).axes, -first.axes)
 
 
-@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon", "sample"])
 @pytest.mark.parametrize("gamma", [None, 5.0])
 def test_denoising_loss_is_the_formula(model: LatentDiffusion, prediction: str, gamma: float | None) -> None:
-    """Salimans & Ho 2022 (v) and Hang et al. 2023 (min-SNR), written out for two samples."""
+    """Salimans & Ho 2022 (v, which also follows from x_0) and Hang et al. 2023 (min-SNR), written out for two."""
     schedule = replace(model.schedule, prediction_type=prediction, min_snr_gamma=gamma, prompt_dropout=0.0)
     loss, latents = DenoisingLoss(model.unet, model.text_encoder, schedule), torch.randn(2, 16, 4, 4)
     ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
@@ -184,8 +188,10 @@ def test_denoising_loss_is_the_formula(model: LatentDiffusion, prediction: str, 
             noisy, t, encoder_hidden_states=model.text_encoder(ids, mask), encoder_attention_mask=mask,
             class_labels=resolution,
         ).sample  # fmt: skip
-    is_v = prediction == "v_prediction"
+    is_v = prediction != "epsilon"
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents if is_v else noise
+    if prediction == "sample":
+        output = (alpha.sqrt() * noisy - output) / (1 - alpha).sqrt()
     snr = (alpha / (1 - alpha)).flatten()
     weight = torch.ones(2) if gamma is None else snr.clamp(max=gamma) / (snr + 1 if is_v else snr)
     assert value == pytest.approx((weight * (output - target).square().mean((1, 2, 3))).mean().item(), rel=1e-3)

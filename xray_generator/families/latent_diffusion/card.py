@@ -96,7 +96,9 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
         )
     else:
         yield "1. **Autoencoder**: taken from another run, and frozen."
-    target = "v" if schedule.prediction_type == "v_prediction" else "the noise"
+    target = {
+        "v_prediction": "v", "epsilon": "the noise", "sample": "v as it follows from the latents that the UNet tells",
+    }[schedule.prediction_type]  # fmt: skip
     weight = "" if schedule.min_snr_gamma is None else f", weighted by min-SNR with gamma {schedule.min_snr_gamma:g}"
     balance = ", each channel's over its running mean at that noise level" if schedule.balance_errors else ""
     rare = f", those of rare conditions up to {config.rare_repeats} times as often" if config.rare_repeats > 1 else ""

@@ -26,7 +26,9 @@ TEXT_RANGES = {
     "embedding_size": (1, 4_096), "num_layers": (1, 64), "num_heads": (1, 64), "vocabulary_size": (1, inf),
     "max_length": (4, MAX_TOKENS),
 }  # fmt: skip
-UNET_RANGES = {"channels": (NORM_GROUPS, 4_096), "layers_per_block": (1, 16), "num_heads": (1, 64)}
+UNET_RANGES = {
+    "channels": (NORM_GROUPS, 4_096), "layers_per_block": (1, 16), "num_heads": (1, 64), "fold": (1, 4),
+}  # fmt: skip
 FEW_STEP_RANGES = {
     "num_steps": (1, 64), "teacher_steps": (1, 64), "guidance_scale": (0.0, MAX_GUIDANCE), "rank": (1, 256),
 }  # fmt: skip
@@ -89,11 +91,12 @@ class TextEncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
-    """diffusers `UNet2DConditionModel` on folded latents; text attends at the first two scales and in the middle."""
+    """diffusers `UNet2DConditionModel` on folded latents; text attends at all scales but the last and in the middle."""
 
     channels: tuple[int, ...] = (96, 160, 256)
     layers_per_block: int = 1
     num_heads: int = 4
+    fold: int = 2  # latents a side that become channels: fewer positions, which are faster and hold less detail
 
     def __post_init__(self) -> None:
         check_ranges(self, UNET_RANGES)
@@ -110,7 +113,7 @@ class ScheduleConfig:
 
     num_train_timesteps: int = 1_000
     beta_schedule: Literal["linear", "scaled_linear", "squaredcos_cap_v2"] = "squaredcos_cap_v2"
-    prediction_type: Literal["epsilon", "v_prediction"] = "v_prediction"
+    prediction_type: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"  # sample: the latents themselves
     min_snr_gamma: float | None = None  # Hang et al. 2023, arXiv:2303.09556; None: every step weighs the same
     balance_errors: bool = False  # divide each latent channel's error by its running mean at that noise level
     prompt_dropout: float = 0.1  # per sample, for classifier-free guidance
@@ -176,6 +179,6 @@ class LatentDiffusionConfig:
             raise StudioError(f"image_size must be a multiple of {4 * SIDE_MULTIPLE}, not {self.image_size}.")
         if self.schedule.prediction_type == "epsilon" and self.schedule.beta_schedule == "squaredcos_cap_v2":
             raise StudioError(  # x_0 = (x_t - sqrt(1 - a) eps) / sqrt(a), and sqrt(a) is 5e-5 where sampling begins
-                "prediction_type must be v_prediction with beta_schedule squaredcos_cap_v2, whose last step holds no "
-                "image to subtract noise from; epsilon goes with linear or scaled_linear."
+                "prediction_type must be v_prediction or sample with beta_schedule squaredcos_cap_v2, whose last step "
+                "holds no image to subtract noise from; epsilon goes with linear or scaled_linear."
             )

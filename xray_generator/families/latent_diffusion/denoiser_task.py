@@ -25,7 +25,7 @@ from xray_generator.families.latent_diffusion.config import LatentDiffusionConfi
 from xray_generator.families.latent_diffusion.guidance import ENLARGED, NATIVE, of_prompt
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, make_scheduler
 from xray_generator.families.latent_diffusion.text import TextEncoder
-from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.training.task import Draw, step_generator
 
 ENCODING_BATCH = 16
@@ -34,6 +34,7 @@ NUM_PREVIEWS = 8
 VALIDATION_BATCH = 32
 NOISE_LEVELS = 16  # shares of the timesteps whose errors are balanced
 USUAL_ERROR_DECAY = 0.98
+MIN_SPREAD = 0.05  # of the noise, where the error of v follows from that of the latents
 
 
 def cache_latents(
@@ -66,29 +67,29 @@ def _encode(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> 
     return np.concatenate([autoencoder.encode(batch).mean.half().cpu().numpy() for batch in batches])
 
 
-def measure_statistics(latents: NDArray[np.float16]) -> LatentStatistics:
+def measure_statistics(latents: NDArray[np.float16], fold: int = 2) -> LatentStatistics:
     """Mean, principal axes and deviations of folded latents (N, C, H, W); the least is 1e-3 of the first."""
-    size = FOLD**2 * latents.shape[1]
+    size = fold**2 * latents.shape[1]
     total, products, count = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
     for start in range(0, len(latents), STATISTICS_BATCH):
-        batch = fold(torch.from_numpy(latents[start : start + STATISTICS_BATCH].astype(np.float32)))
+        batch = F.pixel_unshuffle(torch.from_numpy(latents[start : start + STATISTICS_BATCH].astype(np.float32)), fold)
         values = batch.movedim(1, -1).flatten(0, -2).double()
         total, products, count = total + values.sum(0), products + values.T @ values, count + len(values)
     mean = total / count
     variance, axes = torch.linalg.eigh(products / count - mean.outer(mean))
     std = variance.clamp(min=1e-12).sqrt().flip(0)
-    return LatentStatistics(mean.float(), std.clamp(min=1e-3 * float(std[0])).float(), axes.T.flip(0).float())
+    return LatentStatistics(mean.float(), std.clamp(min=1e-3 * float(std[0])).float(), axes.T.flip(0).float(), fold)
 
 
-def cache_statistics(latents: np.memmap[Any, np.dtype[np.float16]]) -> LatentStatistics:
+def cache_statistics(latents: np.memmap[Any, np.dtype[np.float16]], fold: int) -> LatentStatistics:
     """The statistics of cached latents, measured once and kept beside them.
 
     Another machine or number of threads may turn the axes of nearly equal variance: a run goes on with its first ones.
     """
-    path = Path(str(latents.filename)).with_suffix(".json")
+    path = Path(str(latents.filename)).with_suffix(".json" if fold == 2 else f".fold{fold}.json")
     if not path.is_file():
         staged = path.with_suffix(".tmp")
-        staged.write_text(json.dumps(measure_statistics(latents).to_json()))
+        staged.write_text(json.dumps(measure_statistics(latents, fold).to_json()))
         staged.replace(path)
     return LatentStatistics.from_json(json.loads(path.read_text()))
 
@@ -134,7 +135,7 @@ def even_timesteps(count: int, num_train_timesteps: int, generator: torch.Genera
 
 
 class DenoisingLoss(nn.Module):
-    """Mean squared error of the predicted v or noise; min-SNR weights (Hang et al. 2023, arXiv:2303.09556) if set.
+    """Mean squared error of v, or of the predicted noise; min-SNR weights (Hang et al. 2023, arXiv:2303.09556) if set.
 
     With `balance_errors` each channel's error is divided by its running mean at that noise level.
     """
@@ -149,7 +150,7 @@ class DenoisingLoss(nn.Module):
             self.register_buffer("usual_error", torch.ones(NOISE_LEVELS, channels))
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of folded latents (B, 4 C, S, S); every sample drops its prompt with `prompt_dropout`."""
+        """Loss of folded latents (B, D, S, S); every sample drops its prompt with `prompt_dropout`."""
         latents = batch["latents"].contiguous(memory_format=torch.channels_last)
         count, device = len(latents), latents.device
         noise = torch.randn(latents.shape, generator=generator).to(device)
@@ -161,11 +162,20 @@ class DenoisingLoss(nn.Module):
             noisy, timesteps, encoder_hidden_states=embeddings, encoder_attention_mask=mask,
             class_labels=batch["resolution"],
         ).sample.float()  # fmt: skip
-        is_v = self.schedule.prediction_type == "v_prediction"
-        target = self.noise_scheduler.get_velocity(latents, noise, timesteps) if is_v else noise
-        error = F.mse_loss(output, target, reduction="none").mean(dim=(2, 3))
+        error = self._squared_error(output, latents, noise, timesteps).mean(dim=(2, 3))
         balanced = error / self.usual_error_of(error.detach(), timesteps) if self.schedule.balance_errors else error
-        return {"loss": (self._weight(timesteps, is_v)[:, None] * balanced).mean(), "mse": error.mean()}
+        return {"loss": (self._weight(timesteps)[:, None] * balanced).mean(), "mse": error.mean()}
+
+    def _squared_error(self, output: Tensor, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Of v, whether the network tells v or the latents, from which v follows; of the noise where it tells that."""
+        if self.schedule.prediction_type == "epsilon":
+            return F.mse_loss(output, noise, reduction="none")
+        if self.schedule.prediction_type == "v_prediction":
+            target = self.noise_scheduler.get_velocity(latents, noise, timesteps)
+            return F.mse_loss(output, target, reduction="none")
+        spread = (1 - self.noise_scheduler.alphas_cumprod.to(latents)[timesteps]).sqrt().clamp(min=MIN_SPREAD)
+        squared: Tensor = F.mse_loss(output, latents, reduction="none") / spread[:, None, None, None] ** 2
+        return squared
 
     def usual_error_of(self, error: Tensor, timesteps: Tensor) -> Tensor:
         """Running mean of the error (B, C) of each channel at each noise level; in training `error` goes into it.
@@ -193,11 +203,12 @@ class DenoisingLoss(nn.Module):
         states = torch.where(dropped[:, None, None], empty_states, batch["text_states"].float())
         return encoder.project(states), mask
 
-    def _weight(self, timesteps: Tensor, is_v: bool) -> Tensor:
+    def _weight(self, timesteps: Tensor) -> Tensor:
         if self.schedule.min_snr_gamma is None:
             return torch.ones(len(timesteps), device=timesteps.device)
         snr: Tensor = compute_snr(self.noise_scheduler, timesteps)
-        return snr.clamp(max=self.schedule.min_snr_gamma) / (snr + 1 if is_v else snr.clamp(min=1e-8))
+        is_noise = self.schedule.prediction_type == "epsilon"
+        return snr.clamp(max=self.schedule.min_snr_gamma) / (snr.clamp(min=1e-8) if is_noise else snr + 1)
 
 
 def draw_previews(

@@ -47,7 +47,7 @@ def edit_given(
     model: LatentDiffusion, latents: Tensor, edit: Edit, num_inference_steps: int, guidance_scale: float,
     generator: torch.Generator, on_step: StepCallback,
 ) -> Tensor:  # fmt: skip
-    """The latents of an image (1, 4 C, h, w), edited, along DDIM.
+    """The latents of an image (1, D, h, w), edited, along DDIM.
 
     By inversion, guidance leads from what the image shows to what it is to show, so that nothing else moves: with equal
     prompts the image comes back. By noise it is SDEdit (Meng et al. 2022, arXiv:2108.01073).

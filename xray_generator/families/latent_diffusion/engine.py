@@ -24,7 +24,6 @@ from xray_generator.families.latent_diffusion.model import (
 )
 from xray_generator.families.latent_diffusion.trajectory import StepCallback
 from xray_generator.images import from_tensor, resize_square, to_tensor
-from xray_generator.nn.compact_autoencoder import FOLD
 from xray_generator.nn.interpolation import slerp
 from xray_generator.types import (
     CheckpointRef,
@@ -139,9 +138,8 @@ class LatentDiffusionEngine:
         return self.model.decode(latents)
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator) -> Tensor:
-        channels: int = self.model.unet.config.in_channels
-        shape = (channels, request.height // (8 * FOLD), request.width // (8 * FOLD))
-        return initial_noise(shape, [generator], self.device)
+        channels, side = self.model.unet.config.in_channels, self.model.side_of(request.height)
+        return initial_noise((channels, side, side), [generator], self.device)
 
     def _report(self, on_step: OnStep) -> StepCallback:
         return lambda step, total, estimate: on_step(step, total, lambda: self._draw(estimate))
@@ -180,7 +178,7 @@ class LatentDiffusionEngine:
     def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
         """See `abilities.Attending`."""
         (generator,), prompt = seeded_generators(request.seed, 1), _text(request)
-        with recorded(request.height // (8 * FOLD)) as recorder, autocast(self.device):
+        with recorded(self.model.side_of(request.height)) as recorder, autocast(self.device):
             (image,) = from_tensor(self._sample_one(request, generator, on_step))
         words, maps = word_maps(prompt, self.model.text_encoder.offsets(prompt), recorder.maps())
         return AttentionMaps(words, maps, image)

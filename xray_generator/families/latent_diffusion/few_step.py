@@ -80,7 +80,7 @@ class DistillationLoss(nn.Module):
         self.job.set_timesteps(steps)
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Mean squared error of the v, or noise, that leads folded latents (B, 4 C, S, S) where the teacher went."""
+        """Mean squared error of the v, or noise, that leads folded latents (B, D, S, S) where the teacher went."""
         latents = batch["latents"].contiguous(memory_format=torch.channels_last)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         place = int(torch.randint(self.settings.num_steps, (), generator=generator)) * self.settings.teacher_steps
@@ -92,13 +92,15 @@ class DistillationLoss(nn.Module):
             reached, end_signal, end_spread = self._teach(noisy, place, states, mask, batch["resolution"])
             # the x_0 of which one DDIM step from `noisy` ends in `reached` (Salimans & Ho 2022, appendix G)
             clean = (reached - end_spread / spread * noisy) / (end_signal - end_spread / spread * signal)
-            is_v = self.model.schedule.prediction_type == "v_prediction"
-            target = (signal * noisy - clean if is_v else noisy - signal * clean) / spread
+            is_noise = self.model.schedule.prediction_type == "epsilon"
+            target = (noisy - signal * clean if is_noise else signal * noisy - clean) / spread
         count = len(latents)
         output = self.student(
             noisy, timestep, encoder_hidden_states=states[count:], encoder_attention_mask=mask[count:],
             class_labels=batch["resolution"],
         ).sample.float()  # fmt: skip
+        if self.model.schedule.prediction_type == "sample":
+            output = (signal * noisy - output) / spread
         error = F.mse_loss(output, target)
         scale = F.mse_loss(target, torch.zeros_like(target))
         return {"loss": error / scale, "mse": error}

@@ -59,7 +59,7 @@ def guide(baseline: Tensor, prompted: Tensor, scale: float, rescale: float) -> T
 
 
 class GuidedDenoiser:
-    """v or eps of the guided model, a function of latents (1, 4 C, h, w) and timestep.
+    """What the guided model tells (v, the noise or the latents), a function of latents (1, D, h, w) and timestep.
 
     `guide` leads from the baseline to the weighted sum over prompts (Liu et al. 2022, arXiv:2206.01714); where it does
     not act the model is the plain conditional one, and saves the second pass. The text is encoded once.
@@ -71,7 +71,7 @@ class GuidedDenoiser:
         self.weights = torch.tensor([weight for _, weight in conditioning.prompts], device=self.states.device)
 
     def __call__(self, latents: Tensor, timestep: Tensor) -> Tensor:
-        """(1, 4 C, h, w)."""
+        """(1, D, h, w)."""
         count = len(self.weights)
         is_guided = len(self.states) > count and acts(self.schedule, timestep)
         output = self._run(latents, timestep, 0 if is_guided else len(self.states) - count)

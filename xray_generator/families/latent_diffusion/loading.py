@@ -17,7 +17,7 @@ from xray_generator.families.latent_diffusion.config import LatentDiffusionConfi
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion, LatentStatistics
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
-from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.types import StudioError
 
 
@@ -62,7 +62,7 @@ def _load_model(
     unet.set_attn_processor(WatchedAttention())
     statistics = LatentStatistics.from_json(manifest.preprocessing)
     channels = {*statistics.mean.shape, *statistics.std.shape, *statistics.axes.shape}
-    if channels | {FOLD**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:
+    if channels | {statistics.fold**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:
         raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
     return LatentDiffusion(
         _ready(autoencoder, device), _ready(unet, device), _ready(text_encoder, device), statistics, config.schedule,

@@ -14,13 +14,14 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from xray_generator.abilities import NoiseSchedule
 from xray_generator.families.latent_diffusion.config import ScheduleConfig, UNetConfig
 from xray_generator.families.latent_diffusion.guidance import Conditioning, GuidedDenoiser
 from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.families.latent_diffusion.trajectory import StepCallback, denoise
-from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder, fold, unfold
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.types import StudioError
 
 SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
@@ -77,10 +78,10 @@ def visited_timesteps(name: str, schedule: ScheduleConfig, num_inference_steps: 
 
 
 def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embedding_size: int) -> Any:  # noqa: ANN401
-    """An untrained denoiser of folded latents (B, 4 C, S, S), conditioned on text and on the training resolution."""
-    depth = len(config.channels)
+    """An untrained denoiser of folded latents (B, D, S, S), conditioned on text and on the training resolution."""
+    depth, channels = len(config.channels), config.fold**2 * latent_channels
     return UNet2DConditionModel(
-        sample_size=sample_size, in_channels=FOLD**2 * latent_channels, out_channels=FOLD**2 * latent_channels,
+        sample_size=sample_size, in_channels=channels, out_channels=channels,
         block_out_channels=config.channels, layers_per_block=config.layers_per_block,
         down_block_types=("CrossAttnDownBlock2D",) * (depth - 1) + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (depth - 1),
@@ -91,7 +92,7 @@ def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embed
 
 @dataclass(frozen=True, slots=True)
 class LatentStatistics:
-    """Mean, principal axes and standard deviation along each axis of the folded training latents (D = 4 C channels).
+    """Mean, principal axes and standard deviation along each axis of the folded training latents (D = fold^2 C).
 
     The denoiser sees y = axes (fold(z) - mean) / std: every axis meets the noise at the same signal-to-noise ratio.
     Scaled channel by channel, nearly all variance is brightness, told by many channels at once, and detail drowns.
@@ -100,25 +101,30 @@ class LatentStatistics:
     mean: Tensor  # (D,)
     std: Tensor  # (D,)
     axes: Tensor  # (D, D), orthonormal rows
+    fold: int = 2  # latents a side that are one position of the denoiser
 
     def normalize(self, latents: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, 4 C, H/2, W/2): zero mean, unit variance, no correlation between channels."""
-        centred = fold(latents) - self.mean.to(latents)[:, None, None]
+        """(B, C, H, W) -> (B, D, H/fold, W/fold): zero mean, unit variance, no correlation between channels."""
+        centred = F.pixel_unshuffle(latents, self.fold) - self.mean.to(latents)[:, None, None]
         return _turn(self.axes, centred) / self.std.to(latents)[:, None, None]
 
     def denormalize(self, whitened: Tensor) -> Tensor:
         """The inverse of `normalize`."""
         centred = _turn(self.axes.T, whitened * self.std.to(whitened)[:, None, None])
-        return unfold(centred + self.mean.to(whitened)[:, None, None])
+        return F.pixel_shuffle(centred + self.mean.to(whitened)[:, None, None], self.fold)
 
-    def to_json(self) -> dict[str, list[Any]]:
+    def to_json(self) -> dict[str, Any]:
         """The numbers, as manifests and caches hold them."""
-        return {"latent_mean": self.mean.tolist(), "latent_std": self.std.tolist(), "latent_axes": self.axes.tolist()}
+        return {
+            "latent_mean": self.mean.tolist(), "latent_std": self.std.tolist(), "latent_axes": self.axes.tolist(),
+            "latent_fold": self.fold,
+        }  # fmt: skip
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LatentStatistics:
         """The inverse of `to_json`; KeyError for what is missing."""
-        return cls(*(torch.tensor(data[name]) for name in ("latent_mean", "latent_std", "latent_axes")))
+        mean, std, axes = (torch.tensor(data[name]) for name in ("latent_mean", "latent_std", "latent_axes"))
+        return cls(mean, std, axes, int(data.get("latent_fold", 2)))
 
 
 def _turn(matrix: Tensor, features: Tensor) -> Tensor:
@@ -153,7 +159,7 @@ class LatentDiffusion:
         self, noise: Tensor, conditioning: Conditioning, scheduler: str, num_inference_steps: int,
         generator: torch.Generator, on_step: StepCallback,
     ) -> Tensor:  # fmt: skip
-        """Folded latents (1, 4 C, H/16, W/16) from unit noise of that shape."""
+        """Folded latents (1, D, h, w) from unit noise of that shape."""
         job = self.scheduler(scheduler, num_inference_steps)
         start = noise * job.init_noise_sigma
         return denoise(job, self.denoiser(conditioning, scheduler), start, generator, on_step)
@@ -165,6 +171,10 @@ class LatentDiffusion:
         if self.few_step_unet is None:
             raise StudioError(f"This checkpoint has no adapter for {FEW_STEP}. Allowed: {', '.join(SCHEDULERS)}.")
         return GuidedDenoiser(replace(self, unet=self.few_step_unet), replace(conditioning, guidance_scale=1.0))
+
+    def side_of(self, image_size: int) -> int:
+        """Positions a side at which the denoiser sees an image of that side."""
+        return image_size // (8 * self.statistics.fold)
 
     def decode(self, folded: Tensor) -> Tensor:
         """Images (B, 1, H, W) in [-1, 1]."""

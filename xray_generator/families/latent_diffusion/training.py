@@ -32,7 +32,7 @@ from xray_generator.families.latent_diffusion.few_step import FewStepTask, save_
 from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import FEW_STEP, SCHEDULERS, LatentDiffusion, build_unet
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
-from xray_generator.nn.compact_autoencoder import FOLD, CompactAutoencoder
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.training.history import export_history
 from xray_generator.training.loop import train
 from xray_generator.types import StudioError
@@ -134,9 +134,9 @@ def _train_denoiser(
     with process_state().main_process_first():
         latents = cache_latents(autoencoder, rows, size, run / "cache")
         validation_latents = cache_latents(autoencoder, validation, size, run / "cache")
-        statistics = cache_statistics(latents)
+        statistics = cache_statistics(latents, config.unet.fold)
     torch.manual_seed(config.denoiser_training.seed)
-    channels, latent_size = config.autoencoder.latent_channels, size // 8 // FOLD
+    channels, latent_size = config.autoencoder.latent_channels, size // 8 // config.unet.fold
     unet = build_unet(config.unet, channels, latent_size, config.text_encoder.embedding_size)
     text_encoder = build_text_encoder(config.text_encoder, [row.prompt for row in rows])
     model = LatentDiffusion(

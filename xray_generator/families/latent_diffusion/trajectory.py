@@ -62,6 +62,8 @@ def split(job: Any, output: Tensor, latents: Tensor, timestep: Tensor) -> tuple[
     signal, spread = levels(job, timestep, latents)
     if job.config.prediction_type == "v_prediction":
         return signal * latents - spread * output, spread * latents + signal * output
+    if job.config.prediction_type == "sample":
+        return output, (latents - signal * output) / spread.clamp(min=1e-8)
     return (latents - spread * output) / signal, output
 
 
