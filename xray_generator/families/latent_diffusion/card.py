@@ -99,6 +99,8 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
     target = {
         "v_prediction": "v", "epsilon": "the noise", "sample": "v as it follows from the latents that the UNet tells",
     }[schedule.prediction_type]  # fmt: skip
+    fold = config.unet.fold
+    folded = f" folded {fold}x{fold} and" if fold > 1 else ""
     weight = "" if schedule.min_snr_gamma is None else f", weighted by min-SNR with gamma {schedule.min_snr_gamma:g}"
     balance = ", each channel's over its running mean at that noise level" if schedule.balance_errors else ""
     rare = f", those of rare conditions up to {config.rare_repeats} times as often" if config.rare_repeats > 1 else ""
@@ -110,7 +112,7 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
     )
     yield (
         f"2. **Denoiser**, {_settings(config.denoiser_training)}. Mean squared error of {target}{weight}{balance}, on "
-        "latents folded 2x2 and whitened by their measured covariance, over "
+        f"latents{folded} whitened by their measured covariance, over "
         f"{schedule.num_train_timesteps:,} steps of the noise schedule {schedule.beta_schedule}; "
         f"{schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. {encoder} An epoch shows films of "
         f"full resolution {config.native_repeats} times{rare}{wordings}."

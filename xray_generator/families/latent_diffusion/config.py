@@ -28,6 +28,7 @@ TEXT_RANGES = {
 }  # fmt: skip
 UNET_RANGES = {
     "channels": (NORM_GROUPS, 4_096), "layers_per_block": (1, 16), "num_heads": (1, 64), "fold": (1, 4),
+    "plain_levels": (0, 16),
 }  # fmt: skip
 FEW_STEP_RANGES = {
     "num_steps": (1, 64), "teacher_steps": (1, 64), "guidance_scale": (0.0, MAX_GUIDANCE), "rank": (1, 256),
@@ -91,17 +92,22 @@ class TextEncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
-    """diffusers `UNet2DConditionModel` on folded latents; text attends at all scales but the last and in the middle."""
+    """diffusers `UNet2DConditionModel` on folded latents; text attends in the middle and at all scales but the last one
+    and the first `plain_levels`.
+    """
 
     channels: tuple[int, ...] = (96, 160, 256)
     layers_per_block: int = 1
     num_heads: int = 4
     fold: int = 2  # latents a side that become channels: fewer positions, which are faster and hold less detail
+    plain_levels: int = 0  # finest scales without attention, which is dear where positions are many
 
     def __post_init__(self) -> None:
         check_ranges(self, UNET_RANGES)
         if len(self.channels) < 2:
             raise StudioError(f"channels must be 2 numbers or more, one for each scale, not {len(self.channels)}.")
+        if self.plain_levels > len(self.channels) - 2:
+            raise StudioError(f"plain_levels must leave a scale to the text: at most {len(self.channels) - 2}.")
         for count in self.channels:
             if count % NORM_GROUPS or count % self.num_heads:
                 raise StudioError(f"channels must be multiples of {NORM_GROUPS} and of num_heads, not {count}.")

@@ -79,12 +79,12 @@ def visited_timesteps(name: str, schedule: ScheduleConfig, num_inference_steps: 
 
 def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embedding_size: int) -> Any:  # noqa: ANN401
     """An untrained denoiser of folded latents (B, D, S, S), conditioned on text and on the training resolution."""
-    depth, channels = len(config.channels), config.fold**2 * latent_channels
+    depth, plain, channels = len(config.channels), config.plain_levels, config.fold**2 * latent_channels
     return UNet2DConditionModel(
         sample_size=sample_size, in_channels=channels, out_channels=channels,
         block_out_channels=config.channels, layers_per_block=config.layers_per_block,
-        down_block_types=("CrossAttnDownBlock2D",) * (depth - 1) + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (depth - 1),
+        down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * (depth - plain - 1) + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (depth - plain - 1) + ("UpBlock2D",) * plain,
         cross_attention_dim=embedding_size, attention_head_dim=config.num_heads,  # diffusers: this is the head count
         num_class_embeds=2,
     )  # fmt: skip
