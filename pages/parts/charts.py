@@ -23,6 +23,7 @@ OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 HEIGHT = 320  # pixels
 MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
 NAME_WIDTH = 14  # letters of a line of a spoke's name
+WIDE = 20  # times the least value that the largest is, from which on a scale is logarithmic
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 Number = float | None
@@ -86,7 +87,10 @@ def bars(measurements: Mapping[str, Measurement], title: str) -> go.Figure:
 
 
 def strips(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float], title: str) -> go.Figure:
-    """Single values of each group as a box with its points, and a line across for each mark."""
+    """Single values of each group as a box with its points, and a line across for each mark.
+
+    On a logarithmic scale where the largest of all is many times the least: else one far mark hides the rest.
+    """
     figure = go.Figure()
     for (name, values), color in zip(groups.items(), color_of(list(groups)).values(), strict=True):
         figure.add_box(
@@ -101,7 +105,9 @@ def strips(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float], ti
         )  # fmt: skip
     across = {"overlaying": "y", "range": [0, 1], "visible": False}
     figure.update_layout(yaxis={"autorange": "reversed"}, yaxis2=across)
-    figure.update_xaxes(title=label(title))
+    every = [value for values in (*groups.values(), marks.values()) for value in values]
+    is_wide = bool(every) and 0 < min(every) < max(every) / WIDE
+    figure.update_xaxes(title=label(title), type="log" if is_wide else "linear")
     return figure
 
 

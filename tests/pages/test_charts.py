@@ -29,3 +29,10 @@ def test_no_tag_of_a_name_is_read(figure: go.Figure) -> None:
 def test_a_spoke_is_escaped_line_by_line() -> None:
     names = charts.radar({"<b>bold</b>": 1.0, "two words and more": 1.2}).data[1].theta
     assert list(names) == ["&lt;b&gt;bold&lt;/b&gt;", "two words and<br>more", "&lt;b&gt;bold&lt;/b&gt;"]
+
+
+def test_a_far_mark_does_not_hide_the_rest() -> None:
+    near = charts.strips({"real": (21.0, 22.0)}, {"blank": 3.0}, "bits")
+    far = charts.strips({"real": (21.0, 22.0)}, {"blank": 3.0, "noise": 560.0}, "bits")
+    below = charts.strips({"real": (21.0, 22.0)}, {"blank": -3.0, "noise": 560.0}, "bits")
+    assert [figure.layout.xaxis.type for figure in (near, far, below)] == ["linear", "log", "linear"]
