@@ -225,6 +225,19 @@ def test_noise_levels_fill_their_range() -> None:
     assert sigma.median() == pytest.approx(0.5, abs=0.01)
 
 
+def test_velocity_follows_from_the_latents_that_the_network_tells(small_config: CVAEConfig) -> None:
+    telling = replace(small_config, prior=replace(small_config.prior, prediction_type="sample"))
+    torch.manual_seed(0)
+    plain, prior = Prior(4, small_config), Prior(4, telling)
+    torch.nn.init.normal_(plain.unet.conv_out.weight, std=0.1)
+    prior.load_state_dict(plain.state_dict())
+    noisy, sigma, classes = drawn(3, 4, 4, 4), torch.tensor([1.0, 0.3, 0.0]), torch.eye(4)[:3]
+    told, velocity = plain(noisy, sigma, classes), prior(noisy, sigma, classes)
+    assert told.abs().max() > 1e-3
+    for i, divisor in enumerate((1.0, 0.3, 0.05)):  # never less than 0.05
+        torch.testing.assert_close(velocity[i], (noisy[i] - told[i]) / divisor)
+
+
 def test_prior_learns_the_classes(small_config: CVAEConfig) -> None:
     """Two classes of constant latents, +1 and -1: samples are told apart by the class alone."""
     torch.manual_seed(0)

@@ -90,9 +90,10 @@ def _procedure(manifest: Manifest, config: CVAEConfig) -> Iterator[str]:
         f"{' + '.join(f'{weight:g} {name}' for weight, name in parts if weight)}, of which {config.free_bits:g} nats a "
         "latent value are free. Padding is left out."
     )
+    told = ", which follows from the latents that it tells" if config.prior.prediction_type == "sample" else ""
     yield (
         f"2. Prior: {_stage(config.prior_training)} on draws from the posteriors of the training images; mean squared "
-        f"error of the velocity, the class left out {config.prior.class_dropout:.0%} of the time."
+        f"error of the velocity{told}, the class left out {config.prior.class_dropout:.0%} of the time."
     )
     if config.grain_training is not None:
         yield (

@@ -75,6 +75,7 @@ class PriorConfig:
     class_dropout: float = 0.1  # share of training without the class; 0: it draws no image without one
     guidance_scale: float = 1.5
     num_inference_steps: int = 14
+    prediction_type: Literal["velocity", "sample"] = "velocity"  # sample: the latents, from which the velocity follows
 
     def __post_init__(self) -> None:
         check_ranges(self, PRIOR_RANGES)

@@ -22,17 +22,24 @@ from xray_generator.types import StudioError
 
 NUM_TRAIN_TIMESTEPS = 1_000
 NORM_GROUPS = 8
+MIN_SIGMA = 0.05  # of the divisor
 STATISTICS_BATCH = 256
 StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the final latents
 
 
 class Prior(nn.Module):
-    """The velocity noise - latents at normalized noisy latents (B, C, h, w): a UNet with attention at its coarsest."""
+    """The velocity noise - latents at normalized noisy latents (B, C, h, w): a UNet with attention at its coarsest.
+
+    Where the UNet estimates the latents instead, the velocity follows: (noisy - latents) / sigma, the divisor at least
+    0.05. Noise fills all channels, latents few, so that a narrow network can give the second and not the first (Li & He
+    2025, arXiv:2511.13720).
+    """
 
     def __init__(self, num_classes: int, config: CVAEConfig) -> None:
         super().__init__()
         widths, blocks = config.shape.prior_channels, config.shape.prior_blocks
         plain = len(widths) - 1
+        self.tells_latents = config.prior.prediction_type == "sample"
         self.embedding = nn.Linear(num_classes, 4 * widths[0], bias=False)  # as wide as the UNet's embedding of time
         self.unet: Any = UNet2DModel(
             sample_size=config.size // 16, in_channels=config.latent_channels, out_channels=config.latent_channels,
@@ -47,7 +54,8 @@ class Prior(nn.Module):
     def forward(self, noisy: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
         """Velocity (B, C, h, w) at noise levels sigma (B,) in [0, 1], told class weights (B, K)."""
         timesteps, embedding = sigma * NUM_TRAIN_TIMESTEPS, self.embedding(classes)
-        return cast(Tensor, self.unet(noisy, timesteps, class_labels=embedding).sample).float()
+        output = cast(Tensor, self.unet(noisy, timesteps, class_labels=embedding).sample).float()
+        return (noisy - output) / sigma.clamp(min=MIN_SIGMA)[:, None, None, None] if self.tells_latents else output
 
 
 @dataclass(frozen=True, slots=True)
