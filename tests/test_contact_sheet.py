@@ -76,7 +76,8 @@ def test_the_label_is_drawn_and_wrapped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--captions",), "Give --real DATASET too"), ((), "Give --prompt TEXT, --real DATASET, or both"),
+        (("--captions",), "Give --real DATASET too"),
+        ((), "Give --prompt TEXT or --label CLASS, --real DATASET, or both"),
         ((*PROMPT, "--side", "0"), "--side must be"),
         ((*PROMPT, "--side", "100000"), "from 16 to 1,024"), ((*PROMPT, "--num_images", "0"), "--num_images must be"),
         ((*PROMPT, "--grid", "0"), "--grid must be"), (("--real", "absent"), "absent does not exist"),
@@ -110,3 +111,23 @@ def test_output_that_cannot_be_written_costs_no_generation(tmp_path: Path, capsy
     assert capsys.readouterr().err.startswith("error: Cannot write to")
     assert main([*PROMPT, "--steps", "1", "--num_images", "1", "--output", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("error: Cannot write")
+
+
+def test_classes_are_drawn_beside_real_images_of_them(
+    tiny_ct_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tiny_ct_checkpoint))
+    real = ("--real", str(Path(__file__).parents[1] / "dataset" / "lung_ct"))
+    classes = ("--label", "normal", "--label", "benign")
+    normal, benign, known = sheet(tmp_path / "sheet.png", *classes, *real).splitlines()
+    assert normal.startswith(f"{NOTICE} 4 of tiny_ct, seeds 1 to 4") and normal.endswith("steps: normal")
+    assert benign == normal.replace("steps: normal", "steps: benign")
+    assert known.startswith(REAL_NOTICE) and " of normal, benign of the validation split" in known
+
+
+def test_a_class_that_the_checkpoint_does_not_know_is_said(
+    tiny_ct_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tiny_ct_checkpoint))
+    assert main(["--label", "square", "--output", str(tmp_path / "sheet.png")]) == 1
+    assert "knows no class 'square'. Allowed: benign, normal" in capsys.readouterr().err

@@ -1,11 +1,12 @@
-"""`python -m xray_generator.contact_sheet`: samples side by side, a row per prompt and guidance.
+"""`python -m xray_generator.contact_sheet`: samples side by side, a row per prompt, or class, and guidance.
 
     python -m xray_generator.contact_sheet --prompt "Normal chest X-ray" --prompt "Chest X-ray, pneumonia" \\
         --guidance 1 --guidance 7 --num_images 16 --seed 1 --output outputs/visualizations/sheet.png
 
 All rows share the seeds, so a column shows what the words and the guidance change. `--real DATASET` adds real images of
-the validation split for comparison, or is a sheet by itself; with `--captions` the words of these very images are
-drawn, in the same order. `--grid 8` lays out each row's images eight to a line.
+the validation split for comparison, of the classes where `--label` names some, or is a sheet by itself; with
+`--captions` the words of these very images are drawn, in the same order. `--grid 8` lays out each row's images eight to
+a line.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from xray_generator.data.rows import Row as Film
 from xray_generator.data.rows import evenly
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.images import MIN_SIDE, encode_png, from_uint8, grid, resize_square
-from xray_generator.requests import text_request
+from xray_generator.requests import condition_of, condition_words, request_of, text_request
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, PURPOSE, Image, StudioError
 
@@ -82,8 +83,8 @@ def _label(text: str, width: int) -> Image:
 def _check(options: argparse.Namespace) -> None:
     if options.captions and options.real is None:
         raise StudioError("--captions are those of real images. Give --real DATASET too.")
-    if not options.prompt and options.real is None:
-        raise StudioError("There is nothing to show. Give --prompt TEXT, --real DATASET, or both.")
+    if not options.prompt and not options.label and options.real is None:
+        raise StudioError("There is nothing to show. Give --prompt TEXT or --label CLASS, --real DATASET, or both.")
     limits = {"num_images": (1, MAX_IMAGES), "grid": (1, MAX_IMAGES), "side": (MIN_SIDE, MAX_SIDE)}
     for name, (low, high) in limits.items():
         value = getattr(options, name)
@@ -93,17 +94,19 @@ def _check(options: argparse.Namespace) -> None:
 
 def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
     studio = Studio(num_threads=options.num_threads)
-    for prompt in options.prompt:
+    asked = [*((prompt, None) for prompt in options.prompt), *((None, label) for label in options.label)]
+    for condition in [condition_of(studio.manifest(options.checkpoint), *words) for words in asked]:
         for guidance in options.guidance or [None]:
-            request = text_request(
-                prompt, seed=options.seed, num_images=options.num_images, steps=options.steps, guidance=guidance,
+            request = request_of(
+                condition, seed=options.seed, num_images=options.num_images, steps=options.steps, guidance=guidance,
                 scheduler=options.scheduler, size=studio.manifest(options.checkpoint).sizes[0],
             )  # fmt: skip
             result = studio.generate(request, options.checkpoint)
             made = result.request
             label = (
                 f"{NOTICE} {made.num_images} of {result.checkpoint.name}, seeds {made.seed} to {result.seeds[-1]}, "
-                f"guidance {made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: {prompt}"
+                f"guidance {made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: "
+                f"{condition_words(condition)}"
             )
             yield Row(label, [resize_square(image, options.side) for image in result.images])
 
@@ -133,16 +136,21 @@ def _films(options: argparse.Namespace) -> tuple[Sequence[Film], str]:
         return (), ""
     size = Studio().manifest(options.checkpoint).sizes[0]  # a fair comparison: no image that was enlarged to it
     known = [row for row in read_dataset(options.real).split("val") if not 0 < row.native_size < size]
+    known = [row for row in known if row.label in options.label] if options.label else known
+    said = f" of {', '.join(options.label)}" if options.label else ""
     if not known:
-        raise StudioError(f"{options.real} has no image of {size} pixels or more in its validation split.")
+        raise StudioError(f"{options.real} has no image{said} of {size} pixels or more in its validation split.")
     chosen = evenly(known, options.num_images)
-    return chosen, f"{REAL_NOTICE} {len(chosen)} of the {len(known)} of the validation split with {size} pixels or more"
+    return chosen, (
+        f"{REAL_NOTICE} {len(chosen)} of the {len(known)}{said} of the validation split with {size} pixels or more"
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.contact_sheet", description="Samples side by side.")
     parser.add_argument("--prompt", action="append", default=[], help="one row; repeat for more")
-    parser.add_argument("--guidance", action="append", type=float, help="one row for each prompt; repeat for more")
+    parser.add_argument("--label", action="append", default=[], metavar="CLASS", help="one row; repeat for more")
+    parser.add_argument("--guidance", action="append", type=float, help="one row for each of these; repeat for more")
     parser.add_argument("--num_images", type=int, default=16)
     parser.add_argument("--grid", type=int, metavar="COLUMNS", help="images to a line; default: all of a row")
     parser.add_argument("--seed", type=int, default=1)
