@@ -64,7 +64,7 @@ def test_unknown_name_lists_the_known() -> None:
         ("denoiser_training.learning_rate=NaN", "learning_rate must be from 1e-08 to 0.5, not nan"),
         ("denoiser_training.seed=4294967296", "seed must be from 0 to 4,294,967,295"),
         ("schedule.prediction_type=x0", r"schedule\.prediction_type"),
-        ("schedule.prediction_type=epsilon", "must be v_prediction with beta_schedule squaredcos_cap_v2"),
+        ("schedule.prediction_type=epsilon", "must be v_prediction or sample with beta_schedule squaredcos_cap_v2"),
         ("schedule.scheduler=euler", r"schedule\.scheduler: .*'ddim', 'ddpm', 'dpm\+\+' or 'unipc'"),
         ("schedule.prompt_dropout=1.5", "prompt_dropout must be from 0.0 to 1.0, not 1.5"),
         ("schedule.num_inference_steps=0", "num_inference_steps must be from 1 to 1,000, not 0"),

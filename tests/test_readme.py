@@ -29,10 +29,14 @@ TINY_TRAINING = (
 )  # fmt: skip
 
 TINY_FLOW = (
-    "image_size=32", "num_likelihoods=1", "network.channels=[16,32]", "network.blocks=1", "num_inference_steps=2",
+    "image_size=32", "num_likelihoods=1", "network.channels=[16,32]", "network.blocks=1",
+    "network.attention_levels=[1]", "num_inference_steps=2",
     *(f"training.{setting}" for setting in STAGE),
 )  # fmt: skip
-TINY_CVAE = ("size=64", *(f"{name}_training.{setting}" for name in ("autoencoder", "prior") for setting in STAGE))
+TINY_CVAE = (
+    "size=64",
+    *(f"{name}_training.{setting}" for name in ("autoencoder", "prior", "grain") for setting in STAGE),
+)
 
 # How each command starts -> what is put at its end to make it tiny. No entry: the README test fails.
 TINY: dict[str, tuple[str, ...] | None] = {
