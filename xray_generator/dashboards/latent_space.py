@@ -266,8 +266,7 @@ def _read(rows: Sequence[Row], label: str, size: int, count: int) -> RealImages:
 
 def _likeness(fitted: FittedImage, copy: Image) -> tuple[Measurement, ...]:
     """The measures over the image alone, or over the whole square where the image is too narrow for them."""
-    bottom, right = fitted.top + fitted.height, fitted.left + fitted.width
-    inside = (slice(fitted.top, bottom), slice(fitted.left, right))
+    inside = fitted.box
     if min(fitted.height, fitted.width) < MIN_CONTENT:
         inside = (slice(None), slice(None))
     copies, originals = ImageSet("copy", copy[inside][None]), ImageSet("original", fitted.image[inside][None])

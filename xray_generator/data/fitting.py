@@ -20,10 +20,15 @@ class FittedImage:
     height: int
     width: int
 
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the content."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
     def mask(self) -> Image:
         """(size, size): 1 where there is content, 0 on the padding, so that a loss can leave the padding out."""
         mask = np.zeros_like(self.image)
-        mask[self.top : self.top + self.height, self.left : self.left + self.width] = 1.0
+        mask[self.box] = 1.0
         return mask
 
 

@@ -184,8 +184,7 @@ def reconstruction_quality(autoencoder: Autoencoder, rows: Sequence[Row], size: 
     found = []
     for row in rows:
         fitted = load_square(row, size)
-        box = slice(fitted.top, fitted.top + fitted.height), slice(fitted.left, fitted.left + fitted.width)
-        real, ours = fitted.image[box], autoencoder.copy(row, size)[box]
+        real, ours = fitted.image[fitted.box], autoencoder.copy(row, size)[fitted.box]
         psnr = -10 * math.log10(float(np.mean((real - ours) ** 2)) + 1e-12)
         ssim = float(structural_similarity(real, ours, data_range=1.0))
         found.append([psnr, ssim, float(laplace(ours).var()), float(laplace(real).var())])

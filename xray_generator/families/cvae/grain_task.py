@@ -77,7 +77,6 @@ def grain_quality(grain: Grain, autoencoder: Autoencoder, rows: Sequence[Row], s
     ours, theirs = 0.0, 0.0
     for row in rows:
         fitted = load_square(row, size)
-        box = slice(fitted.top, fitted.top + fitted.height), slice(fitted.left, fitted.left + fitted.width)
-        ours += float(laplace(from_tensor(grainy_copy(grain, autoencoder, row, size))[0][box]).var())
-        theirs += float(laplace(fitted.image[box]).var())
+        ours += float(laplace(from_tensor(grainy_copy(grain, autoencoder, row, size))[0][fitted.box]).var())
+        theirs += float(laplace(fitted.image[fitted.box]).var())
     return {"sharpness_ratio": ours / theirs, "num_images": len(rows)} if theirs > 0 else {}

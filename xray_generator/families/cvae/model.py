@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from xray_generator.families.cvae.autoencoder import Decoder, Encoder
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.nn.grain import Grain
+from xray_generator.nn.rectified_flow import velocity_of
 from xray_generator.types import StudioError
 
 NUM_TRAIN_TIMESTEPS = 1_000
 NORM_GROUPS = 8
-MIN_SIGMA = 0.05  # of the divisor
 STATISTICS_BATCH = 256
 StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the final latents
 
@@ -30,9 +30,7 @@ StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estim
 class Prior(nn.Module):
     """The velocity noise - latents at normalized noisy latents (B, C, h, w): a UNet with attention at its coarsest.
 
-    Where the UNet estimates the latents instead, the velocity follows: (noisy - latents) / sigma, the divisor at least
-    0.05. Noise fills all channels, latents few, so that a narrow network can give the second and not the first (Li & He
-    2025, arXiv:2511.13720).
+    Where the UNet estimates the latents instead, the velocity follows, see `velocity_of`.
     """
 
     def __init__(self, num_classes: int, config: CVAEConfig) -> None:
@@ -55,7 +53,7 @@ class Prior(nn.Module):
         """Velocity (B, C, h, w) at noise levels sigma (B,) in [0, 1], told class weights (B, K)."""
         timesteps, embedding = sigma * NUM_TRAIN_TIMESTEPS, self.embedding(classes)
         output = cast(Tensor, self.unet(noisy, timesteps, class_labels=embedding).sample).float()
-        return (noisy - output) / sigma.clamp(min=MIN_SIGMA)[:, None, None, None] if self.tells_latents else output
+        return velocity_of(noisy, output, sigma) if self.tells_latents else output
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,10 @@ from torch.nn import functional as F  # noqa: N812
 from torchdiffeq import odeint
 
 from xray_generator.families.flow_matching.config import NORM_GROUPS, FlowMatchingConfig, NetworkConfig
+from xray_generator.nn.rectified_flow import velocity_of
 
-MIN_SIGMA = 0.05  # of the divisor
 TIME_SCALE = 1_000  # of sigma in the network's time embedding, as in diffusers
-TOLERANCE = 3e-5  # of the adaptive solver, relative and absolute, images in [-1, 1]: at 1e-3 the way back misses
+TOLERANCE = 3e-5  # of the adaptive solver, relative and absolute, images in [-1, 1]; at 1e-3 the way back goes astray
 
 Field = Callable[[Tensor, float], Tensor]  # (x, sigma) -> velocity, both (B, 1, H, W)
 StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, x there
@@ -66,14 +66,12 @@ class FlowMatching:
     def velocity(self, x: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
         """(B, 1, H, W) of x (B, 1, H, W), sigma (B,) in [0, 1] and classes (B,), indices of `class_index`.
 
-        The network estimates x_0, from which the velocity follows: v = (x - x_0) / sigma (Li & He 2025,
-        arXiv:2511.13720). Noise fills all dimensions of a patch, images few, so that a narrow network can give the
-        second and not the first. The divisor stays above 0.05, or the velocity would have no limit at sigma 0.
+        The network estimates x_0, from which the velocity follows, see `velocity_of`.
         """
         folded = F.pixel_unshuffle(x, self.fold).contiguous(memory_format=torch.channels_last)
         output = self.network(folded, sigma * TIME_SCALE, class_labels=classes).sample
         x_0 = F.pixel_shuffle(output, self.fold).float()
-        return (x - x_0) / sigma.clamp(min=MIN_SIGMA)[:, None, None, None]
+        return velocity_of(x, x_0, sigma)
 
     def field(self, label: str, guidance_scale: float = 1.0) -> Field:
         """The velocity of a class, led away from that of no class: Ho & Salimans 2022, arXiv:2207.12598, eq. 6."""
