@@ -34,7 +34,7 @@ class Level(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(B, 1, H, W) in [-1, 1] and class weights (B, K) -> the posterior over latents (B, C, H/16, W/16)."""
+    """(B, 1, H, W) in [-1, 1] and class weights (B, K) -> the posterior over latents (B, C, h, w)."""
 
     def __init__(self, num_classes: int, config: CVAEConfig) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents (B, C, h, w) and class weights (B, K) -> (B, 1, 16 h, 16 w), nominally in [-1, 1].
+    """Latents (B, C, h, w) and class weights (B, K) -> (B, 1, H, W), nominally in [-1, 1].
 
     The last fold of 4 x 4 is undone in two steps with a convolution between: undone at once it leaves a grid.
     """

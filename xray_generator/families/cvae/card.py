@@ -40,8 +40,8 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "---", header.to_yaml(), "---", f"# {manifest.name}", "", f"**{NOTICE}**", "",
         f"Draws grey images of {config.size}x{config.size} pixels of one class: "
         f"{', '.join(f'`{label}`' for label in manifest.labels)}. A class-conditional variational autoencoder (latents "
-        f"of {config.latent_channels} channels at 1/16 of the side), whose latents are drawn from a learned prior: a "
-        "rectified flow from noise to the latents of the class.",
+        f"of {config.latent_channels} channels at 1/{config.reduction} of the side), whose latents are drawn from a "
+        "learned prior: a rectified flow from noise to the latents of the class.",
         "", "## Privacy", "",
         "It holds encoder, decoder and prior, and no latent of any training image: a sample begins at noise, not at "
         "the posterior of an image. That lessens copying; it does not prove that nothing was learnt by heart.",
@@ -90,10 +90,9 @@ def _procedure(manifest: Manifest, config: CVAEConfig) -> Iterator[str]:
         f"{' + '.join(f'{weight:g} {name}' for weight, name in parts if weight)}, of which {config.free_bits:g} nats a "
         "latent value are free. Padding is left out."
     )
-    told = ", which follows from the latents that it tells" if config.prior.prediction_type == "sample" else ""
     yield (
         f"2. Prior: {_stage(config.prior_training)} on draws from the posteriors of the training images; mean squared "
-        f"error of the velocity{told}, the class left out {config.prior.class_dropout:.0%} of the time."
+        f"error of the velocity, the class left out {config.prior.class_dropout:.0%} of the time."
     )
     if config.grain_training is not None:
         yield (

@@ -10,10 +10,9 @@ from typing import Literal
 from xray_generator.checkpoints import check_name
 from xray_generator.class_requests import MOST_STEPS
 from xray_generator.config import check_ranges
+from xray_generator.nn.compact_autoencoder import STEM
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, StudioError
-
-REDUCTION = 16  # pixels a side that one latent position stands for
 
 NETWORK_RANGES = {
     "channels": (2, 1_024), "encoder_blocks": (0, 16), "decoder_blocks": (0, 16), "prior_channels": (8, 1_024),
@@ -30,24 +29,33 @@ PRIOR_RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """The networks: channels at 1/4, 1/8 and 1/16 of the side; of the prior, at 1/16 and each half of that."""
+    """The networks: channels at 1/4, 1/8, ... of the side, latents at the last; the prior's, there and at each half."""
 
-    channels: tuple[int, int, int] = (32, 64, 72)
-    encoder_blocks: tuple[int, int, int] = (1, 1, 2)
-    decoder_blocks: tuple[int, int, int] = (2, 2, 2)
-    prior_channels: tuple[int, ...] = (48, 64)
+    channels: tuple[int, ...] = (32, 64, 72)
+    encoder_blocks: tuple[int, ...] = (1, 1, 2)
+    decoder_blocks: tuple[int, ...] = (2, 2, 2)
+    prior_channels: tuple[int, ...] = (32, 64, 64)
     prior_blocks: int = 1  # at each level on the way down, one more on the way up
     grain_channels: int = 32  # at 1/2 of the side
     grain_blocks: int = 2
 
     def __post_init__(self) -> None:
         check_ranges(self, NETWORK_RANGES)
+        if not len(self.channels) == len(self.encoder_blocks) == len(self.decoder_blocks) > 0:
+            raise StudioError(
+                "channels, encoder_blocks and decoder_blocks must name as many levels each, at least one."
+            )
         if not self.prior_channels or any(width % 8 for width in self.prior_channels):
             raise StudioError(f"prior_channels must be one or more multiples of 8, not {list(self.prior_channels)}.")
 
+    @property
+    def reduction(self) -> int:
+        """Pixels a side that one latent position stands for."""
+        return STEM << (len(self.channels) - 1)
+
 
 SIZES: Mapping[int, NetworkConfig] = MappingProxyType(
-    {224: NetworkConfig(), 448: NetworkConfig(prior_channels=(32, 48, 64))}
+    {224: NetworkConfig((32, 64), (1, 3), (2, 3)), 448: NetworkConfig()}  # positions of 8 and of 16 pixels: 28 a side
 )
 TINY = NetworkConfig((8, 8, 16), (1, 1, 1), (1, 1, 1), (8, 16), 1, 8, 1)  # of any other side
 
@@ -75,7 +83,6 @@ class PriorConfig:
     class_dropout: float = 0.1  # share of training without the class; 0: it draws no image without one
     guidance_scale: float = 1.5
     num_inference_steps: int = 14
-    prediction_type: Literal["velocity", "sample"] = "velocity"  # sample: the latents, from which the velocity follows
 
     def __post_init__(self) -> None:
         check_ranges(self, PRIOR_RANGES)
@@ -108,11 +115,11 @@ class CVAEConfig:
             "size": (4 * SIDE_MULTIPLE, MAX_SIDE), "latent_channels": (1, 64), "embedding_size": (2, 1_024),
             "beta": (0.0, 1e3), "free_bits": (0.0, 1e3), "crop_size": (0, self.size), "latent_variants": (1, 8),
         })  # fmt: skip
-        step = REDUCTION * 2 ** (len(self.shape.prior_channels) - 1)
+        step = self.reduction * 2 ** (len(self.shape.prior_channels) - 1)
         if self.size % step:
             raise StudioError(f"size must be a multiple of {step} with these networks, not {self.size}.")
-        if self.crop_side % REDUCTION:
-            raise StudioError(f"crop_size must be a multiple of {REDUCTION}, not {self.crop_side}.")
+        if self.crop_side % self.reduction:
+            raise StudioError(f"crop_size must be a multiple of {self.reduction}, not {self.crop_side}.")
 
     @property
     def shape(self) -> NetworkConfig:
@@ -122,7 +129,17 @@ class CVAEConfig:
     @property
     def crop_side(self) -> int:
         """Side of the training crops in pixels."""
-        return self.crop_size or max(REDUCTION, self.size // 2 // REDUCTION * REDUCTION)
+        return self.crop_size or max(self.reduction, self.size // 2 // self.reduction * self.reduction)
+
+    @property
+    def reduction(self) -> int:
+        """Pixels a side that one latent position stands for."""
+        return self.shape.reduction
+
+    @property
+    def latent_side(self) -> int:
+        """Latent positions a side."""
+        return self.size // self.reduction
 
     @property
     def is_unconditional(self) -> bool:

@@ -17,7 +17,7 @@ from xray_generator.checkpoints import Manifest, read_manifest, verify
 from xray_generator.class_requests import class_notes, resolve_class_request
 from xray_generator.config import parse
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
-from xray_generator.families.cvae.config import REDUCTION, CVAEConfig
+from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, build_grain, build_networks
 from xray_generator.images import from_tensor
 from xray_generator.nn.interpolation import slerp
@@ -79,7 +79,7 @@ class CVAEEngine:
         return torch.cat([self._draw(request, self._noises(g), classes, on_step) for g in generators])
 
     def _noise(self, generator: torch.Generator) -> Tensor:
-        side = self.config.size // REDUCTION
+        side = self.config.latent_side
         return initial_noise((self.config.latent_channels, side, side), [generator], self.device)
 
     def _noises(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from xray_generator.families.cvae.autoencoder import Decoder, Encoder
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.nn.grain import Grain
-from xray_generator.nn.rectified_flow import velocity_of
 from xray_generator.types import StudioError
 
 NUM_TRAIN_TIMESTEPS = 1_000
@@ -28,19 +27,15 @@ StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estim
 
 
 class Prior(nn.Module):
-    """The velocity noise - latents at normalized noisy latents (B, C, h, w): a UNet with attention at its coarsest.
-
-    Where the UNet estimates the latents instead, the velocity follows, see `velocity_of`.
-    """
+    """The velocity noise - latents at normalized noisy latents (B, C, h, w): a UNet with attention at its coarsest."""
 
     def __init__(self, num_classes: int, config: CVAEConfig) -> None:
         super().__init__()
         widths, blocks = config.shape.prior_channels, config.shape.prior_blocks
         plain = len(widths) - 1
-        self.tells_latents = config.prior.prediction_type == "sample"
         self.embedding = nn.Linear(num_classes, 4 * widths[0], bias=False)  # as wide as the UNet's embedding of time
         self.unet: Any = UNet2DModel(
-            sample_size=config.size // 16, in_channels=config.latent_channels, out_channels=config.latent_channels,
+            sample_size=config.latent_side, in_channels=config.latent_channels, out_channels=config.latent_channels,
             block_out_channels=widths, layers_per_block=blocks, norm_num_groups=NORM_GROUPS, attention_head_dim=16,
             down_block_types=(*["DownBlock2D"] * plain, "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", *["UpBlock2D"] * plain),
@@ -52,8 +47,7 @@ class Prior(nn.Module):
     def forward(self, noisy: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
         """Velocity (B, C, h, w) at noise levels sigma (B,) in [0, 1], told class weights (B, K)."""
         timesteps, embedding = sigma * NUM_TRAIN_TIMESTEPS, self.embedding(classes)
-        output = cast(Tensor, self.unet(noisy, timesteps, class_labels=embedding).sample).float()
-        return velocity_of(noisy, output, sigma) if self.tells_latents else output
+        return cast(Tensor, self.unet(noisy, timesteps, class_labels=embedding).sample).float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +140,11 @@ class CVAE:
         return cast(Tensor, untold + guidance_scale * (told - untold))
 
     def encode(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Posterior means (B, C, H/16, W/16), normalized, of images (B, 1, H, W) in [-1, 1]."""
+        """Posterior means (B, C, h, w), normalized, of images (B, 1, H, W) in [-1, 1]."""
         return self.statistics.normalize(self.encoder(images, classes.expand(len(images), -1)).mean)
 
     def decode(self, latents: Tensor, classes: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Images (B, 1, 16 h, 16 w) in [-1, 1] of normalized latents.
+        """Images (B, 1, H, W) in [-1, 1] of normalized latents.
 
         They are what the decoder holds for likeliest; with unit white noise of their shape, grain is drawn as well.
         """

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from xray_generator.data.rows import Row
 from xray_generator.devices import initial_noise, seeded_generators
 from xray_generator.families.cvae.autoencoder_task import SYMMETRIES, Autoencoder, load_square, turned
-from xray_generator.families.cvae.config import REDUCTION, CVAEConfig
+from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, class_weights
 from xray_generator.training.task import Draw, step_generator
 
@@ -57,7 +57,7 @@ def _encode(autoencoder: Autoencoder, rows: Sequence[Row], config: CVAEConfig) -
         for symmetry in symmetries(config, index):
             posterior = autoencoder.posterior(row, config.size, symmetry)
             found.append(torch.cat([posterior.mean, posterior.log_variance], dim=1).half().cpu().numpy())
-    side = config.size // REDUCTION
+    side = config.latent_side
     return np.concatenate(found) if found else np.empty((0, 2 * config.latent_channels, side, side), np.float16)
 
 
@@ -68,7 +68,7 @@ class LatentRows:
                  labels: Sequence[str], config: CVAEConfig) -> None:  # fmt: skip
         self.posteriors, self.statistics = posteriors, statistics
         self.labels = [labels.index(row.label) for row in rows]
-        self.masks = [latent_mask(row, config.size) for row in rows]
+        self.masks = [latent_mask(row, config) for row in rows]
         self.config = config
 
     def __len__(self) -> int:
@@ -84,10 +84,10 @@ class LatentRows:
         return {"latents": latents, "mask": torch.from_numpy(mask)[None], "label": torch.tensor(self.labels[index])}
 
 
-def latent_mask(row: Row, size: int) -> NDArray[np.float32]:
+def latent_mask(row: Row, config: CVAEConfig) -> NDArray[np.float32]:
     """(h, w): 1 where a latent stands for image alone, 0 where any padding is behind it."""
-    padding = torch.from_numpy(1 - load_square(row, size).mask())
-    mask: NDArray[np.float32] = (1 - F.max_pool2d(padding[None, None], REDUCTION))[0, 0].numpy()
+    padding = torch.from_numpy(1 - load_square(row, config.size).mask())
+    mask: NDArray[np.float32] = (1 - F.max_pool2d(padding[None, None], config.reduction))[0, 0].numpy()
     return mask
 
 
@@ -135,7 +135,7 @@ class PriorTask:
 
     def preview(self) -> Tensor:
         """Guided samples of every class in turn, always from the same noise."""
-        model, settings, side = self.model, self.config.prior, self.config.size // REDUCTION
+        model, settings, side = self.model, self.config.prior, self.config.latent_side
         images = []
         for i, generator in enumerate(seeded_generators(0, NUM_PREVIEWS)):
             noise = initial_noise((self.config.latent_channels, side, side), [generator], model.device)
