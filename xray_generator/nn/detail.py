@@ -46,8 +46,8 @@ def band_energy(images: Tensor) -> list[Tensor]:
 def lattice_bias(errors: Tensor) -> Tensor:
     """How far errors (B, 1, H, W) depend on the place within 16 x 16 pixels: mean |mean over all cells of an image|.
 
-    What is drawn by unfolding channels, from latents at 1/16 of the side, can show a grid of that period or a part of
-    it, and of no longer one. Images have none, so that in the mean over cells it stands out.
+    What is drawn by unfolding channels, from latents at 1/16 of the side or finer, can show a grid of that period
+    or a part of it, and of no longer one. Images have none, so that in the mean over cells it stands out.
     """
     return F.pixel_unshuffle(errors, LATTICE).mean(dim=(2, 3)).abs().mean()
 
