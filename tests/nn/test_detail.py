@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from xray_generator.nn.detail import LATTICE, band_energy, lattice_bias, local_energy, mean_l1
+from xray_generator.nn.detail import band_energy, lattice_bias, local_energy, mean_l1
+from xray_generator.nn.grid import LATTICE
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:

@@ -16,7 +16,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-STEM = 4  # pixels a side folded into channels
+from xray_generator.nn.grid import STEM
 
 
 class ChannelNorm(nn.Module):

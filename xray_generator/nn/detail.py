@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from xray_generator.nn.grid import LATTICE
+
 ENERGY_SCALES, ENERGY_WINDOW, ENERGY_FLOOR = 3, 7, 1e-5
-LATTICE = 16  # pixels a side
 
 
 def local_energy(images: Tensor) -> list[Tensor]:

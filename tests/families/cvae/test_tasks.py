@@ -17,7 +17,7 @@ from xray_generator.families.cvae.autoencoder_task import (
     reconstruction_quality,
     turned,
 )
-from xray_generator.families.cvae.config import CVAEConfig, ReconstructionConfig
+from xray_generator.families.cvae.config import CVAEConfig, NetworkConfig, ReconstructionConfig
 from xray_generator.families.cvae.model import (
     CVAE,
     LatentStatistics,
@@ -30,6 +30,7 @@ from xray_generator.families.cvae.model import (
 from xray_generator.families.cvae.prior_task import LatentRows, PriorLoss, cache_posteriors, even_sigmas, latent_mask
 from xray_generator.nn.compact_autoencoder import LatentDistribution
 from xray_generator.training.task import Draw, step_generator
+from xray_generator.types import StudioError
 
 LABELS = ("disc", "ring", "stripes")
 
@@ -116,6 +117,22 @@ def test_loss_is_what_it_says(autoencoder: Autoencoder, small_config: CVAEConfig
     expected = expected + 4 * values["energy_l1"] + 5 * values["lattice"] + 0.5 * posterior.kl()
     torch.testing.assert_close(values["loss"], expected)
     torch.testing.assert_close(values["kl"], posterior.kl())
+
+
+@pytest.mark.parametrize(("levels", "reduction"), [(1, 4), (2, 8), (3, 16)])
+def test_levels_give_the_grid_of_the_latents(small_config: CVAEConfig, levels: int, reduction: int) -> None:
+    """Networks of one to three levels train on the smallest crop; a crop that cuts a lattice cell is refused."""
+    shape = NetworkConfig((8,) * levels, (1,) * levels, (1,) * levels, (8, 16))
+    config = replace(small_config, network=shape)
+    assert (config.reduction, config.latent_side) == (reduction, 64 // reduction)
+    torch.manual_seed(0)
+    small = Autoencoder(*build_networks(2, config), ("a", "b"))
+    images = drawn(2, 1, 16, 16).clamp(-1, 1)
+    assert small.encoder(images, class_weights([0, 1], 2)).mean.shape == (2, 4, 16 // reduction, 16 // reduction)
+    batch = {"images": images, "mask": torch.ones(2, 1, 16, 16), "label": torch.tensor([0, 1])}
+    AutoencoderLoss(small, config)(batch, step_generator(0))["loss"].backward()
+    with pytest.raises(StudioError, match="crop_size must be a multiple of 16, not 24"):
+        replace(config, crop_size=24)
 
 
 def test_free_bits_leave_channels_that_say_little_alone() -> None:

@@ -135,7 +135,7 @@ def test_autoencoder_alone(command: list[str], tmp_path: Path) -> None:
         (["--resume_from", "nowhere"], "continued where it is"), (["size=72"], "multiple of 32"),
         (["crop_size=40"], "crop_size must be a multiple of 16"), (["crop_size=128"], "crop_size must be from 0 to 64"),
         (["reconstruction.l1_weight=0"], "above 0"), (["network.prior_channels=[8,12]"], "multiples of 8"),
-        (["network.channels=[8,8]"], "as many levels each"), (["network.chanels=[8,16]"], "network.chanels"),
+        (["network.channels=[8,8]"], "as many levels each, 1 to 3"), (["network.chanels=[8,16]"], "network.chanels"),
         (["beta=-1"], "beta must be"),
     ],
 )  # fmt: skip

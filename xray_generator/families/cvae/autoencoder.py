@@ -13,8 +13,9 @@ from typing import cast
 from torch import Tensor, nn
 
 from xray_generator.families.cvae.config import CVAEConfig
-from xray_generator.nn.compact_autoencoder import STEM, ChannelNorm, LatentDistribution
+from xray_generator.nn.compact_autoencoder import ChannelNorm, LatentDistribution
 from xray_generator.nn.conditioned_block import ConditionedBlock
+from xray_generator.nn.grid import STEM
 
 LOG_VARIANCE = (-12.0, 8.0)
 

@@ -43,7 +43,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         f"of {config.latent_channels} channels at 1/{config.reduction} of the side), whose latents are drawn from a "
         "learned prior: a rectified flow from noise to the latents of the class.",
         "", "## Privacy", "",
-        "It holds encoder, decoder and prior, and no latent of any training image: a sample begins at noise, not at "
+        "It holds networks alone, and no latent of any training image: a sample begins at noise, not at "
         "the posterior of an image. That lessens copying; it does not prove that nothing was learnt by heart.",
         "", "## Out of scope", "",
         "- Diagnosis, triage, or any other clinical use.",

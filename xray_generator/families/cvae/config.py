@@ -10,9 +10,11 @@ from typing import Literal
 from xray_generator.checkpoints import check_name
 from xray_generator.class_requests import MOST_STEPS
 from xray_generator.config import check_ranges
-from xray_generator.nn.compact_autoencoder import STEM
+from xray_generator.nn.grid import LATTICE, STEM
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, StudioError
+
+MOST_LEVELS = 3  # so that no latent stands for more than a cell of the lattice that the decoder is kept from drawing
 
 NETWORK_RANGES = {
     "channels": (2, 1_024), "encoder_blocks": (0, 16), "decoder_blocks": (0, 16), "prior_channels": (8, 1_024),
@@ -41,9 +43,9 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, NETWORK_RANGES)
-        if not len(self.channels) == len(self.encoder_blocks) == len(self.decoder_blocks) > 0:
+        if not 1 <= len(self.channels) == len(self.encoder_blocks) == len(self.decoder_blocks) <= MOST_LEVELS:
             raise StudioError(
-                "channels, encoder_blocks and decoder_blocks must name as many levels each, at least one."
+                f"channels, encoder_blocks and decoder_blocks must name as many levels each, 1 to {MOST_LEVELS}."
             )
         if not self.prior_channels or any(width % 8 for width in self.prior_channels):
             raise StudioError(f"prior_channels must be one or more multiples of 8, not {list(self.prior_channels)}.")
@@ -118,8 +120,8 @@ class CVAEConfig:
         step = self.reduction * 2 ** (len(self.shape.prior_channels) - 1)
         if self.size % step:
             raise StudioError(f"size must be a multiple of {step} with these networks, not {self.size}.")
-        if self.crop_side % self.reduction:
-            raise StudioError(f"crop_size must be a multiple of {self.reduction}, not {self.crop_side}.")
+        if self.crop_side % LATTICE:
+            raise StudioError(f"crop_size must be a multiple of {LATTICE}, not {self.crop_side}.")
 
     @property
     def shape(self) -> NetworkConfig:
@@ -129,7 +131,7 @@ class CVAEConfig:
     @property
     def crop_side(self) -> int:
         """Side of the training crops in pixels."""
-        return self.crop_size or max(self.reduction, self.size // 2 // self.reduction * self.reduction)
+        return self.crop_size or max(LATTICE, self.size // 2 // LATTICE * LATTICE)
 
     @property
     def reduction(self) -> int:

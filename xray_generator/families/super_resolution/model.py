@@ -17,8 +17,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from xray_generator.families.super_resolution.config import NetworkConfig
 from xray_generator.families.super_resolution.degradation import Degradation
-from xray_generator.nn.compact_autoencoder import STEM, ChannelNorm
+from xray_generator.nn.compact_autoencoder import ChannelNorm
 from xray_generator.nn.conditioned_block import ConditionedBlock
+from xray_generator.nn.grid import STEM
 
 NOISE_UNIT = 0.02  # of the noise level that the network is told
 NUM_WAVES = 8  # cosines of sigma in its embedding
