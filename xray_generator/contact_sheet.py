@@ -33,7 +33,7 @@ from xray_generator.requests import condition_of, condition_words, request_of, t
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, PURPOSE, Image, StudioError
 
-REAL_NOTICE = f"Real images. {PURPOSE}"
+REAL_NOTICE = f"Images of the data set, not generated. {PURPOSE}"  # the set may hold drawn phantoms
 MIN_WIDTH = 480  # pixels of a sheet, so that its words can be read
 LINE_HEIGHT, CHARACTER_WIDTH = 14, 6  # pixels
 

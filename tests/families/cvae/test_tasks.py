@@ -124,7 +124,7 @@ def test_levels_give_the_grid_of_the_latents(small_config: CVAEConfig, levels: i
     """Networks of one to three levels train on the smallest crop; a crop that cuts a lattice cell is refused."""
     shape = NetworkConfig((8,) * levels, (1,) * levels, (1,) * levels, (8, 16))
     config = replace(small_config, network=shape)
-    assert (config.reduction, config.latent_side) == (reduction, 64 // reduction)
+    assert (config.reduction, config.latent_shape) == (reduction, (4, 64 // reduction, 64 // reduction))
     torch.manual_seed(0)
     small = Autoencoder(*build_networks(2, config), ("a", "b"))
     images = drawn(2, 1, 16, 16).clamp(-1, 1)

@@ -35,7 +35,7 @@ class Level(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(B, 1, H, W) in [-1, 1] and class weights (B, K) -> the posterior over latents (B, C, h, w)."""
+    """(B, 1, H, W) in [-1, 1] and class weights (B, K) -> the posterior over latents (B, *`CVAEConfig.latent_shape`)."""
 
     def __init__(self, num_classes: int, config: CVAEConfig) -> None:
         super().__init__()

@@ -139,9 +139,10 @@ class CVAEConfig:
         return self.shape.reduction
 
     @property
-    def latent_side(self) -> int:
-        """Latent positions a side."""
-        return self.size // self.reduction
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the latents of an image."""
+        side = self.size // self.reduction
+        return self.latent_channels, side, side
 
     @property
     def is_unconditional(self) -> bool:

@@ -79,8 +79,7 @@ class CVAEEngine:
         return torch.cat([self._draw(request, self._noises(g), classes, on_step) for g in generators])
 
     def _noise(self, generator: torch.Generator) -> Tensor:
-        side = self.config.latent_side
-        return initial_noise((self.config.latent_channels, side, side), [generator], self.device)
+        return initial_noise(self.config.latent_shape, [generator], self.device)
 
     def _noises(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Of the latents, and of the grain."""

@@ -35,7 +35,8 @@ class Prior(nn.Module):
         plain = len(widths) - 1
         self.embedding = nn.Linear(num_classes, 4 * widths[0], bias=False)  # as wide as the UNet's embedding of time
         self.unet: Any = UNet2DModel(
-            sample_size=config.latent_side, in_channels=config.latent_channels, out_channels=config.latent_channels,
+            sample_size=config.latent_shape[-1], in_channels=config.latent_channels,
+            out_channels=config.latent_channels,
             block_out_channels=widths, layers_per_block=blocks, norm_num_groups=NORM_GROUPS, attention_head_dim=16,
             down_block_types=(*["DownBlock2D"] * plain, "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", *["UpBlock2D"] * plain),
@@ -140,7 +141,7 @@ class CVAE:
         return cast(Tensor, untold + guidance_scale * (told - untold))
 
     def encode(self, images: Tensor, classes: Tensor) -> Tensor:
-        """Posterior means (B, C, h, w), normalized, of images (B, 1, H, W) in [-1, 1]."""
+        """Posterior means (B, *`CVAEConfig.latent_shape`), normalized, of images (B, 1, H, W) in [-1, 1]."""
         return self.statistics.normalize(self.encoder(images, classes.expand(len(images), -1)).mean)
 
     def decode(self, latents: Tensor, classes: Tensor, noise: Tensor | None = None) -> Tensor:

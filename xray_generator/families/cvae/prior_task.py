@@ -57,8 +57,8 @@ def _encode(autoencoder: Autoencoder, rows: Sequence[Row], config: CVAEConfig) -
         for symmetry in symmetries(config, index):
             posterior = autoencoder.posterior(row, config.size, symmetry)
             found.append(torch.cat([posterior.mean, posterior.log_variance], dim=1).half().cpu().numpy())
-    side = config.latent_side
-    return np.concatenate(found) if found else np.empty((0, 2 * config.latent_channels, side, side), np.float16)
+    channels, height, width = config.latent_shape
+    return np.concatenate(found) if found else np.empty((0, 2 * channels, height, width), np.float16)
 
 
 class LatentRows:
@@ -135,10 +135,10 @@ class PriorTask:
 
     def preview(self) -> Tensor:
         """Guided samples of every class in turn, always from the same noise."""
-        model, settings, side = self.model, self.config.prior, self.config.latent_side
+        model, settings = self.model, self.config.prior
         images = []
         for i, generator in enumerate(seeded_generators(0, NUM_PREVIEWS)):
-            noise = initial_noise((self.config.latent_channels, side, side), [generator], model.device)
+            noise = initial_noise(self.config.latent_shape, [generator], model.device)
             classes = model.classes(model.labels[i % len(model.labels)])
             latents = model.draw_latents(
                 noise, classes, settings.guidance_scale, settings.num_inference_steps, lambda *_: None
