@@ -25,7 +25,7 @@ class Cost:
     saturated_fraction: float  # pixels at 0 or 255 after, 0..1
     raw_saturated_fraction: float  # the same before, 0..1
     newly_saturated_fraction: float  # pixels at 0 or 255 after that were not before, 0..1
-    entropy_change: float  # Shannon entropy of the grey levels, after - before, bits per pixel
+    entropy_change: float  # Shannon entropy of the gray levels, after - before, bits per pixel
     ssim_to_raw: float  # structural similarity, skimage's defaults with data_range 1; 1 = unchanged
 
 

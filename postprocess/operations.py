@@ -42,7 +42,7 @@ def _check_number(name: str, value: object, scale: Scale) -> None:
 @exact
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Spread the grey values around `center` with a soft, increasing S-curve; beyond the width levels draw together.
+    """Spread the gray values around `center` with a soft, increasing S-curve; beyond the width levels draw together.
 
     The DICOM SIGMOID VOI function (PS3.3 C.11.2.1.3.1), y = 1 / (1 + exp(-4 (t - center) / width)), on the image's own
     scale t: its 0.5 and 99.5 percentiles are t = 0 and 1. The image's darkest and brightest values land on 0.02 and

@@ -92,9 +92,13 @@ def make_model(dataset_folder: Path) -> MakeModel:
         side = config.image_size // (8 * config.unet.fold)
         unet = build_unet(config.unet, shape.latent_channels, side, config.text_encoder.embedding_size).eval()
         return LatentDiffusion(
-            autoencoder, unet, text_encoder, _statistics(autoencoder, rows[:8], config), config.schedule,
+            autoencoder,
+            unet,
+            text_encoder,
+            _statistics(autoencoder, rows[:8], config),
+            config.schedule,
             config.image_size,
-        )  # fmt: skip
+        )
 
     return make
 
@@ -109,9 +113,11 @@ def _statistics(
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(
-    tmp_path_factory: pytest.TempPathFactory, tiny_config: LatentDiffusionConfig, make_model: MakeModel,
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_config: LatentDiffusionConfig,
+    make_model: MakeModel,
     dataset_folder: Path,
-) -> Path:  # fmt: skip
+) -> Path:
     """An OUTPUT_DIR that holds the untrained checkpoints/latent_diffusion/tiny/; not to be written into."""
     output_dir = tmp_path_factory.mktemp("outputs")
     folder = output_dir / "checkpoints" / tiny_config.family / tiny_config.name
@@ -127,9 +133,14 @@ def tiny_ct_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_rows: tupl
     """
     output_dir = tmp_path_factory.mktemp("ct_outputs")
     config = FlowMatchingConfig(
-        "tiny_ct", _training(4), image_size=32, labels=("benign", "normal"), num_inference_steps=4, num_likelihoods=1,
+        "tiny_ct",
+        _training(4),
+        image_size=32,
+        labels=("benign", "normal"),
+        num_inference_steps=4,
+        num_likelihoods=1,
         network=NetworkConfig(8, (16, 16), 1, (1,), 0.0),
-    )  # fmt: skip
+    )
     torch.manual_seed(0)
     folder = output_dir / "checkpoints" / config.family / config.name
     export_flow(config, FlowMatching.build(config), Dataset(tiny_rows), folder)

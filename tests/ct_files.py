@@ -13,9 +13,13 @@ HU = np.arange(-1000, 2072, 2, np.int16).reshape(32, 48)  # rows, columns
 
 
 def ct(
-    hu: NDArray[np.int16] = HU, *, signed: bool = False, syntax: UID = ExplicitVRLittleEndian,
-    without: tuple[str, ...] = (), **tags: object,
-) -> bytes:  # fmt: skip
+    hu: NDArray[np.int16] = HU,
+    *,
+    signed: bool = False,
+    syntax: UID = ExplicitVRLittleEndian,
+    without: tuple[str, ...] = (),
+    **tags: object,
+) -> bytes:
     """An axial slice with these values: 16 bits, slope 1, intercept 0 where signed, else -1024; tags as given."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, generate_uid()

@@ -16,11 +16,22 @@ ROOT = Path(__file__).parents[1]
 def test_sampling_benchmark_reports_every_side_by_itself(tiny_checkpoint: Path, tmp_path: Path) -> None:
     report = tmp_path / "new" / "sampling.json"
     subprocess.run(
-        [sys.executable, ROOT / "tests" / "benchmarks" / "sampling.py", "--quick", "--repeats", "2", "--num_threads",
-         "1", "--output", report],
-        cwd=ROOT, check=True, stdout=subprocess.DEVNULL,
+        [
+            sys.executable,
+            ROOT / "tests" / "benchmarks" / "sampling.py",
+            "--quick",
+            "--repeats",
+            "2",
+            "--num_threads",
+            "1",
+            "--output",
+            report,
+        ],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
         env=os.environ | {"OUTPUT_DIR": str(tiny_checkpoint), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     found = json.loads(report.read_text())
     assert (found["studio"]["runtime"]["threads"], found["quick"]) == (1, True)
     assert os.uname().nodename not in report.read_text().split()

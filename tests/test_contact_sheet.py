@@ -1,4 +1,4 @@
-"""`python -m xray_generator.contact_sheet`: labelled rows that say what is synthetic, or one sentence."""
+"""`python -m xray_generator.contact_sheet`: labeled rows that say what is synthetic, or one sentence."""
 
 import shutil
 from pathlib import Path
@@ -79,11 +79,14 @@ def test_the_label_is_drawn_and_wrapped(tmp_path: Path) -> None:
         (("--captions",), "Give --real DATASET too"),
         ((), "Give --prompt TEXT or --label CLASS, --real DATASET, or both"),
         ((*PROMPT, "--side", "0"), "--side must be"),
-        ((*PROMPT, "--side", "100000"), "from 16 to 1,024"), ((*PROMPT, "--num_images", "0"), "--num_images must be"),
-        ((*PROMPT, "--grid", "0"), "--grid must be"), (("--real", "absent"), "absent does not exist"),
-        ((*PROMPT, "--guidance", "99"), "from 0 to 30"), ((*PROMPT, "--num_threads", "0"), "number of threads"),
+        ((*PROMPT, "--side", "100000"), "from 16 to 1,024"),
+        ((*PROMPT, "--num_images", "0"), "--num_images must be"),
+        ((*PROMPT, "--grid", "0"), "--grid must be"),
+        (("--real", "absent"), "absent does not exist"),
+        ((*PROMPT, "--guidance", "99"), "from 0 to 30"),
+        ((*PROMPT, "--num_threads", "0"), "number of threads"),
     ],
-)  # fmt: skip
+)
 def test_wrong_value_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], words: str
 ) -> None:

@@ -57,8 +57,9 @@ def test_no_image_in_the_file_C1() -> None:
         read_header(ct(without=("PixelData",)))
 
 
-@pytest.mark.parametrize("tag", ["Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation",
-                                 "PhotometricInterpretation"])  # fmt: skip
+@pytest.mark.parametrize(
+    "tag", ["Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"]
+)
 def test_a_missing_tag_is_named_C2(tag: str) -> None:
     refused(ct(without=(tag,)), f"lacks {tag}")
 
@@ -178,9 +179,16 @@ def test_padding_does_not_stretch_the_display_C11() -> None:
     assert (image[:, :4] == 0).all()
 
 
-@pytest.mark.parametrize("tags", [{"NumberOfFrames": 2}, {"SamplesPerPixel": 3}, {"PhotometricInterpretation": "RGB"},
-                                  {"PhotometricInterpretation": "YBR_FULL"},
-                                  {"PhotometricInterpretation": "PALETTE COLOR"}])  # fmt: skip
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"NumberOfFrames": 2},
+        {"SamplesPerPixel": 3},
+        {"PhotometricInterpretation": "RGB"},
+        {"PhotometricInterpretation": "YBR_FULL"},
+        {"PhotometricInterpretation": "PALETTE COLOR"},
+    ],
+)
 def test_frames_and_colors_are_refused_C12(tags: dict[str, object]) -> None:
     refused(ct(**tags), "Only single-frame|Only gray")
 
@@ -261,10 +269,13 @@ def test_real_slices_equal_their_values() -> None:
 @pytest.mark.parametrize(
     "tags",
     [
-        {"Rows": 65_535, "Columns": 65_535}, {"NumberOfFrames": 2}, {"SamplesPerPixel": 3}, {"PixelData": b"\0" * 10},
+        {"Rows": 65_535, "Columns": 65_535},
+        {"NumberOfFrames": 2},
+        {"SamplesPerPixel": 3},
+        {"PixelData": b"\0" * 10},
         {"RescaleSlope": "nan", "RescaleIntercept": 0},
     ],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore")
 def test_faulty_radiographs_are_refused(tags: dict[str, object]) -> None:
     with pytest.raises(StudioError):

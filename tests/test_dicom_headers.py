@@ -42,9 +42,12 @@ def test_deflated_dicom_is_refused_before_it_is_unpacked_C7() -> None:
 def test_pixels_are_told_from_the_header(tmp_path: Path) -> None:
     path, packed = tmp_path / "x", repacked(dicom(np.zeros((300, 200))), RLELossless)
     data = {
-        encoded(PILImage.fromarray(GRAY), "PNG"): GRAY.size, dicom(np.zeros((32, 48)), NumberOfFrames=3): 32 * 48 * 3,
-        packed: 60_000, b"nothing": 7, b"\0" * 128 + b"DICMxx": 134,
-    }  # fmt: skip
+        encoded(PILImage.fromarray(GRAY), "PNG"): GRAY.size,
+        dicom(np.zeros((32, 48)), NumberOfFrames=3): 32 * 48 * 3,
+        packed: 60_000,
+        b"nothing": 7,
+        b"\0" * 128 + b"DICMxx": 134,
+    }
     for content, pixels in data.items():
         path.write_bytes(content)
         assert header_pixels(path) == pixels
@@ -52,12 +55,21 @@ def test_pixels_are_told_from_the_header(tmp_path: Path) -> None:
 
 
 def test_only_names_of_identifying_tags_are_kept_C17() -> None:
-    tags = {"PatientName": "Doe^Jane", "PatientBirthDate": "19700101", "InstitutionName": "Hospital",
-            "PatientAddress": "1 Main St", "OperatorsName": " ^ "}  # fmt: skip
+    tags = {
+        "PatientName": "Doe^Jane",
+        "PatientBirthDate": "19700101",
+        "InstitutionName": "Hospital",
+        "PatientAddress": "1 Main St",
+        "OperatorsName": " ^ ",
+    }
     header = read_header(ct(PatientIdentityRemoved="NO", BurnedInAnnotation="YES", **tags))
     assert header.identifying == (
-        "PatientName", "PatientID", "PatientBirthDate", "PatientAddress", "InstitutionName",
-    )  # fmt: skip
+        "PatientName",
+        "PatientID",
+        "PatientBirthDate",
+        "PatientAddress",
+        "InstitutionName",
+    )
     assert header.burned_in is True
     assert not any(value.split("^")[0] in repr(header) for value in tags.values() if value.strip(" ^"))
     clean = read_header(ct(PatientName="CASE-1"))  # a dummy: the file says that it is de-identified
@@ -80,15 +92,20 @@ def test_foreign_text_draws_nothing_C19() -> None:
 @pytest.mark.parametrize(
     ("orientation", "turn"),
     [
-        (AXIAL, lambda hu: hu), ([-1, 0, 0, 0, -1, 0], lambda hu: hu[::-1, ::-1]),  # prone
-        ([-1, 0, 0, 0, 1, 0], lambda hu: hu[:, ::-1]), ([0, 1, 0, 1, 0, 0], lambda hu: hu.T),
+        (AXIAL, lambda hu: hu),
+        ([-1, 0, 0, 0, -1, 0], lambda hu: hu[::-1, ::-1]),  # prone
+        ([-1, 0, 0, 0, 1, 0], lambda hu: hu[:, ::-1]),
+        ([0, 1, 0, 1, 0, 0], lambda hu: hu.T),
         ([0, 1, 0, -1, 0, 0], lambda hu: hu.T[:, ::-1]),
         ([1, 0, 0, 0, np.cos(TILT), np.sin(TILT)], lambda hu: hu),
     ],
-)  # fmt: skip
+)
 def test_slices_are_turned_to_the_patient(orientation: list[float], turn) -> None:  # type: ignore[no-untyped-def]
-    data = ct(ImageOrientationPatient=[f"{part:.6f}" for part in orientation], ImagePositionPatient=[9, -7, 40],
-              PixelSpacing=[0.5, 0.75])  # fmt: skip
+    data = ct(
+        ImageOrientationPatient=[f"{part:.6f}" for part in orientation],
+        ImagePositionPatient=[9, -7, 40],
+        PixelSpacing=[0.5, 0.75],
+    )
     found = read_slice(data)
     assert np.array_equal(found.hu, turn(HU))
     assert found.header.plane == "axial"
@@ -98,10 +115,17 @@ def test_slices_are_turned_to_the_patient(orientation: list[float], turn) -> Non
     assert any("tilted by 20" in note for note in found.header.notes) == (1 > orientation[4] > 0)
 
 
-@pytest.mark.parametrize(("orientation", "match"), [
-    ([1, 0, 0, 0, 0, -1], "coronal"), ([0, 1, 0, 0, 0, -1], "sagittal"), ([1, 0, 0, 0, 0.707107, 0.707107], "oblique"),
-    ([1, 0, 0, 1, 0, 0], "right angle"), ([2, 0, 0, 0, 1, 0], "unit vectors"), ([1, 0, 0], "6 numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("orientation", "match"),
+    [
+        ([1, 0, 0, 0, 0, -1], "coronal"),
+        ([0, 1, 0, 0, 0, -1], "sagittal"),
+        ([1, 0, 0, 0, 0.707107, 0.707107], "oblique"),
+        ([1, 0, 0, 1, 0, 0], "right angle"),
+        ([2, 0, 0, 0, 1, 0], "unit vectors"),
+        ([1, 0, 0], "6 numbers"),
+    ],
+)
 def test_other_planes_are_refused(orientation: list[float], match: str) -> None:
     with pytest.raises(StudioError, match=match):
         read_slice(ct(ImageOrientationPatient=orientation))
@@ -111,8 +135,13 @@ def test_other_planes_are_refused(orientation: list[float], match: str) -> None:
 
 
 def test_the_header_tells_windows_age_and_sex() -> None:
-    data = ct(WindowCenter=["-0600", "40", "7"], WindowWidth=["01500", "400", "0"], PatientAge="018M", PatientSex="F",
-              SyntheticData="YES")  # fmt: skip
+    data = ct(
+        WindowCenter=["-0600", "40", "7"],
+        WindowWidth=["01500", "400", "0"],
+        PatientAge="018M",
+        PatientSex="F",
+        SyntheticData="YES",
+    )
     header = read_header(io.BytesIO(data).getvalue())
     assert [(window.level, window.width) for window in header.windows] == [(-600, 1500), (40, 400)]
     assert any("width 0" in note for note in header.notes)

@@ -79,9 +79,7 @@ def test_an_image_edited_to_what_it_shows_comes_back(studio: Studio, real_film: 
     changed = studio.edit(real_film, ask(guidance=7.0), Edit(A, 0.5, A))
     np.testing.assert_allclose(changed.after.images[0], changed.before, atol=0.02)
     other = studio.edit(real_film, ask(guidance=7.0), Edit(B, 0.5, A))
-    assert np.abs(other.after.images[0] - other.before).mean() > np.abs(
-        changed.after.images[0] - changed.before
-    ).mean()  # fmt: skip
+    assert np.abs(other.after.images[0] - other.before).mean() > np.abs(changed.after.images[0] - changed.before).mean()
 
 
 def test_noise_makes_each_seed_another_edit_and_inversion_makes_the_same(studio: Studio, real_film: Image) -> None:
@@ -136,8 +134,9 @@ def test_tokens_are_put_together_to_words() -> None:
 
 def test_recipes_name_the_morph_and_the_edit(studio: Studio, real_film: Image) -> None:
     for result in (
-        studio.morph(ask(), Morph(ask(B), 0.25)), studio.edit(real_film, ask(), Edit(B, 0.4, A)).after,
-    ):  # fmt: skip
+        studio.morph(ask(), Morph(ask(B), 0.25)),
+        studio.edit(real_film, ask(), Edit(B, 0.4, A)).after,
+    ):
         (recipe,) = recipes(result)
         assert recipe.origin is not None
         assert parse(Recipe, json.loads(json.dumps(dump(recipe)))) == recipe

@@ -35,9 +35,11 @@ def recipe(request: GenerationRequest = REQUEST, preset: Preset | None = None, *
 
 def test_newest_are_raw_images_of_ours_by_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
-        "a.png": encode_png(IMAGE, recipe()), "b.png": encode_png(IMAGE, recipe()), "c.png": b"text",
+        "a.png": encode_png(IMAGE, recipe()),
+        "b.png": encode_png(IMAGE, recipe()),
+        "c.png": b"text",
         "d.png": encode_png(IMAGE, recipe(preset=PRESETS[1])),
-    }  # fmt: skip
+    }
     for age, (name, data) in enumerate(files.items()):
         (tmp_path / name).write_bytes(data)
         os.utime(tmp_path / name, (1_000 - age, 1_000 - age))

@@ -81,19 +81,32 @@ def test_odd_prompts_are_drawn(tmp_path: Path, prompt: str) -> None:
 
 
 WRONG = [
-    ({"--size": "63"}, "of 64 pixels a side, not 63"), ({"--size": "256"}, "of 64 pixels"), ({"--size": "0"}, "not 0"),
-    ({"--size": "100000"}, "of 64 pixels"), ({"--steps": "0"}, "from 1 to 1,000"),
-    ({"--steps": "1000000"}, "from 1 to 1,000"), ({"--steps": "-3"}, "from 1 to 1,000"),
-    ({"--guidance": "nan"}, "from 0 to 30"), ({"--guidance": "inf"}, "from 0 to 30"),
-    ({"--guidance": "-1"}, "from 0 to 30"), ({"--guidance": "1e9"}, "from 0 to 30"),
-    ({"--seed": "-2"}, "seed must be a whole number from 0"), ({"--seed": str(2**63)}, "seed must be"),
-    ({"--seed": "9" * 30}, "seed must be"), ({"--num_images": "0"}, "from 1 to 64"),
-    ({"--num_images": "1000000"}, "from 1 to 64"), ({"--checkpoint": "../../etc"}, "Allowed: latent_diffusion/tiny"),
-    ({"--checkpoint": ""}, "Allowed: latent_diffusion/tiny"), ({"--scheduler": "euler"}, "Allowed: ddim"),
+    ({"--size": "63"}, "of 64 pixels a side, not 63"),
+    ({"--size": "256"}, "of 64 pixels"),
+    ({"--size": "0"}, "not 0"),
+    ({"--size": "100000"}, "of 64 pixels"),
+    ({"--steps": "0"}, "from 1 to 1,000"),
+    ({"--steps": "1000000"}, "from 1 to 1,000"),
+    ({"--steps": "-3"}, "from 1 to 1,000"),
+    ({"--guidance": "nan"}, "from 0 to 30"),
+    ({"--guidance": "inf"}, "from 0 to 30"),
+    ({"--guidance": "-1"}, "from 0 to 30"),
+    ({"--guidance": "1e9"}, "from 0 to 30"),
+    ({"--seed": "-2"}, "seed must be a whole number from 0"),
+    ({"--seed": str(2**63)}, "seed must be"),
+    ({"--seed": "9" * 30}, "seed must be"),
+    ({"--num_images": "0"}, "from 1 to 64"),
+    ({"--num_images": "1000000"}, "from 1 to 64"),
+    ({"--checkpoint": "../../etc"}, "Allowed: latent_diffusion/tiny"),
+    ({"--checkpoint": ""}, "Allowed: latent_diffusion/tiny"),
+    ({"--scheduler": "euler"}, "Allowed: ddim"),
     ({"--scheduler": ""}, "Allowed: ddim"),
-    ({"--preset": "Nonsense"}, "Balanced"), ({"--device": "tpu"}, "Allowed: cpu"), ({"--device": "cuda:77"}, "CUDA"),
-    ({"--num_threads": "-1"}, "threads"), ({"--num_threads": "1000000"}, "threads"),
-]  # fmt: skip
+    ({"--preset": "Nonsense"}, "Balanced"),
+    ({"--device": "tpu"}, "Allowed: cpu"),
+    ({"--device": "cuda:77"}, "CUDA"),
+    ({"--num_threads": "-1"}, "threads"),
+    ({"--num_threads": "1000000"}, "threads"),
+]
 
 
 @pytest.mark.parametrize(("options", "words"), WRONG)
@@ -155,9 +168,13 @@ def test_wrong_environment_is_one_clear_line(
 def test_as_a_process_a_fault_ends_with_code_1_and_no_traceback(tmp_path: Path, tiny_checkpoint: Path) -> None:
     process = subprocess.run(
         [sys.executable, "-m", "xray_generator.generate", *arguments(tmp_path, "--guidance", "nan")],
-        capture_output=True, text=True, check=False, timeout=120, cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=Path(__file__).parents[1],
         env=os.environ | {"OUTPUT_DIR": str(tiny_checkpoint), "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    )
     assert process.returncode == 1
     assert process.stdout == ""
     assert process.stderr == "error: The guidance must be a number from 0 to 30, not nan.\n"

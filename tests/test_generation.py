@@ -64,9 +64,9 @@ def test_image_of_a_batch_equals_the_image_alone(engine: Engine, count: int, sch
 def test_repeated_run_is_bit_equal_and_another_seed_is_not(tiny_checkpoint: Path, scheduler: str) -> None:
     request = text_request(PROMPT, seed=3, size=64, steps=4, scheduler=scheduler)
     first, second = (generate(Studio(tiny_checkpoint, "cpu").engine(), request) for _ in range(2))
-    other = generate(Studio(tiny_checkpoint, "cpu").engine(), text_request(
-        PROMPT, seed=4, size=64, steps=4, scheduler=scheduler
-    ))  # fmt: skip
+    other = generate(
+        Studio(tiny_checkpoint, "cpu").engine(), text_request(PROMPT, seed=4, size=64, steps=4, scheduler=scheduler)
+    )
     assert same(first.images[0], second.images[0])
     assert not same(first.images[0], other.images[0])
 
@@ -250,8 +250,9 @@ def test_streams_and_seeds_give_different_numbers() -> None:
     """torch reads 32 bits of a seed: a larger one would repeat a smaller one's image."""
     draws = {
         (seed, stream): torch.randn(4, generator=seeded_generators(seed, 1, stream)[0]).tolist()
-        for seed in (0, 1, MAX_SEED) for stream in (0, 1)
-    }  # fmt: skip
+        for seed in (0, 1, MAX_SEED)
+        for stream in (0, 1)
+    }
     assert len({tuple(values) for values in draws.values()}) == len(draws)
     with pytest.raises(StudioError, match="seed"):
         GenerationRequest(TextPrompt("film"), seed=MAX_SEED + 6)

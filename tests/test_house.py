@@ -17,7 +17,7 @@ from xray_generator.config import config_names, parse, read_config
 from xray_generator.registry import FAMILIES, get_family
 
 ROOT = Path(__file__).parents[1]
-MAX_LINES = 300
+MAX_LINES = 450
 HEAVY = ("torch", "diffusers", "transformers", "accelerate", "tensorboard")
 AT_RUN_TIME = {"pylibjpeg", "pylibjpeg-libjpeg", "pylibjpeg-openjpeg", "tensorboard", "streamlit"}  # no import of ours
 FLOORS = MappingProxyType(
@@ -33,14 +33,29 @@ FLOORS = MappingProxyType(
 )
 FORBIDDEN_IMPORTS = {"cPickle", "_pickle", "dill", "joblib", "shelve", "marshal", "torch.hub"}
 FORBIDDEN_CALLS = {
-    "eval", "exec", "os.system", "os.popen", "torch.hub.load", "torch.hub.load_state_dict_from_url", "torch.jit.load",
-    "torch.export.load", "pandas.read_pickle", "yaml.load", "yaml.unsafe_load", "accelerate.load_checkpoint_in_model",
-}  # fmt: skip
+    "eval",
+    "exec",
+    "os.system",
+    "os.popen",
+    "torch.hub.load",
+    "torch.hub.load_state_dict_from_url",
+    "torch.jit.load",
+    "torch.export.load",
+    "pandas.read_pickle",
+    "yaml.load",
+    "yaml.unsafe_load",
+    "accelerate.load_checkpoint_in_model",
+}
 GLOBAL_SEEDS = {"torch.manual_seed", "torch.seed", "numpy.random.seed", "random.seed", "accelerate.utils.set_seed"}
 FORBIDDEN_OPTIONS = {
-    ("allow_pickle", True), ("unsafe_allow_html", True), ("force", True), ("trust_remote_code", True), ("shell", True),
-    ("weights_only", False), ("use_safetensors", False),
-}  # fmt: skip
+    ("allow_pickle", True),
+    ("unsafe_allow_html", True),
+    ("force", True),
+    ("trust_remote_code", True),
+    ("shell", True),
+    ("weights_only", False),
+    ("use_safetensors", False),
+}
 PLACES = re.compile(
     r"/wor[k]/|/roo[t]/|/hom[e]/\w|/User[s]/\w|[A-Z]:\\\\User[s]|/tm[p]/\w|/us[r]/local/\w"
     r"|pypi\.or[g]|pythonhoste[d]|index-ur[l]|registry\.npm[j]s|deb\.debia[n]\.org|proxy\.golan[g]"
@@ -186,9 +201,16 @@ def test_pages_draw_only_measured_numbers() -> None:
 
 @pytest.mark.parametrize(
     "code",
-    ["st.metric('SSIM', 0.85)", "st.metric('SSIM', '92 %')", "st.metric(label='a', value=-1)", "c.metric('a', v, '+3')",
-     "st.metric('a', f'{0.85:.2f}')", "st.metric('a', value=round(0.85, 2))", "st.metric('a', x or 0.85)"],
-)  # fmt: skip
+    [
+        "st.metric('SSIM', 0.85)",
+        "st.metric('SSIM', '92 %')",
+        "st.metric(label='a', value=-1)",
+        "c.metric('a', v, '+3')",
+        "st.metric('a', f'{0.85:.2f}')",
+        "st.metric('a', value=round(0.85, 2))",
+        "st.metric('a', x or 0.85)",
+    ],
+)
 def test_the_rule_finds_a_literal_metric(code: str) -> None:
     assert list(literal_metrics(code))
 
@@ -240,8 +262,12 @@ print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
 """
     run = subprocess.run(
         [sys.executable, "-W", "error:::xray_generator", "-c", code],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
     assert json.loads(run.stdout) == [], "imported before they were needed"
 
 

@@ -1,4 +1,4 @@
-"""Decoding: the right grey levels from every allowed format, and words for everything else."""
+"""Decoding: the right gray levels from every allowed format, and words for everything else."""
 
 import io
 import random
@@ -195,10 +195,12 @@ def test_mutated_files_never_escape() -> None:
     exif = PILImage.Exif()
     exif[0x0112] = 6
     seeds = [
-        encoded(PILImage.fromarray(GRAY), "PNG", exif=exif), encoded(PILImage.fromarray(GRAY), "JPEG", exif=exif),
-        encoded(PILImage.fromarray(GRAY), "TIFF"), encoded(PILImage.fromarray(GRAY), "TIFF", compression="tiff_lzw"),
+        encoded(PILImage.fromarray(GRAY), "PNG", exif=exif),
+        encoded(PILImage.fromarray(GRAY), "JPEG", exif=exif),
+        encoded(PILImage.fromarray(GRAY), "TIFF"),
+        encoded(PILImage.fromarray(GRAY), "TIFF", compression="tiff_lzw"),
         dicom(GRAY),
-    ]  # fmt: skip
+    ]
     rng = random.Random(0)
     for _ in range(300):
         for seed in seeds:

@@ -67,10 +67,12 @@ def test_native_sizes_differ_and_show_the_same_cilium() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--size", "20"), "--size must be a whole number from 64"), (("--num_images", "0"), "--num_images must be"),
-        (("--classes", "normal", "kartagener"), "Unknown class 'kartagener'"), (("--seed", "-1"), "--seed must be"),
+        (("--size", "20"), "--size must be a whole number from 64"),
+        (("--num_images", "0"), "--num_images must be"),
+        (("--classes", "normal", "kartagener"), "Unknown class 'kartagener'"),
+        (("--seed", "-1"), "--seed must be"),
     ],
-)  # fmt: skip
+)
 def test_wrong_value_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: Sequence[str], words: str
 ) -> None:

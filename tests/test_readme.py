@@ -20,19 +20,31 @@ PARSE_ONLY = None  # several GPUs, weights from a hub, or more than an hour
 STAGE = ("num_steps=2", "batch_size=4", "checkpoint_every=2", "log_every=1")
 TINY_IMAGES = ("--size", "64", "--steps", "2")
 TINY_TRAINING = (
-    "image_size=64", "native_repeats=1", "autoencoder.channels=[8,16]", "autoencoder.encoder_blocks=[1,1]",
-    "autoencoder.decoder_blocks=[1,1]", "autoencoder.latent_channels=4", "autoencoder.crop_size=32",
-    "text_encoder.embedding_size=32", "text_encoder.num_layers=1", "text_encoder.num_heads=2",
-    "text_encoder.vocabulary_size=500", "unet.channels=[32,64]", "unet.num_heads=2",
-    *(f"{name}_training.{setting}" for name in ("autoencoder", "denoiser", "decoder", "few_step")
-      for setting in STAGE),
-)  # fmt: skip
+    "image_size=64",
+    "native_repeats=1",
+    "autoencoder.channels=[8,16]",
+    "autoencoder.encoder_blocks=[1,1]",
+    "autoencoder.decoder_blocks=[1,1]",
+    "autoencoder.latent_channels=4",
+    "autoencoder.crop_size=32",
+    "text_encoder.embedding_size=32",
+    "text_encoder.num_layers=1",
+    "text_encoder.num_heads=2",
+    "text_encoder.vocabulary_size=500",
+    "unet.channels=[32,64]",
+    "unet.num_heads=2",
+    *(f"{name}_training.{setting}" for name in ("autoencoder", "denoiser", "decoder", "few_step") for setting in STAGE),
+)
 
 TINY_FLOW = (
-    "image_size=32", "num_likelihoods=1", "network.channels=[16,32]", "network.blocks=1",
-    "network.attention_levels=[1]", "num_inference_steps=2",
+    "image_size=32",
+    "num_likelihoods=1",
+    "network.channels=[16,32]",
+    "network.blocks=1",
+    "network.attention_levels=[1]",
+    "num_inference_steps=2",
     *(f"training.{setting}" for setting in STAGE),
-)  # fmt: skip
+)
 TINY_CVAE = (
     "size=64",
     *(f"{name}_training.{setting}" for name in ("autoencoder", "prior", "grain") for setting in STAGE),

@@ -88,11 +88,20 @@ def test_digest_differs_where_anything_differs() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"text", b"\x89PNG\r\n\x1a\n", encode_bare_png(IMAGE), encode_png(IMAGE, recipes(RESULT)[0])[:200],
-        png_with(""), png_with("{"), png_with("[]"), png_with("null"), png_with("[" * 100_000),
-        png_with('{"request": ' + "1" * 5_000 + "}"), png_with('{"request": {}, "checkpoint": {}}'),
+        b"",
+        b"text",
+        b"\x89PNG\r\n\x1a\n",
+        encode_bare_png(IMAGE),
+        encode_png(IMAGE, recipes(RESULT)[0])[:200],
+        png_with(""),
+        png_with("{"),
+        png_with("[]"),
+        png_with("null"),
+        png_with("[" * 100_000),
+        png_with('{"request": ' + "1" * 5_000 + "}"),
+        png_with('{"request": {}, "checkpoint": {}}'),
     ],
-)  # fmt: skip
+)
 def test_foreign_files_are_refused(data: bytes) -> None:
     with pytest.raises(StudioError):
         read_recipe(data)

@@ -43,9 +43,15 @@ def small_dataset(dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def command(config_file: Path, small_dataset: Path, tmp_path: Path) -> list[str]:
     return [
-        "--config", str(config_file), "--dataset_path", str(small_dataset), "--output_dir", str(tmp_path / "outputs"),
-        "--num_threads", "1",
-    ]  # fmt: skip
+        "--config",
+        str(config_file),
+        "--dataset_path",
+        str(small_dataset),
+        "--output_dir",
+        str(tmp_path / "outputs"),
+        "--num_threads",
+        "1",
+    ]
 
 
 def test_both_stages_make_a_checkpoint_that_draws(
@@ -108,19 +114,29 @@ def test_occupied_folder_is_refused_and_left_as_it_was(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--config", "nonsense"], "No configuration 'nonsense'"), (["--dataset_path", "nowhere"], "does not exist"),
-        (["--reports_csv", "x.csv"], "needs both CSV files"), (["--resume_from", "nowhere"], "holds no autoencoder"),
-        (["unet.chanels=[32,64]"], "unet.chanels"), (["denoiser_training.num_steps=0"], "num_steps must be 1 or more"),
-        (["autoencoder_training.batch_size=x"], "batch_size"), (["name=../../escape"], "name"),
-        (["family=unknown"], "Unknown model family"), (["image_size"], "Cannot read 'image_size'"),
-        (["--num_threads", "-4"], "number of threads"), (["--output_dir", "/dev/null"], "Cannot write to"),
+        (["--config", "nonsense"], "No configuration 'nonsense'"),
+        (["--dataset_path", "nowhere"], "does not exist"),
+        (["--reports_csv", "x.csv"], "needs both CSV files"),
+        (["--resume_from", "nowhere"], "holds no autoencoder"),
+        (["unet.chanels=[32,64]"], "unet.chanels"),
+        (["denoiser_training.num_steps=0"], "num_steps must be 1 or more"),
+        (["autoencoder_training.batch_size=x"], "batch_size"),
+        (["name=../../escape"], "name"),
+        (["family=unknown"], "Unknown model family"),
+        (["image_size"], "Cannot read 'image_size'"),
+        (["--num_threads", "-4"], "number of threads"),
+        (["--output_dir", "/dev/null"], "Cannot write to"),
         (["text_encoder.kind=pretrained", "text_encoder.name_or_path=/none", "--resume_from", "WEIGHTS"], "kind=bert"),
     ],
-)  # fmt: skip
+)
 def test_fault_is_one_clear_line_and_the_next_start_is_free(
-    command: list[str], tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str],
-    arguments: list[str], words: str,
-) -> None:  # fmt: skip
+    command: list[str],
+    tmp_path: Path,
+    tiny_checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
     arguments = [str(tiny_checkpoint / CHECKPOINT) if value == "WEIGHTS" else value for value in arguments]
     options = [value for value in arguments if "=" not in value and value != "image_size"]
     assert main([*command, *options, *(value for value in arguments if value not in options)]) == 1
@@ -168,10 +184,25 @@ def test_two_processes_train_one_model(command: list[str], tmp_path: Path) -> No
     root = Path(__file__).parents[1]
     environment = {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     process = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29617",
-         str(tmp_path / "two.py"), str(tmp_path), *command],
-        capture_output=True, text=True, check=False, timeout=200, cwd=root, env=os.environ | environment,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            "2",
+            "--master_port",
+            "29617",
+            str(tmp_path / "two.py"),
+            str(tmp_path),
+            *command,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+        cwd=root,
+        env=os.environ | environment,
+    )
     assert process.returncode == 0, process.stderr[-3_000:]
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert first["world"] == second["world"] == 2

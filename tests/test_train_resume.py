@@ -60,9 +60,11 @@ def test_other_data_are_refused_and_the_run_stays_as_it_was(
 ) -> None:
     before, (header, first, *rest) = content(run), (pack / "metadata.csv").read_text().splitlines()
     changed = {
-        "caption": [first.replace("chest", "thorax", 1), *rest], "split": [first.replace(",train,", ",val,"), *rest],
-        "row": rest, "order": [*rest, first],
-    }[change]  # fmt: skip
+        "caption": [first.replace("chest", "thorax", 1), *rest],
+        "split": [first.replace(",train,", ",val,"), *rest],
+        "row": rest,
+        "order": [*rest, first],
+    }[change]
     (pack / "metadata.csv").write_text("\n".join([header, *changed]) + "\n")
     assert main([*command, "--resume_from", str(run)]) == 1
     error = capsys.readouterr().err

@@ -39,7 +39,7 @@ class NoiseScheduled(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
+class Ablation:
     """One choice of a model's sampling taken back or made otherwise, and what that was expected to do."""
 
     change: str  # against what the checkpoint recommends
@@ -49,10 +49,10 @@ class Lever:
 
 
 @runtime_checkable
-class Levered(Protocol):
+class Ablatable(Protocol):
     """What an engine may offer besides: itself without each choice of its sampling, to see what that is worth."""
 
-    def levers(self) -> tuple[Lever, ...]:
+    def ablations(self) -> tuple[Ablation, ...]:
         """One at a time."""
         ...
 

@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def encode_sheet(rows: Sequence[Row], num_columns: int) -> bytes:
-    """Labelled rows as one PNG, `num_columns` images to a line; its text chunks say the same as its labels."""
+    """Labeled rows as one PNG, `num_columns` images to a line; its text chunks say the same as its labels."""
     blocks = [grid(row.images, num_columns) for row in rows]
     width = max(MIN_WIDTH, *(block.shape[1] for block in blocks))
     strips = []
@@ -98,9 +98,14 @@ def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
     for condition in [condition_of(studio.manifest(options.checkpoint), *words) for words in asked]:
         for guidance in options.guidance or [None]:
             request = request_of(
-                condition, seed=options.seed, num_images=options.num_images, steps=options.steps, guidance=guidance,
-                scheduler=options.scheduler, size=studio.manifest(options.checkpoint).sizes[0],
-            )  # fmt: skip
+                condition,
+                seed=options.seed,
+                num_images=options.num_images,
+                steps=options.steps,
+                guidance=guidance,
+                scheduler=options.scheduler,
+                size=studio.manifest(options.checkpoint).sizes[0],
+            )
             result = studio.generate(request, options.checkpoint)
             made = result.request
             label = (
@@ -117,11 +122,17 @@ def _captioned_rows(options: argparse.Namespace, films: Sequence[Film]) -> Itera
         results = [
             studio.generate(
                 text_request(
-                    film.prompt, seed=options.seed + i, steps=options.steps, scheduler=options.scheduler,
-                    guidance=guidance, size=studio.manifest(options.checkpoint).sizes[0],
-                ), options.checkpoint,
-            ) for i, film in enumerate(films)
-        ]  # fmt: skip
+                    film.prompt,
+                    seed=options.seed + i,
+                    steps=options.steps,
+                    scheduler=options.scheduler,
+                    guidance=guidance,
+                    size=studio.manifest(options.checkpoint).sizes[0],
+                ),
+                options.checkpoint,
+            )
+            for i, film in enumerate(films)
+        ]
         made = results[0].request
         label = (
             f"{NOTICE} {len(results)} of {results[0].checkpoint.name}, from seed {made.seed} on, guidance "

@@ -62,10 +62,14 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 def runtime_facts(device: torch.device) -> dict[str, Any]:
     """What the last bits of an image depend on beside its recipe: versions, machine, device, number format, threads."""
     return {
-        "xray_generator": __version__, "torch": torch.__version__, "diffusers": version("diffusers"),
-        "machine": platform.machine(), "device": _device_name(device),
-        "dtype": "bfloat16 autocast" if has_fast_bfloat16(device) else "float32", "threads": torch.get_num_threads(),
-    }  # fmt: skip
+        "xray_generator": __version__,
+        "torch": torch.__version__,
+        "diffusers": version("diffusers"),
+        "machine": platform.machine(),
+        "device": _device_name(device),
+        "dtype": "bfloat16 autocast" if has_fast_bfloat16(device) else "float32",
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _device_name(device: torch.device) -> str:
@@ -96,7 +100,7 @@ def process_state() -> PartialState:
 
 
 def seeded_generators(seed: int, num_images: int, stream: int = 0) -> list[torch.Generator]:
-    """One CPU generator per image, seeded seed + i, so that image i never depends on its neighbours or the device.
+    """One CPU generator per image, seeded seed + i, so that image i never depends on its neighbors or the device.
 
     Another `stream` gives other numbers for the same seed. torch reads 32 bits of a seed.
     """

@@ -33,20 +33,40 @@ MAX_BYTES = 2**28
 AIR, LOWEST, HIGHEST = -1000.0, -1024.0, 3071.0  # HU; the ends are those of the scale of 12 bits that scanners use
 SIGN = slice(128, 132)
 FOREIGN = {  # what a program or an archive begins with; DICOM leaves its first 128 bytes to anyone (CVE-2019-11687)
-    b"MZ": "Windows program", b"\x7fELF": "Linux program", b"PK": "ZIP archive", b"#!": "script",
-    b"\xca\xfe\xba\xbe": "Mac or Java program", b"\xce\xfa\xed\xfe": "Mac program", b"\xcf\xfa\xed\xfe": "Mac program",
+    b"MZ": "Windows program",
+    b"\x7fELF": "Linux program",
+    b"PK": "ZIP archive",
+    b"#!": "script",
+    b"\xca\xfe\xba\xbe": "Mac or Java program",
+    b"\xce\xfa\xed\xfe": "Mac program",
+    b"\xcf\xfa\xed\xfe": "Mac program",
     b"%PDF": "PDF document",
-}  # fmt: skip
+}
 DEFLATED = (  # transfer syntaxes that are unpacked to any size before a header can be read
-    "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205", "1.2.840.10008.1.2.8.1",
-)  # fmt: skip
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.4.95",
+    "1.2.840.10008.1.2.4.205",
+    "1.2.840.10008.1.2.8.1",
+)
 DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR: it names other files, which are never followed
 NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
 PIXELS = (
-    *NEEDED, "SamplesPerPixel", "HighBit", "PlanarConfiguration", "PixelData", "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept",
-    "RescaleType", "ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction",
-)  # fmt: skip
+    *NEEDED,
+    "SamplesPerPixel",
+    "HighBit",
+    "PlanarConfiguration",
+    "PixelData",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "VOILUTSequence",
+    "VOILUTFunction",
+)
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 
 

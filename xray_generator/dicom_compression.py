@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 JPEG = "1.2.840.10008.1.2.4."
 JPEG_2000 = ("90", "91", "92", "93", "201", "202", "203")  # after JPEG: the others of our decoders are JPEG and JPEG-LS
-DECODERS = {True: "pylibjpeg-openjpeg", False: "pylibjpeg-libjpeg (its licence is GPL 3.0)"}  # whether JPEG 2000
+DECODERS = {True: "pylibjpeg-openjpeg", False: "pylibjpeg-libjpeg (its license is GPL 3.0)"}  # whether JPEG 2000
 
 
 def check_compressed(dataset: Dataset) -> None:

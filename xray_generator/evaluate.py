@@ -7,7 +7,7 @@ The images of a folder are of known classes where they lie in class folders that
     python -m xray_generator.evaluate --suite enlargement --real PACK --output_dir outputs/metrics
 
 Writes a record and a summary in plain words into --output_dir, and figures and a sample of the images into
-OUTPUT_DIR/visualizations; the full suite puts its table of levers into the model card. All images stay in
+OUTPUT_DIR/visualizations; the full suite puts its table of ablations into the model card. All images stay in
 OUTPUT_DIR/cache/evaluation: a run that was stopped goes on from there.
 """
 
@@ -29,7 +29,7 @@ from xray_generator.dashboards.report_files import SUMMARY
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row, class_names, evenly
 from xray_generator.devices import set_threads
-from xray_generator.evaluation import levers, plots, super_resolution
+from xray_generator.evaluation import ablations, plots, super_resolution
 from xray_generator.evaluation.image_sets import common_size, from_folder
 from xray_generator.evaluation.inputs import (
     SPLITS,
@@ -81,10 +81,17 @@ def _run(options: argparse.Namespace) -> None:
     found = run(study, SUITES[options.suite])
     subject = study.model.checkpoint.name if study.model else options.generated.resolve().name
     record = Record(
-        subject, options.suite, datetime.now(UTC).isoformat(timespec="seconds"), code_commit(),
-        study.model.checkpoint if study.model else None, _settings(options, study), found.measurements, found.curves,
-        found.tables, (*notes, *found.notes),
-    )  # fmt: skip
+        subject,
+        options.suite,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        code_commit(),
+        study.model.checkpoint if study.model else None,
+        _settings(options, study),
+        found.measurements,
+        found.curves,
+        found.tables,
+        (*notes, *found.notes),
+    )
     figures = studio.figure_dir / record.name
     make_folder(figures)
     if study.model:
@@ -94,7 +101,9 @@ def _run(options: argparse.Namespace) -> None:
     for name, figure in found.figures.items():
         plots.save(figure, figures / f"{name}.png")
     if study.model:
-        levers.write_into_card(find_checkpoint(studio.checkpoint_root, study.model.checkpoint.full_name) / CARD, record)
+        ablations.write_into_card(
+            find_checkpoint(studio.checkpoint_root, study.model.checkpoint.full_name) / CARD, record
+        )
     _keep(record, options.output_dir)
 
 
@@ -129,11 +138,11 @@ def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[
     else:
         real, rows = _asked(real, studio, options.checkpoint)
         generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
-    judges = find_judges(
+    classifiers = find_judges(
         real.images, studio.encoder_root, options.device, pretrained=not is_quick, asked=generated.rows
     )
-    study = Study(generated, real.images, real.split, options.seed, judges, _cache(studio), real.training, model)
-    return study, (*real.notes, *warnings(generated, real.images), *judges.notes)
+    study = Study(generated, real.images, real.split, options.seed, classifiers, _cache(studio), real.training, model)
+    return study, (*real.notes, *warnings(generated, real.images), *classifiers.notes)
 
 
 def _asked(real: RealData, studio: Studio, checkpoint: str | None) -> tuple[RealData, tuple[Row, ...]]:
@@ -161,9 +170,13 @@ def _size(options: argparse.Namespace, studio: Studio) -> int:
 
 def _load(options: argparse.Namespace, studio: Studio, size: int, folder: Path) -> Model:
     template = request_of(
-        _timed(studio.manifest(options.checkpoint)), seed=options.seed, size=size, steps=options.steps,
-        guidance=options.guidance, scheduler=options.scheduler,
-    )  # fmt: skip
+        _timed(studio.manifest(options.checkpoint)),
+        seed=options.seed,
+        size=size,
+        steps=options.steps,
+        guidance=options.guidance,
+        scheduler=options.scheduler,
+    )
     return load_model(studio.engine(options.checkpoint), template, folder)
 
 
@@ -181,10 +194,16 @@ def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:
         request = {key: value for key, value in dump(study.model.request).items() if key not in ("condition", "seed")}
         request["seeds"] = f"{options.seed} to {options.seed + len(study.generated) - 1}"
     return {
-        **request, "num_images": len(study.generated), "seed": options.seed, "real": options.real.resolve().name,
-        "split": study.split, "num_real": len(study.real), "num_training": len(study.training),
-        "image_size": study.size, **machine_facts(),
-    }  # fmt: skip
+        **request,
+        "num_images": len(study.generated),
+        "seed": options.seed,
+        "real": options.real.resolve().name,
+        "split": study.split,
+        "num_real": len(study.real),
+        "num_training": len(study.training),
+        "image_size": study.size,
+        **machine_facts(),
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -193,9 +212,12 @@ def _parser() -> argparse.ArgumentParser:
     subject.add_argument("--checkpoint", help="name; default: the first one found")
     subject.add_argument("--generated", type=Path, metavar="DIR", help="a folder of images that anything made")
     parser.add_argument(
-        "--real", type=Path, default=Path(os.environ.get("DATASET_PATH", "dataset")), metavar="DIR",
+        "--real",
+        type=Path,
+        default=Path(os.environ.get("DATASET_PATH", "dataset")),
+        metavar="DIR",
         help="a data set, or a folder of real images; default: DATASET_PATH, or dataset",
-    )  # fmt: skip
+    )
     parser.add_argument("--split", choices=tuple(SPLITS), default="unseen", help="of the data set; unseen: val, test")
     parser.add_argument("--training", type=Path, metavar="DIR", help="what it was trained on; default: as --real")
     parser.add_argument("--suite", choices=(*SUITES, super_resolution.SUITE), default="quick")

@@ -59,10 +59,14 @@ def _run(options: argparse.Namespace) -> None:
         allowed = ", ".join(f"{size}" for size in sizes)
         raise StudioError(f"The checkpoint draws images of {allowed} pixels a side, not {options.size}.")
     request = request_of(
-        condition, seed=None if options.seed == -1 else options.seed, num_images=options.num_images,
+        condition,
+        seed=None if options.seed == -1 else options.seed,
+        num_images=options.num_images,
         size=options.size or sizes[0],
-        steps=options.steps, guidance=options.guidance, scheduler=options.scheduler,
-    )  # fmt: skip
+        steps=options.steps,
+        guidance=options.guidance,
+        scheduler=options.scheduler,
+    )
     make_folder(options.output_dir)  # before the work, not after it
     for word in studio.unseen_words(options.prompt, options.checkpoint) if options.prompt else ():
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201

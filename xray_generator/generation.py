@@ -186,10 +186,19 @@ def _timed(draw: Callable[[OnStep], Tensor], on_step: OnStep | None) -> tuple[tu
 
 
 def _result(
-    engine: Engine, request: GenerationRequest, images: list[Image], latencies_ms: list[float], notes: tuple[str, ...],
+    engine: Engine,
+    request: GenerationRequest,
+    images: list[Image],
+    latencies_ms: list[float],
+    notes: tuple[str, ...],
     origin: Morph | Edit | None = None,
-) -> GenerationResult:  # fmt: skip
+) -> GenerationResult:
     return GenerationResult(
-        tuple(images), request, engine.checkpoint, tuple(latencies_ms), notes,
-        runtime_facts(engine.device), origin,
-    )  # fmt: skip
+        tuple(images),
+        request,
+        engine.checkpoint,
+        tuple(latencies_ms),
+        notes,
+        runtime_facts(engine.device),
+        origin,
+    )

@@ -82,7 +82,7 @@ def to_uint16(image: Image) -> NDArray[np.uint16]:
 
 
 def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -> bytes:
-    """Grey PNG of a [0, 1] image, 8 or 16 bits deep, with `text` as its text chunks."""
+    """Gray PNG of a [0, 1] image, 8 or 16 bits deep, with `text` as its text chunks."""
     chunks, buffer = PngInfo(), io.BytesIO()
     for name, value in text.items():
         chunks.add_itxt(name, value)
@@ -105,7 +105,7 @@ def grid(images: Sequence[Image], num_columns: int) -> Image:
 def read_image(source: Path | bytes) -> Image:
     """Decode a PNG, JPEG, TIFF or DICOM file to (H, W) in [0, 1], by content and never by extension.
 
-    8 bits divide by 255 and 16 bits by 65,535; colours become luma; transparency is laid over black; EXIF orientation
+    8 bits divide by 255 and 16 bits by 65,535; colors become luma; transparency is laid over black; EXIF orientation
     is applied; DICOM goes through its modality and VOI tables and is shown in MONOCHROME2 polarity.
 
     Raises:
@@ -169,7 +169,7 @@ def _to_gray(picture: PILImage.Image) -> Image:
 
 
 def resize_square(image: Image, size: int) -> Image:
-    """Scale the short side to `size` (area when smaller, bicubic when larger) and crop the centre: (size, size)."""
+    """Scale the short side to `size` (area when smaller, bicubic when larger) and crop the center: (size, size)."""
     height, width = image.shape
     scale = size / min(height, width)
     if scale != 1:

@@ -33,10 +33,26 @@ from xray_generator.types import MAX_SIDE, NOTICE, Image, StudioError
 MIN_PHANTOM = 64  # pixels a side; below, no arm can be seen
 MAX_NUMBER = 100_000
 COLUMNS = (
-    "image", "label", "width", "height", "nm_per_pixel", "doublets", "outer_arms", "inner_arms", "spokes",
-    "central_microtubules", "membrane_major_nm", "membrane_minor_nm", "center_x", "center_y", "obliquity_degrees",
-    "smear_nm", "compression", "neighbor", "microvillus",
-)  # fmt: skip
+    "image",
+    "label",
+    "width",
+    "height",
+    "nm_per_pixel",
+    "doublets",
+    "outer_arms",
+    "inner_arms",
+    "spokes",
+    "central_microtubules",
+    "membrane_major_nm",
+    "membrane_minor_nm",
+    "center_x",
+    "center_y",
+    "obliquity_degrees",
+    "smear_nm",
+    "compression",
+    "neighbor",
+    "microvillus",
+)
 SHEET_COLUMNS, SHEET_SIDE, CAPTION_HEIGHT, BAR_NM = 6, 224, 26, 100
 
 
@@ -67,13 +83,26 @@ def truth_line(phantom: Phantom) -> list[object]:
     truth, (height, width) = phantom.truth, phantom.image.shape
     center = truth.to_pixels(np.zeros((1, 2)), height, width)[0]
     return [
-        _name(phantom), truth.label, width, height, round(truth.nm_per_pixel(height, width), 4),
-        len(truth.doublets), sum(d.outer_arm for d in truth.doublets), sum(d.inner_arm for d in truth.doublets),
-        sum(d.spoke for d in truth.doublets), len(truth.central),
-        round(truth.membrane.major, 2), round(truth.membrane.minor, 2), round(center[0], 2), round(center[1], 2),
-        round(degrees(truth.obliquity), 3), round(truth.smear_nm(), 3), round(truth.compression, 4),
-        int(truth.neighbor_angle is not None), int(truth.microvillus is not None),
-    ]  # fmt: skip
+        _name(phantom),
+        truth.label,
+        width,
+        height,
+        round(truth.nm_per_pixel(height, width), 4),
+        len(truth.doublets),
+        sum(d.outer_arm for d in truth.doublets),
+        sum(d.inner_arm for d in truth.doublets),
+        sum(d.spoke for d in truth.doublets),
+        len(truth.central),
+        round(truth.membrane.major, 2),
+        round(truth.membrane.minor, 2),
+        round(center[0], 2),
+        round(center[1], 2),
+        round(degrees(truth.obliquity), 3),
+        round(truth.smear_nm(), 3),
+        round(truth.compression, 4),
+        int(truth.neighbor_angle is not None),
+        int(truth.microvillus is not None),
+    ]
 
 
 def encode_phantom_sheet(rows: Sequence[Sequence[Phantom]]) -> bytes:

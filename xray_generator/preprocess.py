@@ -1,4 +1,4 @@
-"""`python -m xray_generator.preprocess`: a set with classes as grey squares, its statistics and its corrupt files.
+"""`python -m xray_generator.preprocess`: a set with classes as gray squares, its statistics and its corrupt files.
 
     python -m xray_generator.preprocess --input DIR --output_dir DIR --size 224 448
 
@@ -33,8 +33,10 @@ BOX_COLUMNS = ("image", "label", "split", "size", "top", "left", "height", "widt
 ROW_COLUMNS = ("image", "label", "split", "source", "license", "orig_width", "orig_height")
 MEASURES = ("mean", "std", "min", "max")
 STATISTICS_COLUMNS = (
-    "label", "count", *(f"{name}_{measure}" for name in ("width", "height", "aspect") for measure in MEASURES),
-)  # fmt: skip
+    "label",
+    "count",
+    *(f"{name}_{measure}" for name in ("width", "height", "aspect") for measure in MEASURES),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,12 @@ def _free_name(row: Row, taken: set[str]) -> str:
 
 
 def _write_tables(
-    folder: Path, sizes: Sequence[int], images: Sequence[RawImage], corrupt: Sequence[Sequence[object]],
+    folder: Path,
+    sizes: Sequence[int],
+    images: Sequence[RawImage],
+    corrupt: Sequence[Sequence[object]],
     boxes: Sequence[Sequence[object]],
-) -> None:  # fmt: skip
+) -> None:
     lines = [
         (image.name, image.row.label, image.row.split, image.row.source, image.row.license, image.width, image.height)
         for image in images

@@ -17,9 +17,16 @@ def resolve_seed(seed: int | None) -> int:
     return secrets.randbelow(MAX_RANDOM_SEED) if seed is None else seed
 
 
-def request_of(condition: Condition, *, seed: int | None = None, num_images: int = 1, size: int = 256,
-               steps: int | None = None, guidance: float | None = None,
-               scheduler: str | None = None) -> GenerationRequest:  # fmt: skip
+def request_of(
+    condition: Condition,
+    *,
+    seed: int | None = None,
+    num_images: int = 1,
+    size: int = 256,
+    steps: int | None = None,
+    guidance: float | None = None,
+    scheduler: str | None = None,
+) -> GenerationRequest:
     """A validated request for square images; a seed of None becomes a random one."""
     return GenerationRequest(condition, num_images, size, size, steps, guidance, scheduler, resolve_seed(seed))
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from xray_generator.abilities import Autoencoding, ClassAutoencoding, Levered
+from xray_generator.abilities import Ablatable, Autoencoding, ClassAutoencoding
 from xray_generator.data.rows import Row
 from xray_generator.devices import runtime_facts
 from xray_generator.evaluation.autoencoding import latents_and_copies
@@ -78,19 +78,24 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     request = engine.resolve(template)
     generate(engine, request)
     return Model(
-        engine.checkpoint, engine.components(), request, lambda asked: generate(engine, asked), redraw,
-        peak_memory_mb(), _autoencoder(engine),
+        engine.checkpoint,
+        engine.components(),
+        request,
+        lambda asked: generate(engine, asked),
+        redraw,
+        peak_memory_mb(),
+        _autoencoder(engine),
         tuple(_variants(engine, template, folder)),
-    )  # fmt: skip
+    )
 
 
 def _variants(engine: Engine, template: GenerationRequest, folder: Path) -> Iterator[Variant]:
     """Each keeps its images apart: with an engine of other settings the same recipe makes another image."""
     template = replace(template, num_inference_steps=None, guidance_scale=None, scheduler=None)  # as recommended
-    for lever in engine.levers() if isinstance(engine, Levered) else ():
-        place = folder if lever.engine is engine else folder / re.sub(r"\W+", "_", lever.change)
-        asked = replace(template, **lever.settings)
-        yield Variant(lever.change, lever.predicted, partial(_redraw, lever.engine, asked, place))
+    for ablation in engine.ablations() if isinstance(engine, Ablatable) else ():
+        place = folder if ablation.engine is engine else folder / re.sub(r"\W+", "_", ablation.change)
+        asked = replace(template, **ablation.settings)
+        yield Variant(ablation.change, ablation.predicted, partial(_redraw, ablation.engine, asked, place))
 
 
 def _redraw(engine: Engine, template: GenerationRequest, folder: Path, rows: Sequence[Row]) -> ImageSet:

@@ -191,9 +191,13 @@ class Studio:
         return generation.morph(engine, request, morph, on_step)
 
     def edit(
-        self, source: Image | None, request: GenerationRequest, edit: Edit, checkpoint: str | None = None,
+        self,
+        source: Image | None,
+        request: GenerationRequest,
+        edit: Edit,
+        checkpoint: str | None = None,
         on_step: OnStep | None = None,
-    ) -> EditResult:  # fmt: skip
+    ) -> EditResult:
         """Change what an image shows; see `generation.edit`."""
         engine = self._ready(checkpoint)
         from xray_generator import generation

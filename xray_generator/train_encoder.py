@@ -1,4 +1,4 @@
-"""`python -m xray_generator.train_encoder`: train the reference encoder, the judge of the evaluation, on real films.
+"""`python -m xray_generator.train_encoder`: train the reference encoder, the classifier of the evaluation, on real films.
 
     python -m xray_generator.train_encoder --dataset_path DATASET --output_dir outputs
     python -m torch.distributed.run --nproc_per_node 2 -m xray_generator.train_encoder --dataset_path DATASET
@@ -23,9 +23,12 @@ from xray_generator.train import common_parser, opened_run
 from xray_generator.types import StudioError
 
 QUICK = (
-    "training.num_steps=12", "training.checkpoint_every=12", "training.log_every=4", "training.warmup_steps=2",
+    "training.num_steps=12",
+    "training.checkpoint_every=12",
+    "training.log_every=4",
+    "training.warmup_steps=2",
     "min_cases=3",
-)  # fmt: skip
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -167,7 +167,7 @@ class Edit:
     strength: float = 0.7
     source_prompt: str = ""  # what the image shows now; empty: not said
     method: Literal["inversion", "noise"] = "inversion"
-    image_sha256: str = ""  # of an image that was not generated here: its grey values at 8 bits
+    image_sha256: str = ""  # of an image that was not generated here: its gray values at 8 bits
     kind: Literal["edit"] = "edit"
 
     def __post_init__(self) -> None:
@@ -268,9 +268,13 @@ class Upscaler(Protocol):
         ...
 
     def upscale(
-        self, images: Tensor, size: int, num_steps: int | None, generators: Sequence[torch.Generator],
+        self,
+        images: Tensor,
+        size: int,
+        num_steps: int | None,
+        generators: Sequence[torch.Generator],
         on_step: OnStep | None = None,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         """Return (B, 1, size, size) in [-1, 1] of square images (B, 1, S, S), one CPU generator each.
 
         No number of steps: the checkpoint's recommendation. StudioError where it cannot enlarge to that size.

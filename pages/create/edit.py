@@ -1,4 +1,4 @@
-"""Edit: the same patient with and without a finding, before and after, and what a judge of real films makes of it."""
+"""Edit: the same patient with and without a finding, before and after, and what a classifier of real films makes of it."""
 
 from __future__ import annotations
 
@@ -49,10 +49,17 @@ def _draw_form(manifest: Manifest, *, is_running: bool) -> None:
     draw_words(manifest, is_upload=is_upload)
     is_missing = is_upload and source is None
     st.button(
-        "Edit", key="edit", type="primary", shortcut="Ctrl+Enter", width="stretch", disabled=is_running or is_missing,
-        help="Upload an image first." if is_missing else None, on_click=_submit,
-        args=(manifest, source, 1), kwargs={"is_upload": is_upload},
-    )  # fmt: skip
+        "Edit",
+        key="edit",
+        type="primary",
+        shortcut="Ctrl+Enter",
+        width="stretch",
+        disabled=is_running or is_missing,
+        help="Upload an image first." if is_missing else None,
+        on_click=_submit,
+        args=(manifest, source, 1),
+        kwargs={"is_upload": is_upload},
+    )
     with st.container():  # always there, so that a message does not build the fields below anew
         if message := st.session_state.pop(settings.ERROR, ""):
             st.error(plain(message))
@@ -65,24 +72,33 @@ def _draw_repeat(manifest: Manifest, *, is_running: bool) -> None:
     count, repeat = st.columns([2, 3], vertical_alignment="bottom")
     st.session_state.setdefault(COUNT, COUNTS[-1])
     number = count.segmented_control(
-        "Generated patients", COUNTS, required=True, key=COUNT, persist_state="session",
+        "Generated patients",
+        COUNTS,
+        required=True,
+        key=COUNT,
+        persist_state="session",
         help="One patient shows; many tell whether the finding acts and leaves the rest alone. Their seeds follow on.",
-    )  # fmt: skip
+    )
     repeat.button(
-        f"Repeat over {number} patients", key="edit_repeat", width="stretch", disabled=is_running, on_click=_submit,
-        args=(manifest, None, number), kwargs={"is_upload": False},
-    )  # fmt: skip
+        f"Repeat over {number} patients",
+        key="edit_repeat",
+        width="stretch",
+        disabled=is_running,
+        on_click=_submit,
+        args=(manifest, None, number),
+        kwargs={"is_upload": False},
+    )
 
 
 def _submit(manifest: Manifest, source: Image | None, count: int, *, is_upload: bool) -> None:
     try:
         request, edit = settings.read_request(manifest, is_upload=is_upload), settings.read_edit(is_upload=is_upload)
-        draw, judges = Editor(manifest, source, edit), (studio().encoder_root, studio().device)
+        draw, classifiers = Editor(manifest, source, edit), (studio().encoder_root, studio().device)
         work: Work
         if count == 1:
-            work = partial(edit_once, draw, request, edit, *judges)
+            work = partial(edit_once, draw, request, edit, *classifiers)
         else:
-            work = partial(edit_many, draw, request, edit, count, *judges)
+            work = partial(edit_many, draw, request, edit, count, *classifiers)
         st.session_state[JOB] = job_queue().submit(work).id
     except StudioError as error:
         st.session_state[settings.ERROR] = str(error)

@@ -58,9 +58,13 @@ def _draw_slider(source: Source, presets: Sequence[Preset]) -> None:
     height, width = source.image.shape
     with slider:
         compare_slider(
-            tile(source, left).png, label(source, left), tile(source, right).png, label(source, right),
-            ratio=width / height, key="enhancement_slider",
-        )  # fmt: skip
+            tile(source, left).png,
+            label(source, left),
+            tile(source, right).png,
+            label(source, right),
+            ratio=width / height,
+            key="enhancement_slider",
+        )
 
 
 def _pick(label: str, first: Preset, presets: Sequence[Preset], source: Source) -> Preset:

@@ -40,9 +40,15 @@ def main() -> None:
 def _draw_form(manifest: Manifest, *, is_running: bool) -> Preset:
     draw_condition(manifest)
     st.button(
-        "Generate", key="generate", type="primary", shortcut="Ctrl+Enter", width="stretch", disabled=is_running,
-        on_click=_submit, args=(manifest,),
-    )  # fmt: skip
+        "Generate",
+        key="generate",
+        type="primary",
+        shortcut="Ctrl+Enter",
+        width="stretch",
+        disabled=is_running,
+        on_click=_submit,
+        args=(manifest,),
+    )
     with st.container():  # always there, so that a message does not build the fields below anew
         if message := st.session_state.pop(ERROR, ""):  # said once: the next change may mend it
             st.error(plain(message))

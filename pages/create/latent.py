@@ -1,4 +1,4 @@
-"""Latent space: ways through what a model of classes learnt, an image brought into it, a map, and sizes compared."""
+"""Latent space: ways through what a model of classes learned, an image brought into it, a map, and sizes compared."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from pages.parts.services import plain, warm
 from xray_generator.types import StudioError
 
 TABS = {
-    "Traverse": draw_traverse, "Between two": draw_between, "Reconstruct": draw_reconstruct, "Map": draw_map,
+    "Traverse": draw_traverse,
+    "Between two": draw_between,
+    "Reconstruct": draw_reconstruct,
+    "Map": draw_map,
     "Compare sizes": draw_compare,
-}  # fmt: skip
+}
 
 
 def main() -> None:

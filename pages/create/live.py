@@ -44,8 +44,15 @@ def _draw_controls(manifest: Manifest) -> Drawing | None:
     """Draw all fields; what they ask for, or None. StudioError where a value is not allowed."""
     set_defaults(manifest)
     st.session_state.setdefault(MODE, ONE)
-    st.segmented_control("Mode", (ONE, TWO), key=MODE, required=True, label_visibility="collapsed", width="stretch",
-                         persist_state="session")  # fmt: skip
+    st.segmented_control(
+        "Mode",
+        (ONE, TWO),
+        key=MODE,
+        required=True,
+        label_visibility="collapsed",
+        width="stretch",
+        persist_state="session",
+    )
     if st.session_state[MODE] == TWO:
         return _draw_two(manifest)
     draw_words(manifest)

@@ -63,9 +63,12 @@ def _choose(board: Board) -> tuple[Sequence[Entry], Sequence[Column]]:
     kept = st.session_state.get(key, [name for name, column in columns.items() if column in first])
     st.session_state[key] = [name for name in kept if name in columns]  # a record may have gone since
     chosen = st.multiselect(
-        "Measures", list(columns), key=key, persist_state="session",
+        "Measures",
+        list(columns),
+        key=key,
+        persist_state="session",
         help="The same measure in another feature space is another measure; the encoder's comes first.",
-    )  # fmt: skip
+    )
     return entries, [columns[name] for name in chosen]
 
 
@@ -73,7 +76,7 @@ def _say_counts(entries: Sequence[Entry]) -> None:
     counts = {entry.record.settings.get("num_images") for entry in entries}
     if len(counts) > 1:
         st.caption(
-            "The records judge different numbers of images. With more, distances fall, and the ratio to real of the "
+            "The records cover different numbers of images. With more, distances fall, and the ratio to real of the "
             "same fault grows: only numbers of equal n are ranked."
         )
 

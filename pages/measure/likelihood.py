@@ -37,9 +37,15 @@ def main() -> None:
         key = f"likelihood {manifest.ref.sha256} {source.digest if source else 'nothing'} {label}"
         job = job_queue().get(st.session_state.get(key, ""))
         st.button(
-            "Judge", key="judge", type="primary", width="stretch", shortcut="Ctrl+Enter", on_click=_submit,
-            args=(manifest, source, label, key), disabled=source is None or (job is not None and not job.is_over),
-        )  # fmt: skip
+            "Classifier",
+            key="classifier",
+            type="primary",
+            width="stretch",
+            shortcut="Ctrl+Enter",
+            on_click=_submit,
+            args=(manifest, source, label, key),
+            disabled=source is None or (job is not None and not job.is_over),
+        )
     with result:
         if job is None or source is None:
             draw_known(manifest)
@@ -61,9 +67,14 @@ def _pick_image(manifest: Manifest) -> Source | None:
 
 def _pick_class(manifest: Manifest) -> str:
     label: str = st.pills(
-        "Judge it as", [NONE, *manifest.labels], default=NONE, key=field("judged_as", manifest.name), required=True,
-        persist_state="session", format_func=lambda label: label.replace("_", " ") or "no class in particular",
-    )  # fmt: skip
+        "Classifier it as",
+        [NONE, *manifest.labels],
+        default=NONE,
+        key=field("judged_as", manifest.name),
+        required=True,
+        persist_state="session",
+        format_func=lambda label: label.replace("_", " ") or "no class in particular",
+    )
     return label
 
 

@@ -25,7 +25,7 @@ TABS = {
 
 def main() -> None:
     """Draw the page."""
-    st.caption("What a model is made of, how it learnt, what it keeps of an image, and how fast it draws.")
+    st.caption("What a model is made of, how it learned, what it keeps of an image, and how fast it draws.")
     try:
         manifest = pick_checkpoint()
         draw_facts(manifest)

@@ -46,9 +46,13 @@ def lines(curve: Curve, *, log_x: bool = False, log_y: bool = False) -> go.Figur
     colors = color_of(list(curve.lines))
     for name, values in curve.lines.items():
         figure.add_scatter(
-            x=curve.x, y=values, name=label(name), mode="lines+markers" if len(values) < 30 else "lines",
-            line={"color": colors[name]}, connectgaps=False,
-        )  # fmt: skip
+            x=curve.x,
+            y=values,
+            name=label(name),
+            mode="lines+markers" if len(values) < 30 else "lines",
+            line={"color": colors[name]},
+            connectgaps=False,
+        )
     figure.update_xaxes(title=label(curve.x_label), type="log" if log_x else "linear")
     figure.update_yaxes(title=label(curve.y_label), type="log" if log_y else "linear")
     return figure
@@ -78,10 +82,14 @@ def bars(measurements: Mapping[str, Measurement], title: str) -> go.Figure:
     )
     if any(m.real is not None for m in found):
         figure.add_scatter(
-            x=names, y=[m.real for m in found], name="real", mode="markers", customdata=[m.real_n for m in found],
+            x=names,
+            y=[m.real for m in found],
+            name="real",
+            mode="markers",
+            customdata=[m.real_n for m in found],
             marker={"symbol": "line-ew", "size": 24, "line": {"width": 3, "color": REAL}},
             hovertemplate="%{x}, real: %{y:.3g}, n = %{customdata:,}<extra></extra>",
-        )  # fmt: skip
+        )
     figure.update_yaxes(title=label(title))
     return figure
 
@@ -94,15 +102,27 @@ def strips(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float], ti
     figure = go.Figure()
     for (name, values), color in zip(groups.items(), color_of(list(groups)).values(), strict=True):
         figure.add_box(
-            x=values, name=label(name), boxpoints="all", pointpos=0, jitter=0.6, fillcolor="rgba(0, 0, 0, 0)",
-            marker={"color": color, "size": 6, "opacity": 0.7}, line={"width": 1}, showlegend=False,
+            x=values,
+            name=label(name),
+            boxpoints="all",
+            pointpos=0,
+            jitter=0.6,
+            fillcolor="rgba(0, 0, 0, 0)",
+            marker={"color": color, "size": 6, "opacity": 0.7},
+            line={"width": 1},
+            showlegend=False,
             hovertemplate="%{x:.3f}<extra>%{fullData.name}</extra>",
-        )  # fmt: skip
+        )
     for (name, value), color in zip(marks.items(), color_of(list(marks)).values(), strict=True):
         figure.add_scatter(
-            x=[value, value], y=[0, 1], yaxis="y2", name=label(name), mode="lines",
-            line={"color": color, "width": 3}, hovertemplate="%{x:.3f}<extra>%{fullData.name}</extra>",
-        )  # fmt: skip
+            x=[value, value],
+            y=[0, 1],
+            yaxis="y2",
+            name=label(name),
+            mode="lines",
+            line={"color": color, "width": 3},
+            hovertemplate="%{x:.3f}<extra>%{fullData.name}</extra>",
+        )
     across = {"overlaying": "y", "range": [0, 1], "visible": False}
     figure.update_layout(yaxis={"autorange": "reversed"}, yaxis2=across)
     every = [value for values in (*groups.values(), marks.values()) for value in values]
@@ -126,11 +146,16 @@ def heat_map(rows: Sequence[str], columns: Sequence[str], values: Sequence[Seque
     texts = [["–" if value is None else f"{value:.3g}" for value in row] for row in values]
     figure = go.Figure(
         go.Heatmap(
-            x=list(map(label, columns)), y=list(map(label, rows)), z=[list(row) for row in values], text=texts,
+            x=list(map(label, columns)),
+            y=list(map(label, rows)),
+            z=[list(row) for row in values],
+            text=texts,
             texttemplate="%{text}",
-            colorscale="Cividis", colorbar={"title": label(title)}, hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
+            colorscale="Cividis",
+            colorbar={"title": label(title)},
+            hovertemplate="%{y}, %{x}: %{text}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -143,9 +168,12 @@ def radar(ratios: Mapping[str, Number]) -> go.Figure:
     ring = {"mode": "lines", "line": {"color": REAL}, "name": "as real", "hoverinfo": "skip"}
     figure = go.Figure(go.Scatterpolar(r=[1.0] * (len(names) + 1), theta=[*names, *names[:1]], **ring))
     figure.add_scatterpolar(
-        r=[*radii, *radii[:1]], theta=[*names, *names[:1]], name="generated / real", line={"color": GENERATED},
+        r=[*radii, *radii[:1]],
+        theta=[*names, *names[:1]],
+        name="generated / real",
+        line={"color": GENERATED},
         hovertemplate="%{theta}: %{r:.2f} × real<extra></extra>",
-    )  # fmt: skip
+    )
     room = {"x": [0.2, 0.8], "y": [0.12, 0.9]}  # for the names around it
     figure.update_polars(radialaxis={"range": [0, RADAR_LIMIT]}, domain=room)
     return figure
@@ -159,10 +187,15 @@ def scatter(
     for name, color in color_of(list(dict.fromkeys(groups))).items():
         places = [i for i, group in enumerate(groups) if group == name]
         figure.add_scatter(
-            x=[x[i] for i in places], y=[y[i] for i in places], name=label(name), mode="markers",
-            customdata=places, text=[label(hover[i]) for i in places], hovertemplate="%{text}<extra></extra>",
+            x=[x[i] for i in places],
+            y=[y[i] for i in places],
+            name=label(name),
+            mode="markers",
+            customdata=places,
+            text=[label(hover[i]) for i in places],
+            hovertemplate="%{text}<extra></extra>",
             marker={"color": color, "size": 6},
-        )  # fmt: skip
+        )
     figure.update_xaxes(title=label(axes[0]))
     figure.update_yaxes(title=label(axes[1]))
     return figure

@@ -10,7 +10,7 @@ import streamlit as st
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.latent_space import has_latents
-from xray_generator.dashboards.likelihoods import judges
+from xray_generator.dashboards.likelihoods import classifiers
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.registry import FAMILIES
 from xray_generator.types import StudioError
@@ -31,7 +31,7 @@ def pick_checkpoint(*, prompted: bool = False, judging: bool = False, latent: bo
     """
     studio().manifest()  # says what to do where there is none
     found = studio().checkpoints(prompted=prompted)
-    found = tuple(m for m in found if (not judging or judges(m)) and (not latent or has_latents(m)))
+    found = tuple(m for m in found if (not judging or classifiers(m)) and (not latent or has_latents(m)))
     manifests = {manifest.name: manifest for manifest in found}
     if not manifests:
         lacking = "gives likelihoods" if judging else "has latents to explore" if latent else "reads a prompt"
@@ -52,7 +52,7 @@ def _card(manifest: Manifest) -> None:
         "Model": FAMILIES.get(manifest.family, manifest.family),
         "SHA-256 of the weights": manifest.ref.sha256,
         "Code commit": manifest.commit,
-        "Licence of the data": manifest.license,
+        "License of the data": manifest.license,
         **{f"Training steps, {stage}": f"{count:,}" for stage, count in manifest.steps.items()},
         **{f"Data, {name}": value for name, value in _flat(manifest.data)},
     }

@@ -24,19 +24,24 @@ def draw_tile(m: Measurement) -> None:
     """One number with what it stands on."""
     measure = known_measure(m)
     st.metric(
-        plain(measure.title), NOT_MEASURED if m.value is None else value_text(m), border=True,
+        plain(measure.title),
+        NOT_MEASURED if m.value is None else value_text(m),
+        border=True,
         help=plain(f"{measure.help} {BETTER[measure.direction].capitalize()}."),
-    )  # fmt: skip
+    )
     st.caption(plain(basis(m)))
 
 
 def basis(m: Measurement) -> str:
-    """What a number stands on, in one line: interval, yardstick, n and judge; or the reason why there is none."""
+    """What a number stands on, in one line: interval, yardstick, n and classifier; or the reason why there is none."""
     if m.value is None:
         return m.reason
     parts = [
         "" if m.interval is None else f"95 % interval {value_text(m, m.interval[0])} to {value_text(m, m.interval[1])}",
-        "" if m.real is None else f"real {value_text(m, m.real)} (n = {m.real_n:,})", f"n = {m.n:,}", m.extractor,
-        f"{m.split} split" if m.split else "", m.condition,
-    ]  # fmt: skip
+        "" if m.real is None else f"real {value_text(m, m.real)} (n = {m.real_n:,})",
+        f"n = {m.n:,}",
+        m.extractor,
+        f"{m.split} split" if m.split else "",
+        m.condition,
+    ]
     return "; ".join(part for part in parts if part)

@@ -34,13 +34,21 @@ def _panel(job_id: str) -> None:
     text.progress(job.step / job.total if job.total else 0.0, _status(job))
     is_ending = job.cancel_requested.is_set()
     button.button(
-        "Cancelling" if is_ending else "Cancel", key="cancel", on_click=job_queue().cancel, args=(job,),
-        shortcut="Escape", disabled=is_ending, width="stretch",
-    )  # fmt: skip
+        "Cancelling" if is_ending else "Cancel",
+        key="cancel",
+        on_click=job_queue().cancel,
+        args=(job,),
+        shortcut="Escape",
+        disabled=is_ending,
+        width="stretch",
+    )
     if job.preview is not None:
         st.image(
-            job.preview, "Synthetic. Preview of the present estimate.", output_format="PNG", alt="Live preview",
-        )  # fmt: skip
+            job.preview,
+            "Synthetic. Preview of the present estimate.",
+            output_format="PNG",
+            alt="Live preview",
+        )
 
 
 def _status(job: Job) -> str:

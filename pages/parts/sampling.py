@@ -48,20 +48,32 @@ def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *
     is_within = (scheduler or st.session_state[field(f"{prefix}scheduler", manifest.name)]) in manifest.few_steps
     text = "This scheduler was distilled with its guidance within." if is_within else None
     if not is_within and manifest.labels:
-        text = "1 draws the class as it was learnt; more makes it more marked, and the images more alike."
+        text = "1 draws the class as it was learned; more makes it more marked, and the images more alike."
     place.number_input(
-        "Guidance", 0.0, MAX_GUIDANCE, step=0.5, key=field(f"{prefix}guidance", manifest.name), disabled=is_within,
-        persist_state="session", help=text,
-    )  # fmt: skip
+        "Guidance",
+        0.0,
+        MAX_GUIDANCE,
+        step=0.5,
+        key=field(f"{prefix}guidance", manifest.name),
+        disabled=is_within,
+        persist_state="session",
+        help=text,
+    )
 
 
 def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, fixed: str = "") -> None:
     """Draw the choice of scheduler, of CT the solver of an equation; `fixed` says why there is none."""
     key = field(f"{prefix}scheduler", manifest.name)
     place.selectbox(
-        "Solver" if manifest.hu_window else "Scheduler", manifest.schedulers, key=key, disabled=bool(fixed),
-        persist_state="session", help=fixed or None, on_change=_follow, args=(manifest, prefix, st.session_state[key]),
-    )  # fmt: skip
+        "Solver" if manifest.hu_window else "Scheduler",
+        manifest.schedulers,
+        key=key,
+        disabled=bool(fixed),
+        persist_state="session",
+        help=fixed or None,
+        on_change=_follow,
+        args=(manifest, prefix, st.session_state[key]),
+    )
 
 
 def _follow(manifest: Manifest, prefix: str, before: str) -> None:

@@ -127,9 +127,14 @@ def _component() -> st.components.v2.types.ComponentRenderer:
 
 
 def draw_viewer(
-    images: Mapping[str, Image], key: str, *, space_px: int, real: Collection[str] = (), unknown: Collection[str] = (),
+    images: Mapping[str, Image],
+    key: str,
+    *,
+    space_px: int,
+    real: Collection[str] = (),
+    unknown: Collection[str] = (),
     window: Window | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Draw (H, W) images in [0, 1] side by side, as high as the browser's window less `space_px`.
 
     Each is marked "Synthetic", those whose label is in `real` "Real", in `unknown` "Given". `window`: the Hounsfield
@@ -137,11 +142,12 @@ def draw_viewer(
     """
     sources = [
         {
-            "label": label, "src": f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}",
+            "label": label,
+            "src": f"data:image/png;base64,{base64.b64encode(encode_png(image)).decode()}",
             "mark": "Real" if label in real else "Given" if label in unknown else "Synthetic",
         }
         for label, image in images.items()
-    ]  # fmt: skip
+    ]
     scale = {"low": 0, "high": 255, "unit": ""}
     if window is not None:
         scale = {"low": window.low, "high": window.high, "unit": " HU"}

@@ -58,10 +58,13 @@ def main() -> None:
     for name in ("seed_2", "stable_diffusion"):
         sides[name] = _measure(name, "--parameters", str(studio["parameters"]))
     report = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "commit": code_commit(), "quick": options.quick,
-        "seconds": round(time.perf_counter() - started), "cores": os.cpu_count(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": code_commit(),
+        "quick": options.quick,
+        "seconds": round(time.perf_counter() - started),
+        "cores": os.cpu_count(),
         "speedup": {name: _speedup(studio, sides[name]) for name in ("seed_2", "stable_diffusion")},
-    }  # fmt: skip
+    }
     text = json.dumps(report | sides, indent=1)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -122,21 +125,28 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
     }
     by_few_steps = {
         steps: latency_ms(lambda steps=steps, name=name: generate(steps, scheduler=name), options.repeats)  # type: ignore[misc]
-        for name, most in manifest.few_steps.items() for steps in sorted({1, 2, most})
-    }  # fmt: skip
+        for name, most in manifest.few_steps.items()
+        for steps in sorted({1, 2, most})
+    }
     by_size = {
         size: latency_ms(lambda size=size: generate(default_steps, size=size), 3)  # type: ignore[misc]
-        for size in studio.sizes(manifest.name)[len(manifest.sizes):]
-    }  # fmt: skip
+        for size in studio.sizes(manifest.name)[len(manifest.sizes) :]
+    }
     return {
-        "checkpoint": manifest.name, "sha256": manifest.ref.sha256, "parameters": parameters,
-        "latency_ms_by_few_steps": by_few_steps, "latency_ms_by_size": by_size,
+        "checkpoint": manifest.name,
+        "sha256": manifest.ref.sha256,
+        "parameters": parameters,
+        "latency_ms_by_few_steps": by_few_steps,
+        "latency_ms_by_size": by_size,
         **kernels(lambda: generate(default_steps)),
-        "size": manifest.sizes[0], "runtime": runtime, "default_steps": default_steps,
+        "size": manifest.sizes[0],
+        "runtime": runtime,
+        "default_steps": default_steps,
         "default_scheduler": manifest.recommended["scheduler"],
-        "default_guidance": manifest.recommended["guidance_scale"], "latency_ms_by_steps": by_steps,
+        "default_guidance": manifest.recommended["guidance_scale"],
+        "latency_ms_by_steps": by_steps,
         "images_per_second_by_num_images": {n: 1_000 * n / found["median"] for n, found in by_count.items()},
-    }  # fmt: skip
+    }
 
 
 def _seed_2(options: argparse.Namespace) -> dict[str, Any]:
@@ -148,12 +158,17 @@ def _seed_2(options: argparse.Namespace) -> dict[str, Any]:
     text_size = {"hidden_size": 48, "num_hidden_layers": 1} if options.quick else {}
     text_encoder = BertModel(BertConfig(vocab_size=28_996, **text_size)).eval()
     unet = UNet2DConditionModel(
-        sample_size=latent_side, in_channels=8, out_channels=8, layers_per_block=2, norm_num_groups=8,
+        sample_size=latent_side,
+        in_channels=8,
+        out_channels=8,
+        layers_per_block=2,
+        norm_num_groups=8,
         block_out_channels=(width, 2 * width, 4 * width, 8 * width),
         down_block_types=("DownBlock2D",) * 3 + ("CrossAttnDownBlock2D",),
         up_block_types=("CrossAttnUpBlock2D",) + ("UpBlock2D",) * 3,
-        cross_attention_dim=text_encoder.config.hidden_size, attention_head_dim=8,
-    ).eval()  # fmt: skip
+        cross_attention_dim=text_encoder.config.hidden_size,
+        attention_head_dim=8,
+    ).eval()
     decoder = _seed_2_decoder(decoder_width).eval()
     steps = 2 if options.quick else 20
 
@@ -172,8 +187,10 @@ def _seed_2(options: argparse.Namespace) -> dict[str, Any]:
 
     return {
         "parameters": {"unet": _count(unet), "decoder": _count(decoder), "text_encoder": _count(text_encoder)},
-        "steps": steps, "unet_calls": 3 * steps, "latency_ms": _latencies(generate, options),
-    }  # fmt: skip
+        "steps": steps,
+        "unet_calls": 3 * steps,
+        "latency_ms": _latencies(generate, options),
+    }
 
 
 def _seed_2_decoder(width: int) -> nn.Module:
@@ -183,9 +200,13 @@ def _seed_2_decoder(width: int) -> nn.Module:
 
     def attention(channels: int) -> nn.Module:
         return Attention(
-            channels, heads=8, dim_head=channels // 8, norm_num_groups=8, residual_connection=True,
+            channels,
+            heads=8,
+            dim_head=channels // 8,
+            norm_num_groups=8,
+            residual_connection=True,
             processor=AttnProcessor(),
-        )  # fmt: skip
+        )
 
     def up(channels: int) -> nn.Module:
         return nn.Sequential(
@@ -193,9 +214,16 @@ def _seed_2_decoder(width: int) -> nn.Module:
         )
 
     return nn.Sequential(
-        nn.Conv2d(8, width, 3, padding=1), attention(width), up(width), attention(width // 2), up(width // 2),
-        up(width // 4), nn.GroupNorm(8, width // 8), nn.SiLU(), nn.Conv2d(width // 8, 1, 3, padding=1),
-    )  # fmt: skip
+        nn.Conv2d(8, width, 3, padding=1),
+        attention(width),
+        up(width),
+        attention(width // 2),
+        up(width // 2),
+        up(width // 4),
+        nn.GroupNorm(8, width // 8),
+        nn.SiLU(),
+        nn.Conv2d(width // 8, 1, 3, padding=1),
+    )
 
 
 def _stable_diffusion(options: argparse.Namespace) -> dict[str, Any]:
@@ -214,11 +242,22 @@ def _stable_diffusion(options: argparse.Namespace) -> dict[str, Any]:
 
     unet, vae, text_encoder = _sd_networks(tokenizer, 16 if options.quick else min(range(16, 97, 16), key=distance))
     pipeline = StableDiffusionPipeline(
-        vae.eval(), text_encoder.eval(), tokenizer, unet.eval(),
-        PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True,
-                      set_alpha_to_one=False, steps_offset=1),
-        None, None, requires_safety_checker=False,
-    )  # fmt: skip
+        vae.eval(),
+        text_encoder.eval(),
+        tokenizer,
+        unet.eval(),
+        PNDMScheduler(
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            skip_prk_steps=True,
+            set_alpha_to_one=False,
+            steps_offset=1,
+        ),
+        None,
+        None,
+        requires_safety_checker=False,
+    )
     pipeline.set_progress_bar_config(disable=True)
     steps = 2 if options.quick else 50
     generator = torch.Generator()
@@ -228,8 +267,9 @@ def _stable_diffusion(options: argparse.Namespace) -> dict[str, Any]:
 
     return {
         "parameters": {"unet": _count(unet), "vae": _count(vae), "text_encoder": _count(text_encoder)},
-        "steps": steps, "latency_ms": _latencies(generate, options),
-    }  # fmt: skip
+        "steps": steps,
+        "latency_ms": _latencies(generate, options),
+    }
 
 
 def _sd_networks(tokenizer: Any, width: int) -> tuple[Any, Any, Any]:
@@ -238,23 +278,38 @@ def _sd_networks(tokenizer: Any, width: int) -> tuple[Any, Any, Any]:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     unet = UNet2DConditionModel(
-        sample_size=32, block_out_channels=(width, 2 * width, 4 * width, 4 * width), cross_attention_dim=192,
-        attention_head_dim=4, norm_num_groups=16,
-    )  # fmt: skip
+        sample_size=32,
+        block_out_channels=(width, 2 * width, 4 * width, 4 * width),
+        cross_attention_dim=192,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
     vae = AutoencoderKL(
-        in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(16, 32, 64, 64), layers_per_block=2,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, norm_num_groups=16,
-    )  # fmt: skip
+        in_channels=3,
+        out_channels=3,
+        latent_channels=4,
+        block_out_channels=(16, 32, 64, 64),
+        layers_per_block=2,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=16,
+    )
     text = CLIPTextConfig(
-        vocab_size=len(tokenizer), hidden_size=192, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4,
+        vocab_size=len(tokenizer),
+        hidden_size=192,
+        intermediate_size=768,
+        num_hidden_layers=4,
+        num_attention_heads=4,
         max_position_embeddings=tokenizer.model_max_length,
-    )  # fmt: skip
+    )
     return unet, vae, CLIPTextModel(text)
 
 
 SIDES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    "studio": _studio, "seed_2": _seed_2, "stable_diffusion": _stable_diffusion,
-}  # fmt: skip
+    "studio": _studio,
+    "seed_2": _seed_2,
+    "stable_diffusion": _stable_diffusion,
+}
 
 
 def _latencies(call: Callable[[], None], options: argparse.Namespace) -> dict[str, Any]:

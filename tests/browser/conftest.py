@@ -41,8 +41,11 @@ def _serve(output_dir: Path, log_path: Path) -> Iterator[str]:
     log = log_path.open("w")
     server = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "app.py", "--server.address=127.0.0.1", f"--server.port={port}"],
-        cwd=ROOT, env={**os.environ, "OUTPUT_DIR": str(output_dir)}, stdout=log, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "OUTPUT_DIR": str(output_dir)},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
     try:
         _await_health(f"http://127.0.0.1:{port}", server)
         yield f"http://127.0.0.1:{port}"
@@ -71,9 +74,10 @@ def serve() -> Callable[[Path, Path], AbstractContextManager[str]]:
 
 @pytest.fixture(scope="module")
 def studio_url(
-    tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory,
+    tiny_checkpoint: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     serve: Callable[[Path, Path], AbstractContextManager[str]],
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
     """A running studio over a copy of the tiny checkpoint."""
     output_dir = tmp_path_factory.mktemp("browser")
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")

@@ -18,9 +18,10 @@ FIRST_MS = 400_000  # the first image waits for torch, and other work may hold t
 
 @pytest.fixture(scope="module")
 def studio_url(
-    tiny_ct_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory,
+    tiny_ct_checkpoint: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     serve: Callable[[Path, Path], AbstractContextManager[str]],
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
     """A running studio over a copy of the tiny CT checkpoint."""
     output_dir = tmp_path_factory.mktemp("browser_ct")
     shutil.copytree(tiny_ct_checkpoint / "checkpoints", output_dir / "checkpoints")
@@ -66,7 +67,7 @@ def test_a_slice_is_drawn_windowed_followed_judged_and_taken_away(
 
     page.get_by_test_id("stTopNavSection").last.click()
     page.get_by_test_id("stTopNavDropdownLink").filter(has_text="Likelihood").click()
-    _button(page, "judge").click()
+    _button(page, "classifier").click()
     page.get_by_text("The noise that it lies at").wait_for()
     page.locator(".st-key-likelihood_noise .plot-container").wait_for()
     page.screenshot(path=screenshots / "ct_likelihood.png", full_page=True)

@@ -12,9 +12,12 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 SHIPPED = Path(__file__).parents[2] / "outputs"
 PAGES = {
-    "dataset": "Dataset explorer", "model_analysis": "Model analysis", "metrics": "Metrics",
-    "research": "Research dashboard", "evaluation": "Evaluation",
-}  # fmt: skip
+    "dataset": "Dataset explorer",
+    "model_analysis": "Model analysis",
+    "metrics": "Metrics",
+    "research": "Research dashboard",
+    "evaluation": "Evaluation",
+}
 WINDOWS = {"laptop": (1440, 900), "phone": (390, 844)}
 
 

@@ -46,12 +46,13 @@ def _settle(page: sync_api.Page) -> None:
 
 
 def _await_paint(page: sync_api.Page) -> None:
-    """Wait until the viewer's first canvas holds more than one grey level."""
+    """Wait until the viewer's first canvas holds more than one gray level."""
     canvas = page.locator("canvas").first.element_handle()
     page.wait_for_function(
         "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-        " return new Set(d.filter((_, i) => i % 4 === 0)).size > 1 }", arg=canvas,
-    )  # fmt: skip
+        " return new Set(d.filter((_, i) => i % 4 === 0)).size > 1 }",
+        arg=canvas,
+    )
 
 
 def _fits(page: sync_api.Page, key: str) -> bool:

@@ -77,7 +77,7 @@ def test_a_measure_in_each_space_is_a_column_and_the_first_that_has_a_number_is_
     first = first_columns([FULL])
     assert Column("frechet_ratio", PARTS) in first and Column("precision", ENCODER) in first
     assert column_names([Column("precision", ENCODER, "M")]) == {
-        Column("precision", ENCODER, "M"): "Precision · judge · male"
+        Column("precision", ENCODER, "M"): "Precision · classifier · male"
     }
     assert space_names(["a@0f", "a@1f", "b@2f"]) == {"a@0f": "a@0f", "a@1f": "a@1f", "b@2f": "b"}
 
@@ -85,11 +85,15 @@ def test_a_measure_in_each_space_is_a_column_and_the_first_that_has_a_number_is_
 @pytest.mark.parametrize(
     ("created", "words"),
     [
-        ("2026-01-07T00:00:00+00:00", "3 days ago"), ("2026-01-08T23:00:00+00:00", "1 day ago"),
-        ("2026-01-09T22:00:00", "2 hours ago"), ("2026-01-09T23:30:00+00:00", "30 minutes ago"),
-        ("2026-01-10T00:00:00+00:00", "just now"), ("2027-01-01T00:00:00+00:00", "just now"), ("once", "date unknown"),
+        ("2026-01-07T00:00:00+00:00", "3 days ago"),
+        ("2026-01-08T23:00:00+00:00", "1 day ago"),
+        ("2026-01-09T22:00:00", "2 hours ago"),
+        ("2026-01-09T23:30:00+00:00", "30 minutes ago"),
+        ("2026-01-10T00:00:00+00:00", "just now"),
+        ("2027-01-01T00:00:00+00:00", "just now"),
+        ("once", "date unknown"),
     ],
-)  # fmt: skip
+)
 def test_age_is_said_in_words(created: str, words: str) -> None:
     assert age(created, datetime(2026, 1, 10, tzinfo=UTC)) == words
 
@@ -97,10 +101,13 @@ def test_age_is_said_in_words(created: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("measure", "better", "worse", "real"),
     [
-        ("psnr", 40.0, 30.0, None), ("spectral_distance", 1.0, 2.0, 0.5), ("precision", 0.8, 1.2, 0.9),
-        ("sharpness_ratio", 2.0, 0.4, None), ("sharpness_ratio", 0.1, 0.0, None),
+        ("psnr", 40.0, 30.0, None),
+        ("spectral_distance", 1.0, 2.0, 0.5),
+        ("precision", 0.8, 1.2, 0.9),
+        ("sharpness_ratio", 2.0, 0.4, None),
+        ("sharpness_ratio", 0.1, 0.0, None),
     ],
-)  # fmt: skip
+)
 def test_each_direction_has_its_order(measure: str, better: float, worse: float, real: float | None) -> None:
     near, far = (shortfall(Measurement(measure, value, real=real)) for value in (better, worse))
     assert near is not None and far is not None and near < far
@@ -117,8 +124,10 @@ def test_ranks_share_ties_and_leave_out_what_some_have_not() -> None:
     columns = [SHARPNESS, Column("frechet_ratio", PARTS), Column("recall", ENCODER), Column("copies_found", ENCODER)]
     ranking = rank([FULL, GONE, shorter], columns)
     assert ranking.by_column == {
-        SHARPNESS: (1, 2, 3), columns[1]: (2, 1, None), columns[2]: (1, 1, 1),
-    }  # fmt: skip
+        SHARPNESS: (1, 2, 3),
+        columns[1]: (2, 1, None),
+        columns[2]: (1, 1, 1),
+    }
     assert ranking.mean == (1.0, 1.5, 2.0) and ranking.num_common == 2
     alone = rank([FULL], columns)
     assert alone.by_column[SHARPNESS] == (1,) and alone.mean == (1.0,)
@@ -150,8 +159,10 @@ def test_a_sweep_goes_over_steps_and_over_the_time_that_they_take() -> None:
 def test_conditions_hold_what_was_measured_and_ratios_what_has_a_yardstick() -> None:
     table = conditions_of([FULL, replace(GONE, measurements=())])
     assert set(table) == {
-        Column("precision", ENCODER), Column("copy_rate", ENCODER), Column("prompt_accuracy", ENCODER)
-    }  # fmt: skip
+        Column("precision", ENCODER),
+        Column("copy_rate", ENCODER),
+        Column("prompt_accuracy", ENCODER),
+    }
     assert [m and m.value for m in table[Column("prompt_accuracy", ENCODER)]["pneumonia"]] == [0.7, None]
     ratios = ratio_table(FULL)
     assert ratios.rows == ("pneumonia",) and Column("copy_rate", ENCODER) not in ratios.columns
@@ -164,4 +175,4 @@ def test_ratios_are_of_what_has_a_yardstick_far_from_0() -> None:
     assert ratio_to_real(Measurement("kernel_distance", 0.5, real=0.01)) is None
     assert ratio_to_real(Measurement("sharpness_ratio", 0.3)) == 0.3
     assert spokes(FULL) == pytest.approx({"Sharpness": 0.5, "Precision": 0.5 / 0.9, "Recall": 0.5 / 0.9})
-    assert list(by_space(FULL, "precision")) == ["judge", "radiomics 1"]
+    assert list(by_space(FULL, "precision")) == ["classifier", "radiomics 1"]

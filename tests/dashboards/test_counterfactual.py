@@ -1,4 +1,4 @@
-"""What a judge makes of an edit: asked of the prompts' words, judged by the encoder that ships on real films."""
+"""What a classifier makes of an edit: asked of the prompts' words, judged by the encoder that ships on real films."""
 
 import csv
 import io
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xray_generator.dashboards.counterfactual import Change, Judge, Verdict, asked_changes, find_judge
+from xray_generator.dashboards.counterfactual import Change, Classifier, Verdict, asked_changes, find_classifier
 from xray_generator.dashboards.edit_runs import OTHERS, Counterfactual, Repeated, edit_many, edit_once, effects_csv
 from xray_generator.dashboards.edit_runs import verdict_csv as to_csv
 from xray_generator.data.read import read_dataset
@@ -22,8 +22,8 @@ REQUEST = GenerationRequest(TextPrompt(WITHOUT), seed=5)
 
 
 @pytest.fixture(scope="module")
-def judge() -> Judge:
-    found = find_judge(ENCODERS, "cpu")
+def classifier() -> Classifier:
+    found = find_classifier(ENCODERS, "cpu")
     assert found is not None
     return found
 
@@ -59,10 +59,13 @@ def test_the_words_say_what_is_asked(source: str, target: str, asked: dict[str, 
     assert asked_changes(source, target) == asked
 
 
-def test_only_labels_that_the_judge_tells_on_both_unseen_splits_are_judged(judge: Judge, films: list[Image]) -> None:
-    verdict = judge.verdict(films[0], films[12], {"AP": 1, "covid19": 1, "nodule": 1})
+def test_only_labels_that_the_classifier_tells_on_both_unseen_splits_are_judged(
+    classifier: Classifier, films: list[Image]
+) -> None:
+    verdict = classifier.verdict(films[0], films[12], {"AP": 1, "covid19": 1, "nodule": 1})
     worst = {
-        name: min(judge.quality[split][name].auroc or 0 for split in ("val", "test")) for name in judge.encoder.labels
+        name: min(classifier.quality[split][name].auroc or 0 for split in ("val", "test"))
+        for name in classifier.encoder.labels
     }
     assert {change.label for change in verdict.changes} == {name for name, auroc in worst.items() if auroc >= 0.75}
     assert set(verdict.unjudged) == {"covid19", "nodule"}
@@ -72,17 +75,17 @@ def test_only_labels_that_the_judge_tells_on_both_unseen_splits_are_judged(judge
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_an_unchanged_film_changes_nothing(judge: Judge, films: list[Image]) -> None:
-    verdict = judge.verdict(films[0], films[0], {"AP": 1})
+def test_an_unchanged_film_changes_nothing(classifier: Classifier, films: list[Image]) -> None:
+    verdict = classifier.verdict(films[0], films[0], {"AP": 1})
     assert verdict.others == 0
     assert [change.change for change in verdict.asked] == [0]
 
 
-def test_probabilities_are_those_of_the_encoder(judge: Judge, films: list[Image]) -> None:
-    verdict = judge.verdict(films[0], films[12], {})
-    expected = judge.encoder.probabilities(np.stack([films[0], films[12]]))
+def test_probabilities_are_those_of_the_encoder(classifier: Classifier, films: list[Image]) -> None:
+    verdict = classifier.verdict(films[0], films[12], {})
+    expected = classifier.encoder.probabilities(np.stack([films[0], films[12]]))
     for change in verdict.changes:
-        place = judge.encoder.labels.index(change.label)
+        place = classifier.encoder.labels.index(change.label)
         np.testing.assert_allclose([change.before, change.after], expected[:, place], rtol=1e-5)
 
 
@@ -111,7 +114,7 @@ def test_many_patients_show_the_view_that_real_films_differ_in(films: list[Image
 
 
 def test_under_ten_patients_have_no_interval() -> None:
-    verdict = Verdict("judge", (Change("AP", 0.1, 0.5, 1), Change("M", 0.5, 0.4)))
+    verdict = Verdict("classifier", (Change("AP", 0.1, 0.5, 1), Change("M", 0.5, 0.4)))
     effects = Repeated((), (verdict,) * 4).effects
     assert [(e.label, e.interval, e.n) for e in effects] == [("AP", None, 4), ("M", None, 4), (OTHERS, None, 4)]
     np.testing.assert_allclose([e.mean for e in effects], [0.4, -0.1, 0.1])
@@ -126,8 +129,8 @@ def test_without_an_encoder_it_is_not_judged_and_says_why(tmp_path: Path) -> Non
 
 
 def test_the_csv_has_a_line_for_each_label() -> None:
-    verdict = Verdict("judge@1", (Change("cardiomegaly", 0.1, 0.6, 1), Change("M", 0.5, 0.4)))
+    verdict = Verdict("classifier@1", (Change("cardiomegaly", 0.1, 0.6, 1), Change("M", 0.5, 0.4)))
     lines = list(csv.DictReader(io.StringIO(to_csv(verdict))))
     assert [(line["label"], line["asked"]) for line in lines] == [("Cardiomegaly", "more"), ("Male", "no change")]
     assert [float(line["change"]) for line in lines] == pytest.approx([0.5, -0.1])
-    assert {line["judge"] for line in lines} == {"judge@1"}
+    assert {line["classifier"] for line in lines} == {"classifier@1"}

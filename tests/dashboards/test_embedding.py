@@ -18,9 +18,16 @@ from xray_generator.train_encoder import main
 from xray_generator.types import StudioError
 
 TINY = (
-    "--num_threads", "1", "shape.image_size=32", "shape.channels=[8,16]", "shape.blocks=[1,1]", "shape.stem_channels=8",
-    "training.batch_size=8", "training.num_steps=2", "training.checkpoint_every=2",
-)  # fmt: skip
+    "--num_threads",
+    "1",
+    "shape.image_size=32",
+    "shape.channels=[8,16]",
+    "shape.blocks=[1,1]",
+    "shape.stem_channels=8",
+    "training.batch_size=8",
+    "training.num_steps=2",
+    "training.checkpoint_every=2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +101,8 @@ def test_with_an_encoder_the_space_is_its_features_and_its_name(
 
 
 def test_a_damaged_encoder_is_named_and_radiomics_used(rows: tuple[Row, ...], tmp_path: Path) -> None:
-    (tmp_path / "judge").mkdir()
-    (tmp_path / "judge" / "manifest.json").write_text("{}")
+    (tmp_path / "classifier").mkdir()
+    (tmp_path / "classifier" / "manifest.json").write_text("{}")
     found = extract(rows[:4], tmp_path)
     assert found.space == "radiomics 1"
     assert found.notes[0].startswith("The reference encoder cannot be used.")

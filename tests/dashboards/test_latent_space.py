@@ -17,7 +17,7 @@ from xray_generator.dashboards.latent_space import (
     compare_sizes,
     copy_image,
     has_latents,
-    labelled_folders,
+    labeled_folders,
     map_latents,
     same_classes,
     travel,
@@ -108,5 +108,5 @@ def test_sizes_are_compared_with_training_images_of_the_class(straight: Path, ce
 def test_folders_with_classes_are_found(cells_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "cells").symlink_to(cells_folder)
     (tmp_path / "other").mkdir()
-    assert labelled_folders(tmp_path) == (tmp_path / "cells",)
-    assert labelled_folders(cells_folder) == (cells_folder,) and labelled_folders(tmp_path / "none") == ()
+    assert labeled_folders(tmp_path) == (tmp_path / "cells",)
+    assert labeled_folders(cells_folder) == (cells_folder,) and labeled_folders(tmp_path / "none") == ()

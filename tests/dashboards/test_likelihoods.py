@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.dashboards.likelihoods import judges, known, noise_curve, noise_picture, num_above
+from xray_generator.dashboards.likelihoods import classifiers, known, noise_curve, noise_picture, num_above
 
 MEASURED = {
     "train": {"bits_per_dimension": 2.0, "standard_error": 0.1, "num_images": 3, "values": [1.0, 2.0, 3.0]},
@@ -30,7 +30,7 @@ def test_single_values_and_means_are_read_as_far_as_they_are_there() -> None:
 def test_nothing_is_made_up(metrics: dict) -> None:
     found = known(manifest(metrics))
     assert not any(found.splits.values()) and not found.means and not found.references
-    assert judges(manifest(metrics)) == bool(metrics)
+    assert classifiers(manifest(metrics)) == bool(metrics)
 
 
 def test_less_probable_slices_are_counted() -> None:

@@ -73,8 +73,8 @@ def test_a_probe_asks_what_the_checkpoint_recommends(engine: LatentDiffusionEngi
     assert request.condition == TextPrompt(manifest.vocabulary["example_prompts"][0])
     assert (request.height, request.num_inference_steps) == (64, manifest.recommended["num_inference_steps"])
     assert probe_request(manifest, Unconditional).condition == Unconditional()
-    labelled = replace(manifest, labels=("normal", "pneumonia"))
-    assert probe_request(labelled, ClassLabel).condition == ClassLabel("normal")
+    labeled = replace(manifest, labels=("normal", "pneumonia"))
+    assert probe_request(labeled, ClassLabel).condition == ClassLabel("normal")
     assert probe_request(manifest, ClassLabel).condition == Unconditional()
     for wrong in (None, "many"):
         with pytest.raises(StudioError, match="steps"):

@@ -12,9 +12,15 @@ PATH = tuple(np.random.default_rng(i).random((16, 16), np.float32) for i in rang
 LUNG = WINDOWS["lung"]
 
 
-@pytest.mark.parametrize(("length", "count", "places"), [
-    (13, 8, [0, 2, 3, 5, 7, 9, 10, 12]), (2, 8, [0, 1]), (5, 8, [0, 1, 2, 3, 4]), (201, 3, [0, 100, 200]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("length", "count", "places"),
+    [
+        (13, 8, [0, 2, 3, 5, 7, 9, 10, 12]),
+        (2, 8, [0, 1]),
+        (5, 8, [0, 1, 2, 3, 4]),
+        (201, 3, [0, 100, 200]),
+    ],
+)
 def test_the_states_are_spread_evenly_with_both_ends(length: int, count: int, places: list[int]) -> None:
     path = [np.full((2, 2), i, np.float32) for i in range(length)]
     shown = states(path, count)
@@ -38,10 +44,16 @@ def test_intensities_are_counted_in_the_bins_of_the_training_images() -> None:
         assert curve.lines[name] == pytest.approx(counted)
 
 
-@pytest.mark.parametrize("told", [
-    {}, {"edges": [0, 1], "train": "none"}, {"edges": [0, 1, 2], "train": [1.0]}, {"edges": [1, 0], "train": [1.0]},
-    {"edges": 3, "train": []},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"edges": [0, 1], "train": "none"},
+        {"edges": [0, 1, 2], "train": [1.0]},
+        {"edges": [1, 0], "train": [1.0]},
+        {"edges": 3, "train": []},
+    ],
+)
 def test_what_the_manifest_does_not_say_is_not_drawn(told: dict) -> None:
     curve = intensity_curve(PATH, told, None)
     assert list(curve.lines) == ["noise", "generated: this image"] and len(curve.x) == 64

@@ -7,8 +7,8 @@ import pytest
 from xray_generator.dashboards.prompts import (
     condition_title,
     is_of,
-    likeness,
     row_of_prompt,
+    similarity,
 )
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row, row_conditions
@@ -20,7 +20,7 @@ class Agreement:
     """How often captions and labels of N rows say the same; what a caption leaves open cannot disagree."""
 
     n: int
-    findings: float  # share of rows whose caption states exactly the labelled findings
+    findings: float  # share of rows whose caption states exactly the labeled findings
     stated: dict[str, int]  # of view, sex, age, age_group: rows whose caption states it
     agreeing: dict[str, int]  # of those, how many state what the label says
     whole: float  # share of rows in which nothing that is stated disagrees, findings included
@@ -102,4 +102,4 @@ def test_the_likest_row_has_the_same_words_then_the_same_findings() -> None:
     asked = row_of_prompt("PA chest X-ray of a 58-year-old woman with cardiomegaly")
     same, alike = asked, row_of_prompt("PA chest X-ray of a 60-year-old woman with cardiomegaly")
     other = row_of_prompt("AP chest X-ray of a child, bacterial pneumonia")
-    assert likeness(asked, same) > likeness(asked, alike) > likeness(asked, other)
+    assert similarity(asked, same) > similarity(asked, alike) > similarity(asked, other)

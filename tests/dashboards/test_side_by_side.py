@@ -153,8 +153,9 @@ def test_the_test_takes_one_real_film_a_patient(blurred: Sides) -> None:
     copies = ImageSet("real", np.repeat(real.images, 3, axis=0), tuple(row for row in real.rows for _ in range(3)))
     once, thrice = (compare(replace(blurred, real=films)).measures for films in (real, copies))
     assert [one.p for one in thrice] == [one.p for one in once]
-    strangers = replace(copies, rows=tuple(replace(r, patient_id="", path=Path(f"{i}.png"))
-                                           for i, r in enumerate(copies.rows)))  # fmt: skip
+    strangers = replace(
+        copies, rows=tuple(replace(r, patient_id="", path=Path(f"{i}.png")) for i, r in enumerate(copies.rows))
+    )
     apart = {one.measure: one.p for one in compare(replace(blurred, real=strangers)).measures}
     assert all(apart[one.measure] < one.p for one in once if one.gap)  # type: ignore[operator]
 
@@ -217,8 +218,9 @@ def test_pixel_distance_is_in_gray_levels_and_a_patient_is_no_yardstick_for_hims
     flat = np.stack([np.full((64, 64), level / 255, np.float32) for level in (10, 20, 50)])
     owners = tuple(replace(rows[0], patient_id=name) for name in ("a", "a", "b"))
     real = ImageSet("real", flat, owners)
-    found = neighborhood(Sides(ImageSet("generated", flat[:1] + 5 / 255), real, "val"), PIXELS,
-                         find_features(PIXELS, Path(), None))  # fmt: skip
+    found = neighborhood(
+        Sides(ImageSet("generated", flat[:1] + 5 / 255), real, "val"), PIXELS, find_features(PIXELS, Path(), None)
+    )
     assert found.distances[0] == pytest.approx([5, 5, 35]) and found.real_nearest == pytest.approx([40, 30, 30])
 
 
@@ -227,8 +229,9 @@ def test_spaces_are_those_at_hand_and_a_missing_encoder_is_said(tmp_path: Path, 
     with pytest.raises(StudioError, match="no reference encoder"):
         find_features("reference encoder", tmp_path, None)
     with pytest.raises(StudioError, match="3 real films or more"):
-        neighborhood(Sides(blurred.generated, blurred.real.take([0, 1]), "val"), PIXELS,
-                     find_features(PIXELS, tmp_path, None))  # fmt: skip
+        neighborhood(
+            Sides(blurred.generated, blurred.real.take([0, 1]), "val"), PIXELS, find_features(PIXELS, tmp_path, None)
+        )
 
 
 def test_a_planted_copy_is_flagged_and_found_in_the_film_that_it_is(real: ImageSet, tmp_path: Path) -> None:
@@ -252,9 +255,16 @@ def test_a_planted_copy_is_flagged_and_found_in_the_film_that_it_is(real: ImageS
 
 def test_pairs_of_a_record_are_read_and_films_at_hand_are_found(rows: tuple[Row, ...]) -> None:
     line = {
-        "image": "a.png", "flagged": True, "training_by_pixels": f"images/{rows[0].path.name}", "similarity": 0.9,
-        "flipped": False, "training_by_features": "x", "distance": 1.0, "score": 2.0, "threshold": 1.5,
-    }  # fmt: skip
+        "image": "a.png",
+        "flagged": True,
+        "training_by_pixels": f"images/{rows[0].path.name}",
+        "similarity": 0.9,
+        "flipped": False,
+        "training_by_features": "x",
+        "distance": 1.0,
+        "score": 2.0,
+        "threshold": 1.5,
+    }
     table = (line, {**line, "training_by_pixels": "images/elsewhere.jpg"}, {"image": "damaged"})
     record = Record("tiny", "quick", "2026-01-01", "x", None, {}, (), tables={"closest_pairs": table})
     pairs = recorded_pairs(record, rows)

@@ -24,8 +24,12 @@ def test_row_holds_every_column(make_pack: MakePack, pixels: MakePixels) -> None
     folder = make_pack([LINE.format(image="a.png", split="val")], {"a.png": pixels(0)})
     (row,) = read_captioned(folder).rows
     assert (row.prompt, row.findings, row.view, row.age, row.sex) == (
-        "Normal PA chest X-ray", ("no_finding",), "PA", 58, "F",
-    )  # fmt: skip
+        "Normal PA chest X-ray",
+        ("no_finding",),
+        "PA",
+        58,
+        "F",
+    )
     assert (row.patient_id, row.split, row.source, row.license, row.age_group) == ("007", "val", "nih", "free", "adult")
     assert row.native_size == 50  # of the original, which the 64x64 file enlarges
 

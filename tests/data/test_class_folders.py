@@ -35,10 +35,13 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "label"),
     [
-        ("CP 2", "cp_2"), ("IDA_Disarranged", "ida_disarranged"), ("  No  CP ", "no_cp"), ("Café-é", "cafe_e"),
+        ("CP 2", "cp_2"),
+        ("IDA_Disarranged", "ida_disarranged"),
+        ("  No  CP ", "no_cp"),
+        ("Café-é", "cafe_e"),
         ("纤毛", ""),
     ],
-)  # fmt: skip
+)
 def test_label_is_a_safe_name(name: str, label: str) -> None:
     assert class_id(name) == label
 

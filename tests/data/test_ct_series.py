@@ -68,8 +68,11 @@ def test_slice_choices() -> None:
     assert SliceChoice("middle", 5).of(slices[:3]) == (0, 1, 2)
     assert SliceChoice("every", 4).of(slices) == (0, 4, 8)
     assert ALL.of(slices) == tuple(slices) and ALL.of([]) == ()
-    assert [parse_choice(text) for text in ("middle:5", "EVERY:3", "all")] == [SliceChoice(), SliceChoice("every", 3),
-                                                                              ALL]  # fmt: skip
+    assert [parse_choice(text) for text in ("middle:5", "EVERY:3", "all")] == [
+        SliceChoice(),
+        SliceChoice("every", 3),
+        ALL,
+    ]
     for text in ("", "middle", "middle:0", "every:-1", "all:3", "first:2", "middle:1.5", "middle:99999"):
         with pytest.raises(StudioError):
             parse_choice(text)
@@ -97,9 +100,14 @@ def test_unreadable_files_are_listed_and_never_rows(tmp_path: Path) -> None:
     dataset = read_ct_series(tmp_path, ALL)
     assert len(dataset.rows) == 7
     text = "\n".join(dataset.skipped)
-    for part in ("2 files are not DICOM: a/empty.dcm, a/notes.txt", "cut short: its pixels end early): a/cut.dcm",
-                 "coronal; only axial chest CT is read): a/scout", "(modality SR)", "modality is DX",
-                 "a/film"):  # fmt: skip
+    for part in (
+        "2 files are not DICOM: a/empty.dcm, a/notes.txt",
+        "cut short: its pixels end early): a/cut.dcm",
+        "coronal; only axial chest CT is read): a/scout",
+        "(modality SR)",
+        "modality is DX",
+        "a/film",
+    ):
         assert part in text
     assert not any(row.path.name in text for row in dataset.rows)
 
@@ -137,11 +145,13 @@ def test_what_is_not_said_of_burned_in_text_is_noted_C17(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("tags", "match"),
     [
-        ({"PatientID": "CASE-2"}, r"2 patients \(groups of 7, 1 slices\)"), ({"PixelSpacing": [0.8, 0.8]}, "2 pixel"),
-        ({"SliceThickness": 5}, "2 slice thicknesses"), ({"ImagePositionPatient": [0, 0, 2]}, "at one position"),
+        ({"PatientID": "CASE-2"}, r"2 patients \(groups of 7, 1 slices\)"),
+        ({"PixelSpacing": [0.8, 0.8]}, "2 pixel"),
+        ({"SliceThickness": 5}, "2 slice thicknesses"),
+        ({"ImagePositionPatient": [0, 0, 2]}, "at one position"),
         ({"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]}, "2 orientations"),
     ],
-)  # fmt: skip
+)
 def test_a_mixed_series_is_no_stack_C18(tmp_path: Path, tags: dict[str, object], match: str) -> None:
     series(tmp_path / "good", "CASE-9", uid="1.2.9")
     series(tmp_path / "mixed")

@@ -36,17 +36,35 @@ from xray_generator.data.rows import Row
 HOME = Path("/data/set")
 ROWS = (
     Row(
-        HOME / "images/a.png", "PA chest X-ray of a 40-year-old man with pneumonia", ("pneumonia", "edema"),
-        view="PA", age=40, sex="M", age_group="adult", patient_id="1", split="train", source="x", license="CC",
+        HOME / "images/a.png",
+        "PA chest X-ray of a 40-year-old man with pneumonia",
+        ("pneumonia", "edema"),
+        view="PA",
+        age=40,
+        sex="M",
+        age_group="adult",
+        patient_id="1",
+        split="train",
+        source="x",
+        license="CC",
     ),
     Row(
-        HOME / "images/b.png", "AP chest X-ray of a woman, male pattern", ("pneumothorax",), ("edema",), view="AP",
-        age=8, sex="F", age_group="child", patient_id="1", split="test", source="x",
+        HOME / "images/b.png",
+        "AP chest X-ray of a woman, male pattern",
+        ("pneumothorax",),
+        ("edema",),
+        view="AP",
+        age=8,
+        sex="F",
+        age_group="child",
+        patient_id="1",
+        split="test",
+        source="x",
         report="FINDINGS: Large left pneumothorax. IMPRESSION: Pleural   line visible, no Edema.",
     ),
     Row(HOME / "images/c.png", "Normal chest radiograph, female", ("no_finding",), patient_id="1", source="y"),
     Row(HOME / "d.png", "", (), source=LOOSE_IMAGES),
-)  # fmt: skip
+)
 
 
 def names(filters: Filters) -> str:

@@ -10,10 +10,13 @@ from xray_generator.types import StudioError
 @pytest.mark.parametrize(
     ("shape", "size", "box"),
     [
-        ((100, 50), 64, (0, 16, 64, 32)), ((50, 100), 64, (16, 0, 32, 64)), ((64, 64), 64, (0, 0, 64, 64)),
-        ((30, 20), 64, (0, 10, 64, 43)), ((1000, 3), 32, (0, 15, 32, 1)),
+        ((100, 50), 64, (0, 16, 64, 32)),
+        ((50, 100), 64, (16, 0, 32, 64)),
+        ((64, 64), 64, (0, 0, 64, 64)),
+        ((30, 20), 64, (0, 10, 64, 43)),
+        ((1000, 3), 32, (0, 15, 32, 1)),
     ],
-)  # fmt: skip
+)
 def test_content_keeps_its_shape_in_the_middle(
     shape: tuple[int, int], size: int, box: tuple[int, int, int, int]
 ) -> None:

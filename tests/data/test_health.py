@@ -32,10 +32,16 @@ def test_planted_faults_are_found(make_pack: MakePack, pixels: MakePixels) -> No
     images = {"a.png": base, "copy.png": base, "near.png": brighter, "b.png": pixels(2), "c.png": pixels(3)}
     images |= {"flat.png": np.full((64, 64), 7, np.uint8), "same.png": pixels(3), "broken.png": base}
     lines = [
-        _line("a.png", "p1"), _line("copy.png", "p2", "val"), _line("near.png", "p3", "test"), _line("b.png", "p4"),
-        _line("c.png", "p5"), _line("same.png", "p5"), _line("flat.png", "p6", caption=""),
-        _line("broken.png", "p4", "test"), _line("gone.png", "p7"),
-    ]  # fmt: skip
+        _line("a.png", "p1"),
+        _line("copy.png", "p2", "val"),
+        _line("near.png", "p3", "test"),
+        _line("b.png", "p4"),
+        _line("c.png", "p5"),
+        _line("same.png", "p5"),
+        _line("flat.png", "p6", caption=""),
+        _line("broken.png", "p4", "test"),
+        _line("gone.png", "p7"),
+    ]
     folder = make_pack(lines, images)
     (folder / "images" / "broken.png").write_bytes((folder / "images" / "broken.png").read_bytes()[:200])
     report = check_health(read_dataset(folder))

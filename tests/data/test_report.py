@@ -37,7 +37,7 @@ from xray_generator.data.rows import FINDINGS
         ("HISTORY: Pneumonia. IMPRESSION: No mass.", "", "mass"),
         ("", "", ""),
     ],
-)  # fmt: skip
+)
 def test_findings(text: str, present: str, absent: str) -> None:
     found = read_findings(text)
     assert found.present == tuple(present.split())

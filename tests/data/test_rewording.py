@@ -7,8 +7,15 @@ from pathlib import Path
 from xray_generator.data.rewording import reword
 from xray_generator.data.rows import Row, repeat_rare
 
-ROW = Row(Path("film.png"), "PA chest X-ray of a 64-year-old man with edema", ("edema", "pneumonia"), view="PA", age=64,
-          sex="M", age_group="adult")  # fmt: skip
+ROW = Row(
+    Path("film.png"),
+    "PA chest X-ray of a 64-year-old man with edema",
+    ("edema", "pneumonia"),
+    view="PA",
+    age=64,
+    sex="M",
+    age_group="adult",
+)
 
 
 def test_the_caption_comes_first_and_wordings_are_a_function_of_the_row() -> None:

@@ -16,11 +16,16 @@ def rows(shows: Sequence[bool], sources: Sequence[str] | str = "nih_chestxray14"
     names = [sources] * len(shows) if isinstance(sources, str) else sources
     return [
         Row(
-            Path(f"{i}.png"), f"PA chest X-ray of an adult, {finding if has else 'no finding'}",
-            (finding,) if has else ("no_finding",), view="PA", age_group="adult", patient_id=str(i), source=source,
+            Path(f"{i}.png"),
+            f"PA chest X-ray of an adult, {finding if has else 'no finding'}",
+            (finding,) if has else ("no_finding",),
+            view="PA",
+            age_group="adult",
+            patient_id=str(i),
+            source=source,
         )
         for i, (has, source) in enumerate(zip(shows, names, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 def draw(shows: Sequence[bool], rng: np.random.Generator, clarity: float = 0.3) -> np.ndarray:

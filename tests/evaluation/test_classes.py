@@ -1,4 +1,4 @@
-"""A judge of classes, trained by the command; what it finds of an engine that draws by class, and of class folders."""
+"""A classifier of classes, trained by the command; what it finds of an engine that draws by class, and of class folders."""
 
 from pathlib import Path
 
@@ -37,16 +37,30 @@ def outputs(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An OUTPUT_DIR with an encoder of stripes."""
     folder = tmp_path_factory.mktemp("outputs")
     arguments = [
-        "--dataset_path", str(pack), "--output_dir", str(folder), "--num_threads", "1", "name=stripes",
-        "subject=woven stripes", "shape.image_size=48", "shape.channels=[16,32]", "shape.blocks=[1,1]",
-        "shape.stem_channels=16", "training.num_steps=150", "training.batch_size=32", "training.warmup_steps=5",
-        "training.checkpoint_every=150", "training.learning_rate=0.01", "min_cases=5",
-    ]  # fmt: skip
+        "--dataset_path",
+        str(pack),
+        "--output_dir",
+        str(folder),
+        "--num_threads",
+        "1",
+        "name=stripes",
+        "subject=woven stripes",
+        "shape.image_size=48",
+        "shape.channels=[16,32]",
+        "shape.blocks=[1,1]",
+        "shape.stem_channels=16",
+        "training.num_steps=150",
+        "training.batch_size=32",
+        "training.warmup_steps=5",
+        "training.checkpoint_every=150",
+        "training.learning_rate=0.01",
+        "min_cases=5",
+    ]
     assert train_encoder(arguments) == 0
     return folder
 
 
-def test_the_judge_knows_the_classes_and_its_card_speaks_of_no_x_ray(outputs: Path) -> None:
+def test_the_classifier_knows_the_classes_and_its_card_speaks_of_no_x_ray(outputs: Path) -> None:
     folder = outputs / "encoders" / "stripes"
     manifest = read_manifest_of(folder, EncoderManifest)
     assert manifest.labels == manifest.classes == tuple(sorted(CLASSES)) and manifest.subject == "woven stripes"
@@ -67,10 +81,12 @@ def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: P
     classes = Classes(CLASSES[:6], unconditional=False)
     part, rows = classes.part(real), classes.rows(real.images.rows)
     generated = model.redraw(spread(rows, 120), {})
-    judges = find_judges(part.images, outputs / "encoders", "cpu", pretrained=False)
-    assert judges.encoder is not None and judges.encoder.name.startswith("stripes@") and not judges.notes
-    study = Study(generated, part.images, part.split, 0, judges, tmp_path / "cache", part.training, model)
-    steps = [step for step in suite.FULL if step.name in ("speed", "prompts", "likeness", "few real images", "utility")]
+    classifiers = find_judges(part.images, outputs / "encoders", "cpu", pretrained=False)
+    assert classifiers.encoder is not None and classifiers.encoder.name.startswith("stripes@") and not classifiers.notes
+    study = Study(generated, part.images, part.split, 0, classifiers, tmp_path / "cache", part.training, model)
+    steps = [
+        step for step in suite.FULL if step.name in ("speed", "prompts", "similarity", "few real images", "utility")
+    ]
     found = suite.run(study, steps)
     assert {m.measure for m in found.measurements} <= MEASURES.keys()
     values = {(m.measure, m.condition): m for m in found.measurements}
@@ -90,16 +106,16 @@ def test_what_the_checkpoint_does_not_draw_is_left_out_with_a_note(pack: Path) -
     (note,) = part.notes
     assert note.startswith("48 real images") and all(name in note for name in CLASSES[6:])
     assert Classes(CLASSES, unconditional=False).part(real) == real
-    unlabelled = Row(Path("a"), "", ())
-    assert Classes((), unconditional=True).knows(unlabelled) and not Classes(CLASSES, False).knows(unlabelled)
+    unlabeled = Row(Path("a"), "", ())
+    assert Classes((), unconditional=True).knows(unlabeled) and not Classes(CLASSES, False).knows(unlabeled)
     with pytest.raises(StudioError, match="other classes"):
         Classes(("plaid",), unconditional=True).rows(real.images.rows)
     assert [row.label for row in Classes(CLASSES, True).rows(())] == list(CLASSES)
 
 
-def test_a_judge_of_stripes_judges_no_x_ray(outputs: Path, real: ImageSet) -> None:
-    judges = find_judges(real, outputs / "encoders", "cpu", pretrained=False)
-    assert judges.encoder is None and judges.notes == (NO_ENCODER,)
+def test_a_classifier_of_stripes_judges_no_x_ray(outputs: Path, real: ImageSet) -> None:
+    classifiers = find_judges(real, outputs / "encoders", "cpu", pretrained=False)
+    assert classifiers.encoder is None and classifiers.notes == (NO_ENCODER,)
 
 
 @pytest.mark.slow
@@ -120,4 +136,4 @@ def test_class_folders_that_anything_made_are_judged(
     assert found and found.value is not None and found.value > 0.85 and found.n == 96
     assert any("no class folder" in note and "sheet.png" in note for note in record.notes)
     text = (tmp_path / "metrics" / record.name / "model_summary.md").read_text()
-    assert "Class fidelity" in text and "What the judge takes each class for" in text
+    assert "Class fidelity" in text and "What the classifier takes each class for" in text

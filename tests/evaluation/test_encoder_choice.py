@@ -1,4 +1,4 @@
-"""Which encoder of a folder judges which images."""
+"""Which encoder of a folder classifiers which images."""
 
 import json
 from collections.abc import Sequence
@@ -20,13 +20,23 @@ CELLS = ("basophil", "platelet")
 @pytest.fixture
 def encoders(tmp_path: Path) -> Path:
     for name, labels, classes, source in (
-        ("axoneme", CILIA, CILIA, "phantoms"), ("blood", CELLS, CELLS, "smears"), ("chest", ("mass",), (), "nih"),
+        ("axoneme", CILIA, CILIA, "phantoms"),
+        ("blood", CELLS, CELLS, "smears"),
+        ("chest", ("mass",), (), "nih"),
         ("lung", LUNGS, LUNGS, "iq_oth"),
-    ):  # fmt: skip
+    ):
         manifest = EncoderManifest(
-            name, EncoderShape(), labels, dict.fromkeys(labels, Calibration()), {}, {"sources": {source: 9}}, {}, "",
-            "", classes=classes,
-        )  # fmt: skip
+            name,
+            EncoderShape(),
+            labels,
+            dict.fromkeys(labels, Calibration()),
+            {},
+            {"sources": {source: 9}},
+            {},
+            "",
+            "",
+            classes=classes,
+        )
         (tmp_path / name).mkdir()
         (tmp_path / name / "manifest.json").write_text(json.dumps(dump(manifest)))
     return tmp_path
@@ -39,12 +49,17 @@ def rows(labels: Sequence[str], source: str = "") -> list[Row]:
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        ((), "chest"), (rows([""]), "chest"), (rows(["normal", "malignant", "adenocarcinoma"]), "lung"),
-        (rows(["normal", "oda"]), "axoneme"), (rows(["normal"], "iq_oth"), "lung"),
-        (rows(["platelet"], "smears"), "blood"), (rows(["normal", "plaid"], "looms"), None),
-        (rows(["plaid", "tartan"]), None), ([replace(row, hu_window=WINDOWS["lung"]) for row in rows([""])], None),
+        ((), "chest"),
+        (rows([""]), "chest"),
+        (rows(["normal", "malignant", "adenocarcinoma"]), "lung"),
+        (rows(["normal", "oda"]), "axoneme"),
+        (rows(["normal"], "iq_oth"), "lung"),
+        (rows(["platelet"], "smears"), "blood"),
+        (rows(["normal", "plaid"], "looms"), None),
+        (rows(["plaid", "tartan"]), None),
+        ([replace(row, hu_window=WINDOWS["lung"]) for row in rows([""])], None),
     ],
-)  # fmt: skip
+)
 def test_images_are_judged_by_what_learnt_from_their_like(given: list[Row], name: str | None, encoders: Path) -> None:
     found = fitting_encoder(encoders, given)
     assert (found and found.name) == name

@@ -44,9 +44,19 @@ def test_a_checkpoint_gets_a_record_figures_and_a_summary(
     outputs: Path, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [
-        "--real", str(dataset_folder), "--num_images", "20", "--steps", "2", "--seed", "5", "--device", "cpu",
-        "--output_dir", str(outputs / "metrics"),
-    ]  # fmt: skip
+        "--real",
+        str(dataset_folder),
+        "--num_images",
+        "20",
+        "--steps",
+        "2",
+        "--seed",
+        "5",
+        "--device",
+        "cpu",
+        "--output_dir",
+        str(outputs / "metrics"),
+    ]
     assert main(arguments) == 0
     record = only(outputs / "metrics")
     assert record.subject == "tiny" and record.checkpoint and not record.is_stale([record.checkpoint])

@@ -116,9 +116,12 @@ def test_several_sources_are_also_judged_one_by_one(encoder: ReferenceEncoder, r
 
 @pytest.mark.parametrize(
     ("label", "words"),
-    [("nodule", "0 test films have it"), ("bacterial_pneumonia", "0 test films have it"),
-     ("covid19", "cannot teach a judge")],
-)  # fmt: skip
+    [
+        ("nodule", "0 test films have it"),
+        ("bacterial_pneumonia", "0 test films have it"),
+        ("covid19", "cannot teach a classifier"),
+    ],
+)
 def test_what_the_films_do_not_tell_is_not_measured(
     encoder: ReferenceEncoder, real: ImageSet, rng: np.random.Generator, label: str, words: str
 ) -> None:
@@ -129,7 +132,7 @@ def test_what_the_films_do_not_tell_is_not_measured(
     assert words in one.reason
 
 
-def test_a_label_that_the_judge_cannot_tell_on_real_films_is_not_judged(
+def test_a_label_that_the_classifier_cannot_tell_on_real_films_is_not_judged(
     encoder: ReferenceEncoder, shows: np.ndarray, rng: np.random.Generator
 ) -> None:
     blind = films("real", shows, rng, asked=rows(rng.permutation(shows)))

@@ -10,13 +10,23 @@ from xray_generator.data.rows import Row
 from xray_generator.evaluation.labels import LABELS, asked, class_places, labels_of, patients, targets, taught
 
 NIH = Row(
-    Path("a.png"), "PA chest X-ray of a 50-year-old woman with a lung nodule", ("nodule",), view="PA", sex="F",
-    age_group="adult", patient_id="7", source="nih_chestxray14",
-)  # fmt: skip
+    Path("a.png"),
+    "PA chest X-ray of a 50-year-old woman with a lung nodule",
+    ("nodule",),
+    view="PA",
+    sex="F",
+    age_group="adult",
+    patient_id="7",
+    source="nih_chestxray14",
+)
 CHILD = Row(
-    Path("b.png"), "Frontal chest X-ray of a young child with viral pneumonia", ("pneumonia", "viral_pneumonia"),
-    view="AP", age_group="child", source="kermany_pediatric",
-)  # fmt: skip
+    Path("b.png"),
+    "Frontal chest X-ray of a young child with viral pneumonia",
+    ("pneumonia", "viral_pneumonia"),
+    view="AP",
+    age_group="child",
+    source="kermany_pediatric",
+)
 COVID = Row(Path("c.png"), "AP chest X-ray with COVID-19", ("covid19",), view="AP Supine", source="hannover_covid")
 
 
@@ -27,15 +37,31 @@ def known(row: Row, label: str) -> float:
 @pytest.mark.parametrize(
     ("row", "label", "value"),
     [
-        (NIH, "nodule", 1), (NIH, "mass", 0), (NIH, "no_finding", 0), (NIH, "bacterial_pneumonia", None),
-        (NIH, "covid19", None), (NIH, "AP", 0), (NIH, "M", 0), (NIH, "adult", 1), (NIH, "child", 0),
-        (CHILD, "viral_pneumonia", 1), (CHILD, "bacterial_pneumonia", 0), (CHILD, "no_finding", 0),
-        (CHILD, "pleural_effusion", None), (CHILD, "M", None), (CHILD, "AP", 1),
-        (COVID, "covid19", 1), (COVID, "pneumonia", None), (COVID, "no_finding", None), (COVID, "AP", 1),
-        (COVID, "adult", None), (replace(NIH, source=""), "mass", None), (replace(NIH, view="lateral"), "AP", None),
+        (NIH, "nodule", 1),
+        (NIH, "mass", 0),
+        (NIH, "no_finding", 0),
+        (NIH, "bacterial_pneumonia", None),
+        (NIH, "covid19", None),
+        (NIH, "AP", 0),
+        (NIH, "M", 0),
+        (NIH, "adult", 1),
+        (NIH, "child", 0),
+        (CHILD, "viral_pneumonia", 1),
+        (CHILD, "bacterial_pneumonia", 0),
+        (CHILD, "no_finding", 0),
+        (CHILD, "pleural_effusion", None),
+        (CHILD, "M", None),
+        (CHILD, "AP", 1),
+        (COVID, "covid19", 1),
+        (COVID, "pneumonia", None),
+        (COVID, "no_finding", None),
+        (COVID, "AP", 1),
+        (COVID, "adult", None),
+        (replace(NIH, source=""), "mass", None),
+        (replace(NIH, view="lateral"), "AP", None),
         (replace(NIH, source="", absent=("mass",)), "mass", 0),
     ],
-)  # fmt: skip
+)
 def test_only_what_somebody_looked_for_is_known(row: Row, label: str, value: int | None) -> None:
     found = known(row, label)
     assert np.isnan(found) if value is None else found == value
@@ -63,8 +89,13 @@ def scan(label: str, source: str) -> Row:
 
 
 CLASSES = ("adenocarcinoma", "benign", "malignant", "normal")
-SCANS = (*(scan(label, "one") for label in CLASSES[1:]), scan("adenocarcinoma", "two"), scan("normal", "three"),
-         scan("", "one"), scan("", "four"))  # fmt: skip
+SCANS = (
+    *(scan(label, "one") for label in CLASSES[1:]),
+    scan("adenocarcinoma", "two"),
+    scan("normal", "three"),
+    scan("", "one"),
+    scan("", "four"),
+)
 
 
 def test_a_class_is_known_to_be_absent_only_beside_others_of_its_source() -> None:

@@ -63,9 +63,13 @@ def test_guidance_doubles_the_network_evaluations(engine: Engine, guidance: floa
 
 def test_speed_is_measured_at_each_setting(engine: Engine) -> None:
     found = measure_speed(
-        lambda request: generate(engine, request), engine.components(), engine.resolve(REQUEST), (1, 2),
-        ("ddim", "unipc"), repeats=2,
-    )  # fmt: skip
+        lambda request: generate(engine, request),
+        engine.components(),
+        engine.resolve(REQUEST),
+        (1, 2),
+        ("ddim", "unipc"),
+        repeats=2,
+    )
     assert {m.measure for m in found} <= MEASURES.keys()
     timed = [m for m in found if m.measure == "latency_ms"]
     assert [(m.settings["scheduler"], m.settings["steps"]) for m in timed] == [

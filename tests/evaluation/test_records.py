@@ -16,7 +16,12 @@ from xray_generator.types import CheckpointRef, StudioError
 
 CHECKPOINT = CheckpointRef("latent_diffusion", "tiny", "ab" * 32)
 RECORD = Record(
-    "tiny", "quick", "2026-01-02T03:04:05+00:00", "1234567", CHECKPOINT, {"num_images": 2_000, "split": "test"},
+    "tiny",
+    "quick",
+    "2026-01-02T03:04:05+00:00",
+    "1234567",
+    CHECKPOINT,
+    {"num_images": 2_000, "split": "test"},
     (
         Measurement("precision", 0.5, 2_000, (0.25, 0.75), 0.8, 300, split="test", extractor="some space"),
         Measurement("precision", 0.625, 70, condition="mass", settings={"guidance_scale": 2.0}),
@@ -24,8 +29,9 @@ RECORD = Record(
         Measurement("of_a_later_version", 1.0),
     ),
     {"speed": Curve("Speed", "steps", "ms", (1.0, 2.0), {"ddim": (3.0, None)})},
-    {"components": ({"component": "unet", "parameters": 12_345},)}, ("One image | was left out.",),
-)  # fmt: skip
+    {"components": ({"component": "unet", "parameters": 12_345},)},
+    ("One image | was left out.",),
+)
 
 
 def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -48,10 +54,13 @@ def test_a_record_is_asked_by_measure_and_condition() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"value": float("nan")}, {"value": None}, {"value": 1.0, "reason": "none"},
-        {"value": 1.0, "real": float("inf")}, {"value": 1.0, "interval": (0.0, float("nan"))},
+        {"value": float("nan")},
+        {"value": None},
+        {"value": 1.0, "reason": "none"},
+        {"value": 1.0, "real": float("inf")},
+        {"value": 1.0, "interval": (0.0, float("nan"))},
     ],
-)  # fmt: skip
+)
 def test_a_number_is_finite_or_absent_with_a_reason(wrong: dict[str, object]) -> None:
     with pytest.raises(StudioError, match="precision"):
         Measurement("precision", **wrong)

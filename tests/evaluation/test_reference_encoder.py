@@ -21,9 +21,14 @@ from xray_generator.train_encoder import main
 from xray_generator.types import StudioError
 
 TINY = (
-    "shape.image_size=32", "shape.channels=[8,16]", "shape.blocks=[1,1]", "shape.stem_channels=8",
-    "training.batch_size=8", "training.num_steps=4", "training.checkpoint_every=4",
-)  # fmt: skip
+    "shape.image_size=32",
+    "shape.channels=[8,16]",
+    "shape.blocks=[1,1]",
+    "shape.stem_channels=8",
+    "training.batch_size=8",
+    "training.num_steps=4",
+    "training.checkpoint_every=4",
+)
 NAME = "chest_xray_128_quick_test"
 
 
@@ -106,11 +111,14 @@ def test_finished_run_exports_the_same_again(command: list[str], trained: Path) 
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        (["--resume_from", "elsewhere"], "continued where it is"), (["shape.chanels=[8]"], "chanels"),
-        (["shape.channels=[8,512]"], "256 or less"), (["min_cases=1000"], "No label"), (["name=../x"], "name"),
+        (["--resume_from", "elsewhere"], "continued where it is"),
+        (["shape.chanels=[8]"], "chanels"),
+        (["shape.channels=[8,512]"], "256 or less"),
+        (["min_cases=1000"], "No label"),
+        (["name=../x"], "name"),
         (["training.num_steps=0"], "num_steps"),
     ],
-)  # fmt: skip
+)
 def test_fault_is_one_clear_line(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], extra: list[str], words: str
 ) -> None:
@@ -146,7 +154,7 @@ def _edit(change: Callable[[dict], object]) -> Callable[[Path], None]:
         (_edit(lambda data: data["shape"].update(channels=[8, 24])), "do not fit"),
         (_edit(lambda data: data["calibration"].pop(data["labels"][0])), "calibration"),
     ],
-)  # fmt: skip
+)
 def test_damaged_folder_is_refused(folder: Path, damage: Callable[[Path], object], words: str) -> None:
     damage(folder)
     with pytest.raises(StudioError, match=words):

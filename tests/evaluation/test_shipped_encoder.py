@@ -1,4 +1,4 @@
-"""The reference encoder that ships: small, carded, a judge of unseen films, and a space in the right order."""
+"""The reference encoder that ships: small, carded, a classifier of unseen films, and a space in the right order."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -10,12 +10,12 @@ import pytest
 from torch import nn
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation import levers, suite, sweeps
+from xray_generator.evaluation import ablations, suite, sweeps
 from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Record
-from xray_generator.evaluation.spaces import Judges, Space
+from xray_generator.evaluation.spaces import Classifiers, Space
 from xray_generator.evaluation.study import Findings, Model, Study, Variant, conditions
 from xray_generator.evaluation.suite import Step, run
 from xray_generator.types import CheckpointRef, GenerationRequest, StudioError, TextPrompt
@@ -32,10 +32,14 @@ def study(real: ImageSet, radiomics_space: Remembering, tmp_path: Path) -> Study
         return ImageSet("generated", np.stack([cv2.GaussianBlur(image, (0, 0), sigma) for image in drawn.images]))
 
     model = Model(
-        CheckpointRef("family", "name", "0" * 64), {"net": nn.Linear(2, 2)}, GenerationRequest(TextPrompt("film")),
-        lambda _: None, redraw, 1.0,
-    )  # fmt: skip
-    return Study(drawn, films, "test", 0, Judges((Space(radiomics_space, 64),)), tmp_path, model=model)
+        CheckpointRef("family", "name", "0" * 64),
+        {"net": nn.Linear(2, 2)},
+        GenerationRequest(TextPrompt("film")),
+        lambda _: None,
+        redraw,
+        1.0,
+    )
+    return Study(drawn, films, "test", 0, Classifiers((Space(radiomics_space, 64),)), tmp_path, model=model)
 
 
 def test_a_measure_that_fails_gives_a_reason_and_stops_no_other(study: Study) -> None:
@@ -45,8 +49,9 @@ def test_a_measure_that_fails_gives_a_reason_and_stops_no_other(study: Study) ->
     steps = (Step("wrong", ("precision", "recall"), fail), Step("detail", ("sharpness",), suite.find_detail))
     found = run(study, steps).measurements
     assert [(m.measure, m.value, m.reason) for m in found[:2]] == [
-        ("precision", None, "It cannot be done."), ("recall", None, "It cannot be done."),
-    ]  # fmt: skip
+        ("precision", None, "It cannot be done."),
+        ("recall", None, "It cannot be done."),
+    ]
     assert any(m.measure == "sharpness" and m.value for m in found)
 
 
@@ -73,7 +78,7 @@ def test_the_real_yardstick_is_one_over_a_sweep(study: Study, monkeypatch: pytes
     assert len(set(curve.lines["real"])) == 1 < len(set(curve.lines["generated"]))
 
 
-def test_each_lever_is_measured_on_the_same_prompts_beside_its_prediction(study: Study) -> None:
+def test_each_ablation_is_measured_on_the_same_prompts_beside_its_prediction(study: Study) -> None:
     assert study.model
     model = study.model
 
@@ -87,7 +92,7 @@ def test_each_lever_is_measured_on_the_same_prompts_beside_its_prediction(study:
         return Variant(f"blurred by {sigma:g}", "less sharp", redraw)
 
     study = replace(study, model=replace(model, variants=(variant(0.1), variant(2.0))))
-    sharp, blurred = levers.find_levers(study, np.random.default_rng(0)).tables["levers"]
+    sharp, blurred = ablations.find_ablations(study, np.random.default_rng(0)).tables["ablations"]
     first, second = asked
     assert first == second and sorted(first) == sorted(row.prompt for row in study.generated.rows)
     assert (blurred["change"], blurred["predicted"], blurred["n"]) == ("blurred by 2", "less sharp", 100)
@@ -96,22 +101,22 @@ def test_each_lever_is_measured_on_the_same_prompts_beside_its_prediction(study:
     assert sharp["frechet_ratio"] is None  # 46 features need more films than half of these
 
 
-def test_a_model_without_levers_says_so(study: Study) -> None:
-    with pytest.raises(StudioError, match="no levers"):
-        levers.find_levers(study, np.random.default_rng(0))
+def test_a_model_without_ablations_says_so(study: Study) -> None:
+    with pytest.raises(StudioError, match="no ablations"):
+        ablations.find_ablations(study, np.random.default_rng(0))
 
 
-def test_the_table_of_levers_in_a_card_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
+def test_the_table_of_ablations_in_a_card_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
     card, head = tmp_path / "README.md", "# model\n\n## Limits\n\nmany\n\n"
     card.write_text(f"{head}## All settings\n\n{{}}\n")
     for recall in (0.25, 0.75):
         table = ({"change": "plain DDIM", "recall": recall, "frechet_ratio": None},)
-        record = Record("model", "full", "2026-01-02T03:04", "abc", None, {}, (), tables={"levers": table})
-        levers.write_into_card(card, record)
+        record = Record("model", "full", "2026-01-02T03:04", "abc", None, {}, (), tables={"ablations": table})
+        ablations.write_into_card(card, record)
     text = card.read_text()
-    assert text.startswith(head) and text.endswith("## All settings\n\n{}\n") and text.count("## Levers") == 1
+    assert text.startswith(head) and text.endswith("## All settings\n\n{}\n") and text.count("## Ablations") == 1
     assert "| plain DDIM | 0.75 | not measured |" in text and "0.25" not in text
-    levers.write_into_card(card, Record("model", "quick", "2026", "abc", None, {}, ()))  # it measured no levers
+    ablations.write_into_card(card, Record("model", "quick", "2026", "abc", None, {}, ()))  # it measured no ablations
     assert card.read_text() == text
 
 
@@ -127,7 +132,7 @@ def test_a_blurred_film_is_no_yardstick_of_sharpness(real: ImageSet, study: Stud
     native = np.array([row.native_size for row in real.rows])
     sizes = sorted(set(native.tolist()))
     least = next((size for size in sizes if 20 <= (native >= size).sum() < len(native)), None)
-    whole = Study(real, real, "test", 0, study.judges, study.cache)
+    whole = Study(real, real, "test", 0, study.classifiers, study.cache)
     assert least is not None
     generated, films = whole.pair(least)
     assert len(generated) == len(films) == (native >= least).sum()

@@ -30,9 +30,15 @@ def test_every_method_is_measured_at_every_ratio(record: Record, upscaler: Super
     assert [(row["method"], row["num_steps"], row["from_size"]) for row in rows] == [
         (name, steps, side)
         for side in (32, 43)
-        for name, steps in (("nearest", None), ("bilinear", None), ("bicubic", None), ("lanczos", None),
-                            ("upscaler", 1), ("upscaler", 2))
-    ]  # fmt: skip
+        for name, steps in (
+            ("nearest", None),
+            ("bilinear", None),
+            ("bicubic", None),
+            ("lanczos", None),
+            ("upscaler", 1),
+            ("upscaler", 2),
+        )
+    ]
     assert {(row["split"], row["n"], row["to_size"]) for row in rows} == {("val", 4, 64)}  # no film in test
     assert all(isinstance(row[name], float) for row in rows for name in ("mse", "psnr", "ssim", "spectral_distance"))
     assert dump(record)["tables"]["enlargement"]

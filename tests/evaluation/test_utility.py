@@ -70,7 +70,7 @@ def test_what_real_films_do_not_teach_is_not_judged(test_films: ImageSet, rng: n
     assert all(m.value is None and "does not learn it" in m.reason for m in found)
 
 
-def test_too_few_or_unlabelled_images_say_so(real: ImageSet, test_films: ImageSet, rng: np.random.Generator) -> None:
+def test_too_few_or_unlabeled_images_say_so(real: ImageSet, test_films: ImageSet, rng: np.random.Generator) -> None:
     for few in (real.take(range(6)), ImageSet("folder", real.images)):
         (one,), curve = measure_utility(few, real, test_films, rng)
         assert one.value is None

@@ -1,4 +1,4 @@
-"""Made-up images of eight classes, stripes of another direction and width each, as a labelled pack and as rows."""
+"""Made-up images of eight classes, stripes of another direction and width each, as a labeled pack and as rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,9 +28,13 @@ def draw(label: str, rng: np.random.Generator, contrast: float = 0.35) -> np.nda
 
 
 def textures(
-    name: str, labels: Sequence[str], rng: np.random.Generator, shown: Sequence[str] | None = None, split: str = "test",
+    name: str,
+    labels: Sequence[str],
+    rng: np.random.Generator,
+    shown: Sequence[str] | None = None,
+    split: str = "test",
     source: str = "looms",
-) -> ImageSet:  # fmt: skip
+) -> ImageSet:
     """Images with rows of `labels`, that show these or others."""
     images = np.stack([draw(label, rng) for label in (shown or labels)])
     rows = tuple(
@@ -80,7 +84,7 @@ class Loom:
 
 
 def write_pack(folder: Path, count: int, rng: np.random.Generator, classes: Sequence[str] = CLASSES) -> Path:
-    """A labelled pack with `count` images of each class: half to train on, a quarter each for val and test."""
+    """A labeled pack with `count` images of each class: half to train on, a quarter each for val and test."""
     (folder / "images").mkdir(parents=True)
     lines = ["image,caption,label,split,source,license"]
     for label in classes:

@@ -29,11 +29,14 @@ def results(count: int) -> list[GenerationResult]:
     generator = np.random.default_rng(0)
     return [
         GenerationResult(
-            (generator.random((32, 32), np.float32),), FIRST, CheckpointRef("family", "name", "0" * 64), (1.0,),
+            (generator.random((32, 32), np.float32),),
+            FIRST,
+            CheckpointRef("family", "name", "0" * 64),
+            (1.0,),
             origin=Morph(SECOND, index / count),
         )
         for index in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def test_the_strip_holds_every_picture_and_its_recipe() -> None:

@@ -72,8 +72,17 @@ def test_archive_holds_every_preset_with_its_measured_cost(image: Image) -> None
         saved = json.loads(archive.read("presets.json"))
         readme = archive.read("README.txt").decode()
         balanced = archive.read("01_balanced.png")
-    assert names == ["00_raw.png", "01_balanced.png", "02_high-contrast.png", "03_sharp-detail.png",
-                     "04_radiographic-film.png", "05_1-1.png", "costs.csv", "presets.json", "README.txt"]  # fmt: skip
+    assert names == [
+        "00_raw.png",
+        "01_balanced.png",
+        "02_high-contrast.png",
+        "03_sharp-detail.png",
+        "04_radiographic-film.png",
+        "05_1-1.png",
+        "costs.csv",
+        "presets.json",
+        "README.txt",
+    ]
     assert [row["file"] for row in rows] == names[:6]
     cost = measure_cost(image, apply(get_preset("Balanced"), image))
     assert float(rows[1]["ssim_to_raw"]) == cost.ssim_to_raw

@@ -42,8 +42,12 @@ def test_every_mark_of_a_synthetic_image_C20(window: Window | None) -> None:
     assert str(found.ImageComments).startswith(NOTICE)
     assert str(found.PatientName).startswith("SYNTHETIC^") and found.PatientID == f"SYN-{OURS.digest}"
     assert (found.Modality, found.get("ConversionType")) == (("OT", "SYN") if window is None else ("CT", None))
-    for uid in (found.SOPInstanceUID, found.SeriesInstanceUID, found.StudyInstanceUID,
-                found.file_meta.ImplementationClassUID):  # fmt: skip
+    for uid in (
+        found.SOPInstanceUID,
+        found.SeriesInstanceUID,
+        found.StudyInstanceUID,
+        found.file_meta.ImplementationClassUID,
+    ):
         assert uid.startswith("2.25.") and uid.is_valid and len(uid) <= 64
     assert not found.get("StudyDate") and not found.get("PatientBirthDate")
 
@@ -77,8 +81,13 @@ def test_equal_images_are_equal_files() -> None:
     window = WINDOWS["lung"]
     assert encode_dicom(IMAGE, OURS, window) == encode_dicom(IMAGE.copy(), OURS, window)
     other = replace(OURS, request=replace(REQUEST, seed=8))
-    variants = [encode_dicom(IMAGE, OURS, window), encode_dicom(IMAGE, OURS), encode_dicom(IMAGE, OURS, bits=16),
-                encode_dicom(IMAGE, other, window), encode_dicom(1 - IMAGE, OURS, window)]  # fmt: skip
+    variants = [
+        encode_dicom(IMAGE, OURS, window),
+        encode_dicom(IMAGE, OURS),
+        encode_dicom(IMAGE, OURS, bits=16),
+        encode_dicom(IMAGE, other, window),
+        encode_dicom(1 - IMAGE, OURS, window),
+    ]
     assert len({opened(data).SOPInstanceUID for data in variants}) == len(variants)
 
 

@@ -10,12 +10,20 @@ from tests.pages.generator import FRAME, TIMEOUT_S
 from xray_generator.evaluation.records import Curve, Measurement, Record, write_record
 from xray_generator.types import CheckpointRef
 
-ENCODER, PARTS, RADIOMICS = "judge@c9d40e0ea6cf", "judge@c9d40e0ea6cf, 32 components", "radiomics 1"
+ENCODER, PARTS, RADIOMICS = "classifier@c9d40e0ea6cf", "classifier@c9d40e0ea6cf, 32 components", "radiomics 1"
 HERE = CheckpointRef("latent_diffusion", "tiny", "ab" * 32)
 SETTINGS = {
-    "num_images": 100, "num_inference_steps": 20, "guidance_scale": 3.0, "scheduler": "dpm++", "real": "films",
-    "split": "val+test", "num_real": 218, "processor": "Some *processor*", "device": "cpu", "threads": 2,
-}  # fmt: skip
+    "num_images": 100,
+    "num_inference_steps": 20,
+    "guidance_scale": 3.0,
+    "scheduler": "dpm++",
+    "real": "films",
+    "split": "val+test",
+    "num_real": 218,
+    "processor": "Some *processor*",
+    "device": "cpu",
+    "threads": 2,
+}
 BINS = (1.0, 2.0, 3.0)
 CURVES = {
     "spectrum": Curve(
@@ -77,21 +85,39 @@ def measurements(factor: float = 1.0) -> tuple[Measurement, ...]:
 
 
 FULL = Record(
-    "tiny", "full", "2026-01-02T03:04:05+00:00", "1234567", HERE, SETTINGS, measurements(), CURVES, TABLES,
+    "tiny",
+    "full",
+    "2026-01-02T03:04:05+00:00",
+    "1234567",
+    HERE,
+    SETTINGS,
+    measurements(),
+    CURVES,
+    TABLES,
     ("One film | was *left out*.",),
-)  # fmt: skip
+)
 QUICK = replace(
-    FULL, suite="quick", created="2026-03-02T03:04:05+00:00", curves={}, tables={},
+    FULL,
+    suite="quick",
+    created="2026-03-02T03:04:05+00:00",
+    curves={},
+    tables={},
     measurements=tuple(m for m in measurements() if not {"guidance_scale", "num_inference_steps"} & m.settings.keys()),
-)  # fmt: skip
+)
 GONE = replace(
-    FULL, subject="longer", checkpoint=CheckpointRef("latent_diffusion", "longer", "cd" * 32),
-    created="2026-01-01T00:00:00+00:00", measurements=measurements(0.9),
-)  # fmt: skip
+    FULL,
+    subject="longer",
+    checkpoint=CheckpointRef("latent_diffusion", "longer", "cd" * 32),
+    created="2026-01-01T00:00:00+00:00",
+    measurements=measurements(0.9),
+)
 FOLDER = replace(
-    FULL, subject="folder <b>of *others*", checkpoint=None, created="2025-12-01T00:00:00+00:00",
+    FULL,
+    subject="folder <b>of *others*",
+    checkpoint=None,
+    created="2025-12-01T00:00:00+00:00",
     measurements=measurements(0.8),
-)  # fmt: skip
+)
 
 
 def keep(output_dir: Path, *records: Record) -> None:

@@ -89,10 +89,12 @@ def test_filters_and_search_narrow_the_count(page: AppTest, rows: tuple[Row, ...
     page.multiselect(key="dataset_server_split").set_value(["test"])
     page.text_input(key="dataset_server_query").set_value('pneumonia "chest x-ray"')
     left = sum(
-        {"pneumonia", "covid19"} & set(row.findings) != set() and row.split == "test"
-        and "pneumonia" in row.prompt.lower() and "chest x-ray" in row.prompt.lower()
+        {"pneumonia", "covid19"} & set(row.findings) != set()
+        and row.split == "test"
+        and "pneumonia" in row.prompt.lower()
+        and "chest x-ray" in row.prompt.lower()
         for row in rows
-    )  # fmt: skip
+    )
     assert left
     text = said(run(page))
     assert f"{left} of {len(rows)} images" in text

@@ -1,4 +1,4 @@
-"""The Edit page and the panel of words, as a visitor uses them: with the tiny checkpoint and the judge that ships."""
+"""The Edit page and the panel of words, as a visitor uses them: with the tiny checkpoint and the classifier that ships."""
 
 import io
 import time
@@ -24,7 +24,7 @@ TARGET = "PA chest X-ray of a 50-year-old woman with pleural effusion"
 
 @pytest.fixture
 def page(output_dir: Path) -> AppTest:
-    """The page after its first run, with the judge that ships at hand."""
+    """The page after its first run, with the classifier that ships at hand."""
     (output_dir / "encoders").symlink_to(ROOT / "outputs" / "encoders")
     return run(AppTest.from_file(str(ROOT / "pages" / PAGE), default_timeout=TIMEOUT_S))
 
@@ -106,13 +106,17 @@ def test_a_generated_patient_is_edited_judged_and_handed_out(page: AppTest) -> N
     titles = [metric.label for metric in page.metric]
     assert titles == ["Pleural effusion", "Everything else"]
     assert "asked to appear" in said(page)
-    assert "n = 1 image" in said(page) and found.verdict.judge in said(page)
+    assert "n = 1 image" in said(page) and found.verdict.classifier in said(page)
     assert {button.label for button in page.download_button} == {
-        "PNG after", "Strip of all three", "Probabilities as CSV"
-    }  # fmt: skip
+        "PNG after",
+        "Strip of all three",
+        "Probabilities as CSV",
+    }
 
 
-def test_without_the_judge_the_images_are_shown_and_the_rest_is_not_measured(page: AppTest, output_dir: Path) -> None:
+def test_without_the_classifier_the_images_are_shown_and_the_rest_is_not_measured(
+    page: AppTest, output_dir: Path
+) -> None:
     (output_dir / "encoders").unlink()
     describe(page)
     click(page, "edit")

@@ -243,5 +243,10 @@ def test_editor_offers_every_operation_and_keeps_the_order(preset: Preset) -> No
     slots = editable(preset)
     assert tuple(operation for operation, is_on in slots if is_on) == preset.operations
     assert {operation.kind for operation, _ in slots} == {
-        "median", "equalize", "clahe", "window", "sharpen", "vignette"
-    }  # fmt: skip
+        "median",
+        "equalize",
+        "clahe",
+        "window",
+        "sharpen",
+        "vignette",
+    }

@@ -53,9 +53,10 @@ def test_ranks_follow_the_direction_and_their_rule_is_said(page: AppTest) -> Non
 
 def test_numbers_of_different_n_are_not_ranked_and_it_is_said(output_dir: Path) -> None:
     fewer = replace(
-        GONE, settings={**GONE.settings, "num_images": 50},
+        GONE,
+        settings={**GONE.settings, "num_images": 50},
         measurements=tuple(replace(m, n=50) if m.measure == "sharpness_ratio" else m for m in GONE.measurements),
-    )  # fmt: skip
+    )
     keep(output_dir, FULL, fewer)
     page = open_page(PAGE)
     table = page.dataframe[1].value
@@ -74,8 +75,8 @@ def test_one_record_alone_is_said_to_have_no_rivals(page: AppTest) -> None:
 
 def test_measures_are_chosen_each_space_for_itself(page: AppTest) -> None:
     measures = page.multiselect[0]
-    assert {"Precision · judge", "Precision · radiomics 1"} <= set(measures.options)
-    assert "Precision · judge" in measures.value and "Precision · radiomics 1" not in measures.value
+    assert {"Precision · classifier", "Precision · radiomics 1"} <= set(measures.options)
+    assert "Precision · classifier" in measures.value and "Precision · radiomics 1" not in measures.value
     measures.set_value(["Precision · radiomics 1"]).run()
     assert not page.exception
     assert list(page.dataframe[0].value["Precision · radiomics 1"]) == [0.01] * 3
@@ -89,7 +90,7 @@ def test_sweeps_conditions_and_radar_are_drawn(page: AppTest) -> None:
     assert "board kernel_distance guidance" in drawn and "board kernel_distance steps" not in drawn
     open_tab(page, "Conditions")
     assert "board_heat" in charts(page)
-    page.selectbox(key="board_condition").set_value("Precision · judge").run()
+    page.selectbox(key="board_condition").set_value("Precision · classifier").run()
     assert not page.exception
     assert "board_heat" in charts(page)
     open_tab(page, "Radar")

@@ -82,9 +82,13 @@ def test_the_first_picture_is_there_with_its_latency(live: AppTest) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
-    [("text_input", PROMPT, "Chest X-ray with cardiomegaly"), ("slider", SEED, 7), ("slider", GUIDANCE, 9.0),
-     ("slider", STEPS, 1)],
-)  # fmt: skip
+    [
+        ("text_input", PROMPT, "Chest X-ray with cardiomegaly"),
+        ("slider", SEED, 7),
+        ("slider", GUIDANCE, 9.0),
+        ("slider", STEPS, 1),
+    ],
+)
 def test_every_control_changes_the_picture_and_back_again_gives_equal_bytes(
     live: AppTest, kind: str, key: str, value: Any
 ) -> None:

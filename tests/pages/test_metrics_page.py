@@ -42,9 +42,15 @@ def test_a_record_says_what_was_judged_on_what_and_when(output_dir: Path) -> Non
     page = open_page(PAGE)
     text = words(page)
     for part in (
-        "latent_diffusion/tiny", "dpm++, 20 steps, guidance 3.0", "films, val+test split, n = 218", "2026-01-02, ",
-        "days ago", "1234567", "Some *processor*, cpu, threads: 2", "One film | was *left out*.",
-    ):  # fmt: skip
+        "latent_diffusion/tiny",
+        "dpm++, 20 steps, guidance 3.0",
+        "films, val+test split, n = 218",
+        "2026-01-02, ",
+        "days ago",
+        "1234567",
+        "Some *processor*, cpu, threads: 2",
+        "One film | was *left out*.",
+    ):
         assert part in text
     assert not page.warning and not page.error
     assert [heading.value for heading in page.subheader][: len(GROUPS)] == list(GROUPS.values())
@@ -57,7 +63,7 @@ def test_tiles_show_the_encoders_space_with_yardstick_and_the_reason_of_what_is_
     assert tiles["Fréchet distance, ratio to real"] == "1.5 × real" and tiles["Precision"] == "0.5"
     assert tiles["Time for one image"] == "500 ms" and tiles["Detectability"] == "not measured"
     text = words(page)
-    assert "95 % interval 0.4 to 0.6; real 0.9 (n = 100); n = 100; judge@c9d40e0ea6cf" in text
+    assert "95 % interval 0.4 to 0.6; real 0.9 (n = 100); n = 100; classifier@c9d40e0ea6cf" in text
     assert "Not measured: this record of the full suite does not hold it." in text  # of the autoencoder
     assert "Labels judged: 1; not judged: 1" in text
 
@@ -65,8 +71,10 @@ def test_tiles_show_the_encoders_space_with_yardstick_and_the_reason_of_what_is_
 def test_labels_are_counted_once_however_often_a_sweep_judges_them(output_dir: Path) -> None:
     swept = tuple(
         replace(m, settings={"guidance_scale": scale})
-        for m in FULL.measurements if m.measure == "prompt_accuracy" for scale in (1.0, 3.0, 5.0)
-    )  # fmt: skip
+        for m in FULL.measurements
+        if m.measure == "prompt_accuracy"
+        for scale in (1.0, 3.0, 5.0)
+    )
     keep(output_dir, replace(FULL, measurements=(*FULL.measurements, *swept)))
     assert "Labels judged: 1; not judged: 1," in words(open_page(PAGE))
 
@@ -145,8 +153,10 @@ def test_the_gallery_and_the_downloads(output_dir: Path) -> None:
     page = open_page(PAGE)
     assert len(page.get("image")) == 1
     assert [button.label for button in page.download_button] == [
-        "Record as JSON", "Summary in plain words", "All with 2 figures"
-    ]  # fmt: skip
+        "Record as JSON",
+        "Summary in plain words",
+        "All with 2 figures",
+    ]
     assert all(button.proto.ignore_rerun for button in page.download_button)
 
 

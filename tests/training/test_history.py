@@ -141,8 +141,9 @@ def test_a_checkpoint_takes_its_runs_history_along_and_loads(
     verify(folder, manifest)
     assert load_engine(folder, "cpu").checkpoint == manifest.ref
     assert {name for name in manifest.files if name.startswith("history/")} == {
-        "history/denoiser/log.jsonl", *(f"history/denoiser/previews/step-{step:08d}.jpg" for step in range(1, 5))
-    }  # fmt: skip
+        "history/denoiser/log.jsonl",
+        *(f"history/denoiser/previews/step-{step:08d}.jpg" for step in range(1, 5)),
+    }
     assert read_history(folder / "history")[0].last_step == 4
 
 

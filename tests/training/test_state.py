@@ -147,5 +147,6 @@ def test_manifest_names_the_hash(folder: Path) -> None:
 
     manifest = json.loads((folder / "step-00000003" / "manifest.json").read_text())
     assert manifest == {
-        "step": 3, "sha256": hashlib.sha256((folder / "step-00000003" / "state.pt").read_bytes()).hexdigest(),
-    }  # fmt: skip
+        "step": 3,
+        "sha256": hashlib.sha256((folder / "step-00000003" / "state.pt").read_bytes()).hexdigest(),
+    }

@@ -68,12 +68,25 @@ def test_generators_differ_in_every_counter_and_only_there() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"num_steps": 0}, {"batch_size": 0}, {"learning_rate": 0}, {"learning_rate": 1}, {"checkpoint_every": 0},
-        {"learning_rate": float("nan")}, {"log_every": -1}, {"gradient_accumulation_steps": 0},
-        {"keep_checkpoints": 0}, {"warmup_steps": -1}, {"num_workers": -1}, {"ema_decay": 1.5},
-        {"max_grad_norm": 0.0}, {"seed": -1}, {"seed": 2**32}, {"adam_beta2": 1.0}, {"weight_decay": -0.1},
+        {"num_steps": 0},
+        {"batch_size": 0},
+        {"learning_rate": 0},
+        {"learning_rate": 1},
+        {"checkpoint_every": 0},
+        {"learning_rate": float("nan")},
+        {"log_every": -1},
+        {"gradient_accumulation_steps": 0},
+        {"keep_checkpoints": 0},
+        {"warmup_steps": -1},
+        {"num_workers": -1},
+        {"ema_decay": 1.5},
+        {"max_grad_norm": 0.0},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"adam_beta2": 1.0},
+        {"weight_decay": -0.1},
     ],
-)  # fmt: skip
+)
 def test_senseless_settings_are_refused(change: dict[str, Any]) -> None:
     (name,) = change
     with pytest.raises(StudioError, match=name):

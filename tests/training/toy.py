@@ -1,4 +1,4 @@
-"""A toy task for the loop: a line, learnt in a second."""
+"""A toy task for the loop: a line, learned in a second."""
 
 import hashlib
 import json
@@ -16,9 +16,15 @@ from xray_generator.training.state import saved_states
 from xray_generator.training.task import Draw, step_generator
 
 CONFIG = TrainingConfig(
-    num_steps=12, batch_size=4, learning_rate=0.03, warmup_steps=2, ema_decay=0.9, checkpoint_every=4, log_every=2,
+    num_steps=12,
+    batch_size=4,
+    learning_rate=0.03,
+    warmup_steps=2,
+    ema_decay=0.9,
+    checkpoint_every=4,
+    log_every=2,
     mixed_precision="no",
-)  # fmt: skip
+)
 
 
 class Lines:

@@ -19,11 +19,20 @@ from xray_generator.types import CheckpointRef, StudioError
 
 COMMAND = "python -m xray_generator.evaluate --suite full --real dataset --output_dir outputs/metrics"
 SWEPT = ("guidance_scale", "num_inference_steps")  # settings of a measurement that was taken to see their effect
-CHECKS = ("copies_found", "false_alarms", "utility_shuffled")  # they judge the test, not the model
+CHECKS = ("copies_found", "false_alarms", "utility_shuffled")  # they check the test, not the model
 FIRST_COLUMNS = (
-    "sharpness_ratio", "spectral_distance", "frechet_ratio", "kernel_distance", "precision", "recall", "detectability",
-    "ms_ssim", "copy_rate", "utility_ratio", "latency_ms",
-)  # fmt: skip
+    "sharpness_ratio",
+    "spectral_distance",
+    "frechet_ratio",
+    "kernel_distance",
+    "precision",
+    "recall",
+    "detectability",
+    "ms_ssim",
+    "copy_rate",
+    "utility_ratio",
+    "latency_ms",
+)
 ORDER = {name: place for place, name in enumerate(MEASURES)}
 PARTS_OF_DAY = (("day", 86_400), ("hour", 3_600), ("minute", 60))  # seconds
 
@@ -75,7 +84,7 @@ def read_board(folder: Path, checkpoints: Sequence[CheckpointRef]) -> Board:
 
 
 def staleness(record: Record, checkpoints: Sequence[CheckpointRef]) -> str:
-    """Why a record may not describe the weights at hand; empty where it does, or where it judges a folder."""
+    """Why a record may not describe the weights at hand; empty where it does, or where it classifiers a folder."""
     if record.checkpoint is None or not record.is_stale(checkpoints):
         return ""
     judged = record.checkpoint

@@ -86,10 +86,19 @@ def check_copies(
     pairs = []
     for i in map(int, found.order):
         path = known.rows[int(near.match.place[i])].path
-        pairs.append(CopyPair(
-            generated.names[i], i, _name(path), path, float(near.match.similarity[i]), bool(near.match.flipped[i]),
-            bool(flags[i]), float(scores[i]), found.threshold.strictness,
-        ))  # fmt: skip
+        pairs.append(
+            CopyPair(
+                generated.names[i],
+                i,
+                _name(path),
+                path,
+                float(near.match.similarity[i]),
+                bool(near.match.flipped[i]),
+                bool(flags[i]),
+                float(scores[i]),
+                found.threshold.strictness,
+            )
+        )
     return CopyCheck(tuple(pairs), found.measurements, len(known.rows))
 
 
@@ -108,9 +117,16 @@ def recorded_pairs(record: Record, rows: Sequence[Row]) -> tuple[CopyPair, ...]:
 def _pair(line: Mapping[str, Any], at_hand: Mapping[str, Path]) -> CopyPair:
     film = str(line["training_by_pixels"])
     return CopyPair(
-        str(line["image"]), None, film, at_hand.get(film), float(line["similarity"]), bool(line["flipped"]),
-        bool(line["flagged"]), float(line["score"]), float(line["threshold"]),
-    )  # fmt: skip
+        str(line["image"]),
+        None,
+        film,
+        at_hand.get(film),
+        float(line["similarity"]),
+        bool(line["flipped"]),
+        bool(line["flagged"]),
+        float(line["score"]),
+        float(line["threshold"]),
+    )
 
 
 def _name(path: Path) -> str:

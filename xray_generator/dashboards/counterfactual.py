@@ -1,4 +1,4 @@
-"""The same patient with and without a finding, to a judge that learnt from real films alone.
+"""The same patient with and without a finding, to a classifier that learned from real films alone.
 
 Only labels that it tells well on real films of unseen patients are judged; of those that an edit asks to change and
 that it cannot tell, the reason is said.
@@ -22,14 +22,14 @@ from xray_generator.types import Image
 if TYPE_CHECKING:
     from xray_generator.evaluation.reference_encoder import LabelQuality, ReferenceEncoder
 
-NO_JUDGE = "There is no reference encoder in outputs/encoders/, so no classifier looked at the images."
-NOT_TAUGHT = "the real films cannot teach a judge of it"
-NO_QUALITY = "how well the judge tells it on real {} films is not known"
+NO_CLASSIFIER = "There is no reference encoder in outputs/encoders/, so no classifier looked at the images."
+NOT_TAUGHT = "the real films cannot teach a classifier of it"
+NO_QUALITY = "how well the classifier tells it on real {} films is not known"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One label before and after an edit: calibrated probabilities of the judge, in [0, 1]."""
+    """One label before and after an edit: calibrated probabilities of the classifier, in [0, 1]."""
 
     label: str
     before: float
@@ -44,9 +44,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the judge makes of one edit."""
+    """What the classifier makes of one edit."""
 
-    judge: str = ""  # name and hash of its weights
+    classifier: str = ""  # name and hash of its weights
     changes: tuple[Change, ...] = ()  # what was asked for first, then the largest first
     unjudged: Mapping[str, str] = field(default_factory=dict)  # a label that was asked for -> why it is not judged
     reason: str = ""  # why nothing was judged
@@ -68,7 +68,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
+class Classifier:
     """The reference encoder, with what its manifest says of each label on real films of unseen patients."""
 
     encoder: ReferenceEncoder
@@ -85,7 +85,7 @@ class Judge:
             if known is None or known.auroc is None:
                 return NO_QUALITY.format(split)
             if known.auroc < MIN_AUROC:
-                return f"on real {split} films the judge's AUROC is {known.auroc:.3f}, under {MIN_AUROC:.2f}"
+                return f"on real {split} films the classifier's AUROC is {known.auroc:.3f}, under {MIN_AUROC:.2f}"
         return ""
 
     def verdict(self, before: Image, after: Image, asked: Mapping[str, int]) -> Verdict:
@@ -107,7 +107,7 @@ class Judge:
         return Verdict(self.encoder.name, tuple(changes), unjudged)
 
 
-def find_judge(encoders: Path, device: str | None = None) -> Judge | None:
+def find_classifier(encoders: Path, device: str | None = None) -> Classifier | None:
     """The first reference encoder of a folder of encoders; None where there is none.
 
     Raises:
@@ -120,11 +120,11 @@ def find_judge(encoders: Path, device: str | None = None) -> Judge | None:
     from xray_generator.evaluation.reference_encoder import EncoderManifest, load_reference_encoder  # torch
 
     encoder = load_reference_encoder(folder, device)
-    return Judge(encoder, read_manifest_of(folder, EncoderManifest).metrics)
+    return Classifier(encoder, read_manifest_of(folder, EncoderManifest).metrics)
 
 
 def asked_changes(source: str, target: str) -> dict[str, int]:
-    """The judge's labels that a target prompt asks to appear (1) or to go (-1); what a prompt leaves open stays."""
+    """The classifier's labels that a target prompt asks to appear (1) or to go (-1); what a prompt leaves open stays."""
     before, after = row_of_prompt(source), row_of_prompt(target)
     asked = {finding: 1 for finding in after.findings if finding not in before.findings}
     gone = (*before.findings, *(finding for finding in after.absent if finding not in before.absent))
@@ -136,6 +136,6 @@ def asked_changes(source: str, target: str) -> dict[str, int]:
 
 
 def label_title(label: str) -> str:
-    """A label of the judge in words."""
+    """A label of the classifier in words."""
     title = TITLES.get(label) or finding_name(label)
     return title[:1].upper() + title[1:]

@@ -51,9 +51,7 @@ def measure_rows(rows: Sequence[Row]) -> ImageStatistics:
     mean = total / len(kept)
     deviation = np.sqrt(np.clip(squares / len(kept) - mean**2, 0, None))
     values = dict(zip(STATISTICS, np.array(found, np.float64).T, strict=True))
-    return ImageStatistics(
-        tuple(kept), values, mean.astype(np.float32), deviation.astype(np.float32), tuple(skipped)
-    )  # fmt: skip
+    return ImageStatistics(tuple(kept), values, mean.astype(np.float32), deviation.astype(np.float32), tuple(skipped))
 
 
 def measure_image(image: Image) -> tuple[Measurement, ...]:

@@ -1,4 +1,4 @@
-"""What an edit changed in grey levels: the signed difference as a map in colors, and all three as one strip."""
+"""What an edit changed in gray levels: the signed difference as a map in colors, and all three as one strip."""
 
 from __future__ import annotations
 

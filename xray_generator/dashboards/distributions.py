@@ -20,9 +20,11 @@ from xray_generator.types import Image, StudioError
 GRAY_BINS = 64
 NUM_BINS = 24
 VERDICTS = (  # p below which, in words
-    (0.001, "very unlikely by chance alone"), (0.01, "unlikely by chance alone"),
-    (0.05, "somewhat unlikely by chance alone"), (1.1, "no difference shown"),
-)  # fmt: skip
+    (0.001, "very unlikely by chance alone"),
+    (0.01, "unlikely by chance alone"),
+    (0.05, "somewhat unlikely by chance alone"),
+    (1.1, "no difference shown"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,20 +88,24 @@ def compare(sides: Sides) -> Comparisons:
         StudioError: an empty side.
     """
     _need(sides, 1)
-    found = image_quality.compare(
-        sides.generated, sides.real, np.random.default_rng(0), sides.condition, sides.split
-    )  # fmt: skip
+    found = image_quality.compare(sides.generated, sides.real, np.random.default_rng(0), sides.condition, sides.split)
     by_name = {m.measure: m for m in found}
     ours, theirs = (image_quality.statistics(side.images) for side in (sides.generated, sides.real))
     apart = _one_per_patient(sides.real)
     return Comparisons(
         tuple(
-            Comparison(name, ours[name], theirs[name], by_name[name], by_name[f"{name}_ratio"],
-                       *_test(ours[name], theirs[name][apart]))
+            Comparison(
+                name,
+                ours[name],
+                theirs[name],
+                by_name[name],
+                by_name[f"{name}_ratio"],
+                *_test(ours[name], theirs[name][apart]),
+            )
             for name in image_quality.STATISTICS
         ),
         by_name["spectral_distance"],
-    )  # fmt: skip
+    )
 
 
 def histogram(found: Comparison) -> Curve:
@@ -148,9 +154,12 @@ def mean_images(sides: Sides) -> MeanImages:
     ours, theirs = sides.generated.images, sides.real.images
     mean, yardstick = (side.mean(axis=0, dtype=np.float64).astype(np.float32) for side in (ours, theirs))
     return MeanImages(
-        yardstick, mean, mean - yardstick, np.asarray(theirs.std(axis=0), np.float32),
+        yardstick,
+        mean,
+        mean - yardstick,
+        np.asarray(theirs.std(axis=0), np.float32),
         np.asarray(ours.std(axis=0), np.float32),
-    )  # fmt: skip
+    )
 
 
 def ratios_now(found: Comparisons, means: MeanImages, nearest: tuple[float, float]) -> dict[str, float | None]:
@@ -176,10 +185,19 @@ def to_csv(sides: Sides, found: Comparisons) -> str:
     for side, images in (("real", sides.real), ("generated", sides.generated)):
         for i, row in enumerate(images.rows):
             values = [float(getattr(comparison, side)[i]) for comparison in found.measures]
-            lines.append((
-                side, row.path.name, row.prompt, "|".join(row.findings), row.view, row.sex, row.age_group,
-                row.split if side == "real" else "", *(f"{value:.6g}" for value in values),
-            ))  # fmt: skip
+            lines.append(
+                (
+                    side,
+                    row.path.name,
+                    row.prompt,
+                    "|".join(row.findings),
+                    row.view,
+                    row.sex,
+                    row.age_group,
+                    row.split if side == "real" else "",
+                    *(f"{value:.6g}" for value in values),
+                )
+            )
     return write_table(["side", "image", "caption", "findings", "view", "sex", "age_group", "split", *names], lines)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xray_generator.dashboards.counterfactual import NO_JUDGE, Verdict, asked_changes, find_judge, label_title
+from xray_generator.dashboards.counterfactual import NO_CLASSIFIER, Verdict, asked_changes, find_classifier, label_title
 from xray_generator.data.tables import write_table
 from xray_generator.evaluation.bootstrap import Interval, mean_interval
 from xray_generator.types import Edit, GenerationRequest, OnStep, Preview
@@ -29,7 +29,7 @@ ASKED = {1: "more", -1: "less", 0: "no change"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counterfactual:
-    """One edit and what the judge makes of it."""
+    """One edit and what the classifier makes of it."""
 
     edit: EditResult
     verdict: Verdict
@@ -68,7 +68,7 @@ class Repeated:
 def edit_once(
     draw: Draw, request: GenerationRequest, edit: Edit, encoders: Path, device: str | None, on_step: OnStep
 ) -> Counterfactual:
-    """Make one edit and have it judged; errors are those of `draw` and of `find_judge`.
+    """Make one edit and have it judged; errors are those of `draw` and of `find_classifier`.
 
     Args:
         draw: makes the edit.
@@ -79,7 +79,7 @@ def edit_once(
         on_step: of the drawing.
     """
     made = draw(request, on_step)
-    return Counterfactual(made, _judge((made,), edit, encoders, device)[0])
+    return Counterfactual(made, _classifier((made,), edit, encoders, device)[0])
 
 
 def edit_many(
@@ -93,35 +93,49 @@ def edit_many(
             on_step(index * total + done, count * total, preview)
 
         made.append(draw(replace(request, seed=request.seed + index), step))
-    return Repeated(tuple(made), _judge(made, edit, encoders, device))
+    return Repeated(tuple(made), _classifier(made, edit, encoders, device))
 
 
 def verdict_csv(verdict: Verdict) -> str:
     """A line for each judged label: what was asked, probability before, after, and the change."""
     rows = [
-        (label_title(c.label), ASKED[c.asked], f"{c.before:.6f}", f"{c.after:.6f}", f"{c.change:.6f}", verdict.judge, 1)
+        (
+            label_title(c.label),
+            ASKED[c.asked],
+            f"{c.before:.6f}",
+            f"{c.after:.6f}",
+            f"{c.change:.6f}",
+            verdict.classifier,
+            1,
+        )
         for c in verdict.changes
     ]
-    return write_table(("label", "asked", "before", "after", "change", "judge", "n"), rows)
+    return write_table(("label", "asked", "before", "after", "change", "classifier", "n"), rows)
 
 
 def effects_csv(repeated: Repeated) -> str:
     """A line for each judged label: the mean change over patients with its interval."""
-    judge = repeated.verdicts[0].judge if repeated.verdicts else ""
+    classifier = repeated.verdicts[0].classifier if repeated.verdicts else ""
     rows = [
-        (label_title(e.label), ASKED[e.asked], f"{e.mean:.6f}",
-         *(("", "") if e.interval is None else (f"{end:.6f}" for end in e.interval)), judge, e.n)
+        (
+            label_title(e.label),
+            ASKED[e.asked],
+            f"{e.mean:.6f}",
+            *(("", "") if e.interval is None else (f"{end:.6f}" for end in e.interval)),
+            classifier,
+            e.n,
+        )
         for e in repeated.effects
-    ]  # fmt: skip
-    return write_table(("label", "asked", "mean_change", "low_95", "high_95", "judge", "n"), rows)
+    ]
+    return write_table(("label", "asked", "mean_change", "low_95", "high_95", "classifier", "n"), rows)
 
 
-def _judge(made: Sequence[EditResult], edit: Edit, encoders: Path, device: str | None) -> tuple[Verdict, ...]:
-    judge = find_judge(encoders, device)
-    if judge is None:
-        return (Verdict(reason=NO_JUDGE),) * len(made)
+def _classifier(made: Sequence[EditResult], edit: Edit, encoders: Path, device: str | None) -> tuple[Verdict, ...]:
+    classifier = find_classifier(encoders, device)
+    if classifier is None:
+        return (Verdict(reason=NO_CLASSIFIER),) * len(made)
     asked = asked_changes(edit.source_prompt, edit.prompt)
-    return tuple(judge.verdict(one.before, one.after.images[0], asked) for one in made)
+    return tuple(classifier.verdict(one.before, one.after.images[0], asked) for one in made)
 
 
 def _effect(label: str, asked: int, values: Sequence[float]) -> Effect:

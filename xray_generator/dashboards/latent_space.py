@@ -21,7 +21,7 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.reconstruction import GAIN
 from xray_generator.data.class_folders import has_class_folders
 from xray_generator.data.fitting import FittedImage, fit_square
-from xray_generator.data.read import is_labelled
+from xray_generator.data.read import is_labeled
 from xray_generator.data.rows import Row, evenly
 from xray_generator.evaluation.image_quality import compare_pairs
 from xray_generator.evaluation.image_sets import ImageSet
@@ -182,7 +182,7 @@ def copy_image(load: Load, image: Image, label: str, labels: Sequence[str], on_s
     copy = copies.pop(label)
     difference = np.clip(np.abs(copy - fitted.image) * GAIN, 0, 1).astype(np.float32)
     numbers = latents[0].float().cpu().numpy()
-    return Copy(fitted.image, copy, difference, label, copies, _likeness(fitted, copy), numbers)
+    return Copy(fitted.image, copy, difference, label, copies, _similarity(fitted, copy), numbers)
 
 
 def map_latents(load: Load, labels: Sequence[str], on_step: OnStep, per_class: int = PER_CLASS) -> LatentMap:
@@ -218,12 +218,12 @@ def _decode_first(engine: ClassAutoencoding, latents: Tensor, label: str) -> Ima
     return from_tensor(engine.decode(latents[:1], label))[0]
 
 
-def labelled_folders(root: Path) -> tuple[Path, ...]:
+def labeled_folders(root: Path) -> tuple[Path, ...]:
     """The data sets with classes in a folder: itself, and the folders in it."""
     if not root.is_dir():
         return ()
     folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))
-    return tuple(folder for folder in folders if is_labelled(folder) or has_class_folders(folder))
+    return tuple(folder for folder in folders if is_labeled(folder) or has_class_folders(folder))
 
 
 def same_classes(manifest: Manifest, others: Sequence[Manifest]) -> tuple[Manifest, ...]:
@@ -264,7 +264,7 @@ def _read(rows: Sequence[Row], label: str, size: int, count: int) -> RealImages:
     return RealImages(tuple(images), tuple(kept), tuple(skipped))
 
 
-def _likeness(fitted: FittedImage, copy: Image) -> tuple[Measurement, ...]:
+def _similarity(fitted: FittedImage, copy: Image) -> tuple[Measurement, ...]:
     """The measures over the image alone, or over the whole square where the image is too narrow for them."""
     inside = fitted.box
     if min(fitted.height, fitted.width) < MIN_CONTENT:

@@ -28,7 +28,7 @@ class Known:
     references: dict[str, float] = field(default_factory=dict)  # of images that are no slices
 
 
-def judges(manifest: Manifest) -> bool:
+def classifiers(manifest: Manifest) -> bool:
     """Whether a checkpoint tells how probable an image is: it brings the likelihoods of real ones."""
     return METRIC in manifest.metrics
 
@@ -65,8 +65,9 @@ def noise_curve(noise: NDArray[np.float32]) -> Curve:
     density = np.histogram(np.clip(noise, -SPREAD, SPREAD), edges)[0] / noise.size / width
     normal = np.exp(-(centers**2) / 2) / math.sqrt(2 * math.pi)
     lines: dict[str, tuple[float | None, ...]] = {
-        "standard normal": tuple(normal.tolist()), "this image's noise": tuple(density.tolist()),
-    }  # fmt: skip
+        "standard normal": tuple(normal.tolist()),
+        "this image's noise": tuple(density.tolist()),
+    }
     return Curve("Noise", "standard deviations", "density", tuple(centers.tolist()), lines)
 
 

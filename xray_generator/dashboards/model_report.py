@@ -95,9 +95,11 @@ def view_noise(engine: Engine, scheduler: str, num_inference_steps: int) -> Nois
     pairs = list(zip(schedule.signal, schedule.noise, strict=True))
     chosen = [pairs[i] for i in places]
     return NoiseView(
-        _shares(schedule.timesteps, pairs), _log_snr(schedule.timesteps, pairs), _shares(visited, chosen),
+        _shares(schedule.timesteps, pairs),
+        _log_snr(schedule.timesteps, pairs),
+        _shares(visited, chosen),
         _log_snr(visited, chosen),
-    )  # fmt: skip
+    )
 
 
 def time_images(

@@ -19,9 +19,15 @@ YOUNG = {  # words of an age group, for prompts that give no age in years; "boy"
     "adult": r"\badult\b",
 }
 TITLES = {
-    "AP": "AP view", "PA": "PA view", "M": "male", "F": "female", "child": "child (under 13)",
-    "adolescent": "adolescent (13 to 17)", "adult": "adult (18 to 64)", "older_adult": "older adult (65 and over)",
-}  # fmt: skip
+    "AP": "AP view",
+    "PA": "PA view",
+    "M": "male",
+    "F": "female",
+    "child": "child (under 13)",
+    "adolescent": "adolescent (13 to 17)",
+    "adult": "adult (18 to 64)",
+    "older_adult": "older adult (65 and over)",
+}
 
 
 def row_of_prompt(prompt: str, path: Path = Path()) -> Row:
@@ -32,9 +38,15 @@ def row_of_prompt(prompt: str, path: Path = Path()) -> Row:
     age = _age(prompt)
     present = read_findings(prompt)
     return Row(
-        path, prompt, present.present, present.absent, view=_view(prompt), age=age, sex=_sex(prompt),
+        path,
+        prompt,
+        present.present,
+        present.absent,
+        view=_view(prompt),
+        age=age,
+        sex=_sex(prompt),
         age_group=_age_group(prompt, age),
-    )  # fmt: skip
+    )
 
 
 def is_of(row: Row, condition: str) -> bool:
@@ -47,7 +59,7 @@ def condition_title(condition: str, whole: str = "any") -> str:
     return ", ".join(TITLES.get(part) or finding_name(part) for part in condition.split(", ")) or whole
 
 
-def likeness(some: Row, other: Row) -> float:
+def similarity(some: Row, other: Row) -> float:
     """How much two rows have in common, to pair them: the same words first, then findings, age group, view and sex."""
     shared = len(set(some.findings) & set(other.findings)) / max(1, len(set(some.findings) | set(other.findings)))
     facts = sum(

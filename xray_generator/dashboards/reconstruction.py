@@ -1,4 +1,4 @@
-"""What a checkpoint's autoencoder keeps of real images: copies, differences, likeness, and the latents between."""
+"""What a checkpoint's autoencoder keeps of real images: copies, differences, similarity, and the latents between."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pick_images(rows: Sequence[Row], size: int, count: int, first: int = 0) -> I
 
 
 def single_image(image: Image, size: int, name: str) -> ImageSet:
-    """An image of any size as the autoencoder takes it: short side to `size`, centre crop."""
+    """An image of any size as the autoencoder takes it: short side to `size`, center crop."""
     return ImageSet("real", resize_square(image, size)[None], names=(name,))
 
 

@@ -27,10 +27,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIELDS = (
-    "subject", "suite", "family", "weights_sha256", "stale", "date", "commit", "real_images", "split", "measure",
-    "title", "better", "condition", "extractor", "settings", "value", "unit", "low_95", "high_95", "n", "real",
-    "real_n", "reason",
-)  # fmt: skip
+    "subject",
+    "suite",
+    "family",
+    "weights_sha256",
+    "stale",
+    "date",
+    "commit",
+    "real_images",
+    "split",
+    "measure",
+    "title",
+    "better",
+    "condition",
+    "extractor",
+    "settings",
+    "value",
+    "unit",
+    "low_95",
+    "high_95",
+    "n",
+    "real",
+    "real_n",
+    "reason",
+)
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1a2229; max-width: 1200px; margin: 2rem auto; padding: 0 1rem; }
 h1, h2, h3 { line-height: 1.2; margin-top: 1.6em; } small, .muted { color: #5a6570; }
@@ -58,11 +78,16 @@ def to_html(entries: Sequence[Entry], columns: Sequence[Column], figures: Mappin
     """
     labels = label_entries(entries)
     parts = [
-        "<h1>Evaluation of image generators</h1>", f'<p class="notice">{_safe(NOTICE)}</p>', "<h2>Side by side</h2>",
-        _comparison(entries, labels, columns), "<h2>Ranks</h2>", _ranks(entries, labels, columns),
-        "<h2>Figures</h2>" if figures else "", *(_picture(name, figure) for name, figure in figures.items()),
+        "<h1>Evaluation of image generators</h1>",
+        f'<p class="notice">{_safe(NOTICE)}</p>',
+        "<h2>Side by side</h2>",
+        _comparison(entries, labels, columns),
+        "<h2>Ranks</h2>",
+        _ranks(entries, labels, columns),
+        "<h2>Figures</h2>" if figures else "",
+        *(_picture(name, figure) for name, figure in figures.items()),
         *(_record(entry, label) for entry, label in zip(entries, labels, strict=True)),
-    ]  # fmt: skip
+    ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
     body = "\n".join(filter(None, parts))
     return (
@@ -92,12 +117,30 @@ def _line(entry: Entry, m: Measurement) -> tuple[object, ...]:
     record, measure = entry.record, known_measure(m)
     low, high = m.interval or (None, None)
     return (
-        record.subject, record.suite, record.checkpoint.family if record.checkpoint else "",
-        record.checkpoint.sha256 if record.checkpoint else "", "yes" if entry.stale else "no", record.created,
-        record.commit, record.settings.get("real", ""), m.split, m.measure, measure.title, BETTER[measure.direction],
-        m.condition, m.extractor, json.dumps(m.settings, ensure_ascii=False) if m.settings else "", m.value,
-        measure.unit, low, high, m.n, m.real, m.real_n, m.reason,
-    )  # fmt: skip
+        record.subject,
+        record.suite,
+        record.checkpoint.family if record.checkpoint else "",
+        record.checkpoint.sha256 if record.checkpoint else "",
+        "yes" if entry.stale else "no",
+        record.created,
+        record.commit,
+        record.settings.get("real", ""),
+        m.split,
+        m.measure,
+        measure.title,
+        BETTER[measure.direction],
+        m.condition,
+        m.extractor,
+        json.dumps(m.settings, ensure_ascii=False) if m.settings else "",
+        m.value,
+        measure.unit,
+        low,
+        high,
+        m.n,
+        m.real,
+        m.real_n,
+        m.reason,
+    )
 
 
 def _comparison(entries: Sequence[Entry], labels: Sequence[str], columns: Sequence[Column]) -> str:
@@ -128,8 +171,11 @@ def _record(entry: Entry, label: str) -> str:
         origin = f"checkpoint {record.checkpoint.full_name}, SHA-256 of the weights "
         origin += record.checkpoint.sha256
     facts = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in record.settings.items())
-    parts = [f"<h2>{_safe(label)}</h2>", f"<p>{_safe(origin)}; measured {_safe(record.created)} with code "
-             f"{_safe(record.commit)}. <span class='muted'>{_safe(facts)}</span></p>"]  # fmt: skip
+    parts = [
+        f"<h2>{_safe(label)}</h2>",
+        f"<p>{_safe(origin)}; measured {_safe(record.created)} with code "
+        f"{_safe(record.commit)}. <span class='muted'>{_safe(facts)}</span></p>",
+    ]
     if entry.stale:
         parts.append(f'<p class="stale">{_safe(entry.stale)}</p>')
     for group, question in GROUPS.items():
@@ -140,15 +186,21 @@ def _record(entry: Entry, label: str) -> str:
     return "\n".join(parts)
 
 
-HEADER = ("Measure", "Of", "Value (95 % interval); yardstick", "n", "Real n", "Split", "Space or judge", "With")
+HEADER = ("Measure", "Of", "Value (95 % interval); yardstick", "n", "Real n", "Split", "Space or classifier", "With")
 
 
 def _cells(m: Measurement) -> tuple[str, ...]:
     text = f"{NOT_MEASURED}: {m.reason}" if m.value is None else measured_text(m)
     return (
-        known_measure(m).title, condition_title(m.condition, "all"), text, f"{m.n:,}", f"{m.real_n:,}", m.split,
-        m.extractor, settings_text(m),
-    )  # fmt: skip
+        known_measure(m).title,
+        condition_title(m.condition, "all"),
+        text,
+        f"{m.n:,}",
+        f"{m.real_n:,}",
+        m.split,
+        m.extractor,
+        settings_text(m),
+    )
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -31,8 +31,9 @@ def report_figures(entries: Sequence[Entry], columns: Sequence[Column]) -> dict[
     figures = _bars(entries, labels, columns)
     for measure in SWEEPS:
         over_steps = {label: sweep(entry.record, measure, STEPS) for entry, label in zip(entries, labels, strict=True)}
-        timed = {label: over_time(entry.record, over_steps[label])
-                 for entry, label in zip(entries, labels, strict=True)}  # fmt: skip
+        timed = {
+            label: over_time(entry.record, over_steps[label]) for entry, label in zip(entries, labels, strict=True)
+        }
         for axis, lines in (("steps", over_steps), ("milliseconds an image", timed)):
             if any(point.m.value is not None for points in lines.values() for point in points):
                 title = known_measure(next(p.m for points in lines.values() for p in points)).title

@@ -20,9 +20,19 @@ from xray_generator.evaluation.summary import known_measure
 
 STEPS = "num_inference_steps"
 SPOKES = (
-    "sharpness", "contrast", "brightness", "entropy", "snr", "precision", "density", "recall", "coverage", "ms_ssim",
-    "authenticity", "nearest_distance_ratio",
-)  # fmt: skip
+    "sharpness",
+    "contrast",
+    "brightness",
+    "entropy",
+    "snr",
+    "precision",
+    "density",
+    "recall",
+    "coverage",
+    "ms_ssim",
+    "authenticity",
+    "nearest_distance_ratio",
+)
 
 
 @dataclass(frozen=True, slots=True)

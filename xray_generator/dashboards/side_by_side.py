@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.dashboards.prompts import is_of, likeness
+from xray_generator.dashboards.prompts import is_of, similarity
 from xray_generator.data.rows import Row, evenly, row_conditions
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.images import read_image, resize_square
@@ -22,9 +22,15 @@ from xray_generator.types import Image, StudioError
 MIN_SET = 8  # images a side: fewer say nothing of a set
 MOST = 256  # images a side: bounds memory and time
 UNSEEN, EVERY = "unseen", "all"
-SPLITS = MappingProxyType({
-    UNSEEN: ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",), EVERY: ("train", "val", "test"),
-})  # fmt: skip
+SPLITS = MappingProxyType(
+    {
+        UNSEEN: ("val", "test"),
+        "val": ("val",),
+        "test": ("test",),
+        "train": ("train",),
+        EVERY: ("train", "val", "test"),
+    }
+)
 SEEN_NOTE = "Films of the train split are among the real images: the model may have seen them."
 
 
@@ -119,14 +125,14 @@ def partners(rows: Sequence[Row], others: Sequence[Row]) -> tuple[int, ...]:
     taken = [0] * len(others)
     places = []
     for row in rows:
-        best = max(range(len(others)), key=lambda i: (likeness(row, others[i]) - taken[i], -i))
+        best = max(range(len(others)), key=lambda i: (similarity(row, others[i]) - taken[i], -i))
         taken[best] += 1
         places.append(best)
     return tuple(places)
 
 
 def read_square(path: Path, size: int) -> Image:
-    """One image of a file, short side to `size`, centre crop; StudioError where it cannot be read."""
+    """One image of a file, short side to `size`, center crop; StudioError where it cannot be read."""
     try:
         return resize_square(read_image(path), size)
     except (OSError, StudioError) as error:

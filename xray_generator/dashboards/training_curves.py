@@ -23,9 +23,13 @@ FRAME_MS, LAST_FRAME_MS = 700, 2_000
 LABEL_PX = 22
 SMOOTHED = 20  # a mean is taken over one in so many of the logged values on either side
 TITLES = {
-    "loss": "Loss", "learning_rate": "Learning rate", "samples_per_second": "Images a second",
-    "grad_norm": "Norm of the gradient", "psnr_db": "Validation: PSNR (dB)", "ssim": "Validation: SSIM",
-}  # fmt: skip
+    "loss": "Loss",
+    "learning_rate": "Learning rate",
+    "samples_per_second": "Images a second",
+    "grad_norm": "Norm of the gradient",
+    "psnr_db": "Validation: PSNR (dB)",
+    "ssim": "Validation: SSIM",
+}
 VALIDATION, COUNT = "validation_loss", "num_images"
 ORDER = ("learning_rate", "samples_per_second", "grad_norm")
 

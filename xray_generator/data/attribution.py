@@ -1,4 +1,4 @@
-"""Whom to name with the images of each source, and with whatever was learnt from them."""
+"""Whom to name with the images of each source, and with whatever was learned from them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ATTRIBUTION = {
 
 
 def source_table(data: Mapping[str, Any], what: str = "images") -> Iterator[str]:
-    """Lines of a Markdown table of a manifest's `data`: training images of each source, its licence, whom to name."""
-    yield from (f"| source | training {what} | licence | attribution |", "| --- | --- | --- | --- |")
+    """Lines of a Markdown table of a manifest's `data`: training images of each source, its license, whom to name."""
+    yield from (f"| source | training {what} | license | attribution |", "| --- | --- | --- | --- |")
     for name, count in sorted(data["sources"].items()):
         license_name = data["licenses"].get(name) or "not stated in the data"
         yield f"| {name or 'not stated'} | {count:,} | {license_name} | {ATTRIBUTION.get(name, 'see the data')} |"

@@ -1,6 +1,6 @@
 """A procedural cilium in cross section: what stands where, drawn by class, known exactly.
 
-No public set of micrographs of cilia with a licence exists, so that this phantom stands in for one. Proportions in nm:
+No public set of micrographs of cilia with a license exists, so that this phantom stands in for one. Proportions in nm:
 A tubule 25 across with 13 protofilaments, B tubule with 10, central pair 32 apart (Alberts, Molecular Biology of the
 Cell, ch. 16; Nicastro et al., Science 313:944, 2006); nine doublets around two singlets, about 200 across, each
 turned about 10 degrees to the tangent, outer and inner dynein arms on the A tubule, clockwise as seen from the base
@@ -27,9 +27,9 @@ from xray_generator.types import StudioError
 Points = NDArray[np.float64]  # (N, 2): x to the right, y downwards
 
 NUM_DOUBLETS = 9
-DOUBLET_TILT = math.radians(10)  # the A tubule stands nearer to the centre than the B tubule
+DOUBLET_TILT = math.radians(10)  # the A tubule stands nearer to the center than the B tubule
 SPOKE_RADIUS = 60.0  # nm; a doublet further in has no spoke
-MIN_DISTANCE = 45.0  # nm between the centres of two doublets: they never overlap
+MIN_DISTANCE = 45.0  # nm between the centers of two doublets: they never overlap
 MAX_LOST, MAX_KEPT = 1, 2  # doublets that may break the rule of their class
 RIPPLES = (2, 3, 4, 5, 7)  # waves around the membrane
 
@@ -61,7 +61,7 @@ CLASSES: Mapping[str, Recipe] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Doublet:
-    """A and B tubule with what they carry; the centre lies half-way between them, in nm from the cilium's centre."""
+    """A and B tubule with what they carry; the center lies half-way between them, in nm from the cilium's center."""
 
     x: float
     y: float
@@ -96,9 +96,9 @@ class Axoneme:
 
     label: str
     doublets: tuple[Doublet, ...]
-    central: tuple[tuple[float, float], ...]  # centres of the central microtubules
+    central: tuple[tuple[float, float], ...]  # centers of the central microtubules
     membrane: Membrane
-    x: float  # of the cilium's centre, from the middle of the image
+    x: float  # of the cilium's center, from the middle of the image
     y: float
     obliquity: float  # between the section's normal and the axis
     oblique_angle: float  # the direction in which it smears
@@ -107,7 +107,7 @@ class Axoneme:
     section_nm: float  # thickness
     field_nm: float  # what the shorter side of the image shows
     neighbor_angle: float | None  # where the next cilium lies; None: out of sight
-    microvillus: tuple[float, float, float] | None  # centre and radius, beside the cilium
+    microvillus: tuple[float, float, float] | None  # center and radius, beside the cilium
 
     def __post_init__(self) -> None:
         if self.label not in CLASSES:
@@ -170,9 +170,12 @@ def _membrane(rng: np.random.Generator) -> Membrane:
     ripples = rng.normal(0, 0.012, len(RIPPLES)) / np.sqrt(np.array(RIPPLES) / 2)
     phases = rng.uniform(0, 2 * math.pi, len(RIPPLES))
     return Membrane(
-        mean * math.sqrt(ratio), mean / math.sqrt(ratio), rng.uniform(0, math.pi),
-        tuple(map(float, ripples)), tuple(map(float, phases)),
-    )  # fmt: skip
+        mean * math.sqrt(ratio),
+        mean / math.sqrt(ratio),
+        rng.uniform(0, math.pi),
+        tuple(map(float, ripples)),
+        tuple(map(float, phases)),
+    )
 
 
 def _microvillus(membrane: Membrane, neighbor: float, rng: np.random.Generator) -> tuple[float, float, float]:
@@ -183,7 +186,7 @@ def _microvillus(membrane: Membrane, neighbor: float, rng: np.random.Generator) 
 
 
 def _place(radius: float, around: float, turn: float = 0.0) -> tuple[float, float, float]:
-    """x, y and the outward direction, which the tilt turns so that A comes nearer to the centre."""
+    """x, y and the outward direction, which the tilt turns so that A comes nearer to the center."""
     return radius * math.cos(around), radius * math.sin(around), around + DOUBLET_TILT + turn
 
 
@@ -195,12 +198,13 @@ def _places(phase: float, count: int, spread: float, rng: np.random.Generator) -
             radius + rng.normal(0, spread),
             phase + 2 * math.pi * k / count + rng.normal(0, spread / radius),
             rng.normal(0, 0.035 * spread),
-        ) for k in range(count)
-    ]  # fmt: skip
+        )
+        for k in range(count)
+    ]
 
 
 def _disarranged_places(phase: float, rng: np.random.Generator) -> list[tuple[float, float, float]]:
-    """Doublets out of place: one in the centre of the other eight, or two inside, or not nine; and one has slipped."""
+    """Doublets out of place: one in the center of the other eight, or two inside, or not nine; and one has slipped."""
     moved = int(rng.choice([0, 1, 1, 1, 2]))
     count = NUM_DOUBLETS if moved else int(rng.choice([7, 8, 10]))
     while True:
@@ -228,7 +232,7 @@ def _seen(count: int, kept: bool, rng: np.random.Generator) -> NDArray[np.bool_]
 def _central(
     places: list[tuple[float, float, float]], phase: float, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[tuple[float, float], ...]:
-    """Centres of the central microtubules; where a doublet has moved in, they stand beside it or are gone."""
+    """Centers of the central microtubules; where a doublet has moved in, they stand beside it or are gone."""
     axis, apart = phase + math.pi / 2 + rng.normal(0, 0.15), rng.uniform(31, 34)
     x, y = rng.normal(0, 2.5), rng.normal(0, 2.5)
     count = recipe.num_central

@@ -22,13 +22,13 @@ from xray_generator.types import Image
 
 CANVAS = 448  # pixels of the canvas' shorter side, at least
 WALL_RADIUS = 10.3  # nm, the middle of a microtubule's wall: 25 across outside
-TUBULE_DISTANCE = 17.5  # nm between the centres of A and B
+TUBULE_DISTANCE = 17.5  # nm between the centers of A and B
 A_WALL = np.arange(13) * (2 * math.pi / 13)  # where the protofilaments stand
 B_WALL = np.linspace(math.radians(50), math.radians(310), 10)  # open towards A
 DEPTHS = np.linspace(-0.5, 0.5, 7)  # planes of the section that are summed
 NEIGHBOR_GAP = (3.0, 30.0)  # nm between two membranes
 
-# Paths in nm from the A tubule's centre: clockwise along the tangent, outwards. The dynein arms are hooks.
+# Paths in nm from the A tubule's center: clockwise along the tangent, outwards. The dynein arms are hooks.
 OUTER_ARM = ((9.5, 7.5), (14.0, 12.0), (19.5, 14.0), (24.0, 12.0), (25.5, 7.5))
 INNER_ARM = ((10.0, -7.5), (14.0, -11.5), (18.5, -13.5), (22.5, -11.5))
 NEXIN = ((12.5, -3.0), (18.0, -4.5), (27.0, -3.0))
@@ -88,7 +88,7 @@ class _Canvas:
 
 
 def render(axoneme: Axoneme, height: int, width: int, rng: np.random.Generator) -> Image:
-    """A grey micrograph (height, width) in [0, 1], electron-dense dark; `rng` gives stain, focus and noise."""
+    """A gray micrograph (height, width) in [0, 1], electron-dense dark; `rng` gives stain, focus and noise."""
     scale = max(1.0, CANVAS / min(height, width))
     shape = (round(height * scale), round(width * scale))
     image = _photograph(axoneme, _Canvas(shape, axoneme.nm_per_pixel(*shape)), rng)
@@ -98,7 +98,7 @@ def render(axoneme: Axoneme, height: int, width: int, rng: np.random.Generator) 
 
 
 def _photograph(axoneme: Axoneme, canvas: _Canvas, rng: np.random.Generator) -> Image:
-    """Mass to electrons to grey."""
+    """Mass to electrons to gray."""
     blur, density, focus = rng.uniform((1.3, 0.85, 0.1), (2.0, 1.1, 0.35))
     cytosol, resin, fine, coarse = rng.uniform((0.30, 0.05, 0.02, 0.015), (0.42, 0.12, 0.04, 0.03))
     black, white = rng.uniform((0.03, 0.72), (0.12, 0.88))
@@ -136,7 +136,7 @@ def _scene(axoneme: Axoneme, canvas: _Canvas, blur: float, rng: np.random.Genera
 
 
 def _membranes(axoneme: Axoneme) -> Iterator[tuple[Membrane, float, float]]:
-    """Each membrane and its centre in nm."""
+    """Each membrane and its center in nm."""
     yield axoneme.membrane, 0.0, 0.0
     if axoneme.microvillus is not None:
         x, y, radius = axoneme.microvillus

@@ -56,10 +56,16 @@ def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
         splits = _stratify([path.relative_to(parent).with_suffix("").as_posix() for path in images], label, seed)
         rows += (
             Row(
-                path=path, prompt="", findings=(), label=label, split=split, source=source,
+                path=path,
+                prompt="",
+                findings=(),
+                label=label,
+                split=split,
+                source=source,
                 native_size=short_side(path),
-            ) for path, split in zip(images, splits, strict=True)
-        )  # fmt: skip
+            )
+            for path, split in zip(images, splits, strict=True)
+        )
     if not rows:
         raise StudioError(f"{folder} holds no sub-folder with images ({', '.join(SUFFIXES)}).")
     return Dataset(tuple(rows), tuple(notes))

@@ -3,7 +3,7 @@
 Read so are the layout of QIN LUNG CT (`QIN LUNG CT 1..47`, a folder a patient) and every other tree: files are known by
 their content, grouped into series by SeriesInstanceUID and ordered along the slice normal, never by file name. A file
 that cannot be used is listed with the reason; no image stands in for it. Slices of one series are close neighbors of
-each other: splits are by patient. The licence and the citation are those of the collection that the files come from.
+each other: splits are by patient. The license and the citation are those of the collection that the files come from.
 """
 
 from __future__ import annotations
@@ -101,9 +101,12 @@ def _may_be_ct(path: Path) -> bool:
 
 
 def read_ct_series(
-    folder: Path, choice: SliceChoice = MIDDLE, window: Window = WINDOWS["lung"], accept_identified: bool = False,
+    folder: Path,
+    choice: SliceChoice = MIDDLE,
+    window: Window = WINDOWS["lung"],
+    accept_identified: bool = False,
     accept_synthetic: bool = False,
-) -> Dataset:  # fmt: skip
+) -> Dataset:
     """Read the axial CT series below a folder; what is not used, and what seems to be missing, is listed.
 
     Refused are series that mix patients, spacings or sizes, or hold an object twice; until they are accepted, files

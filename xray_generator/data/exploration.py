@@ -23,9 +23,21 @@ MAX_QUERY_CHARACTERS = 300
 LOOSE_IMAGES = "images without a table"  # the source of rows of which nothing but the image is known: no split either
 FACTS = ("split", "source", "view", "sex", "age_group")
 COLUMNS = (
-    "image", "caption", "labels", "absent", "view", "age", "sex", "age_group", "split", "patient_id", "source",
-    "license", "native_size", "report",
-)  # fmt: skip
+    "image",
+    "caption",
+    "labels",
+    "absent",
+    "view",
+    "age",
+    "sex",
+    "age_group",
+    "split",
+    "patient_id",
+    "source",
+    "license",
+    "native_size",
+    "report",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +111,23 @@ def to_csv(rows: Sequence[Row], folder: Path) -> str:
     """The rows as a table, one line each, files named within the dataset; "|" stands between findings."""
     lines = (
         (
-            relative_name(row.path, folder), row.prompt, "|".join(row.findings), "|".join(row.absent), row.view,
-            row.age, row.sex, row.age_group, fact(row, "split"), row.patient_id, row.source, row.license,
-            row.native_size or None, row.report,
+            relative_name(row.path, folder),
+            row.prompt,
+            "|".join(row.findings),
+            "|".join(row.absent),
+            row.view,
+            row.age,
+            row.sex,
+            row.age_group,
+            fact(row, "split"),
+            row.patient_id,
+            row.source,
+            row.license,
+            row.native_size or None,
+            row.report,
         )
         for row in rows
-    )  # fmt: skip
+    )
     return write_table(COLUMNS, lines)
 
 

@@ -30,11 +30,18 @@ from xray_generator.images import to_uint8
 from xray_generator.types import Image, StudioError
 
 Kind = Literal[
-    "left_out", "unreadable", "constant", "duplicate", "near_duplicate", "duplicate_across_splits",
-    "near_duplicate_across_splits", "patient_in_several_splits", "no_prompt",
-]  # fmt: skip
+    "left_out",
+    "unreadable",
+    "constant",
+    "duplicate",
+    "near_duplicate",
+    "duplicate_across_splits",
+    "near_duplicate_across_splits",
+    "patient_in_several_splits",
+    "no_prompt",
+]
 
-CONSTANT_STD = 1 / 255  # of a [0, 1] image: less than one grey level
+CONSTANT_STD = 1 / 255  # of a [0, 1] image: less than one gray level
 THUMBNAIL_SIDE = 32
 THUMBNAIL_SIGMA = 2.0
 NEAR_CORRELATION = 0.93
@@ -165,9 +172,10 @@ def _leaking_patients(rows: Iterable[Row]) -> list[Issue]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the report; return 0, or 1 when the dataset cannot be read or, with --strict, has an issue."""
     parser = argparse.ArgumentParser(
-        "python -m xray_generator.data.health", description=__doc__.splitlines()[0],
+        "python -m xray_generator.data.health",
+        description=__doc__.splitlines()[0],
         epilog="Exit code 0 when the dataset was read, whatever was found; 1, with one sentence on stderr, when not.",
-    )  # fmt: skip
+    )
     parser.add_argument("--dataset_path", type=Path, required=True)
     parser.add_argument("--reports_csv", type=Path)
     parser.add_argument("--projections_csv", type=Path)

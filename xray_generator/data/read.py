@@ -8,7 +8,7 @@ from xray_generator.data.captioned import METADATA, read_captioned
 from xray_generator.data.class_folders import has_class_folders, read_class_folders
 from xray_generator.data.ct_series import CtOptions, holds_ct, read_ct_series
 from xray_generator.data.indiana import read_indiana
-from xray_generator.data.labelled import NEEDED, read_labelled
+from xray_generator.data.labeled import NEEDED, read_labeled
 from xray_generator.data.rows import Dataset
 from xray_generator.data.tables import read_header
 from xray_generator.types import StudioError
@@ -23,7 +23,7 @@ def read_dataset(
 ) -> Dataset:
     """Read a folder by the first of these layouts that it has; naming the two CSV files asks for Indiana's.
 
-    A captioned pack or, by the columns of its table, a labelled one; the Indiana layout; chest CT in DICOM, in the way
+    A captioned pack or, by the columns of its table, a labeled one; the Indiana layout; chest CT in DICOM, in the way
     that `ct` says; two or more sub-folders of images, one a class.
 
     Raises:
@@ -34,7 +34,7 @@ def read_dataset(
     if (reports_csv is None) != (projections_csv is None):
         raise StudioError("The Indiana layout needs both CSV files: reports and projections.")
     if reports_csv is None and (dataset_path / METADATA).is_file():
-        return read_labelled(dataset_path) if is_labelled(dataset_path) else read_captioned(dataset_path)
+        return read_labeled(dataset_path) if is_labeled(dataset_path) else read_captioned(dataset_path)
     reports = reports_csv or dataset_path / REPORTS
     projections = projections_csv or dataset_path / PROJECTIONS
     if reports_csv is None and not (reports.is_file() and projections.is_file()):
@@ -43,7 +43,7 @@ def read_dataset(
         if has_class_folders(dataset_path):
             return read_class_folders(dataset_path)
         raise StudioError(
-            f"{dataset_path} holds none of the layouts: a captioned or labelled pack ({METADATA} and images/), the"
+            f"{dataset_path} holds none of the layouts: a captioned or labeled pack ({METADATA} and images/), the"
             f" Indiana layout ({REPORTS}, {PROJECTIONS} and images/images_normalized/), chest CT in DICOM, or two or"
             " more sub-folders of images, one a class."
         )
@@ -51,6 +51,6 @@ def read_dataset(
     return read_indiana(images, reports, projections)
 
 
-def is_labelled(folder: Path) -> bool:
+def is_labeled(folder: Path) -> bool:
     """Whether the table of a folder has one class a row."""
     return set(NEEDED) <= set(read_header(folder / METADATA)) if (folder / METADATA).is_file() else False

@@ -15,13 +15,30 @@ from enum import Enum
 from xray_generator.data.rows import FINDINGS
 
 ABBREVIATIONS = {
-    "cxr": "chest x-ray", "ptx": "pneumothorax", "pna": "pneumonia", "ggo": "ground-glass opacity",
-    "ett": "endotracheal tube", "ngt": "nasogastric tube", "cvc": "central venous catheter",
-    "rul": "right upper lobe", "rml": "right middle lobe", "rll": "right lower lobe", "lul": "left upper lobe",
-    "lll": "left lower lobe", "chf": "congestive heart failure", "copd": "chronic obstructive pulmonary disease",
-    "tb": "tuberculosis", "svc": "superior vena cava", "hx": "history", "s/p": "status post", "r/o": "rule out",
-    "w/o": "without", "w/": "with", "c/w": "consistent with", "b/l": "bilateral",
-}  # fmt: skip
+    "cxr": "chest x-ray",
+    "ptx": "pneumothorax",
+    "pna": "pneumonia",
+    "ggo": "ground-glass opacity",
+    "ett": "endotracheal tube",
+    "ngt": "nasogastric tube",
+    "cvc": "central venous catheter",
+    "rul": "right upper lobe",
+    "rml": "right middle lobe",
+    "rll": "right lower lobe",
+    "lul": "left upper lobe",
+    "lll": "left lower lobe",
+    "chf": "congestive heart failure",
+    "copd": "chronic obstructive pulmonary disease",
+    "tb": "tuberculosis",
+    "svc": "superior vena cava",
+    "hx": "history",
+    "s/p": "status post",
+    "r/o": "rule out",
+    "w/o": "without",
+    "w/": "with",
+    "c/w": "consistent with",
+    "b/l": "bilateral",
+}
 
 PATTERNS = {
     "atelectasis": r"atelecta\w+|(?:lung|lobe|lobar) collapse",

@@ -22,11 +22,29 @@ T = TypeVar("T")
 COMMON = 1 / 8  # the share of the rows from which on a condition is not rare
 
 FINDINGS = (
-    "no_finding", "atelectasis", "cardiomegaly", "consolidation", "edema", "pleural_effusion", "emphysema", "fibrosis",
-    "hernia", "infiltration", "mass", "nodule", "pleural_thickening", "pneumonia", "pneumothorax",
-    "bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia", "covid19", "ards", "airspace_opacity",
+    "no_finding",
+    "atelectasis",
+    "cardiomegaly",
+    "consolidation",
+    "edema",
+    "pleural_effusion",
+    "emphysema",
+    "fibrosis",
+    "hernia",
+    "infiltration",
+    "mass",
+    "nodule",
+    "pleural_thickening",
+    "pneumonia",
+    "pneumothorax",
+    "bacterial_pneumonia",
+    "viral_pneumonia",
+    "fungal_pneumonia",
+    "covid19",
+    "ards",
+    "airspace_opacity",
     "support_devices",
-)  # fmt: skip
+)
 
 
 AGE_GROUPS = {"child": (0, 12), "adolescent": (13, 17), "adult": (18, 64), "older_adult": (65, 120)}  # years

@@ -19,16 +19,20 @@ from pathlib import Path
 
 from xray_generator.console import exit_code
 from xray_generator.data.captioned import METADATA, PARTS, read_captioned
-from xray_generator.data.labelled import read_labelled
-from xray_generator.data.read import PROJECTIONS, REPORTS, is_labelled
+from xray_generator.data.labeled import read_labeled
+from xray_generator.data.read import PROJECTIONS, REPORTS, is_labeled
 from xray_generator.data.rows import Row, Split, class_names, finding_name, split_by_patient
 from xray_generator.images import encode_png
 
 COUNTS: dict[tuple[str, Split], int] = {  # by the folder of the images
-    ("images", "train"): 96, ("images", "val"): 22, ("images", "test"): 22,
-    ("images128", "train"): 44, ("images128", "val"): 8, ("images128", "test"): 8,
-}  # fmt: skip
-CLASS_COUNTS: dict[Split, int] = {"train": 6, "val": 2, "test": 2}  # of each class of a labelled pack
+    ("images", "train"): 96,
+    ("images", "val"): 22,
+    ("images", "test"): 22,
+    ("images128", "train"): 44,
+    ("images128", "val"): 8,
+    ("images128", "test"): 8,
+}
+CLASS_COUNTS: dict[Split, int] = {"train": 6, "val": 2, "test": 2}  # of each class of a labeled pack
 INDIANA_COUNTS: dict[Split, int] = {"train": 18, "val": 3, "test": 3}
 INDIANA_IMAGES = "images/images_normalized"
 REPORT_COLUMNS = ("uid", "MeSH", "Problems", "image", "indication", "comparison", "findings", "impression")
@@ -66,8 +70,8 @@ def write_captioned(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
             shutil.copyfile(pack / images / line["image"], output_dir / images / line["image"])
 
 
-def write_labelled(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
-    """Copy the files and the lines of `rows` as they stand in the labelled pack."""
+def write_labeled(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
+    """Copy the files and the lines of `rows` as they stand in the labeled pack."""
     splits = {row.path.relative_to(pack).as_posix(): row.split for row in rows}
     with (pack / METADATA).open(encoding="utf-8-sig", newline="") as source:
         reader = csv.DictReader(source)
@@ -118,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> None:
-    if is_labelled(options.pack):
-        _sample_labelled(options.pack, options.output_dir)
+    if is_labeled(options.pack):
+        _sample_labeled(options.pack, options.output_dir)
         return
     rows = read_captioned(options.pack).rows
     chosen = [
@@ -134,15 +138,15 @@ def _run(options: argparse.Namespace) -> None:
     sys.stdout.write(f"{len(chosen)} images and {len(films)} template reports in {options.output_dir}\n")
 
 
-def _sample_labelled(pack: Path, output_dir: Path) -> None:
-    rows = read_labelled(pack).rows
+def _sample_labeled(pack: Path, output_dir: Path) -> None:
+    rows = read_labeled(pack).rows
     chosen = [
         row
         for label in class_names(rows)
         for split, count in CLASS_COUNTS.items()
         for row in choose((row for row in rows if row.label == label and row.split == split), count)
     ]
-    write_labelled(chosen, pack, output_dir)
+    write_labeled(chosen, pack, output_dir)
     sys.stdout.write(f"{len(chosen)} images in {output_dir}\n")
 
 

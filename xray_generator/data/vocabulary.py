@@ -18,7 +18,7 @@ from xray_generator.types import StudioError
 FUNCTION_WORDS = frozenset(
     {"a", "an", "the", "of", "and", "with", "in", "on", "to", "for", "or", "at", "by", "from", "as"}
 )
-SUBTYPES = ("bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia")  # always labelled together with pneumonia
+SUBTYPES = ("bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia")  # always labeled together with pneumonia
 NUM_EXAMPLES = 12
 MAX_PHRASE_WORDS = 4
 PHRASE_COVERAGE = 0.8  # a phrase stands in this share of the captions of its finding

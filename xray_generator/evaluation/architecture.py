@@ -85,11 +85,14 @@ def component_table(components: tuple[Component, ...]) -> tuple[dict[str, Any], 
     """A row for each component, as records keep it."""
     return tuple(
         {
-            "component": part.name, "kind": part.kind, "parameters": part.parameters, "trainable": part.trainable,
+            "component": part.name,
+            "kind": part.kind,
+            "parameters": part.parameters,
+            "trainable": part.trainable,
             **{f"{number_format}_mb": round(size, 2) for number_format, size in part.memory_mb.items()},
         }
         for part in components
-    )  # fmt: skip
+    )
 
 
 def layer_table(components: tuple[Component, ...]) -> tuple[dict[str, Any], ...]:
@@ -110,10 +113,15 @@ def layer_table(components: tuple[Component, ...]) -> tuple[dict[str, Any], ...]
 def attention_table(sites: tuple[AttentionSite, ...]) -> tuple[dict[str, Any], ...]:
     """A row for each place of attention."""
     return tuple(
-        {"component": site.component, "layer": site.path, "resolution": site.resolution, "heads": site.heads,
-         "attends_to": "prompt" if site.is_cross else "image"}
+        {
+            "component": site.component,
+            "layer": site.path,
+            "resolution": site.resolution,
+            "heads": site.heads,
+            "attends_to": "prompt" if site.is_cross else "image",
+        }
         for site in sites
-    )  # fmt: skip
+    )
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -31,9 +31,13 @@ def mean_interval(
 
 
 def interval(
-    statistic: Callable[..., float], samples: tuple[Floats, ...], rng: np.random.Generator, num_resamples: int = 200,
-    center: float | None = None, owners: Sequence[NDArray[np.str_] | None] = (),
-) -> Interval | None:  # fmt: skip
+    statistic: Callable[..., float],
+    samples: tuple[Floats, ...],
+    rng: np.random.Generator,
+    num_resamples: int = 200,
+    center: float | None = None,
+    owners: Sequence[NDArray[np.str_] | None] = (),
+) -> Interval | None:
     """95 % percentile interval of `statistic(*samples)`, each sample drawn anew with replacement along its first axis.
 
     Args:

@@ -1,4 +1,4 @@
-"""Class fidelity: is the likeliest class, to a judge that learnt from real images alone, the one that was asked for?"""
+"""Class fidelity: is the likeliest class, to a classifier that learned from real images alone, the one that was asked for?"""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MEASURE = "class_accuracy"
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What the judge takes images of known class for; images of another class, or of none, are left out."""
+    """What the classifier takes images of known class for; images of another class, or of none, are left out."""
 
-    truth: NDArray[np.intp]  # (N,) places in the judge's classes
+    truth: NDArray[np.intp]  # (N,) places in the classifier's classes
     called: NDArray[np.intp]  # (N,) likewise
     owners: NDArray[np.str_]  # (N,) patients; of generated images the images themselves
 
     @property
     def hits(self) -> NDArray[np.float64]:
-        """(N,) 1 where the judge is right."""
+        """(N,) 1 where the classifier is right."""
         return np.asarray(self.truth == self.called, np.float64)
 
     def of(self, place: int) -> Called:
@@ -56,7 +56,7 @@ class Called:
 
 
 def call(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> Called:
-    """What the judge takes generated images, or real ones, for: the likeliest of its classes."""
+    """What the classifier takes generated images, or real ones, for: the likeliest of its classes."""
     if not images.rows or not encoder.classes:
         return Called(np.empty(0, np.intp), np.empty(0, np.intp), np.empty(0, np.str_))
     owners = np.arange(len(images)).astype(np.str_) if generated else patients(images.rows)
@@ -75,7 +75,7 @@ def call_rows(
 def class_quality(
     rows: Sequence[Row], classes: Sequence[str], probabilities: NDArray[np.float64]
 ) -> ClassQuality | None:
-    """How often a judge is right on real images that it did not learn from; None where none has one of its classes."""
+    """How often a classifier is right on real images that it did not learn from; None where none has one of its classes."""
     if not classes or not rows:
         return None
     judged = call_rows(rows, classes, probabilities, patients(rows))
@@ -84,21 +84,27 @@ def class_quality(
         return None
     recalls = {name: judged.of(i).accuracy for i, name in enumerate(classes)}
     return ClassQuality(
-        len(judged.truth), accuracy, judged.interval(np.random.default_rng(0)),
+        len(judged.truth),
+        accuracy,
+        judged.interval(np.random.default_rng(0)),
         {name: value for name, value in recalls.items() if value is not None},
-    )  # fmt: skip
+    )
 
 
 def measure_class_accuracy(
-    encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet, rng: np.random.Generator, split: str = "test",
+    encoder: ReferenceEncoder,
+    generated: ImageSet,
+    real: ImageSet,
+    rng: np.random.Generator,
+    split: str = "test",
     settings: Mapping[str, Any] | None = None,
-) -> list[Measurement]:  # fmt: skip
+) -> list[Measurement]:
     """Share of generated images whose likeliest class is the one that was asked for, over all and of each class.
 
     Args:
-        encoder: the judge; without classes nothing is measured.
+        encoder: the classifier; without classes nothing is measured.
         generated: images with the rows whose classes were asked.
-        real: unseen images with their rows: on them the judge's own accuracy, the yardstick, is taken.
+        real: unseen images with their rows: on them the classifier's own accuracy, the yardstick, is taken.
         rng: draws the bootstrap.
         split: of the real images.
         settings: what these images were drawn with where that varies, such as guidance.
@@ -108,7 +114,9 @@ def measure_class_accuracy(
     drawn, unseen = call(encoder, generated, generated=True), call(encoder, real, generated=False)
     common: dict[str, Any] = {"split": split, "extractor": encoder.name, "settings": dict(settings or {})}
     if not len(drawn.truth):
-        reason = "no two classes that the judge knows were asked for" if generated.rows else "the classes are not known"
+        reason = (
+            "no two classes that the classifier knows were asked for" if generated.rows else "the classes are not known"
+        )
         return [Measurement(MEASURE, None, len(generated), reason=reason, **common)]
     return list(_measurements(encoder.classes, drawn, unseen, rng, common))
 
@@ -129,7 +137,7 @@ def _measurements(
 
 
 def class_confusion(encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet) -> tuple[dict[str, Any], ...]:
-    """How many images of each class, asked for or real, the judge takes for each class."""
+    """How many images of each class, asked for or real, the classifier takes for each class."""
     return tuple(
         {"class": name, "images": images.name, **_counts(judged.of(place), encoder.classes)}
         for images, is_generated in ((generated, True), (real, False))

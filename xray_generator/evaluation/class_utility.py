@@ -2,7 +2,7 @@
 
 It learns from some real images of each class, from as many and all generated ones, and from the generated ones alone;
 always it is tested on real images of patients that nothing was trained on. The classifier is a logistic regression, as
-in `utility`, which never saw a real label elsewhere. It looks at radiomics and at rings around the centre, for a cell
+in `utility`, which never saw a real label elsewhere. It looks at radiomics and at rings around the center, for a cell
 has no upright: of the gray levels on a ring only the sizes of their waves count, which no turn of the image changes.
 """
 
@@ -94,28 +94,29 @@ def measure_few(
     owners = patients(
         [row for row, place in zip(test.rows, class_places(test.rows, classes), strict=True) if place >= 0]
     )
-    judge = _Test(unseen, list(resamples(owners, rng)))
-    alone = judge.called(ours)
+    classifier = _Test(unseen, list(resamples(owners, rng)))
+    alone = classifier.called(ours)
     counts = [*(count for count in COUNTS if count < theirs.most), theirs.most]
-    arms = [_arms(ours, theirs, count, judge, rng, num_seeds) for count in counts]
-    draws = rng.integers(num_seeds, size=len(judge.draws))
+    arms = [_arms(ours, theirs, count, classifier, rng, num_seeds) for count in counts]
+    draws = rng.integers(num_seeds, size=len(classifier.draws))
     common: dict[str, Any] = {"n": len(ours.truth), "real_n": len(unseen.truth), "split": "test"}
     found = [
-        _gain(judge, *pair, draws, common | {"settings": {"real_images_a_class": count, "seeds": num_seeds}})
+        _gain(classifier, *pair, draws, common | {"settings": {"real_images_a_class": count, "seeds": num_seeds}})
         for count, pair in zip(counts, arms, strict=True)
     ]
-    ends = bounds([judge.accuracy(alone, places) for places in judge.draws])
-    best = judge.mean(arms[-1][0])
+    ends = bounds([classifier.accuracy(alone, places) for places in classifier.draws])
+    best = classifier.mean(arms[-1][0])
     found.append(
-        Measurement(SYNTHETIC, judge.accuracy(alone), interval=ends, real=best, extractor=CLASSIFIER, **common)
+        Measurement(SYNTHETIC, classifier.accuracy(alone), interval=ends, real=best, extractor=CLASSIFIER, **common)
     )
-    few, both = (tuple(judge.mean(pair[arm]) for pair in arms) for arm in (0, 1))
+    few, both = (tuple(classifier.mean(pair[arm]) for pair in arms) for arm in (0, 1))
     return found, Curve(
         f"Learning from few real images, with and without {len(ours.truth):,} generated ones",
-        "real training images of each class, at most", f"balanced accuracy on {len(unseen.truth):,} real test images",
+        "real training images of each class, at most",
+        f"balanced accuracy on {len(unseen.truth):,} real test images",
         tuple(map(float, counts)),
-        {"real alone": few, "both": both, "generated alone": (judge.accuracy(alone),) * len(counts)},
-    )  # fmt: skip
+        {"real alone": few, "both": both, "generated alone": (classifier.accuracy(alone),) * len(counts)},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class _Test:
     draws: list[Places]  # bootstrap draws of whole patients
 
     def called(self, lesson: Examples) -> Places:
-        """(N,) what a classifier that learnt from `lesson` takes the test images for."""
+        """(N,) what a classifier that learned from `lesson` takes the test images for."""
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500))
         return np.asarray(model.fit(lesson.features, lesson.truth).predict(self.examples.features))
 
@@ -140,23 +141,25 @@ class _Test:
 
 
 def _arms(
-    ours: Examples, theirs: Examples, count: int, judge: _Test, rng: np.random.Generator, num_seeds: int
+    ours: Examples, theirs: Examples, count: int, classifier: _Test, rng: np.random.Generator, num_seeds: int
 ) -> tuple[list[Places], list[Places]]:
     """What is called after learning from few real images, and from these and the generated ones, for each seed."""
     if count >= theirs.most:  # all: one draw is as another
-        return [judge.called(theirs)] * num_seeds, [judge.called(theirs + ours)] * num_seeds
+        return [classifier.called(theirs)] * num_seeds, [classifier.called(theirs + ours)] * num_seeds
     lessons = [theirs.few(count, rng) for _ in range(num_seeds)]
-    return [judge.called(lesson) for lesson in lessons], [judge.called(lesson + ours) for lesson in lessons]
+    return [classifier.called(lesson) for lesson in lessons], [classifier.called(lesson + ours) for lesson in lessons]
 
 
-def _gain(judge: _Test, few: list[Places], both: list[Places], draws: Places, common: dict[str, Any]) -> Measurement:
+def _gain(
+    classifier: _Test, few: list[Places], both: list[Places], draws: Places, common: dict[str, Any]
+) -> Measurement:
     spread = [
-        judge.accuracy(both[seed], places) - judge.accuracy(few[seed], places)
-        for seed, places in zip(draws, judge.draws, strict=True)
+        classifier.accuracy(both[seed], places) - classifier.accuracy(few[seed], places)
+        for seed, places in zip(draws, classifier.draws, strict=True)
     ]
-    yardstick = judge.mean(few)
+    yardstick = classifier.mean(few)
     return Measurement(
-        GAIN, judge.mean(both) - yardstick, interval=bounds(spread), real=yardstick, extractor=CLASSIFIER, **common
+        GAIN, classifier.mean(both) - yardstick, interval=bounds(spread), real=yardstick, extractor=CLASSIFIER, **common
     )
 
 

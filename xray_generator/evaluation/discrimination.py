@@ -51,9 +51,11 @@ def confusion(scores: Floats, truth: Floats, threshold: float) -> dict[str, int]
     """Counts of films by (has the label, is called so)."""
     called, has, lacks = scores >= threshold, truth == 1, truth == 0
     cells = {
-        "true_positive": called & has, "false_negative": ~called & has,
-        "false_positive": called & lacks, "true_negative": ~called & lacks,
-    }  # fmt: skip
+        "true_positive": called & has,
+        "false_negative": ~called & has,
+        "false_positive": called & lacks,
+        "true_negative": ~called & lacks,
+    }
     return {name: int(cell.sum()) for name, cell in cells.items()}
 
 

@@ -102,9 +102,14 @@ SHARES = MappingProxyType({"precision": precision, "recall": recall, "density": 
 
 
 def compare(
-    generated: ImageSet, real: ImageSet, extractor: Extractor, rng: np.random.Generator,
-    condition: str = "", split: str = "", num_resamples: int = 100,
-) -> list[Measurement]:  # fmt: skip
+    generated: ImageSet,
+    real: ImageSet,
+    extractor: Extractor,
+    rng: np.random.Generator,
+    condition: str = "",
+    split: str = "",
+    num_resamples: int = 100,
+) -> list[Measurement]:
     """All distances of two sets in one feature space; `real` in each is that of one half of the real images to another.
 
     The ratio's interval draws all three samples. The kernel distance has no ratio: unbiased, it is 0 on average
@@ -114,9 +119,13 @@ def compare(
     x, y = extractor(generated.images), extractor(real.images)
     sides = [(y[s.real], x[s.generated], y[s.other]) for s in splits]
     common: dict[str, Any] = {
-        "n": splits[0].size, "real_n": splits[0].size, "condition": condition, "split": split,
-        "extractor": extractor.name, "settings": {"splits": len(splits)},
-    }  # fmt: skip
+        "n": splits[0].size,
+        "real_n": splits[0].size,
+        "condition": condition,
+        "split": split,
+        "extractor": extractor.name,
+        "settings": {"splits": len(splits)},
+    }
 
     def measured(name: str, between: Between, spread: Callable[[Between, float], Interval | None]) -> Measurement:
         try:
@@ -140,9 +149,12 @@ def compare(
         if extractor.dimension > MAX_RESAMPLED_FEATURES:
             return None
         return interval(
-            lambda near, far, other: frechet_distance(near, far) / frechet_distance(near, other), sides[0], rng,
-            num_resamples, value,
-        )  # fmt: skip
+            lambda near, far, other: frechet_distance(near, far) / frechet_distance(near, other),
+            sides[0],
+            rng,
+            num_resamples,
+            value,
+        )
 
     frechet, kernel = (measured(name, between, of_distance) for name, between in DISTANCES.items())
     shares = [measured(name, between, of_share) for name, between in SHARES.items()]
@@ -150,14 +162,22 @@ def compare(
 
 
 def inception_scores(
-    generated: ImageSet, real: ImageSet, classifier: Classifier, rng: np.random.Generator,
-    condition: str = "", split: str = "",
-) -> Measurement:  # fmt: skip
+    generated: ImageSet,
+    real: ImageSet,
+    classifier: Classifier,
+    rng: np.random.Generator,
+    condition: str = "",
+    split: str = "",
+) -> Measurement:
     """The Inception score of equally many generated and real images; it rises with their number."""
     size = min(len(generated), len(real))
     common: dict[str, Any] = {
-        "n": size, "real_n": size, "condition": condition, "split": split, "extractor": classifier.name,
-    }  # fmt: skip
+        "n": size,
+        "real_n": size,
+        "condition": condition,
+        "split": split,
+        "extractor": classifier.name,
+    }
     x, y = (classifier.probabilities(some.images[rng.permutation(len(some))[:size]]) for some in (generated, real))
     try:
         _check("An Inception score", x, y, MIN_IMAGES)

@@ -54,14 +54,21 @@ def _half(x: Image) -> Image:
 
 
 def compare(
-    generated: ImageSet, real: ImageSet, rng: np.random.Generator, condition: str = "", split: str = "",
+    generated: ImageSet,
+    real: ImageSet,
+    rng: np.random.Generator,
+    condition: str = "",
+    split: str = "",
     num_pairs: int = 200,
-) -> Measurement:  # fmt: skip
+) -> Measurement:
     """Mean MS-SSIM over random pairs within each set; give it one condition, or that of conditions counts too."""
     common: dict[str, Any] = {
-        "n": len(generated), "real_n": len(real), "condition": condition, "split": split,
+        "n": len(generated),
+        "real_n": len(real),
+        "condition": condition,
+        "split": split,
         "settings": {"pairs": num_pairs},
-    }  # fmt: skip
+    }
     if min(generated.images.shape[1:]) < MIN_SIDE:
         reason = f"MS-SSIM needs images of {MIN_SIDE} pixels or more a side."
         return Measurement("ms_ssim", None, reason=reason, **common)

@@ -14,7 +14,7 @@ from xray_generator.evaluation.encoder_manifest import CHEST, EncoderManifest, L
 
 LIMITS = (
     "Labels of NIH films are text-mined; about one in ten is wrong, so no figure above can reach 1.",
-    "Pneumonia of children was learnt from one hospital, with a tight crop; other findings from adults of another one.",
+    "Pneumonia of children was learned from one hospital, with a tight crop; other findings from adults of another one.",
     "COVID-19 has no output: all its films come from one hospital, so a classifier would learn the hospital.",
     "Films are seen at 128 pixels: what is finer than that is invisible to it.",
     "As a feature space it knows chest X-rays alone; distances in it compare with no distance in another space.",
@@ -27,39 +27,71 @@ def write_encoder_card(folder: Path, manifest: EncoderManifest) -> None:
     has_patients = manifest.data["num_patients"] > 1
     whose = f" of {manifest.data['num_patients']:,} patients" if has_patients else ""
     header = ModelCardData(
-        license="mit", library_name="transformers", pipeline_tag="image-classification",
+        license="mit",
+        library_name="transformers",
+        pipeline_tag="image-classification",
         tags=["chest-x-ray" if manifest.subject == CHEST else "medical-imaging"],
-    )  # fmt: skip
+    )
     data, size = manifest.data, manifest.shape.image_size
     lines = [
-        "---", header.to_yaml(), "---", f"# {manifest.name}", "",
-        "**Judges synthetic images. Research and education only. Not for diagnosis.**", "",
+        "---",
+        header.to_yaml(),
+        "---",
+        f"# {manifest.name}",
+        "",
+        "**Scores synthetic images. Research and education only. Not for diagnosis.**",
+        "",
         f"A ResNet with {len(manifest.labels)} outputs on {manifest.subject} of {size}x{size} pixels, trained from "
-        f"scratch on real {films} only. It is the independent judge of what generated images show, and the feature "
+        f"scratch on real {films} only. It is the independent classifier of what generated images show, and the feature "
         f"space ({manifest.shape.channels[-1]} numbers {'a film' if films == 'films' else 'an image'}) of the "
         "distances between image sets. It never trained a generator.",
-        "", "## How to load it", "", "```python", "from pathlib import Path",
+        "",
+        "## How to load it",
+        "",
+        "```python",
+        "from pathlib import Path",
         "from xray_generator.evaluation.reference_encoder import load_reference_encoder",
         f'encoder = load_reference_encoder(Path("outputs/encoders/{manifest.name}"))',
-        "encoder(images), encoder.probabilities(images)  # images (N, H, W) in [0, 1]", "```", "",
+        "encoder(images), encoder.probabilities(images)  # images (N, H, W) in [0, 1]",
+        "```",
+        "",
         "Every file is compared with the SHA-256 in `manifest.json` first.",
-        "", "## Training data", "",
+        "",
+        "## Training data",
+        "",
         f"{data['num_train']:,} {films}{whose} (`train` split). {data['num_val']:,} {'' if has_patients else 'other '}"
         f"{films}{' of other patients' * has_patients} served calibration, {data['num_test']:,} of yet others the "
-        "figures below.", "",
-        *(f"- {name or 'not stated'}: {count:,} {films}. {ATTRIBUTION.get(name, '')}".rstrip()
-          for name, count in sorted(data["sources"].items())),
-        "", f"Licences of the data: {manifest.license or 'not stated'}.",
+        "figures below.",
+        "",
+        *(
+            f"- {name or 'not stated'}: {count:,} {films}. {ATTRIBUTION.get(name, '')}".rstrip()
+            for name, count in sorted(data["sources"].items())
+        ),
+        "",
+        f"Licenses of the data: {manifest.license or 'not stated'}.",
         *_over_classes(manifest),
-        "", "## Measured on the `test` split", "", *_table(manifest.metrics["test"], films), "",
+        "",
+        "## Measured on the `test` split",
+        "",
+        *_table(manifest.metrics["test"], films),
+        "",
         f"AUROC compares {films} of the same source; the interval is a bootstrap over patients. *All {films}* compares "
         "across sources too, as others report it, and is flattered by what tells hospitals apart. Balanced accuracy is "
         f"at the threshold found on `val`. A dash: too few {films} say. A label under .75 on either split, or with "
-        f"fewer than 10 {films} with or without it in one source, is not used to judge.",
-        "", "## Limits", "", *(f"- {limit}" for limit in _limits(manifest)),
-        "", "## Training", "", f"Code: commit {manifest.commit}.", "",
-        "```json", json.dumps({"shape": dump(manifest.shape)} | manifest.training, indent=1), "```",
-    ]  # fmt: skip
+        f"fewer than 10 {films} with or without it in one source, is not used to score.",
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in _limits(manifest)),
+        "",
+        "## Training",
+        "",
+        f"Code: commit {manifest.commit}.",
+        "",
+        "```json",
+        json.dumps({"shape": dump(manifest.shape)} | manifest.training, indent=1),
+        "```",
+    ]
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
 
 

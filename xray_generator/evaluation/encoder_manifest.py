@@ -1,6 +1,6 @@
 """What is written beside a reference encoder's weights, and which encoder of a folder fits given images.
 
-Reading it needs no torch, so that a page can ask which judge there is.
+Reading it needs no torch, so that a page can ask which classifier there is.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ClassQuality:
 
 @dataclass(frozen=True, slots=True)
 class EncoderManifest:
-    """What an encoder is, what it learnt from, how well, and the hash of each of its files."""
+    """What an encoder is, what it learned from, how well, and the hash of each of its files."""
 
     name: str
     shape: EncoderShape
@@ -95,11 +95,11 @@ class EncoderManifest:
 
 
 def fitting_encoder(root: Path, rows: Sequence[Row] = ()) -> Path | None:
-    """The folder of the encoder in `root` that learnt from images like those of `rows`; None where there is none.
+    """The folder of the encoder in `root` that learned from images like those of `rows`; None where there is none.
 
-    Images with classes fit an encoder that knows two of them or learnt from one of their sources, the one that shares
+    Images with classes fit an encoder that knows two of them or learned from one of their sources, the one that shares
     most first; images without fit the first encoder by name that has no classes, but CT slices in Hounsfield units fit
-    none: that one learnt from radiographs.
+    none: that one learned from radiographs.
 
     Raises:
         StudioError: a manifest is damaged.
@@ -113,7 +113,8 @@ def fitting_encoder(root: Path, rows: Sequence[Row] = ()) -> Path | None:
     sources = {row.source for row in rows if row.label and row.source}
     shared = {
         folder: (len(sources & set(manifest.data.get("sources", ()))), len(classes & set(manifest.classes)))
-        for folder, manifest in found.items() if manifest.classes
-    }  # fmt: skip
+        for folder, manifest in found.items()
+        if manifest.classes
+    }
     fitting = {folder: counts for folder, counts in shared.items() if counts[0] or counts[1] >= MIN_CLASSES}
     return max(fitting, key=lambda folder: fitting[folder], default=None)

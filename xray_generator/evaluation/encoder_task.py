@@ -115,10 +115,16 @@ class EncoderTask:
     """Trains on the train split; validates by the AUROC of each label, and the accuracy over classes, on the next."""
 
     def __init__(
-        self, network: Any, labels: tuple[str, ...], train: Sequence[Row], images: NDArray[np.uint8],  # noqa: ANN401
-        validation: Sequence[Row], validation_images: NDArray[np.uint8], classes: tuple[str, ...] = (),
+        self,
+        network: Any,
+        labels: tuple[str, ...],
+        train: Sequence[Row],
+        images: NDArray[np.uint8],
+        validation: Sequence[Row],
+        validation_images: NDArray[np.uint8],
+        classes: tuple[str, ...] = (),
         augmentation: Augmentation = "upright",
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.module = EncoderLoss(network, augmentation)
         calibration = dict.fromkeys(labels, Calibration())
         self.encoder = ReferenceEncoder(network, images.shape[-1], calibration, classes=classes)

@@ -90,9 +90,15 @@ def train_encoder(config: EncoderConfig, dataset: Dataset, run: Path, folder: Pa
     torch.manual_seed(config.training.seed)
     network = build_network(config.shape, labels)
     task = EncoderTask(
-        network, labels, dataset.split("train"), images["train"], dataset.split("val"), images["val"],
-        _classes(labels, dataset), config.augmentation,
-    )  # fmt: skip
+        network,
+        labels,
+        dataset.split("train"),
+        images["train"],
+        dataset.split("val"),
+        images["val"],
+        _classes(labels, dataset),
+        config.augmentation,
+    )
     train(task, config.training, run / "encoder")
     if process_state().is_main_process:
         update_bn(_augmented(images["train"], config), network)  # the averaged weights' own statistics
@@ -101,9 +107,14 @@ def train_encoder(config: EncoderConfig, dataset: Dataset, run: Path, folder: Pa
 
 
 def export(
-    config: EncoderConfig, network: Any, labels: tuple[str, ...], dataset: Dataset,  # noqa: ANN401
-    images: dict[str, NDArray[np.uint8]], folder: Path, commit: str,
-) -> EncoderManifest:  # fmt: skip
+    config: EncoderConfig,
+    network: Any,
+    labels: tuple[str, ...],
+    dataset: Dataset,
+    images: dict[str, NDArray[np.uint8]],
+    folder: Path,
+    commit: str,
+) -> EncoderManifest:
     """Write 16-bit weights, calibrate and measure them as rounded, and add manifest and card."""
     network = network.cpu().half().float()  # as the files hold it
     classes, calibration = _classes(labels, dataset), dict.fromkeys(labels, Calibration())
@@ -111,24 +122,33 @@ def export(
     encoder = replace(encoder, calibration=calibrate(encoder, dataset.split("val"), images["val"]))
     rows = dataset.split("train")
     manifest = EncoderManifest(
-        name=config.name, shape=config.shape, labels=labels, calibration=encoder.calibration,
+        name=config.name,
+        shape=config.shape,
+        labels=labels,
+        calibration=encoder.calibration,
         metrics={name: quality(encoder, dataset.split(name), images[name]) for name in ("val", "test")},
         data={
-            "num_train": len(rows), "num_val": len(dataset.split("val")), "num_test": len(dataset.split("test")),
+            "num_train": len(rows),
+            "num_val": len(dataset.split("val")),
+            "num_test": len(dataset.split("test")),
             "num_patients": len({row.patient_id for row in rows if row.patient_id}),
             "sources": dict(Counter(row.source for row in rows)),
         },
-        training=dump(config.training), commit=commit,
+        training=dump(config.training),
+        commit=commit,
         license="; ".join(sorted({row.license for row in rows if row.license})),
-        subject=config.subject or _subject(classes), classes=classes,
+        subject=config.subject or _subject(classes),
+        classes=classes,
         class_quality={
             name: found
             for name in ("val", "test")
-            if (found := class_quality(
-                dataset.split(name), classes, encoder.class_probabilities(from_uint8(images[name]))
-            ))
+            if (
+                found := class_quality(
+                    dataset.split(name), classes, encoder.class_probabilities(from_uint8(images[name]))
+                )
+            )
         },
-    )  # fmt: skip
+    )
     with staged(folder) as place:
         copy.deepcopy(network).half().save_pretrained(place)
         manifest = write_manifest(place, manifest)
@@ -169,15 +189,20 @@ def quality(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np.u
 
 
 def _label_quality(
-    scores: NDArray[np.float64], truth: NDArray[np.float32], sources: NDArray[np.str_], owners: NDArray[np.str_],
-    calibration: Calibration, rng: np.random.Generator,
-) -> LabelQuality:  # fmt: skip
+    scores: NDArray[np.float64],
+    truth: NDArray[np.float32],
+    sources: NDArray[np.str_],
+    owners: NDArray[np.str_],
+    calibration: Calibration,
+    rng: np.random.Generator,
+) -> LabelQuality:
     value = auroc(scores, truth, sources)
     accuracy = balanced_accuracy(scores, truth, sources, calibration.threshold)
     pooled = auroc(scores, truth, np.zeros(len(truth), np.str_))
     known = np.isfinite(value)
     return LabelQuality(
-        positives=int((truth == 1).sum()), negatives=int((truth == 0).sum()),
+        positives=int((truth == 1).sum()),
+        negatives=int((truth == 0).sum()),
         auroc=value if known else None,
         interval=interval(lambda i: auroc(scores[i], truth[i], sources[i]), owners, rng) if known else None,
         balanced_accuracy=accuracy if known else None,
@@ -186,7 +211,7 @@ def _label_quality(
             source: auroc(scores[sources == source], truth[sources == source], sources[sources == source])
             for source in sources_with_both(truth, sources)
         },
-    )  # fmt: skip
+    )
 
 
 def _temperature(logits: NDArray[np.float64], truth: NDArray[np.float32]) -> float:

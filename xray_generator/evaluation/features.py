@@ -32,7 +32,7 @@ class Extractor(Protocol):
 
 
 class Classifier(Protocol):
-    """A judge that gives each image to one of C classes."""
+    """A classifier that gives each image to one of C classes."""
 
     @property
     def name(self) -> str:

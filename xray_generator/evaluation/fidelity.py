@@ -1,6 +1,6 @@
-"""Prompt fidelity: does a judge that learnt from real films alone see in generated images what their prompts ask for?
+"""Prompt fidelity: does a classifier that learned from real films alone see in generated images what their prompts ask for?
 
-The judge is the reference encoder, its yardstick itself on real films of unseen patients: a label that it cannot tell
+The classifier is the reference encoder, its yardstick itself on real films of unseen patients: a label that it cannot tell
 there cannot be judged here either, and says so. Scores are compared within one source, as in `discrimination`, so that
 a model which draws the right hospital and not the finding earns nothing.
 """
@@ -34,7 +34,7 @@ MIN_CASES = 10  # images with the label, and as many without, in each set
 class Cases:
     """One label over one set of images."""
 
-    scores: NDArray[np.float64]  # (N,) the judge's probabilities
+    scores: NDArray[np.float64]  # (N,) the classifier's probabilities
     truth: NDArray[np.float32]  # (N,) 1, 0 or NaN
     sources: NDArray[np.str_]  # (N,)
     owners: NDArray[np.str_]  # (N,) patients; of generated images the images themselves
@@ -68,7 +68,7 @@ class Cases:
 
 
 def cases(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> dict[str, Cases]:
-    """Each label of the judge over a set: what generated images were asked to show, what is known of real films."""
+    """Each label of the classifier over a set: what generated images were asked to show, what is known of real films."""
     scores = encoder.probabilities(images.images)
     truth = (asked if generated else targets)(images.rows, encoder.labels)
     owners = np.arange(len(images)).astype(np.str_) if generated else patients(images.rows)
@@ -77,16 +77,20 @@ def cases(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> di
 
 
 def measure_fidelity(
-    encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet, rng: np.random.Generator, split: str = "test",
+    encoder: ReferenceEncoder,
+    generated: ImageSet,
+    real: ImageSet,
+    rng: np.random.Generator,
+    split: str = "test",
     settings: Mapping[str, Any] | None = None,
-) -> list[Measurement]:  # fmt: skip
+) -> list[Measurement]:
     """AUROC, balanced accuracy and its share of the real one above chance, for each label that prompts ask for.
 
     A label that several sources hold is measured in each, as "pneumonia, kermany_pediatric", and over those that can be
     judged.
 
     Args:
-        encoder: the judge.
+        encoder: the classifier.
         generated: images with the rows whose prompts were asked.
         real: unseen films with their rows, of the same size.
         rng: draws the bootstrap.
@@ -98,7 +102,7 @@ def measure_fidelity(
         return [_missing("", len(generated), "the prompts of the images are not known", encoder, split, more)]
     asked_for = {finding for row in generated.rows for finding in row.findings}
     found = [
-        _missing(label, len(generated), "the real films cannot teach a judge of it", encoder, split, more)
+        _missing(label, len(generated), "the real films cannot teach a classifier of it", encoder, split, more)
         for label in sorted(asked_for - set(encoder.labels))
     ]
     drawn, unseen = cases(encoder, generated, generated=True), cases(encoder, real, generated=False)
@@ -109,15 +113,19 @@ def measure_fidelity(
                 found.append(_missing(condition, len(ours.scores), reason, encoder, split, more))
                 continue
             common: dict[str, Any] = {
-                "n": ours.used, "real_n": theirs.used, "condition": condition, "split": split,
-                "extractor": encoder.name, "settings": more,
-            }  # fmt: skip
-            found += _judge(ours, theirs, calibration.threshold, rng, common)
+                "n": ours.used,
+                "real_n": theirs.used,
+                "condition": condition,
+                "split": split,
+                "extractor": encoder.name,
+                "settings": more,
+            }
+            found += _classifier(ours, theirs, calibration.threshold, rng, common)
     return found
 
 
 def confusion_table(encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet) -> tuple[dict[str, Any], ...]:
-    """How the judge calls each label, against the prompt for generated images and the known label for real films."""
+    """How the classifier calls each label, against the prompt for generated images and the known label for real films."""
     pairs = (
         (images.name, cases(encoder, images, generated=is_generated))
         for images, is_generated in ((generated, True), (real, False))
@@ -142,9 +150,9 @@ def guidance_curve(measurements: Sequence[Measurement]) -> Curve:
 def _scopes(
     encoder: ReferenceEncoder, label: str, drawn: Cases, unseen: Cases
 ) -> Iterator[tuple[str, Cases, Cases, float | None]]:
-    """(condition, generated, real, the judge's AUROC on `val`) over the sources that it can judge, then in each.
+    """(condition, generated, real, the classifier's AUROC on `val`) over the sources that it can classifier, then in each.
 
-    A source that it cannot judge would pass in the company of an easy one.
+    A source that it cannot score would pass in the company of an easy one.
     """
     known = encoder.quality.get(label)
     sources = sources_with_both(unseen.truth, unseen.sources, MIN_CASES)
@@ -152,10 +160,13 @@ def _scopes(
         yield label, drawn, unseen, known.auroc if known else None
         return
     parts = {
-        source: (drawn.take(drawn.sources == source), unseen.take(unseen.sources == source),
-                 known.sources.get(source) if known else None)
+        source: (
+            drawn.take(drawn.sources == source),
+            unseen.take(unseen.sources == source),
+            known.sources.get(source) if known else None,
+        )
         for source in sources
-    }  # fmt: skip
+    }
     good = [source for source, (ours, theirs, quality) in parts.items() if not _reason(ours, theirs, "", quality)]
     if len(good) > 1:
         inside, real_inside = np.isin(drawn.sources, good), np.isin(unseen.sources, good)
@@ -170,7 +181,7 @@ def _reason(drawn: Cases, unseen: Cases, split: str, quality: float | None) -> s
         return f"{unseen.count} {split} films have it, or lack it, beside others of their source; {MIN_CASES} needed"
     for name, value in (("val", quality), (split, unseen.auroc)):
         if value is not None and value < MIN_AUROC:
-            return f"not measurable here: on real {name} films the judge's AUROC is {value:.3f}, under {MIN_AUROC:.2f}"
+            return f"not measurable here: on real {name} films the classifier's AUROC is {value:.3f}, under {MIN_AUROC:.2f}"
     if drawn.count < MIN_CASES:
         return (
             f"{drawn.count} prompts ask for it, or for its absence, beside others of their source; {MIN_CASES} needed"
@@ -178,7 +189,7 @@ def _reason(drawn: Cases, unseen: Cases, split: str, quality: float | None) -> s
     return ""
 
 
-def _judge(
+def _classifier(
     drawn: Cases, unseen: Cases, threshold: float, rng: np.random.Generator, common: dict[str, Any]
 ) -> Iterator[Measurement]:
     """AUROC, balanced accuracy, and how much of the real skill that is."""
@@ -196,7 +207,7 @@ def _judge(
     yield Measurement("prompt_accuracy", drawn.accuracy(threshold), interval=spread, real=yardstick, **common)
     real_skill = interval(lambda i: _skill(unseen.take(i), threshold), unseen.owners, rng)
     if real_skill is None or real_skill[0] <= 0:
-        reason = f"the judge's accuracy on real films, {yardstick:.3f}, cannot be told from chance"
+        reason = f"the classifier's accuracy on real films, {yardstick:.3f}, cannot be told from chance"
         yield Measurement("prompt_accuracy_share", None, reason=reason, **common)
         return
     value = _skill(drawn, threshold) / _skill(unseen, threshold)
@@ -213,6 +224,12 @@ def _missing(
     condition: str, count: int, reason: str, encoder: ReferenceEncoder, split: str, settings: dict[str, Any]
 ) -> Measurement:
     return Measurement(
-        "prompt_accuracy", None, count, condition=condition, split=split, extractor=encoder.name, settings=settings,
+        "prompt_accuracy",
+        None,
+        count,
+        condition=condition,
+        split=split,
+        extractor=encoder.name,
+        settings=settings,
         reason=reason,
-    )  # fmt: skip
+    )

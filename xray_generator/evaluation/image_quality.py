@@ -124,10 +124,12 @@ def compare_pairs(
         )
     pairs = list(zip(outputs.images, targets.images, strict=True))
     mse = np.array([np.square(a - b, dtype=np.float64).mean() for a, b in pairs])
-    ssim = np.array([
-        structural_similarity(a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-        for a, b in pairs
-    ])  # fmt: skip
+    ssim = np.array(
+        [
+            structural_similarity(a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
+            for a, b in pairs
+        ]
+    )
     common: dict[str, Any] = {"n": len(pairs), "condition": condition, "split": split}
     if not pairs:
         return [Measurement(name, None, reason="There are no pairs.", **common) for name in ("mse", "psnr", "ssim")]

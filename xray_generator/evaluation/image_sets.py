@@ -47,13 +47,15 @@ class ImageSet:
         """The images at some places."""
         chosen = [int(place) for place in places]
         return replace(
-            self, images=self.images[chosen], rows=tuple(self.rows[i] for i in chosen) if self.rows else (),
+            self,
+            images=self.images[chosen],
+            rows=tuple(self.rows[i] for i in chosen) if self.rows else (),
             names=tuple(self.names[i] for i in chosen) if self.names else (),
-        )  # fmt: skip
+        )
 
 
 def from_rows(rows: Sequence[Row], size: int, name: str) -> ImageSet:
-    """The images of rows, short side to `size`, centre crop; unreadable ones are listed."""
+    """The images of rows, short side to `size`, center crop; unreadable ones are listed."""
     images: list[Image] = []
     kept, skipped = [], []
     for row in rows:
@@ -66,7 +68,7 @@ def from_rows(rows: Sequence[Row], size: int, name: str) -> ImageSet:
 
 
 def from_folder(folder: Path, size: int, name: str, limit: int | None = None) -> ImageSet:
-    """Every image below a folder, whatever made it: grey, short side to `size`, centre crop; unreadable ones listed.
+    """Every image below a folder, whatever made it: gray, short side to `size`, center crop; unreadable ones listed.
 
     Args:
         folder: with images at any depth.
@@ -133,8 +135,12 @@ def _changes(paths: Sequence[Path], name: str, size: int) -> tuple[str, ...]:
 
 
 def _pack(
-    name: str, images: Sequence[Image], size: int, rows: tuple[Row, ...], names: tuple[str, ...],
+    name: str,
+    images: Sequence[Image],
+    size: int,
+    rows: tuple[Row, ...],
+    names: tuple[str, ...],
     skipped: tuple[str, ...],
-) -> ImageSet:  # fmt: skip
+) -> ImageSet:
     pixels = np.stack(images) if images else np.empty((0, size, size), np.float32)
     return ImageSet(name, pixels, rows, names, skipped)

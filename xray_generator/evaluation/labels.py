@@ -3,7 +3,7 @@
 A finding counts as absent only where somebody looked for it. NIH ChestX-ray14 was searched for its 15 labels in every
 report; of Kermany's children each is normal or has one kind of pneumonia; Hannover says only that the patient has
 COVID-19. So no COVID-19 classifier can be taught: with films of other hospitals as negatives it would learn the
-hospital. Likewise bacterial against viral is learnt from Kermany's films alone.
+hospital. Likewise bacterial against viral is learned from Kermany's films alone.
 
 Of an image with a class, all classes that its source tells apart are known: its own, and that it has none of the
 others. Of a class that is the only one of its source nothing is known: it has nothing there to be told from.
@@ -30,8 +30,10 @@ SEARCHED = {  # what a source's labels decide for every film of it
 }
 AGE_WORDS = r"year-old|child|pa?ediatric|adolescent|adult|boy|girl"
 STATED = {  # words of a prompt that ask for a view, a sex or an age group; every finding of a caption is in its words
-    "AP": r"\b(AP|PA)\b", "M": r"\b(man|woman|male|female|boy|girl)\b", **dict.fromkeys(AGE_GROUPS, AGE_WORDS),
-}  # fmt: skip
+    "AP": r"\b(AP|PA)\b",
+    "M": r"\b(man|woman|male|female|boy|girl)\b",
+    **dict.fromkeys(AGE_GROUPS, AGE_WORDS),
+}
 
 
 def labels_of(rows: Iterable[Row]) -> tuple[str, ...]:

@@ -23,21 +23,21 @@ MEASURES: dict[str, Measure] = {
     "prompt_auroc": Measure(
         "Prompt fidelity (AUROC)",
         "higher",
-        "How often a judge trained on real films scores an image that was asked to show this above one that was asked "
+        "How often a classifier trained on real films scores an image that was asked to show this above one that was asked "
         "not to. 0.5 is chance, 1 is always; beside it the same on real films of unseen patients.",
         group="prompts",
     ),
     "prompt_accuracy": Measure(
         "Prompt fidelity (balanced accuracy)",
         "higher",
-        "How often the judge sees what the prompt asked for, the mean over images that should show it and that should "
-        "not. 0.5 is chance; the judge makes mistakes on real films too, so compare with the figure beside it.",
+        "How often the classifier sees what the prompt asked for, the mean over images that should show it and that should "
+        "not. 0.5 is chance; the classifier makes mistakes on real films too, so compare with the figure beside it.",
         group="prompts",
     ),
     "prompt_accuracy_share": Measure(
         "Prompt fidelity, share of real",
         "higher",
-        "The judge's accuracy above chance on generated images, divided by that on real films. 1 means that generated "
+        "The classifier's accuracy above chance on generated images, divided by that on real films. 1 means that generated "
         "images show what they should as clearly as real ones, 0 that they ignore the prompt.",
         group="prompts",
     ),
@@ -65,8 +65,8 @@ MEASURES: dict[str, Measure] = {
     "class_accuracy": Measure(
         "Class fidelity",
         "higher",
-        "Share of generated images that a judge, trained on real images alone, takes for the class that was asked for. "
-        "Beside it the judge's own share of right answers on unseen real images: it errs there too, so compare.",
+        "Share of generated images that a classifier, trained on real images alone, takes for the class that was asked for. "
+        "Beside it the classifier's own share of right answers on unseen real images: it errs there too, so compare.",
         group="prompts",
     ),
     "few_gain": Measure(
@@ -78,7 +78,7 @@ MEASURES: dict[str, Measure] = {
         group="use",
     ),
     "few_synthetic": Measure(
-        "Classes learnt from synthetic alone",
+        "Classes learned from synthetic alone",
         "higher",
         "The same classifier, trained on generated images only: mean share of right answers over the classes of unseen "
         "real images. Beside it the figure after learning from all real ones.",
@@ -96,13 +96,16 @@ MEASURES: dict[str, Measure] = {
 # of single images and of pairs: image_quality
 MEASURES |= {
     "sharpness": Measure(
-        "Sharpness", "real",
+        "Sharpness",
+        "real",
         "Variance of the Laplacian: how strongly gray levels bend from pixel to pixel. Below real images the picture is"
         " blurred, above it is noisy.",
-        "gray levels²", "detail",
+        "gray levels²",
+        "detail",
     ),
     "contrast": Measure(
-        "Contrast", "real",
+        "Contrast",
+        "real",
         "Standard deviation of the pixels, from 0 to 1. As on real images is best: less is flat, more is harsh.",
         group="detail",
     ),
@@ -110,159 +113,193 @@ MEASURES |= {
         "Brightness", "real", "Mean of the pixels, from 0, black, to 1, white; best as on real images.", group="detail"
     ),
     "entropy": Measure(
-        "Entropy", "real",
+        "Entropy",
+        "real",
         "How many of the 256 gray levels a picture uses, and how evenly. Below real images tones are missing.",
-        "bits", "detail",
+        "bits",
+        "detail",
     ),
     "snr": Measure(
-        "Signal to noise", "real",
+        "Signal to noise",
+        "real",
         "Mean brightness over the noise that a single image shows. Far above real images the picture is too smooth,"
         " far below it is noisy. Fine texture counts as noise too, so read it only beside real images.",
         group="detail",
     ),
     "spectral_distance": Measure(
-        "Spectral distance", "lower",
+        "Spectral distance",
+        "lower",
         "How far the power spectrum, coarse shapes to fine grain, is from that of real images. The yardstick is the"
         " distance between two halves of the real images.",
-        "dB", "detail",
+        "dB",
+        "detail",
     ),
     "mse": Measure(
-        "Mean squared error", "lower",
+        "Mean squared error",
+        "lower",
         "Mean squared difference of an image to the one it should be, pixels from 0 to 1. 0: equal.",
         group="reconstruction",
     ),
     "psnr": Measure(
-        "PSNR", "higher",
+        "PSNR",
+        "higher",
         "Peak signal to noise ratio of an image to the one it should be: 34 dB and more is hard to tell by eye.",
-        "dB", "reconstruction",
+        "dB",
+        "reconstruction",
     ),
     "ssim": Measure(
-        "SSIM", "higher",
+        "SSIM",
+        "higher",
         "Structural similarity of an image to the one it should be: 1 is equal, 0 has nothing in common.",
         group="reconstruction",
     ),
     "ms_ssim": Measure(
-        "Likeness of two images (MS-SSIM)", "real",
+        "Similarity of two images (MS-SSIM)",
+        "real",
         "How alike two images are, of all or of the condition that is named: 1 is equal. Above real images of the same"
         " condition the model repeats itself.",
         group="diversity",
     ),
-}  # fmt: skip
+}
 MEASURES |= {
     f"{name}_ratio": Measure(
-        f"{MEASURES[name].title}, ratio to real", "real",
+        f"{MEASURES[name].title}, ratio to real",
+        "real",
         f"{MEASURES[name].title} of the generated images divided by that of the real ones: 1 is as real.",
-        "× real", "detail",
+        "× real",
+        "detail",
     )
     for name in ("sharpness", "contrast", "brightness", "entropy", "snr")
-}  # fmt: skip
+}
 
 # of sets: distribution, detectability
 MEASURES |= {
     "frechet_distance": Measure(
-        "Fréchet distance", "lower",
+        "Fréchet distance",
+        "lower",
         "Distance between the clouds of generated and of real images in a named feature space, each taken as a bell"
         " curve. Its scale is the space's own: read it beside the distance between two halves of the real images.",
         group="realism",
     ),
     "frechet_ratio": Measure(
-        "Fréchet distance, ratio to real", "lower",
+        "Fréchet distance, ratio to real",
+        "lower",
         "The Fréchet distance divided by that between two halves of the real images, of equally many images, one of a"
         " patient: about 1 is as near as real images are to each other. It grows with n: compare at equal n alone.",
-        "× real", "realism",
+        "× real",
+        "realism",
     ),
     "kernel_distance": Measure(
-        "Kernel distance", "lower",
+        "Kernel distance",
+        "lower",
         "Distance between generated and real images in a named feature space that supposes no bell curve. Two halves of"
         " the real images have about 0, a little above or below, so there is no ratio.",
         group="realism",
     ),
     "precision": Measure(
-        "Precision", "real",
+        "Precision",
+        "real",
         "Share of generated images that lie among real ones. Below the yardstick, images are unlike any real one.",
         group="realism",
     ),
     "recall": Measure(
-        "Recall", "real",
+        "Recall",
+        "real",
         "Share of real images that lie among generated ones. Below the yardstick, kinds of them are never drawn.",
         group="diversity",
     ),
     "density": Measure(
-        "Density", "real",
+        "Density",
+        "real",
         "How many real images' neighborhoods hold a generated one, about 1 for real images. Above: it draws the typical"
         " again and again; below: images are far from real.",
         group="realism",
     ),
     "coverage": Measure(
-        "Coverage", "real",
+        "Coverage",
+        "real",
         "Share of real images that have a generated one near by. Below the yardstick, kinds of them are missing.",
         group="diversity",
     ),
     "inception_score": Measure(
-        "Inception score", "real",
+        "Inception score",
+        "real",
         "Sure and varied answers of a classifier of everyday photographs; it was not made for X-rays and says little"
         " about them. Read it beside real images only.",
         group="realism",
     ),
     "detectability": Measure(
-        "Detectability", "lower",
+        "Detectability",
+        "lower",
         "How often a classifier finds the generated one of a generated and a real image: 0.5 is guessing, so it"
         " cannot tell them apart; 1 is always right. It rises with n.",
-        "AUROC", "realism",
+        "AUROC",
+        "realism",
     ),
     # copies, speed and size
     "copy_rate": Measure(
-        "Copy rate", "lower",
+        "Copy rate",
+        "lower",
         "Share of generated images nearer to a training image than unseen real images are. By design the alarm goes off"
         " for some 3 % of those too; more than their share means that the model copies patients.",
         group="copies",
     ),
     "authenticity": Measure(
-        "Authenticity", "real",
+        "Authenticity",
+        "real",
         "Share of images farther from their nearest training image than that one is from its own nearest fellow. Far"
         " below the yardstick, images are made out of single training images.",
         group="copies",
     ),
     "nearest_distance_ratio": Measure(
-        "Nearest-neighbor distance ratio", "real",
+        "Nearest-neighbor distance ratio",
+        "real",
         "Distance to the nearest training image over that to random ones, in the middle of all images. Below the"
         " yardstick, images keep closer to the training set than unseen patients do.",
         group="copies",
     ),
     "copies_found": Measure(
-        "Planted copies found", "higher",
+        "Planted copies found",
+        "higher",
         "Exact, mirrored, brightened and cropped copies of training images were planted; this share was found. Under"
         " 95 % the copy rate is too low to be believed.",
         group="copies",
     ),
     "false_alarms": Measure(
-        "False alarms of the copy audit", "lower",
+        "False alarms of the copy audit",
+        "lower",
         "Share of unseen real images taken for copies by a threshold that other real images set. It should be 5 %"
         " at most.",
         group="copies",
     ),
     "nearest_mse": Measure(
-        "Squared difference to the nearest real image", "real",
+        "Squared difference to the nearest real image",
+        "real",
         "Mean squared difference of an image to the real image most like it, of the set that is named. Far below the"
         " yardstick, which unseen real images have to the training images, it is a copy; far above, unlike any.",
         group="copies",
     ),
     "nearest_psnr": Measure(
-        "Likeness to the nearest real image (PSNR)", "real",
+        "Similarity to the nearest real image (PSNR)",
+        "real",
         "PSNR of an image to the real image most like it, of the set that is named. It says how close the set is, and"
         " not how good an image is: above the yardstick of unseen real images it keeps too close to the training set.",
-        "dB", "copies",
+        "dB",
+        "copies",
     ),
     "nearest_ssim": Measure(
-        "Likeness to the nearest real image (SSIM)", "real",
+        "Similarity to the nearest real image (SSIM)",
+        "real",
         "Structural similarity of an image to the real image most like it, of the set that is named; read as the PSNR"
         " above.",
         group="copies",
     ),
     "latency_ms": Measure(
-        "Time for one image", "lower",
+        "Time for one image",
+        "lower",
         "Middle time from prompt to image on the machine that is named, loading left out. It grows with the steps.",
-        "ms", "speed",
+        "ms",
+        "speed",
     ),
     "images_per_second": Measure(
         "Images a second", "higher", "One after the other, with the recommended settings.", "1/s", "speed"
@@ -271,7 +308,9 @@ MEASURES |= {
         "Peak memory", "lower", "The most that the process held until its first images were drawn.", "MB", "speed"
     ),
     "parameters": Measure(
-        "Parameters", "lower", "Weights and biases of all networks together: fewer are faster to load and to run.",
+        "Parameters",
+        "lower",
+        "Weights and biases of all networks together: fewer are faster to load and to run.",
         group="speed",
     ),
-}  # fmt: skip
+}

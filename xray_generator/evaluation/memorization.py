@@ -79,11 +79,13 @@ def _nearer(one: Nearness, other: Nearness) -> Nearness:
     return Nearness(
         Match(
             np.where(fits, one.match.similarity, other.match.similarity),
-            np.where(fits, one.match.place, other.match.place), np.where(fits, one.match.flipped, other.match.flipped),
+            np.where(fits, one.match.place, other.match.place),
+            np.where(fits, one.match.flipped, other.match.flipped),
         ),
-        np.where(close, one.distance, other.distance), np.where(close, one.place, other.place),
+        np.where(close, one.distance, other.distance),
+        np.where(close, one.place, other.place),
         np.where(close, one.ratio, other.ratio),
-    )  # fmt: skip
+    )
 
 
 def _nearest(images: NDArray[np.float32], training: TrainingSet, extractor: Extractor) -> Nearness:
@@ -151,9 +153,13 @@ class Audit:
 
 
 def audit(
-    generated: ImageSet, held_out: ImageSet, training: TrainingSet, extractor: Extractor, rng: np.random.Generator,
+    generated: ImageSet,
+    held_out: ImageSet,
+    training: TrainingSet,
+    extractor: Extractor,
+    rng: np.random.Generator,
     split: str = "",
-) -> Audit:  # fmt: skip
+) -> Audit:
     """Copy rate, authenticity and nearness of generated images, each beside the same of unseen real ones.
 
     The real copy rate is 3 % or just under by construction; generated images should not exceed it.
@@ -166,24 +172,42 @@ def audit(
     flags, real_flags = threshold.is_copy(ours), threshold.is_copy(theirs)
     is_authentic = authentic(ours, training)
     common: dict[str, Any] = {
-        "n": len(generated), "real_n": len(held_out), "split": split,
+        "n": len(generated),
+        "real_n": len(held_out),
+        "split": split,
         "settings": {"training_images": len(training.rows)},
-    }  # fmt: skip
-    return Audit((
-        Measurement(
-            "copy_rate", float(flags.mean()), interval=rate_interval(flags), real=float(real_flags.mean()),
-            extractor=f"pixels and {extractor.name}", **common,
+    }
+    return Audit(
+        (
+            Measurement(
+                "copy_rate",
+                float(flags.mean()),
+                interval=rate_interval(flags),
+                real=float(real_flags.mean()),
+                extractor=f"pixels and {extractor.name}",
+                **common,
+            ),
+            Measurement(
+                "authenticity",
+                float(is_authentic.mean()),
+                interval=mean_interval(is_authentic, rng),
+                real=float(authentic(theirs, training).mean()),
+                extractor=extractor.name,
+                **common,
+            ),
+            Measurement(
+                "nearest_distance_ratio",
+                float(np.median(ours.ratio)),
+                interval=interval(lambda ratio: float(np.median(ratio)), (ours.ratio,), rng, 1000),
+                real=float(np.median(theirs.ratio)),
+                extractor=extractor.name,
+                **common,
+            ),
         ),
-        Measurement(
-            "authenticity", float(is_authentic.mean()), interval=mean_interval(is_authentic, rng),
-            real=float(authentic(theirs, training).mean()), extractor=extractor.name, **common,
-        ),
-        Measurement(
-            "nearest_distance_ratio", float(np.median(ours.ratio)),
-            interval=interval(lambda ratio: float(np.median(ratio)), (ours.ratio,), rng, 1000),
-            real=float(np.median(theirs.ratio)), extractor=extractor.name, **common,
-        ),
-    ), ours, threshold, theirs)  # fmt: skip
+        ours,
+        threshold,
+        theirs,
+    )
 
 
 def rate_interval(flags: NDArray[np.bool_]) -> tuple[float, float]:
@@ -202,11 +226,15 @@ def closest(audit: Audit, generated: ImageSet, training: TrainingSet) -> tuple[d
 
     return tuple(
         {
-            "image": generated.names[i] if generated.names else str(i), "flagged": bool(flags[i]),
-            "training_by_pixels": file(near.match.place[i]), "similarity": round(float(near.match.similarity[i]), 4),
-            "flipped": bool(near.match.flipped[i]), "training_by_features": file(near.place[i]),
-            "distance": round(float(near.distance[i]), 4), "score": round(float(scores[i]), 3),
+            "image": generated.names[i] if generated.names else str(i),
+            "flagged": bool(flags[i]),
+            "training_by_pixels": file(near.match.place[i]),
+            "similarity": round(float(near.match.similarity[i]), 4),
+            "flipped": bool(near.match.flipped[i]),
+            "training_by_features": file(near.place[i]),
+            "distance": round(float(near.distance[i]), 4),
+            "score": round(float(scores[i]), 3),
             "threshold": round(audit.threshold.strictness, 3),
         }
         for i in audit.order[:NUM_CLOSEST]
-    )  # fmt: skip
+    )

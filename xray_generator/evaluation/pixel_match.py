@@ -26,7 +26,7 @@ SIGMA = 2.0
 CLIP = 3.0  # standard deviations: a marker or a cable does not decide
 NUM_CANDIDATES = 48
 NUM_QUERIES, NUM_TRAINING = 512, 2_048  # at once: bounds the memory
-MIN_CONTRAST = 1.0  # grey levels; a constant image fits nothing
+MIN_CONTRAST = 1.0  # gray levels; a constant image fits nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,13 @@ def _refine(query: Thumbnails, candidates: NDArray[np.intp], details: Floats) ->
         return 0.0, int(candidates[0]) % len(details), False
     both = [_templates(np.ascontiguousarray(image)) for image in (query, query[:, ::-1])]
     return max(
-        (_fit(details[place % len(details)], both[place // len(details)]), int(place % len(details)),
-         bool(place >= len(details)))
+        (
+            _fit(details[place % len(details)], both[place // len(details)]),
+            int(place % len(details)),
+            bool(place >= len(details)),
+        )
         for place in candidates
-    )  # fmt: skip
+    )
 
 
 def _templates(query: Thumbnails) -> list[Floats]:

@@ -125,9 +125,11 @@ def radar(ratios: Mapping[str, float | None]) -> Figure:
 
 
 def image_pairs(
-    pairs: Sequence[tuple[Image, Image]], titles: tuple[str, str] = ("generated", "nearest real"),
-    captions: Sequence[str] = (), num_columns: int = 4,
-) -> Figure:  # fmt: skip
+    pairs: Sequence[tuple[Image, Image]],
+    titles: tuple[str, str] = ("generated", "nearest real"),
+    captions: Sequence[str] = (),
+    num_columns: int = 4,
+) -> Figure:
     """Images side by side, pair by pair, each with its caption below."""
     num_rows = max(1, -(-len(pairs) // num_columns))
     num_columns = max(1, min(num_columns, len(pairs)))

@@ -25,12 +25,21 @@ DIRECTIONS = ("horizontal", "vertical", "diagonal")
 ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: less energy than this says nothing
 
 NAMES = (
-    "mean", "deviation", "skewness", "kurtosis", "entropy", *(f"quantile {q:g}" for q in QUANTILES),
+    "mean",
+    "deviation",
+    "skewness",
+    "kurtosis",
+    "entropy",
+    *(f"quantile {q:g}" for q in QUANTILES),
     *(f"{texture} at {offset}" for texture in TEXTURES for offset in OFFSETS),
     *(f"pattern {i}" for i in range(PATTERN_POINTS + 1)),
     *(f"{direction} wavelet {level}" for level in range(1, WAVELET_LEVELS + 1) for direction in DIRECTIONS),
-    "gradient mean", "gradient deviation", "left to right", "top to bottom", "middle to border",
-)  # fmt: skip
+    "gradient mean",
+    "gradient deviation",
+    "left to right",
+    "top to bottom",
+    "middle to border",
+)
 MIN_SIDE = 2**WAVELET_LEVELS
 
 

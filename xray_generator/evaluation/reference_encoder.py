@@ -1,4 +1,4 @@
-"""The reference encoder: a small classifier of real images, judge of prompts and feature space of distances.
+"""The reference encoder: a small classifier of real images, classifier of prompts and feature space of distances.
 
 It never trains a generator and never learns from a generated image. On disk: `ResNetForImageClassification` of
 transformers in `save_pretrained` layout, beside a manifest with its labels, its calibration and each file's hash.
@@ -45,7 +45,7 @@ class ReferenceEncoder:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it judges."""
+        """What it classifiers."""
         return tuple(self.calibration)
 
     @property
@@ -84,10 +84,15 @@ class ReferenceEncoder:
 def build_network(shape: EncoderShape, labels: Sequence[str]) -> Any:  # noqa: ANN401 - mypy skips transformers
     """An untrained network with one output a label."""
     config = ResNetConfig(
-        num_channels=1, embedding_size=shape.stem_channels, hidden_sizes=list(shape.channels),
-        depths=list(shape.blocks), layer_type="basic", problem_type="multi_label_classification",
-        id2label=dict(enumerate(labels)), label2id={label: i for i, label in enumerate(labels)},
-    )  # fmt: skip
+        num_channels=1,
+        embedding_size=shape.stem_channels,
+        hidden_sizes=list(shape.channels),
+        depths=list(shape.blocks),
+        layer_type="basic",
+        problem_type="multi_label_classification",
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
     return ResNetForImageClassification(config).to(memory_format=torch.channels_last)
 
 
@@ -106,7 +111,10 @@ def load_reference_encoder(folder: Path, device: str | None = None) -> Reference
         reason = " ".join(str(error).split())[:200]
         raise StudioError(f"The weights of {folder.name} do not fit its manifest: {reason}") from error
     return ReferenceEncoder(
-        network.to(pick_device(device)).eval(), manifest.shape.image_size,
+        network.to(pick_device(device)).eval(),
+        manifest.shape.image_size,
         {label: manifest.calibration[label] for label in manifest.labels},
-        f"{manifest.name}@{weights_sha256(manifest.files)[:12]}", manifest.metrics.get("val", {}), manifest.classes,
-    )  # fmt: skip
+        f"{manifest.name}@{weights_sha256(manifest.files)[:12]}",
+        manifest.metrics.get("val", {}),
+        manifest.classes,
+    )

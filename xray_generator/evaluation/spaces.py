@@ -1,4 +1,4 @@
-"""The feature spaces and judges that are at hand here; of those that are not, a note says why."""
+"""The feature spaces and classifiers that are at hand here; of those that are not, a note says why."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Space:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judges:
-    """What compares images; the first space is the best one at hand and judges copies, conditions and sweeps."""
+class Classifiers:
+    """What compares images; the first space is the best one at hand and classifiers copies, conditions and sweeps."""
 
     spaces: tuple[Space, ...]
     encoder: ReferenceEncoder | None = None
@@ -41,12 +41,12 @@ class Judges:
 
 def find_judges(
     real: ImageSet, encoders: Path, device: str | None, *, pretrained: bool, asked: Sequence[Row] = ()
-) -> Judges:
+) -> Classifiers:
     """The reference encoder of a folder of encoders, radiomics in units of the real images, and foreign networks.
 
     Args:
         real: unseen real images.
-        encoders: holds a folder for each encoder; that which learnt from such images is taken.
+        encoders: holds a folder for each encoder; that which learned from such images is taken.
         device: for the encoder.
         pretrained: whether to look for Inception-v3 and the like, which take long.
         asked: what generated images show, where nothing is known of the real ones.
@@ -65,7 +65,7 @@ def find_judges(
     ]
     notes = [*([] if encoder else [NO_ENCODER]), *(f"{name} is not used: {reason}" for name, reason in missing.items())]
     inception = next((other for other in others if isinstance(other, Inception)), None)
-    return Judges(tuple(spaces), encoder, inception, tuple(notes))
+    return Classifiers(tuple(spaces), encoder, inception, tuple(notes))
 
 
 def spaces_of(encoder: ReferenceEncoder, real: ImageSet) -> list[Space]:

@@ -28,9 +28,10 @@ def machine_facts() -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     return {
         "processor": str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine()),
-        "device": torch.cuda.get_device_name() if cuda else "cpu", "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-    }  # fmt: skip
+    }
 
 
 def peak_memory_mb() -> float:
@@ -42,9 +43,13 @@ def peak_memory_mb() -> float:
 
 
 def measure_speed(
-    draw: Draw, components: Mapping[str, nn.Module], request: GenerationRequest, steps: Sequence[int] = STEPS,
-    schedulers: Sequence[str | None] = (None,), repeats: int = REPEATS,
-) -> list[Measurement]:  # fmt: skip
+    draw: Draw,
+    components: Mapping[str, nn.Module],
+    request: GenerationRequest,
+    steps: Sequence[int] = STEPS,
+    schedulers: Sequence[str | None] = (None,),
+    repeats: int = REPEATS,
+) -> list[Measurement]:
     """Median time of one image per number of steps and scheduler, and images a second at the request's own steps.
 
     Each setting draws one image to warm up, then `repeats`. The spread stands in the settings; it is no interval.
@@ -86,13 +91,19 @@ def _latency(draw: Draw, components: Mapping[str, nn.Module], request: Generatio
         draw(request)
         times.append((time.perf_counter() - started) * 1_000)
     return Measurement(
-        "latency_ms", statistics.median(times), repeats,
+        "latency_ms",
+        statistics.median(times),
+        repeats,
         settings={
-            "steps": request.num_inference_steps, "scheduler": request.scheduler,
-            "guidance_scale": request.guidance_scale, "network_evaluations": evaluations, "fastest_ms": min(times),
-            "slowest_ms": max(times), **machine_facts(),
+            "steps": request.num_inference_steps,
+            "scheduler": request.scheduler,
+            "guidance_scale": request.guidance_scale,
+            "network_evaluations": evaluations,
+            "fastest_ms": min(times),
+            "slowest_ms": max(times),
+            **machine_facts(),
         },
-    )  # fmt: skip
+    )
 
 
 def count_evaluations(components: Mapping[str, nn.Module], call: Callable[[], Any]) -> int:

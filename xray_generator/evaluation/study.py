@@ -15,7 +15,7 @@ from torch import nn
 from xray_generator.data.rows import Row, row_conditions
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Curve, Measurement
-from xray_generator.evaluation.spaces import Judges
+from xray_generator.evaluation.spaces import Classifiers
 from xray_generator.evaluation.speed import Draw
 from xray_generator.types import CheckpointRef, GenerationRequest, StudioError
 
@@ -25,7 +25,7 @@ MIN_IMAGES = 20  # a side, for a part of the images to stand for all
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variant:
-    """The model with one lever moved."""
+    """The model with one ablation moved."""
 
     change: str
     predicted: str
@@ -54,7 +54,7 @@ class Study:
     real: ImageSet
     split: str  # of the real images: "val+test"
     seed: int
-    judges: Judges
+    classifiers: Classifiers
     cache: Path
     training: tuple[Row, ...] = ()  # what the generator may have copied
     model: Model | None = None
@@ -98,9 +98,12 @@ class Findings:
 
     def __add__(self, other: Findings) -> Findings:
         return Findings(
-            self.measurements + other.measurements, self.curves | other.curves, self.tables | other.tables,
-            self.figures | other.figures, self.notes + other.notes,
-        )  # fmt: skip
+            self.measurements + other.measurements,
+            self.curves | other.curves,
+            self.tables | other.tables,
+            self.figures | other.figures,
+            self.notes + other.notes,
+        )
 
 
 def conditions(rows: Sequence[Row]) -> dict[str, list[int]]:

@@ -13,18 +13,18 @@ from tqdm import tqdm
 
 from xray_generator.data.rows import class_names, evenly
 from xray_generator.evaluation import (
+    ablations,
     architecture,
+    c2st,
     class_fidelity,
     class_utility,
-    detectability,
     distribution,
     diversity,
     fidelity,
     image_quality,
-    levers,
-    likeness,
     memorization,
     plots,
+    similarity,
     speed,
     sweeps,
     utility,
@@ -66,10 +66,13 @@ def run(study: Study, steps: Sequence[Step]) -> Findings:
         try:
             found += step.find(study, np.random.default_rng([study.seed, zlib.crc32(step.name.encode())]))
         except StudioError as error:
-            found += Findings(tuple(
-                Measurement(name, None, len(study.generated), split=study.split, reason=str(error))
-                for name in step.measures
-            ), notes=() if step.measures else (f"By {step.name}: not measured. {error}",))  # fmt: skip
+            found += Findings(
+                tuple(
+                    Measurement(name, None, len(study.generated), split=study.split, reason=str(error))
+                    for name in step.measures
+                ),
+                notes=() if step.measures else (f"By {step.name}: not measured. {error}",),
+            )
     return found
 
 
@@ -83,10 +86,11 @@ def find_architecture(study: Study, _: np.random.Generator) -> Findings:
     return Findings(
         (Measurement("parameters", float(sum(part.parameters for part in parts)), 1),),
         tables={
-            "components": architecture.component_table(parts), "layers": architecture.layer_table(parts),
+            "components": architecture.component_table(parts),
+            "layers": architecture.layer_table(parts),
             "attention": architecture.attention_table(sites),
         },
-    )  # fmt: skip
+    )
 
 
 def find_speed(study: Study, _: np.random.Generator) -> Findings:
@@ -110,9 +114,10 @@ def find_detail(study: Study, rng: np.random.Generator) -> Findings:
     }
     figures = {name: plots.histograms(ours[name], theirs[name], name) for name in image_quality.STATISTICS}
     return Findings(
-        tuple(image_quality.compare(generated, real, rng, split=study.split)), {"spectrum": spectra, **spread},
+        tuple(image_quality.compare(generated, real, rng, split=study.split)),
+        {"spectrum": spectra, **spread},
         figures={**figures, "spectrum": plots.curves(spectra, logarithmic=True)},
-    )  # fmt: skip
+    )
 
 
 def find_reconstruction(study: Study, rng: np.random.Generator) -> Findings:
@@ -128,11 +133,11 @@ def find_reconstruction(study: Study, rng: np.random.Generator) -> Findings:
 def find_realism(study: Study, rng: np.random.Generator) -> Findings:
     """Distances, shares and detectability in every feature space."""
     found: list[Measurement] = []
-    for space in study.judges.spaces:
+    for space in study.classifiers.spaces:
         generated, real = study.pair(min(space.size, study.size))
         try:
             found += distribution.compare(generated, real, space.extractor, rng, split=study.split)
-            found.append(detectability.compare(generated, real, space.extractor, rng, split=study.split))
+            found.append(c2st.compare(generated, real, space.extractor, rng, split=study.split))
         except StudioError as error:  # of the space: the others are measured all the same
             name = space.extractor.name
             found += [Measurement(measure, None, extractor=name, reason=str(error)) for measure in REALISM]
@@ -141,15 +146,19 @@ def find_realism(study: Study, rng: np.random.Generator) -> Findings:
 
 def find_inception_score(study: Study, rng: np.random.Generator) -> Findings:
     """Where Inception-v3 is at hand."""
-    if study.judges.inception is None:
+    if study.classifiers.inception is None:
         raise StudioError("Inception-v3 is not at hand; the full suite looks for it.")
     return Findings(
-        (distribution.inception_scores(study.generated, study.real, study.judges.inception, rng, split=study.split),)
+        (
+            distribution.inception_scores(
+                study.generated, study.real, study.classifiers.inception, rng, split=study.split
+            ),
+        )
     )
 
 
 def find_diversity(study: Study, rng: np.random.Generator) -> Findings:
-    """Likeness of pairs, beside that of real pairs."""
+    """Similarity of pairs, beside that of real pairs."""
     return Findings((diversity.compare(*study.pair(study.size), rng, split=study.split),))
 
 
@@ -160,17 +169,25 @@ def find_copies(study: Study, rng: np.random.Generator) -> Findings:
     audit = memorization.audit(study.generated, study.real, training, _main(study), rng, study.split)
     films = conditions(study.real.rows)
     rates = [
-        replace(audit.measurements[0], value=float(flags.mean()), n=len(flags), condition=name,
-                real=float(real_flags.mean()) if len(real_flags) else None, real_n=len(real_flags),
-                interval=memorization.rate_interval(flags))
-        for name, places in conditions(study.generated.rows).items() if len(places) >= MIN_IMAGES
+        replace(
+            audit.measurements[0],
+            value=float(flags.mean()),
+            n=len(flags),
+            condition=name,
+            real=float(real_flags.mean()) if len(real_flags) else None,
+            real_n=len(real_flags),
+            interval=memorization.rate_interval(flags),
+        )
+        for name, places in conditions(study.generated.rows).items()
+        if len(places) >= MIN_IMAGES
         for flags, real_flags in [(audit.flags[places], audit.real_flags[films.get(name, [])])]
-    ]  # fmt: skip
+    ]
     return Findings(
-        (*audit.measurements, *rates), tables={"closest_pairs": memorization.closest(audit, study.generated, training)},
+        (*audit.measurements, *rates),
+        tables={"closest_pairs": memorization.closest(audit, study.generated, training)},
         figures={"closest_pairs": _gallery(study, audit, training)},
         notes=(f"{seen:,} of the real images are also training images: the yardsticks are too easy.",) * bool(seen),
-    )  # fmt: skip
+    )
 
 
 def find_planted(study: Study, rng: np.random.Generator) -> Findings:
@@ -178,9 +195,11 @@ def find_planted(study: Study, rng: np.random.Generator) -> Findings:
     return Findings(tuple(self_test(study.real, _training(study), _main(study), rng, study.split)))
 
 
-def find_likeness(study: Study, rng: np.random.Generator) -> Findings:
+def find_similarity(study: Study, rng: np.random.Generator) -> Findings:
     """How like an image is to the nearest real one."""
-    return Findings(tuple(likeness.measure_likeness(study.generated, study.real, _training(study), rng, study.split)))
+    return Findings(
+        tuple(similarity.measure_similarity(study.generated, study.real, _training(study), rng, study.split))
+    )
 
 
 def find_fidelity(study: Study, rng: np.random.Generator) -> Findings:
@@ -225,10 +244,10 @@ def find_conditions(study: Study, rng: np.random.Generator) -> Findings:
     for name, pair in _parts(*study.pair(study.size)):
         found += image_quality.compare(*pair, rng, name, study.split)
         found.append(diversity.compare(*pair, rng, name, study.split))
-    space = study.judges.spaces[0]
+    space = study.classifiers.spaces[0]
     for name, pair in _parts(*study.pair(min(space.size, study.size))):
         found += distribution.compare(*pair, space.extractor, rng, name, study.split)
-        found.append(detectability.compare(*pair, space.extractor, rng, name, study.split))
+        found.append(c2st.compare(*pair, space.extractor, rng, name, study.split))
     return Findings(tuple(found))
 
 
@@ -250,7 +269,7 @@ QUICK = (
     Step("diversity", ("ms_ssim",), find_diversity),
     Step("copies", ("copy_rate", "authenticity", "nearest_distance_ratio"), find_copies),
     Step("planted copies", ("copies_found", "false_alarms"), find_planted),
-    Step("likeness", likeness.MEASURED, find_likeness),
+    Step("similarity", similarity.MEASURED, find_similarity),
     Step("prompts", ("prompt_accuracy",), find_fidelity),
 )
 FULL = (
@@ -261,13 +280,13 @@ FULL = (
     Step("conditions", (), find_conditions),
     Step("guidance", (), sweeps.find_guidance),
     Step("steps", (), sweeps.find_steps),
-    Step("levers", (), levers.find_levers),
+    Step("ablations", (), ablations.find_ablations),
 )
 SUITES = MappingProxyType({"quick": QUICK, "full": FULL})
 
 
 def _main(study: Study) -> Extractor:
-    return study.judges.spaces[0].extractor
+    return study.classifiers.spaces[0].extractor
 
 
 def _training(study: Study) -> TrainingSet:
@@ -277,11 +296,11 @@ def _training(study: Study) -> TrainingSet:
 
 
 def _encoder(study: Study) -> ReferenceEncoder:
-    if study.judges.encoder is None:
+    if study.classifiers.encoder is None:
         raise StudioError(
-            "There is no reference encoder of such images in outputs/encoders/; nothing else judges them."
+            "There is no reference encoder of such images in outputs/encoders/; nothing else classifiers them."
         )
-    return study.judges.encoder
+    return study.classifiers.encoder
 
 
 def _gallery(study: Study, audit: Audit, training: TrainingSet) -> Figure:

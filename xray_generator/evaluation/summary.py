@@ -26,9 +26,12 @@ BETTER = {
 }
 NOT_MEASURED = "not measured"
 TABLES = {
-    "enlargement": "Beside interpolation", "levers": "Levers of sampling", "components": "Components",
-    "attention": "Where the model attends", "class_confusion": "What the judge takes each class for",
-}  # fmt: skip
+    "enlargement": "Beside interpolation",
+    "ablations": "Ablations of sampling",
+    "components": "Components",
+    "attention": "Where the model attends",
+    "class_confusion": "What the classifier takes each class for",
+}
 HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")
 
 
@@ -76,10 +79,16 @@ def _cells(m: Measurement) -> tuple[str, ...]:
     real = "" if m.real is None else _number(m.real)
     varied = ", ".join(f"{key.replace('_', ' ')} {_plain(m.settings[key])}" for key in VARIED if key in m.settings)
     return (
-        known_measure(m).title, ", ".join(part for part in (m.condition, varied) if part) or "all",
-        value_text(m), interval, real, f"{m.n:,}",
-        f"{m.real_n:,}" if m.real_n else "", BETTER[known_measure(m).direction], m.extractor,
-    )  # fmt: skip
+        known_measure(m).title,
+        ", ".join(part for part in (m.condition, varied) if part) or "all",
+        value_text(m),
+        interval,
+        real,
+        f"{m.n:,}",
+        f"{m.real_n:,}" if m.real_n else "",
+        BETTER[known_measure(m).direction],
+        m.extractor,
+    )
 
 
 def value_text(m: Measurement, value: float | None = None) -> str:
@@ -94,8 +103,13 @@ def known_measure(m: Measurement) -> Measure:
 
 
 VARIED = (
-    "scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations", "real_images_a_class",
-)  # fmt: skip
+    "scheduler",
+    "steps",
+    "guidance_scale",
+    "num_inference_steps",
+    "network_evaluations",
+    "real_images_a_class",
+)
 
 
 def _name(m: Measurement) -> str:

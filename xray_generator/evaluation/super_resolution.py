@@ -26,10 +26,14 @@ from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.types import Image, StudioError, Upscaler
 
 SUITE = "enlargement"
-INTERPOLATIONS: Mapping[str, int] = MappingProxyType({
-    "nearest": cv2.INTER_NEAREST_EXACT, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC,
-    "lanczos": cv2.INTER_LANCZOS4,
-})  # fmt: skip
+INTERPOLATIONS: Mapping[str, int] = MappingProxyType(
+    {
+        "nearest": cv2.INTER_NEAREST_EXACT,
+        "bilinear": cv2.INTER_LINEAR,
+        "bicubic": cv2.INTER_CUBIC,
+        "lanczos": cv2.INTER_LANCZOS4,
+    }
+)
 UPSCALER = "upscaler"
 STEPS = (1, 4, 8)
 FACTORS = (2.0, 1.5)  # as from 256 to 512, and from 512 to 768
@@ -99,9 +103,14 @@ def measure_method(
 
 
 def measure_upscaler(
-    upscaler: Upscaler, dataset: Dataset, size: int = 512, splits: Sequence[Split] = ("val", "test"),
-    factors: Sequence[float] = FACTORS, num_steps: Sequence[int] = STEPS, seed: int = 0,
-) -> Record:  # fmt: skip
+    upscaler: Upscaler,
+    dataset: Dataset,
+    size: int = 512,
+    splits: Sequence[Split] = ("val", "test"),
+    factors: Sequence[float] = FACTORS,
+    num_steps: Sequence[int] = STEPS,
+    seed: int = 0,
+) -> Record:
     """Every method on the films of each split that reach `size`, from `size` divided by each factor.
 
     The record's table "enlargement" holds a row for each method, split and factor.
@@ -125,9 +134,16 @@ def measure_upscaler(
     ref = upscaler.checkpoint
     settings = {"image_size": size, "seed": seed, "splits": list(splits), **machine_facts()}
     return Record(
-        ref.name, SUITE, datetime.now(UTC).isoformat(timespec="seconds"), code_commit(), ref, settings, tuple(found),
-        tables={SUITE: table(found)}, notes=tuple(notes),
-    )  # fmt: skip
+        ref.name,
+        SUITE,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        code_commit(),
+        ref,
+        settings,
+        tuple(found),
+        tables={SUITE: table(found)},
+        notes=tuple(notes),
+    )
 
 
 def table(measurements: Sequence[Measurement]) -> tuple[dict[str, Any], ...]:

@@ -36,8 +36,8 @@ def _sweep(study: Study, rng: np.random.Generator, setting: str, values: Sequenc
         raise StudioError(NO_MODEL)
     found: list[Measurement] = []
     rows = spread(study.generated.rows, min(SWEEP_IMAGES, len(study.generated)))
-    judge, test = (study.judges.encoder, study.test_films()) if study.judges.encoder else (None, None)
-    space, seed = study.judges.spaces[0], int(rng.integers(2**63))
+    classifier, test = (study.classifiers.encoder, study.test_films()) if study.classifiers.encoder else (None, None)
+    space, seed = study.classifiers.spaces[0], int(rng.integers(2**63))
     for value in values:
         rng = np.random.default_rng(seed)  # the same splits for all values
         images = study.model.redraw(rows, {setting: value})
@@ -46,13 +46,13 @@ def _sweep(study: Study, rng: np.random.Generator, setting: str, values: Sequenc
         taken = distribution.compare(*pair, space.extractor, rng, split=study.split)
         taken += image_quality.compare(*part.pair(study.size), rng, split=study.split)
         taken = [m for m in taken if m.measure in SWEPT]
-        if judge is not None and test is not None:
-            taken += fidelity.measure_fidelity(judge, images, test, rng)
-            taken += class_fidelity.measure_class_accuracy(judge, images, test, rng)
+        if classifier is not None and test is not None:
+            taken += fidelity.measure_fidelity(classifier, images, test, rng)
+            taken += class_fidelity.measure_class_accuracy(classifier, images, test, rng)
         found += [replace(m, settings={**m.settings, setting: value}) for m in taken]
-    over_classes = (class_fidelity.MEASURE,) if judge is not None and judge.classes else ()
+    over_classes = (class_fidelity.MEASURE,) if classifier is not None and classifier.classes else ()
     curves = {f"{name}_by_{setting}": _curve(found, name, setting) for name in (*SWEPT, *over_classes)}
-    if setting == "guidance_scale" and study.judges.encoder is not None:
+    if setting == "guidance_scale" and study.classifiers.encoder is not None:
         curves["prompt_fidelity_by_guidance_scale"] = fidelity.guidance_curve(found)
     return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
 
@@ -61,6 +61,9 @@ def _curve(found: Sequence[Measurement], measure: str, setting: str) -> Curve:
     chosen = [m for m in found if m.measure == measure and not m.condition]
     title, words = MEASURES[measure].title, SETTING_NAMES[setting]
     return Curve(
-        f"{title} against {words}", words, title, tuple(float(m.settings[setting]) for m in chosen),
+        f"{title} against {words}",
+        words,
+        title,
+        tuple(float(m.settings[setting]) for m in chosen),
         {"generated": tuple(m.value for m in chosen), "real": tuple(m.real for m in chosen)},
-    )  # fmt: skip
+    )

@@ -30,7 +30,7 @@ class TrainingSet:
 
     @property
     def turns(self) -> int:
-        """In how many quarter turns a copy may come: 4 of images told by class, which may be learnt turned; else 1."""
+        """In how many quarter turns a copy may come: 4 of images told by class, which may be learned turned; else 1."""
         return 4 if any(row.label for row in self.rows) else 1
 
 
@@ -44,8 +44,9 @@ def read_training(rows: Sequence[Row], size: int, extractor: Extractor, cache: P
         raise StudioError("There are no training images to look for copies of.")
     return TrainingSet(
         tuple(row for part in parts for row in part.rows),
-        np.concatenate([part.thumbnails for part in parts]), np.concatenate([part.features for part in parts]),
-    )  # fmt: skip
+        np.concatenate([part.thumbnails for part in parts]),
+        np.concatenate([part.features for part in parts]),
+    )
 
 
 def _read_part(rows: tuple[Row, ...], size: int, extractor: Extractor, cache: Path) -> TrainingSet:
@@ -59,9 +60,11 @@ def _read_part(rows: tuple[Row, ...], size: int, extractor: Extractor, cache: Pa
         staged = path.with_suffix(".tmp")
         with staged.open("wb") as file:
             np.savez(
-                file, kept=np.array([row.path in kept for row in rows]), thumbnails=thumbnails(images.images),
+                file,
+                kept=np.array([row.path in kept for row in rows]),
+                thumbnails=thumbnails(images.images),
                 features=extractor(images.images),
-            )  # fmt: skip
+            )
         staged.replace(path)
     with np.load(path, allow_pickle=False) as stored:
         chosen = tuple(row for row, is_kept in zip(rows, stored["kept"], strict=True) if is_kept)

@@ -4,7 +4,7 @@ Train on synthetic, test on real (TSTR), beside the same on real images (TRTR) a
 regression on principal components of gradient histograms (Dalal & Triggs 2005) and a thumbnail. It must not be built on
 the reference encoder, whose features have seen real labels and would lend them to either side. A network trained from
 scratch on some hundred films varies from seed to seed by more than the sets differ, and takes minutes where this takes
-seconds; what this classifier cannot learn from real films it does not judge, and says so.
+seconds; what this classifier cannot learn from real films it does not score, and says so.
 """
 
 from __future__ import annotations
@@ -96,22 +96,24 @@ def measure_utility(
         return [Measurement("utility_synthetic", None, len(synthetic), split="test", reason=reason)], None
     ours = Examples(describe(synthetic.images), asked(synthetic.rows, labels))
     theirs = Examples(describe(real.images), targets(real.rows, labels))
-    judge = _Test(describe(test.images), targets(test.rows, labels), strata(test.rows), patients(test.rows))
+    classifier = _Test(describe(test.images), targets(test.rows, labels), strata(test.rows), patients(test.rows))
     count = min(len(ours.known), len(theirs.known))
     draws = [(ours.draw(count, rng), theirs.draw(count, rng)) for _ in range(num_seeds)]
     scores = [
-        [_scores(part, judge) for part in (drawn, unseen, drawn + unseen, drawn.shuffled(rng))]
+        [_scores(part, classifier) for part in (drawn, unseen, drawn + unseen, drawn.shuffled(rng))]
         for drawn, unseen in draws
     ]
-    spread = [judge.aurocs([scores[rng.integers(num_seeds)]], places) for places in resamples(judge.owners, rng)]
-    table = _Table(judge.aurocs(scores, slice(None)), np.array(spread))
-    learnt = [i for i in range(len(labels)) if (ends := bounds(table.draws[:, REAL, i])) and ends[0] > 0.5]
-    if not learnt:
-        return [_unlearnt(label, count) for label in ("", *labels)], None
-    found = table.measurements(learnt, "", count, judge)
+    spread = [
+        classifier.aurocs([scores[rng.integers(num_seeds)]], places) for places in resamples(classifier.owners, rng)
+    ]
+    table = _Table(classifier.aurocs(scores, slice(None)), np.array(spread))
+    learned = [i for i in range(len(labels)) if (ends := bounds(table.draws[:, REAL, i])) and ends[0] > 0.5]
+    if not learned:
+        return [_unlearned(label, count) for label in ("", *labels)], None
+    found = table.measurements(learned, "", count, classifier)
     for i, label in enumerate(labels):
-        found += table.measurements([i], label, count, judge) if i in learnt else [_unlearnt(label, count)]
-    return found, _curve(draws, judge, float(table.values[REAL, learnt].mean()), learnt)
+        found += table.measurements([i], label, count, classifier) if i in learned else [_unlearned(label, count)]
+    return found, _curve(draws, classifier, float(table.values[REAL, learned].mean()), learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +148,12 @@ class _Table:
         found = [(name, values[arm], draws[:, arm]) for arm, name in MEASURED.items()]
         yardstick = {name: float(values[REAL]) for arm, name in MEASURED.items() if arm != SHUFFLED}
         fixed: dict[str, Any] = {
-            "n": count, "real_n": num_test, "condition": condition, "split": "test", "extractor": CLASSIFIER
-        }  # fmt: skip
+            "n": count,
+            "real_n": num_test,
+            "condition": condition,
+            "split": "test",
+            "extractor": CLASSIFIER,
+        }
         return [
             *(
                 Measurement(name, float(value), interval=bounds(spread), real=yardstick.get(name), **fixed)
@@ -177,7 +183,7 @@ def _scores(examples: Examples, test: _Test) -> NDArray[np.float64]:
     return scores
 
 
-def _unlearnt(condition: str, count: int) -> Measurement:
+def _unlearned(condition: str, count: int) -> Measurement:
     reason = "not measurable here: the classifier does not learn it from real films either"
     return Measurement(
         "utility_synthetic", None, count, condition=condition, split="test", extractor=CLASSIFIER, reason=reason
@@ -194,7 +200,9 @@ def _curve(draws: Sequence[tuple[Examples, Examples]], test: _Test, real: float,
         values.append(test.aurocs(scores, slice(None))[:, labels].mean(axis=-1))
     alone, both = np.array(values).T
     return Curve(
-        "Learning from generated images", "number of generated images", "AUROC on real test films",
+        "Learning from generated images",
+        "number of generated images",
+        "AUROC on real test films",
         tuple(map(float, counts)),
         {"generated alone": tuple(alone), "both": tuple(both), "real alone": (real,) * len(counts)},
-    )  # fmt: skip
+    )

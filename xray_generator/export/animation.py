@@ -23,12 +23,12 @@ FRAME_MS, END_MS = 150, 900  # the two ends stand longer
 
 
 def encode_strip(results: Sequence[GenerationResult]) -> bytes:
-    """8-bit grey PNG of each result's first image in one row, recipes in the text chunk `recipes`; equal sizes only."""
+    """8-bit gray PNG of each result's first image in one row, recipes in the text chunk `recipes`; equal sizes only."""
     return _row([result.images[0] for result in results], _first_recipes(results))
 
 
 def encode_gif(results: Sequence[GenerationResult]) -> bytes:
-    """Endless GIF of each result's first image, forth and back, 256 levels of grey.
+    """Endless GIF of each result's first image, forth and back, 256 levels of gray.
 
     GIF has one comment for all its frames: it says that they are synthetic, then has the recipes of the way forth as a
     JSON list.
@@ -38,7 +38,7 @@ def encode_gif(results: Sequence[GenerationResult]) -> bytes:
 
 
 def encode_path_strip(states: Sequence[Image], recipe: Recipe, said: str = "") -> bytes:
-    """8-bit grey PNG of the states (H, W) of one image in a row, its recipe in the text chunk `recipes`.
+    """8-bit gray PNG of the states (H, W) of one image in a row, its recipe in the text chunk `recipes`.
 
     `said` follows the notice: what the states are, where the recipe does not tell.
     """
@@ -55,7 +55,7 @@ def encode_path_gif(states: Sequence[Image], recipe: Recipe, said: str = "", *, 
 
 
 def encode_row(images: Sequence[Image], said: str) -> bytes:
-    """8-bit grey PNG of images (H, W) in a row that have no recipe; its description is `said` and the purpose."""
+    """8-bit gray PNG of images (H, W) in a row that have no recipe; its description is `said` and the purpose."""
     text = {"Description": f"{said} {PURPOSE}", "Software": f"xray_generator {__version__}"}
     return encode_png(grid(images, len(images)), text)
 
@@ -71,9 +71,15 @@ def _film(images: Sequence[Image], made_by: Sequence[Recipe], last: int, said: s
     durations = [END_MS if place in (0, last) else FRAME_MS for place in range(len(frames))]
     buffer = io.BytesIO()
     frames[0].save(
-        buffer, format="GIF", save_all=True, append_images=frames[1:], loop=0, optimize=False, duration=durations,
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=frames[1:],
+        loop=0,
+        optimize=False,
+        duration=durations,
         comment=f"{_notice(said)}\n{_json(made_by)}".encode(),
-    )  # fmt: skip
+    )
     return buffer.getvalue()
 
 

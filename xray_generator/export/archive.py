@@ -19,7 +19,7 @@ from xray_generator.images import encode_png
 from xray_generator.types import NOTICE, PURPOSE, Image
 
 RAW = Preset("None")
-RAW_NOTE = f"Raw image, stored as 8-bit grey. {PURPOSE}"
+RAW_NOTE = f"Raw image, stored as 8-bit gray. {PURPOSE}"
 ENHANCED_NOTE = f"Enhanced for viewing; adds nothing to the raw image. {PURPOSE}"
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the ZIP format's zero: equal contents give equal archives
 
@@ -45,7 +45,7 @@ class Source:
 
 
 def encode_enhanced(source: Source, preset: Preset) -> bytes:
-    """8-bit grey PNG of a source after a preset, which says what was done."""
+    """8-bit gray PNG of a source after a preset, which says what was done."""
     return encode_png(apply(preset, source.image), text_chunks(source, preset))
 
 
@@ -114,7 +114,7 @@ Size: {width} x {height} pixels
 
 {files}
   costs.csv     what each preset cost, measured against the raw image: share of saturated pixels (0 or 255) after and
-                before, share newly saturated, change of the grey levels' entropy in bits per pixel, SSIM to the raw
+                before, share newly saturated, change of the gray levels' entropy in bits per pixel, SSIM to the raw
   presets.json  the operations and parameters of every preset, in the order they run
 
 Made with xray_generator {__version__}. Each PNG says in its text chunks what was done to it.

@@ -32,7 +32,7 @@ class Picture:
         return f"{self.file_name.removesuffix('.png')}.dcm"
 
     def png(self) -> bytes:
-        """8-bit grey PNG with the recipe inside."""
+        """8-bit gray PNG with the recipe inside."""
         return encode_png(self.image, self.recipe)
 
     def dicom(self, window: Window | None) -> bytes:

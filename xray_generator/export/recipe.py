@@ -50,7 +50,7 @@ def recipes(result: GenerationResult) -> tuple[Recipe, ...]:
     """The recipe of each image of a result."""
     result_recipe = Recipe(
         result.request, result.checkpoint, dict(result.runtime), origin=result.origin, upscaler=result.upscaler
-    )  # fmt: skip
+    )
     requests = (replace(result.request, num_images=1, seed=seed) for seed in result.seeds)
     return tuple(replace(result_recipe, request=request) for request in requests)
 
@@ -79,7 +79,7 @@ def recipe_chunks(recipe: Recipe) -> dict[str, str]:
 
 
 def encode_png(image: Image, recipe: Recipe) -> bytes:
-    """8-bit grey PNG that holds its recipe."""
+    """8-bit gray PNG that holds its recipe."""
     return images.encode_png(image, recipe_chunks(recipe))
 
 

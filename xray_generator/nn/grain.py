@@ -31,9 +31,7 @@ def blur(images: Tensor, deviation: float) -> Tensor:
     line = torch.exp(-0.5 * (places / deviation) ** 2)
     kernel = (line / line.sum()).view(1, 1, 1, -1).repeat(images.shape[1], 1, 1, 1)
     padded = F.pad(images, (radius,) * 4, mode="reflect")
-    return F.conv2d(
-        F.conv2d(padded, kernel, groups=images.shape[1]), kernel.transpose(2, 3), groups=images.shape[1]
-    )  # fmt: skip
+    return F.conv2d(F.conv2d(padded, kernel, groups=images.shape[1]), kernel.transpose(2, 3), groups=images.shape[1])
 
 
 def bands(images: Tensor) -> Tensor:

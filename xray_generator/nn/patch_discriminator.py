@@ -1,4 +1,4 @@
-"""A small convolutional critic that judges patches of an image, not the whole (Isola et al. 2017, arXiv:1611.07004)."""
+"""A small convolutional critic that classifiers patches of an image, not the whole (Isola et al. 2017, arXiv:1611.07004)."""
 
 from __future__ import annotations
 

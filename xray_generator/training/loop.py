@@ -90,14 +90,21 @@ class _Run:
         dataset = self.task.dataset()
         micro = config.gradient_accumulation_steps
         batches = StepBatches(
-            len(dataset), config.batch_size, config.seed, self.step * micro, config.num_steps * micro,
-            accelerator.process_index, accelerator.num_processes,
-        )  # fmt: skip
+            len(dataset),
+            config.batch_size,
+            config.seed,
+            self.step * micro,
+            config.num_steps * micro,
+            accelerator.process_index,
+            accelerator.num_processes,
+        )
         loader: DataLoader[Any] = DataLoader(
-            cast(Any, dataset), batch_sampler=batches, num_workers=config.num_workers,
+            cast(Any, dataset),
+            batch_sampler=batches,
+            num_workers=config.num_workers,
             multiprocessing_context="fork" if config.num_workers else None,
             generator=step_generator(config.seed),  # else it moves the global random state, which dropout resumes from
-        )  # fmt: skip
+        )
         bar = tqdm(total=config.num_steps, initial=self.step, unit="step", disable=not accelerator.is_main_process)
         started, self.done_before = time.monotonic(), self.step
         self.model.train()

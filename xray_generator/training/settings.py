@@ -9,13 +9,22 @@ from typing import Literal
 from xray_generator.config import check_ranges
 
 RANGES = {
-    "num_steps": (1, inf), "batch_size": (1, inf), "learning_rate": (1e-8, 0.5),
-    "gradient_accumulation_steps": (1, inf), "warmup_steps": (0, inf), "weight_decay": (0.0, 10.0),
-    "adam_beta1": (0.0, 0.99999), "adam_beta2": (0.0, 0.99999), "max_grad_norm": (1e-6, inf),
+    "num_steps": (1, inf),
+    "batch_size": (1, inf),
+    "learning_rate": (1e-8, 0.5),
+    "gradient_accumulation_steps": (1, inf),
+    "warmup_steps": (0, inf),
+    "weight_decay": (0.0, 10.0),
+    "adam_beta1": (0.0, 0.99999),
+    "adam_beta2": (0.0, 0.99999),
+    "max_grad_norm": (1e-6, inf),
     "ema_decay": (0.0, 0.99999),
-    "checkpoint_every": (1, inf), "keep_checkpoints": (1, inf), "log_every": (1, inf), "num_workers": (0, inf),
+    "checkpoint_every": (1, inf),
+    "keep_checkpoints": (1, inf),
+    "log_every": (1, inf),
+    "num_workers": (0, inf),
     "seed": (0, 2**32 - 1),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,23 @@ def draw_export(entries: Sequence[Entry], columns: Sequence[Column]) -> None:
     """Draw the buttons; a file is made when its button is pressed."""
     with st.container(horizontal=True):
         st.download_button(
-            "Every number as CSV", partial(to_csv, entries), "evaluation.csv", "text/csv", key="board_csv",
-            on_click="ignore", help="A line for each number: n, interval, yardstick, split, space, date, weights.",
-        )  # fmt: skip
+            "Every number as CSV",
+            partial(to_csv, entries),
+            "evaluation.csv",
+            "text/csv",
+            key="board_csv",
+            on_click="ignore",
+            help="A line for each number: n, interval, yardstick, split, space, date, weights.",
+        )
         st.download_button(
-            "Report as HTML", partial(_report, entries, columns), "evaluation.html", "text/html", key="board_html",
-            on_click="ignore", help="Tables and figures in one file that opens without a network; takes some seconds.",
-        )  # fmt: skip
+            "Report as HTML",
+            partial(_report, entries, columns),
+            "evaluation.html",
+            "text/html",
+            key="board_html",
+            on_click="ignore",
+            help="Tables and figures in one file that opens without a network; takes some seconds.",
+        )
 
 
 def _report(entries: Sequence[Entry], columns: Sequence[Column]) -> str:

@@ -27,9 +27,7 @@ def draw_sweeps(entries: Sequence[Entry]) -> None:
         st.markdown(f"**{plain(MEASURES[measure].title)}**", help=plain(MEASURES[measure].help))
         grid = st.grid(3, min_column_width=300)
         for axis, title in AXES.items():
-            lines = {
-                label: _points(entry, measure, axis) for label, entry in zip(labels, entries, strict=True)
-            }  # fmt: skip
+            lines = {label: _points(entry, measure, axis) for label, entry in zip(labels, entries, strict=True)}
             with grid.cell():
                 if any(point.m.value is not None for points in lines.values() for point in points):
                     draw(_lines(lines, title, measure), f"board {measure} {axis}", 300)
@@ -54,15 +52,20 @@ def _lines(lines: Mapping[str, Sequence[Point]], title: str, measure: str) -> go
         found = [(p.x, p.m, p.m.value) for p in points if p.m.value is not None]
         spans = [m.interval or (value, value) for _, m, value in found]
         figure.add_scatter(
-            x=[x for x, *_ in found], y=[value for *_, value in found], name=html.escape(name), mode="lines+markers",
-            line={"color": COLORS[place % len(COLORS)]}, customdata=[m.n for _, m, _ in found],
+            x=[x for x, *_ in found],
+            y=[value for *_, value in found],
+            name=html.escape(name),
+            mode="lines+markers",
+            line={"color": COLORS[place % len(COLORS)]},
+            customdata=[m.n for _, m, _ in found],
             hovertemplate="%{x:.4g}: %{y:.3g}, n = %{customdata:,}",
             error_y={
-                "type": "data", "symmetric": False,
+                "type": "data",
+                "symmetric": False,
                 "array": [high - value for (_, high), (*_, value) in zip(spans, found, strict=True)],
                 "arrayminus": [value - low for (low, _), (*_, value) in zip(spans, found, strict=True)],
             },
-        )  # fmt: skip
+        )
     if measure == "sharpness_ratio":
         figure.add_hline(1, line_color=REAL, line_dash="dot")  # as real
     figure.update_xaxes(title=title, rangemode="tozero")

@@ -48,8 +48,7 @@ def draw_ranks(entries: Sequence[Entry], columns: Sequence[Column]) -> None:
     config = {f"Mean rank, {ranking.num_common} measures": st.column_config.NumberColumn(format="%.2f")}
     table["Weights"] = [_weights(entry) for entry in entries]
     table["Measured"] = [f"{entry.record.created[:10]}, {age(entry.record.created)}" for entry in entries]
-    st.dataframe(table, column_config=config, hide_index=True, width="stretch", key="board_ranks",
-                 placeholder="–")  # fmt: skip
+    st.dataframe(table, column_config=config, hide_index=True, width="stretch", key="board_ranks", placeholder="–")
     if ranking.reason:
         st.caption(plain(ranking.reason))
     st.caption(plain(RULE))

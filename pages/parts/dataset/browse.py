@@ -33,13 +33,21 @@ def draw_browse(rows: Sequence[Row], explored: Explored) -> None:
     with detail:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
-                "Previous", key="dataset_previous", icon=":material/chevron_left:", disabled=index == 0,
-                on_click=choose, args=(index - 1,),
-            )  # fmt: skip
+                "Previous",
+                key="dataset_previous",
+                icon=":material/chevron_left:",
+                disabled=index == 0,
+                on_click=choose,
+                args=(index - 1,),
+            )
             st.button(
-                "Next", key="dataset_next", icon=":material/chevron_right:", disabled=index + 1 == len(rows),
-                on_click=choose, args=(index + 1,),
-            )  # fmt: skip
+                "Next",
+                key="dataset_next",
+                icon=":material/chevron_right:",
+                disabled=index + 1 == len(rows),
+                on_click=choose,
+                args=(index + 1,),
+            )
             st.caption(f"{index + 1:,} of {len(rows):,}")
         draw_row(rows[index], explored, "dataset_browse")
 

@@ -27,15 +27,24 @@ def draw_filters(explored: Explored) -> tuple[Row, ...]:
     rows = explored.dataset.rows
     search, findings, more = st.columns([3, 3, 1.2], vertical_alignment="bottom")
     query = search.text_input(
-        "Search", key=_key(explored, "query"), max_chars=MAX_QUERY_CHARACTERS, help=SEARCH_HELP,
-        placeholder='effusion "AP chest"', persist_state="session",
-    )  # fmt: skip
+        "Search",
+        key=_key(explored, "query"),
+        max_chars=MAX_QUERY_CHARACTERS,
+        help=SEARCH_HELP,
+        placeholder='effusion "AP chest"',
+        persist_state="session",
+    )
     counts = {count.finding: count.present for count in count_findings(rows) if count.present}
     _forget_unknown(_key(explored, "findings"), counts)
     chosen = findings.multiselect(
-        "Finding", list(counts), format_func=lambda name: f"{finding_name(name)} ({counts[name]:,})",
-        key=_key(explored, "findings"), placeholder="any", disabled=not counts, persist_state="session",
-    )  # fmt: skip
+        "Finding",
+        list(counts),
+        format_func=lambda name: f"{finding_name(name)} ({counts[name]:,})",
+        key=_key(explored, "findings"),
+        placeholder="any",
+        disabled=not counts,
+        persist_state="session",
+    )
     with more.popover("More filters", width="stretch"):
         filters = _draw_more(explored, query, tuple(chosen))
     kept = filter_rows(rows, filters)
@@ -52,12 +61,14 @@ def _draw_more(explored: Explored, query: str, findings: tuple[str, ...]) -> Fil
     ages = _pick_ages(explored)
     has_reports = {bool(row.report.strip()) for row in rows}
     report = st.selectbox(
-        "Report", list(REPORTS), key=_key(explored, "report"), disabled=len(has_reports) < 2, persist_state="session",
+        "Report",
+        list(REPORTS),
+        key=_key(explored, "report"),
+        disabled=len(has_reports) < 2,
+        persist_state="session",
         help="" if len(has_reports) > 1 else f"Every image here is {WITH if True in has_reports else WITHOUT}.",
-    )  # fmt: skip
-    return Filters(
-        **facts, findings=findings, all_findings=every, ages=ages, has_report=REPORTS[report], query=query
-    )  # fmt: skip
+    )
+    return Filters(**facts, findings=findings, all_findings=every, ages=ages, has_report=REPORTS[report], query=query)
 
 
 def _pick(explored: Explored, name: str) -> tuple[str, ...]:
@@ -66,10 +77,15 @@ def _pick(explored: Explored, name: str) -> tuple[str, ...]:
     _forget_unknown(_key(explored, name), values)
     return tuple(
         st.multiselect(
-            FACT_NAMES[name], list(values), format_func=lambda value: f"{value or NOT_KNOWN} ({values[value]:,})",
-            key=_key(explored, name), placeholder="any", disabled=len(values) < 2, persist_state="session",
+            FACT_NAMES[name],
+            list(values),
+            format_func=lambda value: f"{value or NOT_KNOWN} ({values[value]:,})",
+            key=_key(explored, name),
+            placeholder="any",
+            disabled=len(values) < 2,
+            persist_state="session",
         )
-    )  # fmt: skip
+    )
 
 
 def _pick_ages(explored: Explored) -> tuple[int, int] | None:
@@ -82,9 +98,13 @@ def _pick_ages(explored: Explored) -> tuple[int, int] | None:
     youngest, oldest = st.session_state.get(key, (low, high))
     st.session_state[key] = max(low, min(youngest, high)), min(high, max(oldest, low))
     ages: tuple[int, int] = st.slider(
-        "Age in years", low, high, key=key, persist_state="session",
+        "Age in years",
+        low,
+        high,
+        key=key,
+        persist_state="session",
         help="Narrower than the whole range, it leaves out images of unknown age.",
-    )  # type: ignore[assignment]  # fmt: skip
+    )  # type: ignore[assignment]
     return None if ages == (low, high) else ages
 
 
@@ -97,9 +117,14 @@ def _draw_count(explored: Explored, filters: Filters, kept: Sequence[Row]) -> No
             st.button("Clear filters", key="dataset_clear", type="tertiary", on_click=_clear, args=(explored,))
         st.space("stretch")
         st.download_button(
-            "Rows as CSV", partial(_csv, tuple(kept), explored), f"{explored.name}_rows.csv", "text/csv",
-            key="dataset_csv", on_click="ignore", disabled=not kept,
-        )  # fmt: skip
+            "Rows as CSV",
+            partial(_csv, tuple(kept), explored),
+            f"{explored.name}_rows.csv",
+            "text/csv",
+            key="dataset_csv",
+            on_click="ignore",
+            disabled=not kept,
+        )
 
 
 def _csv(rows: tuple[Row, ...], explored: Explored) -> bytes:

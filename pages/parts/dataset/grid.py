@@ -61,10 +61,12 @@ def draw_tiles(tiles: Sequence[Tile], key: str, on_choose: Callable[[int], None]
     data = [
         {
             "src": "" if tile.png is None else f"data:image/png;base64,{base64.b64encode(tile.png).decode()}",
-            "label": tile.label, "title": tile.title, "chosen": tile.chosen,
+            "label": tile.label,
+            "title": tile.title,
+            "chosen": tile.chosen,
         }
         for tile in tiles
-    ]  # fmt: skip
+    ]
 
     def chosen() -> None:
         place = st.session_state[key].get("chosen")

@@ -15,17 +15,19 @@ MEANING: dict[Kind, tuple[str, str]] = {
     "unreadable": ("Images that cannot be read", "Repair or remove the files."),
     "constant": ("Images of one gray level", "Remove them: there is nothing to see."),
     "duplicate_across_splits": (
-        "The same pixels in several splits", "Keep one: a model is tested on what it was trained with."
+        "The same pixels in several splits",
+        "Keep one: a model is tested on what it was trained with.",
     ),
     "near_duplicate_across_splits": ("Nearly the same image in several splits", "Look at both and keep one split."),
     "patient_in_several_splits": (
-        "Patients in several splits", "Give all images of a patient one split: else tests are too easy."
+        "Patients in several splits",
+        "Give all images of a patient one split: else tests are too easy.",
     ),
     "duplicate": ("The same pixels twice in one split", "Remove the copies: they count twice."),
     "near_duplicate": ("Nearly the same image in one split", "Often two exposures of one patient; look at both."),
     "no_prompt": ("Images without a prompt", "A text-conditioned model cannot learn from them."),
     "left_out": ("Left out when the dataset was read", "See the reasons below."),
-}  # fmt: skip
+}
 
 
 def draw_health(explored: Explored) -> None:
@@ -39,9 +41,13 @@ def draw_health(explored: Explored) -> None:
     report = _check(f"{key} {explored.dataset.skipped}", explored.dataset)
     _draw_report(report, explored)
     st.download_button(
-        "Report as JSON", health_json(report, explored.folder), f"{explored.name}_health.json", "application/json",
-        key="dataset_health_json", on_click="ignore",
-    )  # fmt: skip
+        "Report as JSON",
+        health_json(report, explored.folder),
+        f"{explored.name}_health.json",
+        "application/json",
+        key="dataset_health_json",
+        on_click="ignore",
+    )
 
 
 @st.cache_data(max_entries=4, show_spinner="Reading and comparing every image", show_time=True, scope="session")
@@ -73,7 +79,8 @@ def _draw_report(report: HealthReport, explored: Explored) -> None:
             "Details": [issue.message for issue in shown],
             "Files": [", ".join(relative_name(path, explored.folder) for path in issue.paths) for issue in shown],
         },
-        hide_index=True, key="dataset_issues",
-    )  # fmt: skip
+        hide_index=True,
+        key="dataset_issues",
+    )
     if len(shown) < len(report.issues):
         st.caption(f"The first {len(shown):,} of {len(report.issues):,}; the JSON file holds all.")

@@ -43,9 +43,13 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
         _draw_statistics(image)
     _draw_origin(row)
     st.download_button(
-        "Download this image", row.path.read_bytes, row.path.name, mimetypes.guess_type(row.path.name)[0],
-        key=f"{key}_download", on_click="ignore",
-    )  # fmt: skip
+        "Download this image",
+        row.path.read_bytes,
+        row.path.name,
+        mimetypes.guess_type(row.path.name)[0],
+        key=f"{key}_download",
+        on_click="ignore",
+    )
 
 
 def describe(row: Row) -> str:
@@ -79,10 +83,15 @@ def _written(row: Row) -> int:
 
 def _facts(row: Row) -> dict[str, str]:
     return {
-        "Split": fact(row, "split"), "Source": row.source, "View": row.view, "Sex": SEXES.get(row.sex, ""),
-        "Age": "" if row.age is None else f"{row.age} years", "Age group": row.age_group.replace("_", " "),
-        "Patient": row.patient_id, "Native size": f"{row.native_size} pixels" if row.native_size else "",
-    }  # fmt: skip
+        "Split": fact(row, "split"),
+        "Source": row.source,
+        "View": row.view,
+        "Sex": SEXES.get(row.sex, ""),
+        "Age": "" if row.age is None else f"{row.age} years",
+        "Age group": row.age_group.replace("_", " "),
+        "Patient": row.patient_id,
+        "Native size": f"{row.native_size} pixels" if row.native_size else "",
+    }
 
 
 def _draw_facts(facts: dict[str, str]) -> None:
@@ -117,6 +126,6 @@ def _draw_statistics(image: Image) -> None:
 
 
 def _draw_origin(row: Row) -> None:
-    parts = [f"Licence: {row.license}" if row.license else "", ATTRIBUTION.get(row.source, "")]
+    parts = [f"License: {row.license}" if row.license else "", ATTRIBUTION.get(row.source, "")]
     if any(parts):
         st.caption(plain(" · ".join(part for part in parts if part)))

@@ -84,8 +84,10 @@ def _draw_findings(rows: Sequence[Row]) -> None:
                 "Absent": [count.absent for count in counts],
                 "Unknown": [count.unknown for count in counts],
             },
-            hide_index=True, key="dataset_finding_table", height="content",
-        )  # fmt: skip
+            hide_index=True,
+            key="dataset_finding_table",
+            height="content",
+        )
         st.caption("Absent: the report denies it. Unknown: neither stated nor denied. An image may have several.")
 
 

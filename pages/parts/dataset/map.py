@@ -62,17 +62,24 @@ def _draw_fields(features: Features, explored: Explored) -> tuple[str, str]:
     colors, methods = st.columns([1, 1])
     findings = [count.finding for count in count_findings(explored.dataset.rows) if count.present]
     color = colors.selectbox(
-        "Color by", [*FACTS, *findings], index=FACTS.index("source"),
+        "Color by",
+        [*FACTS, *findings],
+        index=FACTS.index("source"),
         key=f"dataset_{explored.key}_color_{len(findings)}",
-        format_func=lambda name: FACT_NAMES.get(name) or f"Finding: {finding_name(name)}", persist_state="session",
-    )  # fmt: skip
+        format_func=lambda name: FACT_NAMES.get(name) or f"Finding: {finding_name(name)}",
+        persist_state="session",
+    )
     possible = METHODS if allows_tsne(len(features.rows)) else METHODS[:1]
     method = methods.segmented_control(
-        "Axes", possible, default=possible[0], required=True, key=f"dataset_map_method_{len(possible)}",
+        "Axes",
+        possible,
+        default=possible[0],
+        required=True,
+        key=f"dataset_map_method_{len(possible)}",
         persist_state="session",
         help="PCA: the two directions in which images differ most; distances mean something. t-SNE: groups of alike"
         " images; only nearness means something.",
-    )  # fmt: skip
+    )
     return color, method
 
 
@@ -89,13 +96,19 @@ def _draw_points(features: Features, embedding: Embedding, color: str, explored:
     hover = [f"{describe(row)}<br>{row.path.name}" for row in features.rows]
     figure = charts.scatter(x, y, _groups(features.rows, color), hover, embedding.axes)
     figure.update_layout(
-        height=HEIGHT, margin=charts.MARGIN, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        height=HEIGHT,
+        margin=charts.MARGIN,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
         clickmode="event+select",
-    )  # fmt: skip
+    )
     event: Any = st.plotly_chart(
-        figure, key=f"dataset_{explored.key}_map", on_select="rerun", selection_mode="points", config=charts.CONFIG,
+        figure,
+        key=f"dataset_{explored.key}_map",
+        on_select="rerun",
+        selection_mode="points",
+        config=charts.CONFIG,
         width="stretch",
-    )  # fmt: skip
+    )
     for point in event.selection.points:
         place = point.get("customdata")
         place = place[0] if isinstance(place, list | tuple) else place

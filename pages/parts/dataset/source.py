@@ -17,8 +17,12 @@ from xray_generator.data.uploads_unpacking import TABLES
 from xray_generator.types import StudioError
 
 KIND, FILES, HAS_NEW, UPLOAD, FAULT = (
-    "dataset_kind", "dataset_files", "dataset_has_new", "dataset_upload", "dataset_fault"
-)  # fmt: skip
+    "dataset_kind",
+    "dataset_files",
+    "dataset_has_new",
+    "dataset_upload",
+    "dataset_fault",
+)
 DEFAULT, OWN = "This server's", "Your upload"
 HELP = (
     "Image files (PNG, JPEG, TIFF, DICOM), or one ZIP: of images alone, of a captioned pack (metadata.csv and images/),"
@@ -91,9 +95,13 @@ def _server() -> Explored:
 
 def _upload() -> Explored | None:
     files = st.file_uploader(
-        f"Several images, or one ZIP; up to {MAX_UPLOAD_MB} MB each", key=FILES, accept_multiple_files=True,
-        max_upload_size=MAX_UPLOAD_MB, on_change=_mark, help=HELP,
-    )  # fmt: skip
+        f"Several images, or one ZIP; up to {MAX_UPLOAD_MB} MB each",
+        key=FILES,
+        accept_multiple_files=True,
+        max_upload_size=MAX_UPLOAD_MB,
+        on_change=_mark,
+        help=HELP,
+    )
     if st.session_state.pop(HAS_NEW, False):
         _take(files)
     if fault := st.session_state.get(FAULT):

@@ -37,9 +37,15 @@ def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
         st.error(plain(error))
         return
     group = st.segmented_control(
-        "Compare by", FACTS, format_func=FACT_NAMES.__getitem__, required=True, default="source",
-        key="dataset_group", persist_state="session", disabled=not explored.has_table,
-    )  # fmt: skip
+        "Compare by",
+        FACTS,
+        format_func=FACT_NAMES.__getitem__,
+        required=True,
+        default="source",
+        key="dataset_group",
+        persist_state="session",
+        disabled=not explored.has_table,
+    )
     _draw_boxes(found, group)
     _draw_mean(found)
     for reason in found.skipped:
@@ -74,9 +80,12 @@ def _boxes(values: Sequence[float], groups: Sequence[str], label: str) -> go.Fig
     for name, color in charts.color_of(sorted(set(groups))).items():
         inside = [value for value, group in zip(values, groups, strict=True) if group == name]
         figure.add_box(
-            x=inside, name=charts.label(f"{name.replace('_', ' ')}<br>n = {len(inside):,}"), marker_color=color,
-            marker_size=3, showlegend=False,
-        )  # fmt: skip
+            x=inside,
+            name=charts.label(f"{name.replace('_', ' ')}<br>n = {len(inside):,}"),
+            marker_color=color,
+            marker_size=3,
+            showlegend=False,
+        )
     figure.update_xaxes(title=label)
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure
@@ -93,9 +102,12 @@ def _sizes(sizes: Sequence[int], groups: Sequence[str]) -> go.Figure:
     for size, color in zip(distinct, charts.OTHERS, strict=False):
         numbers = [known.count((size, name)) for name in names]
         figure.add_bar(
-            y=[charts.label(name.replace("_", " ")) for name in names], x=numbers, name=f"{size:g} pixels",
-            orientation="h", marker_color=color,
-        )  # fmt: skip
+            y=[charts.label(name.replace("_", " ")) for name in names],
+            x=numbers,
+            name=f"{size:g} pixels",
+            orientation="h",
+            marker_color=color,
+        )
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title="images")
     figure.update_yaxes(autorange="reversed", automargin=True)
@@ -115,8 +127,6 @@ def _draw_mean(found: ImageStatistics) -> None:
         st.caption(f"n = {n:,}. What all of them share stands out; what differs is blurred.")
     with deviation:
         st.markdown("**Standard deviation of each pixel**")
-        st.image(
-            stretched(found.deviation), width="stretch", output_format="PNG", alt=f"Deviation over {n} images"
-        )  # fmt: skip
+        st.image(stretched(found.deviation), width="stretch", output_format="PNG", alt=f"Deviation over {n} images")
         low, high = (f"{float(end):.2f}" for end in (found.deviation.min(), found.deviation.max()))
         st.caption(f"n = {n:,}. Bright where images differ most: black is {low}, white {high} of the gray scale.")

@@ -34,40 +34,56 @@ def draw_repeated(found: Repeated) -> None:
         draw_unjudged(verdict)
     pairs = [(made.before, made.after.images[0]) for made in found.edits]
     st.image(
-        contact_sheet(pairs, PER_ROW, SMALL_PX), "Synthetic: each patient before, and after below.", width="stretch",
-        output_format="PNG", alt="All patients before and after",
-    )  # fmt: skip
+        contact_sheet(pairs, PER_ROW, SMALL_PX),
+        "Synthetic: each patient before, and after below.",
+        width="stretch",
+        output_format="PNG",
+        alt="All patients before and after",
+    )
     if not verdict.reason:
         st.download_button(
-            "Mean changes as CSV", effects_csv(found), f"{first.checkpoint.name}_edit_{count}_patients.csv", "text/csv",
-            key="edit_many_csv", on_click="ignore",
-        )  # fmt: skip
+            "Mean changes as CSV",
+            effects_csv(found),
+            f"{first.checkpoint.name}_edit_{count}_patients.csv",
+            "text/csv",
+            key="edit_many_csv",
+            on_click="ignore",
+        )
 
 
 def _draw_effects(found: Repeated) -> None:
     effects, count = found.effects, len(found.edits)
     draw(_chart(effects), "edit_effects", FRAME_PX + ROW_PX * len(effects))
     interval = (
-        "Whiskers: 95 % interval, bootstrap over patients." if count >= MIN_SAMPLES
+        "Whiskers: 95 % interval, bootstrap over patients."
+        if count >= MIN_SAMPLES
         else f"No interval: {count} patients are under the {MIN_SAMPLES} that one needs."
-    )  # fmt: skip
-    st.caption(plain(
-        f"{interval} n = {count}. Orange: asked to change. Everything else: the mean absolute change of all other "
-        f"labels. Judge: {found.verdicts[0].judge}, taught by real films alone."
-    ))  # fmt: skip
+    )
+    st.caption(
+        plain(
+            f"{interval} n = {count}. Orange: asked to change. Everything else: the mean absolute change of all other "
+            f"labels. Classifier: {found.verdicts[0].classifier}, taught by real films alone."
+        )
+    )
 
 
 def _chart(effects: tuple[Effect, ...]) -> go.Figure:
     names = [_name(effect) for effect in effects]
-    figure = go.Figure(go.Bar(
-        y=names, x=[100 * effect.mean for effect in effects], orientation="h",
-        marker_color=[GENERATED if effect.asked else GRAY for effect in effects],
-        error_x={
-            "type": "data", "symmetric": False, "array": [_reach(effect, 1) for effect in effects],
-            "arrayminus": [_reach(effect, 0) for effect in effects],
-        },
-        hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
-    ))  # fmt: skip
+    figure = go.Figure(
+        go.Bar(
+            y=names,
+            x=[100 * effect.mean for effect in effects],
+            orientation="h",
+            marker_color=[GENERATED if effect.asked else GRAY for effect in effects],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [_reach(effect, 1) for effect in effects],
+                "arrayminus": [_reach(effect, 0) for effect in effects],
+            },
+            hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
+        )
+    )
     figure.update_xaxes(title="Mean change of the probability, points")
     figure.update_yaxes(autorange="reversed")
     return figure

@@ -1,4 +1,4 @@
-"""One edited patient: before, after, what changed in grey levels and to the judge, and the files."""
+"""One edited patient: before, after, what changed in gray levels and to the classifier, and the files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xray_generator.dashboards.edit_runs import Counterfactual, verdict_csv
 from xray_generator.export.pictures import Picture, pictures
 from xray_generator.types import NOTICE, Edit
 
-ABOVE_AND_BELOW_PX = 480  # so that the images and the judge's figures fit the window
+ABOVE_AND_BELOW_PX = 480  # so that the images and the classifier's figures fit the window
 DIFFERENCE = "After − before"
 
 
@@ -47,19 +47,34 @@ def _difference_text(changed: Difference) -> str:
 def _draw_downloads(found: Counterfactual, changed: Difference, after: Picture, before: str) -> None:
     stem = after.file_name.removesuffix(".png")
     panels = {
-        before: found.edit.before, "After, synthetic": after.image, f"{DIFFERENCE}, gain {changed.gain}": changed.map()
-    }  # fmt: skip
+        before: found.edit.before,
+        "After, synthetic": after.image,
+        f"{DIFFERENCE}, gain {changed.gain}": changed.map(),
+    }
     with st.container(horizontal=True):
         st.download_button(
-            "PNG after", after.png, after.file_name, "image/png", key="edit_png", on_click="ignore",
+            "PNG after",
+            after.png,
+            after.file_name,
+            "image/png",
+            key="edit_png",
+            on_click="ignore",
             help="With the recipe inside.",
-        )  # fmt: skip
+        )
         st.download_button(
-            "Strip of all three", lambda: comparison_strip(panels, {"Description": NOTICE}), f"{stem}_strip.png",
-            "image/png", key="edit_strip", on_click="ignore",
-        )  # fmt: skip
+            "Strip of all three",
+            lambda: comparison_strip(panels, {"Description": NOTICE}),
+            f"{stem}_strip.png",
+            "image/png",
+            key="edit_strip",
+            on_click="ignore",
+        )
         if found.verdict.changes:
             st.download_button(
-                "Probabilities as CSV", verdict_csv(found.verdict), f"{stem}.csv", "text/csv", key="edit_csv",
+                "Probabilities as CSV",
+                verdict_csv(found.verdict),
+                f"{stem}.csv",
+                "text/csv",
+                key="edit_csv",
                 on_click="ignore",
-            )  # fmt: skip
+            )

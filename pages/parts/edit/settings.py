@@ -28,9 +28,14 @@ def draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
     _set_defaults(manifest)
     if is_upload:
         st.segmented_control(
-            "Method", list(METHODS), format_func=METHODS.__getitem__, required=True, key=METHOD,
-            persist_state="session", help=METHOD_HELP,
-        )  # fmt: skip
+            "Method",
+            list(METHODS),
+            format_func=METHODS.__getitem__,
+            required=True,
+            key=METHOD,
+            persist_state="session",
+            help=METHOD_HELP,
+        )
     strength = st.slider(
         "Strength", 0.0, 1.0, step=0.05, format="percent", key=STRENGTH, persist_state="session", help=STRENGTH_HELP
     )
@@ -43,9 +48,14 @@ def draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
     draw_guidance(places["guidance"], manifest, PREFIX, scheduler=used)
     draw_scheduler(places["scheduler"], manifest, PREFIX, fixed=UPLOADED if is_upload else "")
     places["seed"].number_input(
-        "Seed", 0, MAX_FIELD_SEED, key=SEED, persist_state="session", disabled=is_seedless,
+        "Seed",
+        0,
+        MAX_FIELD_SEED,
+        key=SEED,
+        persist_state="session",
+        disabled=is_seedless,
         help="This method draws no noise." if is_seedless else None,
-    )  # fmt: skip
+    )
     if "size" in places:
         places["size"].selectbox("Size", manifest.sizes, key=field("edit size", manifest.name), persist_state="session")
 
@@ -54,11 +64,13 @@ def read_request(manifest: Manifest, *, is_upload: bool) -> GenerationRequest:
     """The request of the form's present values. StudioError where a value is not allowed."""
     state = st.session_state
     return text_request(
-        state[TARGET if is_upload else now_key(is_upload=False)], seed=state[SEED],
-        size=state[field("edit size", manifest.name)], steps=state[field("edit steps", manifest.name)],
+        state[TARGET if is_upload else now_key(is_upload=False)],
+        seed=state[SEED],
+        size=state[field("edit size", manifest.name)],
+        steps=state[field("edit steps", manifest.name)],
         guidance=state[field("edit guidance", manifest.name)],
         scheduler=None if is_upload else state[field("edit scheduler", manifest.name)],
-    )  # fmt: skip
+    )
 
 
 def read_edit(*, is_upload: bool) -> Edit:
@@ -87,12 +99,16 @@ def fill(request: GenerationRequest, manifest: Manifest) -> None:
     if request.height not in manifest.sizes or request.scheduler not in manifest.schedulers:
         raise StudioError(f"{manifest.name} does not draw such an image any more.")
     assert isinstance(request.condition, TextPrompt)
-    st.session_state.update({
-        now_key(is_upload=False): request.condition.text, SEED: request.seed,
-        field("edit size", manifest.name): request.height, field("edit scheduler", manifest.name): request.scheduler,
-        field("edit steps", manifest.name): request.num_inference_steps,
-        field("edit guidance", manifest.name): request.guidance_scale,
-    })  # fmt: skip
+    st.session_state.update(
+        {
+            now_key(is_upload=False): request.condition.text,
+            SEED: request.seed,
+            field("edit size", manifest.name): request.height,
+            field("edit scheduler", manifest.name): request.scheduler,
+            field("edit steps", manifest.name): request.num_inference_steps,
+            field("edit guidance", manifest.name): request.guidance_scale,
+        }
+    )
 
 
 def _plainly(strength: float, *, is_upload: bool) -> str:

@@ -38,9 +38,14 @@ def pick_kind() -> bool:
     )
     shown = _generator_shows()
     take.button(
-        "From the Generator", key="edit_take", on_click=_take, args=(shown,), disabled=shown is None, width="stretch",
+        "From the Generator",
+        key="edit_take",
+        on_click=_take,
+        args=(shown,),
+        disabled=shown is None,
+        width="stretch",
         help="Its prompt, seed and settings." if shown else "The Generator shows no image drawn from a prompt.",
-    )  # fmt: skip
+    )
     return kind == UPLOADED
 
 

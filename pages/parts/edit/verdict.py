@@ -1,4 +1,4 @@
-"""What the judge makes of one edit: what was asked for, everything else, and each label before and after."""
+"""What the classifier makes of one edit: what was asked for, everything else, and each label before and after."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ def draw_verdict(verdict: Verdict) -> None:
     draw_unjudged(verdict)
     if verdict.changes:
         draw(_chart(verdict), "edit_chart", FRAME_PX + ROW_PX * len(verdict.changes))
-    st.caption(plain(
-        f"n = 1 image: an example, no measurement of the model. Judge: {verdict.judge}, taught by real films alone; "
-        "shown are the labels that it tells well on real films of unseen patients."
-    ))  # fmt: skip
+    st.caption(
+        plain(
+            f"n = 1 image: an example, no measurement of the model. Classifier: {verdict.classifier}, taught by real films alone; "
+            "shown are the labels that it tells well on real films of unseen patients."
+        )
+    )
 
 
 def draw_unjudged(verdict: Verdict) -> None:
@@ -44,17 +46,22 @@ def _draw_tiles(verdict: Verdict) -> None:
     for change in asked:
         with grid.cell():
             st.metric(
-                plain(label_title(change.label)), f"{change.after:.0%}",
-                f"{100 * change.change:+.1f} points", delta_color="normal" if change.asked > 0 else "inverse",
-                border=True, help=plain(f"Before the edit the judge gave it {change.before:.1%}."),
-            )  # fmt: skip
+                plain(label_title(change.label)),
+                f"{change.after:.0%}",
+                f"{100 * change.change:+.1f} points",
+                delta_color="normal" if change.asked > 0 else "inverse",
+                border=True,
+                help=plain(f"Before the edit the classifier gave it {change.before:.1%}."),
+            )
             st.caption(ASKED_WORDS[change.asked])
     with grid.cell():
         others = verdict.others
         st.metric(
-            "Everything else", NOT_MEASURED if others is None else f"{100 * others:.1f} points", border=True,
+            "Everything else",
+            NOT_MEASURED if others is None else f"{100 * others:.1f} points",
+            border=True,
             help=f"The mean absolute change of the probabilities of {len(verdict.kept)} other labels. Lower is better.",
-        )  # fmt: skip
+        )
         st.caption(f"mean absolute change, {len(verdict.kept)} labels")
 
 
@@ -63,16 +70,22 @@ def _chart(verdict: Verdict) -> go.Figure:
     figure = go.Figure()
     for change in verdict.changes:
         figure.add_scatter(
-            x=[100 * change.before, 100 * change.after], y=[_name(change)] * 2, mode="lines+markers", showlegend=False,
+            x=[100 * change.before, 100 * change.after],
+            y=[_name(change)] * 2,
+            mode="lines+markers",
+            showlegend=False,
             line={"color": _color(change), "width": 3},
             marker={"color": _color(change), "size": 10, "symbol": ["circle-open", "circle"]},
             hovertemplate="%{y}: %{x:.1f} %<extra></extra>",
-        )  # fmt: skip
+        )
     for symbol, name in (("circle-open", "before"), ("circle", "after")):
         figure.add_scatter(
-            x=[None], y=[_name(verdict.changes[0])], mode="markers", name=name,
+            x=[None],
+            y=[_name(verdict.changes[0])],
+            mode="markers",
+            name=name,
             marker={"color": GRAY, "size": 10, "symbol": symbol},
-        )  # fmt: skip
+        )
     figure.update_xaxes(title="Probability, %", range=[-2, 102])
     figure.update_yaxes(autorange="reversed")
     return figure

@@ -25,9 +25,12 @@ def draw_words(manifest: Manifest, *, is_upload: bool) -> None:
     vocabulary, key = studio().vocabulary(manifest.name), now_key(is_upload=is_upload)
     _set_defaults(vocabulary, key, is_upload=is_upload)
     st.text_area(
-        "It shows now" + (" (may stay empty)" if is_upload else ""), key=key, height=68, persist_state="session",
+        "It shows now" + (" (may stay empty)" if is_upload else ""),
+        key=key,
+        height=68,
+        persist_state="session",
         help="With these words inversion finds its way better." if is_upload else "This prompt draws the patient.",
-    )  # fmt: skip
+    )
     st.text_area("It shall show instead", key=TARGET, height=68, persist_state="session")
     _draw_unseen(manifest)
     _draw_switches(vocabulary, key)
@@ -45,17 +48,27 @@ def _draw_switches(vocabulary: Vocabulary, key: str) -> None:
     present = [finding for finding in row_of_prompt(st.session_state[TARGET]).findings if finding in known]
     st.session_state[WITH] = present
     st.pills(
-        "The same patient with and without", known, selection_mode="multi", format_func=finding_name, key=WITH,
-        on_change=_switch, args=(vocabulary, key, tuple(present)), wrap=True,
+        "The same patient with and without",
+        known,
+        selection_mode="multi",
+        format_func=finding_name,
+        key=WITH,
+        on_change=_switch,
+        args=(vocabulary, key, tuple(present)),
+        wrap=True,
         help="Writes the lower prompt anew: view, age and sex of the upper one, with these findings.",
-    )  # fmt: skip
+    )
     now = st.session_state[key]
     alike = _compose(now, row_of_prompt(now).findings, vocabulary) if now else ""
     if alike and alike != now:
         st.button(
-            "Word the upper prompt alike", key="edit_alike", type="tertiary", on_click=_set, args=(key, alike),
+            "Word the upper prompt alike",
+            key="edit_alike",
+            type="tertiary",
+            on_click=_set,
+            args=(key, alike),
             help="So that the prompts differ in the findings alone. A generated patient changes a little with it.",
-        )  # fmt: skip
+        )
 
 
 def _switch(vocabulary: Vocabulary, key: str, before: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ from xray_generator.types import Image
 SHOWN_PIXELS = 1_000_000
 COLUMNS = 5
 LEGEND = (
-    "Measured against the raw image. SSIM: structural similarity, 1 = unchanged. Entropy: change of the grey levels' "
+    "Measured against the raw image. SSIM: structural similarity, 1 = unchanged. Entropy: change of the gray levels' "
     "Shannon entropy, bits per pixel. Saturated: pixels at black or white; new: those that were neither before."
 )
 
@@ -57,10 +57,15 @@ def draw_grid(source: Source, presets: Sequence[Preset]) -> None:
     head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
     head.caption("What each preset does to the image, and what it costs.", help=LEGEND, width="content")
     head.download_button(
-        "Download all", partial(comparison_zip, source, tuple(presets)), f"enhancement_{source.digest}.zip",
-        "application/zip", key="enhancement_zip", on_click="ignore", icon=":material/folder_zip:",
+        "Download all",
+        partial(comparison_zip, source, tuple(presets)),
+        f"enhancement_{source.digest}.zip",
+        "application/zip",
+        key="enhancement_zip",
+        on_click="ignore",
+        icon=":material/folder_zip:",
         help="A ZIP: every image at full size, the costs as CSV, the presets as JSON.",
-    )  # fmt: skip
+    )
     grid = st.grid(COLUMNS, min_column_width=180)
     for preset in (RAW, *(preset for preset in presets if preset.operations)):
         with grid.cell():
@@ -72,10 +77,15 @@ def _draw_cell(source: Source, preset: Preset) -> None:
     head = st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="center")
     head.text(label(source, preset), width="stretch", wrap=False)
     head.download_button(
-        ":material/download:", partial(encode_enhanced, source, preset), f"{source.digest}_{preset.slug}.png",
-        "image/png", key=f"enhancement_png_{preset.slug}", on_click="ignore", type="tertiary",
+        ":material/download:",
+        partial(encode_enhanced, source, preset),
+        f"{source.digest}_{preset.slug}.png",
+        "image/png",
+        key=f"enhancement_png_{preset.slug}",
+        on_click="ignore",
+        type="tertiary",
         help=f"Download {plain(title(preset))} as PNG",
-    )  # fmt: skip
+    )
     st.image(shown.png, width="stretch", output_format="PNG", alt=label(source, preset))
     st.caption(cost_text(shown.cost) if preset.operations else f"the reference  \n{raw_text(shown.cost)}")
 

@@ -28,9 +28,12 @@ def draw_actions(source: Source, base: Preset, edited: Preset) -> None:
     is_custom = base not in PRESETS
     field, button = st.columns([2, 1], vertical_alignment="bottom")
     name = field.text_input(
-        "Name", base.name if is_custom else "", MAX_NAME_CHARACTERS, key=f"{NAME}_{base.slug}",
+        "Name",
+        base.name if is_custom else "",
+        MAX_NAME_CHARACTERS,
+        key=f"{NAME}_{base.slug}",
         placeholder="A name of your own",
-    )  # fmt: skip
+    )
     save = button.button("Save as custom preset", type="primary", key="preset_save", width="stretch")
     with st.container(horizontal=True):
         _draw_downloads(source, edited)
@@ -45,13 +48,23 @@ def draw_actions(source: Source, base: Preset, edited: Preset) -> None:
 
 def _draw_downloads(source: Source, edited: Preset) -> None:
     st.download_button(
-        "Preset JSON", to_json(edited), f"{edited.slug}.json", "application/json", key="preset_json", on_click="ignore",
+        "Preset JSON",
+        to_json(edited),
+        f"{edited.slug}.json",
+        "application/json",
+        key="preset_json",
+        on_click="ignore",
         icon=":material/download:",
-    )  # fmt: skip
+    )
     st.download_button(
-        "PNG", lambda: encode_enhanced(source, edited), f"{source.digest}_edited.png", "image/png", key="preset_png",
-        on_click="ignore", icon=":material/download:",
-    )  # fmt: skip
+        "PNG",
+        lambda: encode_enhanced(source, edited),
+        f"{source.digest}_edited.png",
+        "image/png",
+        key="preset_png",
+        on_click="ignore",
+        icon=":material/download:",
+    )
 
 
 def _draw_import() -> None:

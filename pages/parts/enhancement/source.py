@@ -37,9 +37,12 @@ def _pick_generated(generated: dict[Path, Recipe]) -> Source | None:
         st.info("No image has been generated yet. Make one on the Generator page, or choose Upload or Dataset.")
         return None
     path = st.selectbox(
-        "Newest generated images", list(generated), format_func=lambda p: _recipe_label(generated[p]),
-        key="enhancement_generated", persist_state="session",
-    )  # fmt: skip
+        "Newest generated images",
+        list(generated),
+        format_func=lambda p: _recipe_label(generated[p]),
+        key="enhancement_generated",
+        persist_state="session",
+    )
     if path is None:
         return None
     made = generated[path]
@@ -48,9 +51,11 @@ def _pick_generated(generated: dict[Path, Recipe]) -> Source | None:
 
 def _pick_upload() -> Source | None:
     st.file_uploader(
-        f"{', '.join(FORMATS)}; 8 or 16 bits; up to {MAX_UPLOAD_MB} MB", key=UPLOAD, max_upload_size=MAX_UPLOAD_MB,
+        f"{', '.join(FORMATS)}; 8 or 16 bits; up to {MAX_UPLOAD_MB} MB",
+        key=UPLOAD,
+        max_upload_size=MAX_UPLOAD_MB,
         on_change=_keep,
-    )  # fmt: skip
+    )
     data = st.session_state.get(KEPT)
     return _decode(data) if data is not None else None
 
@@ -82,13 +87,17 @@ def _pick_row() -> Source | None:
     view = view_field.selectbox("View", views, key="enhancement_view", persist_state="session")
     paths = {str(r.path): r for r in rows if finding in (ANY, *r.findings) and view in (ANY, r.view)}
     path = row_field.selectbox(
-        f"Image, one of {len(paths):,}", list(paths), format_func=lambda p: _row_label(paths[p]),
-        key="enhancement_row", persist_state="session", placeholder="No image has both",
-    )  # fmt: skip
+        f"Image, one of {len(paths):,}",
+        list(paths),
+        format_func=lambda p: _row_label(paths[p]),
+        key="enhancement_row",
+        persist_state="session",
+        placeholder="No image has both",
+    )
     if path is None:
         return None
     row = paths[path]
-    return _read(row.path, row.path.stat().st_mtime_ns, f"{row.path.name}, {row.source}, licence: {row.license}")
+    return _read(row.path, row.path.stat().st_mtime_ns, f"{row.path.name}, {row.source}, license: {row.license}")
 
 
 def _recipe_label(recipe: Recipe) -> str:

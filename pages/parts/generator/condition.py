@@ -21,9 +21,13 @@ def draw_condition(manifest: Manifest) -> None:
     choices = [*manifest.labels, *([ANY] if manifest.unconditional else [])]
     st.session_state.setdefault(field("label", manifest.name), next(iter(choices), ANY))
     st.pills(
-        "Class", choices, key=field("label", manifest.name), required=True, persist_state="session",
+        "Class",
+        choices,
+        key=field("label", manifest.name),
+        required=True,
+        persist_state="session",
         format_func=lambda label: label.replace("_", " ") or "any",
-    )  # fmt: skip
+    )
 
 
 def reads_prompt(manifest: Manifest) -> bool:

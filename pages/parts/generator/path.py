@@ -53,9 +53,12 @@ def _draw_start(picture: Picture, key: str, job: Job | None) -> None:
     if job is not None:
         draw_end(job)
     st.button(
-        "Show the way", key="path_start", on_click=_submit, args=(picture, key),
+        "Show the way",
+        key="path_start",
+        on_click=_submit,
+        args=(picture, key),
         help="Draws this image once more and keeps every step.",
-    )  # fmt: skip
+    )
 
 
 def _submit(picture: Picture, key: str) -> None:
@@ -78,14 +81,25 @@ def _draw(path: Sequence[Image], picture: Picture, window: Window | None) -> Non
     stem = picture.file_name.removesuffix(".png")
     with st.container(horizontal=True):
         st.download_button(
-            "Strip PNG", partial(encode_path_strip, [state.image for state in shown], picture.recipe),
-            f"{stem}_path.png", "image/png", key="path_png", on_click="ignore", icon=":material/download:",
+            "Strip PNG",
+            partial(encode_path_strip, [state.image for state in shown], picture.recipe),
+            f"{stem}_path.png",
+            "image/png",
+            key="path_png",
+            on_click="ignore",
+            icon=":material/download:",
             help="These states in a row, with the recipe inside.",
-        )  # fmt: skip
+        )
         st.download_button(
-            "GIF", partial(encode_path_gif, path, picture.recipe), f"{stem}_path.gif", "image/gif", key="path_gif",
-            on_click="ignore", icon=":material/download:", help="Every step, with the recipe inside.",
-        )  # fmt: skip
+            "GIF",
+            partial(encode_path_gif, path, picture.recipe),
+            f"{stem}_path.gif",
+            "image/gif",
+            key="path_gif",
+            on_click="ignore",
+            icon=":material/download:",
+            help="Every step, with the recipe inside.",
+        )
     _draw_intensities(path, picture, window)
 
 

@@ -20,16 +20,25 @@ def draw_prompt(manifest: Manifest) -> None:
     vocabulary = studio().vocabulary(manifest.name)
     st.session_state.setdefault(KEY, next(iter(vocabulary.example_prompts), ""))
     st.text_area(
-        "Prompt", key=KEY, height=96, persist_state="session", placeholder="Describe the chest X-ray",
+        "Prompt",
+        key=KEY,
+        height=96,
+        persist_state="session",
+        placeholder="Describe the chest X-ray",
         help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters. Ctrl+Enter generates.",  # max_chars drops a longer text
-    )  # fmt: skip
+    )
     with st.container():  # always there, so that a warning does not build the fields below anew
         _draw_unseen(manifest)
     examples, builder = st.columns(2)
     examples.selectbox(
-        "Example prompts", vocabulary.example_prompts, index=None, key=EXAMPLE, on_change=_use_example,
-        placeholder="Example prompts", label_visibility="collapsed",
-    )  # fmt: skip
+        "Example prompts",
+        vocabulary.example_prompts,
+        index=None,
+        key=EXAMPLE,
+        on_change=_use_example,
+        placeholder="Example prompts",
+        label_visibility="collapsed",
+    )
     with builder.popover("Build a prompt", width="stretch"):
         _draw_builder(vocabulary)
 
@@ -56,18 +65,26 @@ def _draw_builder(vocabulary: Vocabulary) -> None:
     age = None
     if vocabulary.min_age is not None and vocabulary.max_age is not None:
         age = st.number_input(
-            f"Age in years, {vocabulary.min_age} to {vocabulary.max_age} in training", vocabulary.min_age,
-            vocabulary.max_age, None, key="build_age", placeholder="any", persist_state="session",
-        )  # fmt: skip
+            f"Age in years, {vocabulary.min_age} to {vocabulary.max_age} in training",
+            vocabulary.min_age,
+            vocabulary.max_age,
+            None,
+            key="build_age",
+            placeholder="any",
+            persist_state="session",
+        )
     groups = [group for group in YOUNG if group in vocabulary.age_groups]
     group = None
     if groups and age is None:
         group = st.segmented_control("Or an age group", groups, key="build_group", persist_state="session")
     counts = {known.finding: f"{known.phrase} ({known.count})" for known in vocabulary.findings}
     findings = st.multiselect(
-        "Findings (training captions with it); none means normal", list(counts), key="build_findings",
-        format_func=lambda f: counts.get(f, f), persist_state="session",
-    )  # fmt: skip
+        "Findings (training captions with it); none means normal",
+        list(counts),
+        key="build_findings",
+        format_func=lambda f: counts.get(f, f),
+        persist_state="session",
+    )
     try:
         text = compose_prompt(view or "", age, sex or "", findings, vocabulary, group or "")
     except StudioError as error:

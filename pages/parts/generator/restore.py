@@ -19,8 +19,9 @@ MAX_MB = 16
 
 def draw_restore() -> None:
     """Draw the upload field."""
-    st.file_uploader("A PNG made here: its recipe fills the form", "png", key=KEY, on_change=_restore,
-                     max_upload_size=MAX_MB)  # fmt: skip
+    st.file_uploader(
+        "A PNG made here: its recipe fills the form", "png", key=KEY, on_change=_restore, max_upload_size=MAX_MB
+    )
 
 
 def draw_restored() -> None:

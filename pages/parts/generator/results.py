@@ -82,13 +82,22 @@ def _draw_downloads(result: GenerationResult, preset: Preset, drawn: Sequence[Pi
                 label, picture.png, picture.file_name, "image/png", key=f"download {label}", on_click="ignore"
             )
         st.download_button(
-            "DICOM", partial(raw.dicom, window), raw.dicom_name, "application/dicom", key="download DICOM",
-            on_click="ignore", help=f"The raw image {IN_HU if window else IN_GRAY}, marked as synthetic in its header.",
-        )  # fmt: skip
+            "DICOM",
+            partial(raw.dicom, window),
+            raw.dicom_name,
+            "application/dicom",
+            key="download DICOM",
+            on_click="ignore",
+            help=f"The raw image {IN_HU if window else IN_GRAY}, marked as synthetic in its header.",
+        )
         st.download_button(
-            "All as ZIP", partial(archive, result, preset), f"{result.checkpoint.name}_seed{result.request.seed}.zip",
-            "application/zip", key="download all", on_click="ignore",
-        )  # fmt: skip
+            "All as ZIP",
+            partial(archive, result, preset),
+            f"{result.checkpoint.name}_seed{result.request.seed}.zip",
+            "application/zip",
+            key="download all",
+            on_click="ignore",
+        )
         st.button("Lock this seed", key="lock_seed", on_click=settings.lock_seed, args=(raw.recipe.request.seed,))
 
 
@@ -99,6 +108,11 @@ def _draw_thumbnails(result: GenerationResult, chosen: int) -> None:
         with grid.cell():
             st.image(image, width="stretch", output_format="PNG", alt=f"Synthetic image {index + 1}")
             st.button(
-                f"{index + 1}", key=f"image {index}", on_click=select, args=(index,), width="stretch",
-                type="primary" if index == chosen else "secondary", help=f"Seed {result.seeds[index]}",
-            )  # fmt: skip
+                f"{index + 1}",
+                key=f"image {index}",
+                on_click=select,
+                args=(index,),
+                width="stretch",
+                type="primary" if index == chosen else "secondary",
+                help=f"Seed {result.seeds[index]}",
+            )

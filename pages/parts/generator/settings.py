@@ -22,25 +22,36 @@ def draw_settings(manifest: Manifest) -> tuple[Preset, DeltaGenerator]:
     _set_defaults(manifest)
     first, second, third = st.columns(3), st.columns(3), st.columns([4, 3, 3], vertical_alignment="bottom")
     first[0].selectbox(
-        "Resolution", studio().sizes(manifest.name), key=field("size", manifest.name),
-        format_func=lambda size: f"{size} x {size}", persist_state="session",
+        "Resolution",
+        studio().sizes(manifest.name),
+        key=field("size", manifest.name),
+        format_func=lambda size: f"{size} x {size}",
+        persist_state="session",
         help="Sizes that the checkpoint does not draw itself are its images enlarged by a second model.",
-    )  # fmt: skip
+    )
     first[1].number_input("Images", 1, MAX_IMAGES, key=NUM_IMAGES, persist_state="session")
     presets = {preset.name: preset for preset in known_presets(draw_error=True)}
     if st.session_state[PRESET] not in presets:
         st.session_state[PRESET] = PRESETS[0].name
     name = first[2].selectbox(
-        "Enhancement", list(presets), key=PRESET, persist_state="session",
+        "Enhancement",
+        list(presets),
+        key=PRESET,
+        persist_state="session",
         help="Shown beside the raw image; a change acts on the present result at once.",
-    )  # fmt: skip
+    )
     draw_steps(second[0], manifest)
     draw_guidance(second[1], manifest)
     draw_scheduler(second[2], manifest)
     third[0].number_input(
-        "Seed", 0, MAX_FIELD_SEED, key=SEED, persist_state="session", disabled=st.session_state[NEW_SEED],
+        "Seed",
+        0,
+        MAX_FIELD_SEED,
+        key=SEED,
+        persist_state="session",
+        disabled=st.session_state[NEW_SEED],
         help="New seed draws a fresh one each time; switch it off to lock this one. Image i has seed + i.",
-    )  # fmt: skip
+    )
     third[1].toggle("New seed", key=NEW_SEED, persist_state="session")
     return presets[name], third[2]
 
@@ -51,10 +62,14 @@ def read_request(manifest: Manifest) -> GenerationRequest:
     if state[NEW_SEED]:
         state[SEED] = resolve_seed(None)
     return request_of(
-        asked(manifest), seed=state[SEED], num_images=state[NUM_IMAGES], size=state[field("size", manifest.name)],
-        steps=state[field("steps", manifest.name)], guidance=state[field("guidance", manifest.name)],
+        asked(manifest),
+        seed=state[SEED],
+        num_images=state[NUM_IMAGES],
+        size=state[field("size", manifest.name)],
+        steps=state[field("steps", manifest.name)],
+        guidance=state[field("guidance", manifest.name)],
         scheduler=state[field("scheduler", manifest.name)],
-    )  # fmt: skip
+    )
 
 
 def fill(request: GenerationRequest, preset: str, manifest: Manifest) -> None:
@@ -66,9 +81,11 @@ def fill(request: GenerationRequest, preset: str, manifest: Manifest) -> None:
     if request.seed > MAX_FIELD_SEED:
         raise StudioError(f"The seed {request.seed} is too large for a form; use the command line.")
     values = {
-        "size": request.height, "steps": request.num_inference_steps, "guidance": request.guidance_scale,
+        "size": request.height,
+        "steps": request.num_inference_steps,
+        "guidance": request.guidance_scale,
         "scheduler": request.scheduler,
-    }  # fmt: skip
+    }
     allowed: dict[str, tuple[object, ...]] = {"size": studio().sizes(manifest.name), "scheduler": manifest.schedulers}
     for name, value in values.items():
         if value is not None and value in allowed.get(name, (value,)):

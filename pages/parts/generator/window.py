@@ -29,9 +29,13 @@ def draw_window(own: Window, name: str, *, is_enhanced: bool) -> Window:
     st.session_state.setdefault(key, first)
     choice, level_field, width_field = st.columns([5, 2, 2], vertical_alignment="bottom")
     chosen = choice.segmented_control(
-        "Window", [*choices, CUSTOM], key=key, required=True, persist_state="session",
+        "Window",
+        [*choices, CUSTOM],
+        key=key,
+        required=True,
+        persist_state="session",
         help="What of the CT scale is shown, black to white. It changes what is seen here, not what is downloaded.",
-    )  # fmt: skip
+    )
     seen = choices.get(chosen or first) or _draw_custom(own, name, level_field, width_field)
     st.caption(_told(own, seen, is_enhanced=is_enhanced))
     return seen
@@ -43,9 +47,11 @@ def through(image: Image, own: Window | None, seen: Window | None) -> Image:
 
 
 def _draw_custom(
-    own: Window, name: str, level_field: st.delta_generator.DeltaGenerator,
+    own: Window,
+    name: str,
+    level_field: st.delta_generator.DeltaGenerator,
     width_field: st.delta_generator.DeltaGenerator,
-) -> Window:  # fmt: skip
+) -> Window:
     level_key, width_key = field("window level", name), field("window width", name)
     st.session_state.setdefault(level_key, round(own.level))
     st.session_state.setdefault(width_key, max(1, round(own.width)))
@@ -61,5 +67,5 @@ def _told(own: Window, seen: Window, *, is_enhanced: bool) -> str:
             f" The model knows {own.low:,.0f} to {own.high:,.0f} HU: what lies beyond was clipped, and is not there."
         )
     elif seen == own:
-        text += " What lies beyond was clipped before the model learnt: it was never there."
+        text += " What lies beyond was clipped before the model learned: it was never there."
     return text + (" Enhanced gray levels are no true HU." if is_enhanced else "")

@@ -43,9 +43,12 @@ def _draw_start(picture: Picture, key: str, job: Job | None) -> None:
     if job is not None:
         draw_end(job)
     st.button(
-        "Show the words", key="words_start", on_click=_submit, args=(picture, key),
+        "Show the words",
+        key="words_start",
+        on_click=_submit,
+        args=(picture, key),
         help="Draws this image once more and records the attention of each word.",
-    )  # fmt: skip
+    )
     st.caption(WHAT_IT_IS)
 
 
@@ -66,9 +69,14 @@ def _draw_maps(maps: AttentionMaps, image: Image, key: str) -> None:
     places = range(len(maps.words))
     first = most_local(maps)
     chosen = st.pills(
-        "Words", places, selection_mode="multi", default=None if first is None else [first], key=f"{key} chosen",
-        format_func=lambda place: plain(maps.words[place]), label_visibility="collapsed",
-    )  # fmt: skip
+        "Words",
+        places,
+        selection_mode="multi",
+        default=None if first is None else [first],
+        key=f"{key} chosen",
+        format_func=lambda place: plain(maps.words[place]),
+        label_visibility="collapsed",
+    )
     large, small = st.columns([2, 3], gap="medium")
     with large:
         _draw_large(maps, chosen)
@@ -80,9 +88,11 @@ def _draw_maps(maps: AttentionMaps, image: Image, key: str) -> None:
 def _draw_large(maps: AttentionMaps, chosen: Sequence[int]) -> None:
     words = " ".join(maps.words[place] for place in chosen)
     st.image(
-        overlay(maps, chosen), width="stretch", output_format="PNG",
+        overlay(maps, chosen),
+        width="stretch",
+        output_format="PNG",
         alt=f"Attention to: {words}" if words else "The image without heat",
-    )  # fmt: skip
+    )
     if not chosen:
         st.caption("Choose a word.")
         return

@@ -41,8 +41,9 @@ def draw_compare(manifest: Manifest) -> None:
 
 def _draw(found: Comparison) -> None:
     rows = _rows(found)
-    for column, (title, said, images) in zip(st.columns(len(rows) + (not found.real.images), gap="medium"), rows,
-                                             strict=False):  # fmt: skip
+    for column, (title, said, images) in zip(
+        st.columns(len(rows) + (not found.real.images), gap="medium"), rows, strict=False
+    ):
         with column:
             st.markdown(f"**{plain(title)}**")
             grid = st.grid(PER_ROW, gap="xxsmall")
@@ -58,9 +59,15 @@ def _draw(found: Comparison) -> None:
     for line in found.real.skipped:
         st.caption(plain(line))
     st.download_button(
-        "Sheet PNG", partial(_sheet, found), f"comparison_{found.label}.png", "image/png", key="latent_compare_png",
-        on_click="ignore", icon=":material/download:", help="All of them at equal size, with what they are.",
-    )  # fmt: skip
+        "Sheet PNG",
+        partial(_sheet, found),
+        f"comparison_{found.label}.png",
+        "image/png",
+        key="latent_compare_png",
+        on_click="ignore",
+        icon=":material/download:",
+        help="All of them at equal size, with what they are.",
+    )
 
 
 def _rows(found: Comparison) -> list[tuple[str, str, Sequence[Image]]]:
@@ -85,9 +92,11 @@ def _sheet(found: Comparison) -> bytes:
     side = max(result.request.height for result in found.generated)
     return encode_sheet(
         [
-            Row(f"{GIVEN if title == 'Of the data set' else NOTICE} {words(found.label)}. {said}",
-                [fit_square(image, side).image for image in images])
+            Row(
+                f"{GIVEN if title == 'Of the data set' else NOTICE} {words(found.label)}. {said}",
+                [fit_square(image, side).image for image in images],
+            )
             for title, said, images in _rows(found)
         ],
         COUNT,
-    )  # fmt: skip
+    )

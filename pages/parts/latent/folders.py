@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts.dataset.source import default_folder
-from xray_generator.dashboards.latent_space import labelled_folders
+from xray_generator.dashboards.latent_space import labeled_folders
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 
@@ -17,12 +17,17 @@ MAX_KEPT = 4
 
 def pick_rows(key: str = "latent_folder") -> Sequence[Row]:
     """Draw the choice, none at first; the rows of the chosen one. StudioError where it cannot be read."""
-    folders = labelled_folders(default_folder())
+    folders = labeled_folders(default_folder())
     folder = st.selectbox(
-        "Data set", folders, index=None, key=key, format_func=lambda path: path.name, persist_state="session",
+        "Data set",
+        folders,
+        index=None,
+        key=key,
+        format_func=lambda path: path.name,
+        persist_state="session",
         placeholder="none" if folders else "none with classes here",
         help="Data sets with classes, in this server's DATASET_PATH.",
-    )  # fmt: skip
+    )
     return () if folder is None else _read(folder, folder.stat().st_mtime_ns)
 
 

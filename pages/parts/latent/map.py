@@ -41,9 +41,15 @@ def draw_map(manifest: Manifest) -> None:
         if found is not None:
             _draw_points(found, own)
             st.download_button(
-                "Points CSV", found.csv(), f"{manifest.name}_latent_map.csv", "text/csv", key="latent_map_csv",
-                on_click="ignore", icon=":material/download:", help="Class, seed and place of each synthetic sample.",
-            )  # fmt: skip
+                "Points CSV",
+                found.csv(),
+                f"{manifest.name}_latent_map.csv",
+                "text/csv",
+                key="latent_map_csv",
+                on_click="ignore",
+                icon=":material/download:",
+                help="Class, seed and place of each synthetic sample.",
+            )
 
 
 def _own(manifest: Manifest) -> Copy | None:
@@ -60,15 +66,21 @@ def _draw_points(found: LatentMap, own: Copy | None) -> None:
     figure: Any = charts.scatter(x, y, [words(label) for label in found.labels], hover, (axes[0], axes[1]))
     for i, trace in enumerate(figure.data):
         trace.marker = {
-            "color": COLORS[i % len(COLORS)], "symbol": SYMBOLS[i % len(SYMBOLS)], "size": 8, "opacity": 0.8
-        }  # fmt: skip
+            "color": COLORS[i % len(COLORS)],
+            "symbol": SYMBOLS[i % len(SYMBOLS)],
+            "size": 8,
+            "opacity": 0.8,
+        }
     if own is not None:
         left, up = found.place(own.latents)
         figure.add_scatter(
-            x=[left], y=[up], mode="markers", name=charts.label(f"your image, as {words(own.label)}"),
+            x=[left],
+            y=[up],
+            mode="markers",
+            name=charts.label(f"your image, as {words(own.label)}"),
             marker={"symbol": "star", "size": 18, "color": "#D32F2F", "line": {"width": 1, "color": "white"}},
             hovertemplate="your image<extra></extra>",
-        )  # fmt: skip
+        )
     charts.draw(figure, "latent_map_chart", HEIGHT)
     st.caption(
         f"PCA of {len(found.labels)} latents, {PER_CLASS} a class, seeds from 0 on: the Generator draws the image of a "

@@ -50,9 +50,11 @@ def _draw_copy(found: Copy, source: Source, manifest: Manifest) -> None:
     unknown = () if source.is_synthetic else (given,)
     difference = f"difference × {found.gain:g}"
     draw_viewer(
-        {given: found.original, copied: found.copy, difference: found.difference}, key="latent_copy_viewer",
-        space_px=SPACE_PX, unknown=unknown,
-    )  # fmt: skip
+        {given: found.original, copied: found.copy, difference: found.difference},
+        key="latent_copy_viewer",
+        space_px=SPACE_PX,
+        unknown=unknown,
+    )
     draw_tiles(found.measurements, 3)
     told = ", ".join((found.label, *found.others))
     said = (
@@ -62,10 +64,15 @@ def _draw_copy(found: Copy, source: Source, manifest: Manifest) -> None:
     )
     images = (found.original, found.copy, *found.others.values(), found.difference)
     st.download_button(
-        "Row PNG", partial(encode_row, images, said), f"{manifest.name}_reconstruction.png", "image/png",
-        key="latent_copy_png", on_click="ignore", icon=":material/download:",
+        "Row PNG",
+        partial(encode_row, images, said),
+        f"{manifest.name}_reconstruction.png",
+        "image/png",
+        key="latent_copy_png",
+        on_click="ignore",
+        icon=":material/download:",
         help="The image, its reconstructions and the difference; says what they are.",
-    )  # fmt: skip
+    )
 
 
 def _draw_others(found: Copy) -> None:

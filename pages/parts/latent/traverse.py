@@ -36,7 +36,7 @@ def draw_traverse(manifest: Manifest) -> None:
         draw_start("Draw", "travel", key, work)
         st.caption(WHAT_IT_IS)
     with result:
-        found: Travel | None = draw_work(key, "The image and its neighbours along the direction appear here.")
+        found: Travel | None = draw_work(key, "The image and its neighbors along the direction appear here.")
         if found is not None:
             st.session_state[known_key] = st.session_state[key]
             _draw_amount(found)
@@ -53,9 +53,14 @@ def _known(key: str) -> Sequence[LatentDirection]:
 def _pick_direction() -> int:
     st.session_state.setdefault("latent_direction", 0)
     st.segmented_control(
-        "Direction", range(NUM_DIRECTIONS), required=True, key="latent_direction", format_func=lambda i: str(i + 1),
-        persist_state="session", help="1 holds most of the variance.",
-    )  # fmt: skip
+        "Direction",
+        range(NUM_DIRECTIONS),
+        required=True,
+        key="latent_direction",
+        format_func=lambda i: str(i + 1),
+        persist_state="session",
+        help="1 holds most of the variance.",
+    )
     index: int = st.session_state["latent_direction"]
     return index
 
@@ -63,9 +68,13 @@ def _pick_direction() -> int:
 def _draw_amount(found: Travel) -> None:
     st.session_state.setdefault("latent_amount", 0.0)
     amount = st.select_slider(
-        "Amount in standard deviations", AMOUNTS, key="latent_amount", format_func=_signed,
-        persist_state="session", help="0 is the image that the Generator draws with this class and seed.",
-    )  # fmt: skip
+        "Amount in standard deviations",
+        AMOUNTS,
+        key="latent_amount",
+        format_func=_signed,
+        persist_state="session",
+        help="0 is the image that the Generator draws with this class and seed.",
+    )
     image = found.images[AMOUNTS.index(amount)]
     name = f"direction {found.index + 1}, {_signed(amount)} deviations"
     draw_viewer({name: image}, key="latent_travel_viewer", space_px=SPACE_PX)
@@ -83,19 +92,32 @@ def _draw_strip(found: Travel, label: str) -> None:
     )
     strip, count = encode_path_strip(found.strip(), recipe, said), len(found.strip())
     st.image(strip, width="stretch", output_format="PNG", alt=f"{count} synthetic images along a direction")
-    st.caption(plain(
-        f"{count} synthetic images of {words(label)}, seed {recipe.request.seed}: from {AMOUNTS[0]:+g} to "
-        f"{AMOUNTS[-1]:+g} standard deviations along direction {found.index + 1}, which holds {found.share:.0%} of the "
-        "variance of the class's samples."
-    ))  # fmt: skip
+    st.caption(
+        plain(
+            f"{count} synthetic images of {words(label)}, seed {recipe.request.seed}: from {AMOUNTS[0]:+g} to "
+            f"{AMOUNTS[-1]:+g} standard deviations along direction {found.index + 1}, which holds {found.share:.0%} of the "
+            "variance of the class's samples."
+        )
+    )
     stem = f"{recipe.checkpoint.name}_{label}_seed{recipe.request.seed}_direction{found.index + 1}"
     with st.container(horizontal=True):
         st.download_button(
-            "Strip PNG", strip, f"{stem}.png", "image/png", key="latent_travel_png", on_click="ignore",
-            icon=":material/download:", help="The row, with the recipe inside and what was done.",
-        )  # fmt: skip
+            "Strip PNG",
+            strip,
+            f"{stem}.png",
+            "image/png",
+            key="latent_travel_png",
+            on_click="ignore",
+            icon=":material/download:",
+            help="The row, with the recipe inside and what was done.",
+        )
         st.download_button(
-            "GIF", partial(encode_path_gif, found.images, recipe, said, is_returning=True), f"{stem}.gif", "image/gif",
-            key="latent_travel_gif", on_click="ignore", icon=":material/download:",
+            "GIF",
+            partial(encode_path_gif, found.images, recipe, said, is_returning=True),
+            f"{stem}.gif",
+            "image/gif",
+            key="latent_travel_gif",
+            on_click="ignore",
+            icon=":material/download:",
             help=f"All {len(found.images)} amounts, there and back.",
-        )  # fmt: skip
+        )

@@ -55,9 +55,14 @@ def draw_start(title: str, name: str, key: str, work: Work | None) -> None:
     job = job_queue().get(st.session_state.get(key, ""))
     is_running = job is not None and not job.is_over
     st.button(
-        title, key=f"latent_{name}", type="primary", width="stretch", disabled=work is None or is_running,
-        on_click=_submit, args=(key, work),
-    )  # fmt: skip
+        title,
+        key=f"latent_{name}",
+        type="primary",
+        width="stretch",
+        disabled=work is None or is_running,
+        on_click=_submit,
+        args=(key, work),
+    )
 
 
 def draw_work(key: str, hint: str) -> Any:  # noqa: ANN401 - what the work brings

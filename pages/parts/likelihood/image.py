@@ -56,18 +56,24 @@ def _pick_generated(generated: Mapping[Path, Recipe], window: Window | None, pre
         )
         return None
     path = st.selectbox(
-        "Newest images of this checkpoint", list(generated), format_func=lambda p: _words(generated[p]),
-        key=f"{prefix}_generated", persist_state="session",
-    )  # fmt: skip
+        "Newest images of this checkpoint",
+        list(generated),
+        format_func=lambda p: _words(generated[p]),
+        key=f"{prefix}_generated",
+        persist_state="session",
+    )
     return _read(path, path.stat().st_mtime_ns, f"generated with seed {generated[path].request.seed}", window)
 
 
 def _pick_upload(window: Window | None, prefix: str) -> Source | None:
     st.file_uploader(
-        f"{', '.join(FORMATS)}; up to {MAX_UPLOAD_MB} MB", key=f"{prefix}_upload", max_upload_size=MAX_UPLOAD_MB,
-        on_change=_keep, args=(prefix,),
+        f"{', '.join(FORMATS)}; up to {MAX_UPLOAD_MB} MB",
+        key=f"{prefix}_upload",
+        max_upload_size=MAX_UPLOAD_MB,
+        on_change=_keep,
+        args=(prefix,),
         help="A CT DICOM file is seen through the model's window; of any other file the gray levels are taken.",
-    )  # fmt: skip
+    )
     data = st.session_state.get(f"{prefix}_kept")
     return _decode(data, window) if data is not None else None
 
@@ -94,18 +100,24 @@ def _pick_row(rows: Sequence[Row], window: Window | None, prefix: str) -> Source
     left, right = st.columns([1, 2])
     classes = (ANY, *class_names(rows))
     label = left.selectbox(
-        "Class", classes, format_func=lambda name: name.replace("_", " "), key=f"{prefix}_class {' '.join(classes)}",
+        "Class",
+        classes,
+        format_func=lambda name: name.replace("_", " "),
+        key=f"{prefix}_class {' '.join(classes)}",
         persist_state="session",
-    )  # fmt: skip
+    )
     paths = {str(row.path): row for row in rows if label in (ANY, row.label)}
     path = right.selectbox(
-        f"Image, one of {len(paths):,}", list(paths), format_func=lambda p: _row_words(paths[p]),
-        key=f"{prefix}_row", persist_state="session",
-    )  # fmt: skip
+        f"Image, one of {len(paths):,}",
+        list(paths),
+        format_func=lambda p: _row_words(paths[p]),
+        key=f"{prefix}_row",
+        persist_state="session",
+    )
     if path is None:
         return None
     row = paths[path]
-    origin = f"{row.path.name}, {row.source}, licence: {row.license}"
+    origin = f"{row.path.name}, {row.source}, license: {row.license}"
     return _read(row.path, row.path.stat().st_mtime_ns, origin, window)
 
 

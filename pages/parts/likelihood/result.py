@@ -28,10 +28,12 @@ def draw_result(found: Likelihood, manifest: Manifest, label: str, *, is_synthet
     bits.metric("Bits per dimension", f"{found.bits_per_dimension:.3f}", border=True, help=READING)
     error.metric("Standard error", f"± {found.standard_error:.3f}", border=True, help="Of the estimate, by its probes.")
     way.metric(
-        "To noise and back", f"{found.inversion_rmse:.1%}", border=True,
+        "To noise and back",
+        f"{found.inversion_rmse:.1%}",
+        border=True,
         help="By how much of the gray scale the image that was carried to noise and back is off, root mean square. It "
         "should be small: then the way, and with it the likelihood, was followed well.",
-    )  # fmt: skip
+    )
     _draw_ranks(found, beside, label)
     name = "generated: this image" if is_synthetic else "this image"
     _draw_bits(beside, {name: found.bits_per_dimension})

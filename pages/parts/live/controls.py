@@ -49,9 +49,14 @@ def set_defaults(manifest: Manifest) -> None:
 def draw_words(manifest: Manifest) -> None:
     """Draw the prompt, which is sent while one types, and the chips."""
     st.text_input(
-        "Prompt", key=PROMPT, live=True, on_change=_clear_chips, persist_state="session",
-        placeholder="Describe the chest X-ray", help="The picture follows while you type.",
-    )  # fmt: skip
+        "Prompt",
+        key=PROMPT,
+        live=True,
+        on_change=_clear_chips,
+        persist_state="session",
+        placeholder="Describe the chest X-ray",
+        help="The picture follows while you type.",
+    )
     _draw_chips(studio().vocabulary(manifest.name))
 
 
@@ -74,9 +79,15 @@ def draw_sampling(manifest: Manifest) -> Sampling:
     st.session_state.setdefault(guidance_key, best)
     left, right = st.columns(2)
     guidance = left.slider(
-        "Guidance", 1.0, max(MAX_GUIDANCE, best), step=0.5, key=guidance_key, persist_state="session",
-        disabled=bool(distilled), help=GUIDED_WITHIN if distilled else "How closely the picture keeps to the words.",
-    )  # fmt: skip
+        "Guidance",
+        1.0,
+        max(MAX_GUIDANCE, best),
+        step=0.5,
+        key=guidance_key,
+        persist_state="session",
+        disabled=bool(distilled),
+        help=GUIDED_WITHIN if distilled else "How closely the picture keeps to the words.",
+    )
     steps = (
         1
         if most == 1
@@ -95,19 +106,34 @@ def _draw_chips(vocabulary: Vocabulary) -> None:
     if vocabulary.sexes:
         names = generator_prompt.SEXES
         sex.pills(
-            "Sex", vocabulary.sexes, key=SEX, format_func=lambda s: names.get(s, s), on_change=write,
+            "Sex",
+            vocabulary.sexes,
+            key=SEX,
+            format_func=lambda s: names.get(s, s),
+            on_change=write,
             persist_state="session",
-        )  # fmt: skip
+        )
     if ages := _ages(vocabulary):
         age.select_slider(
-            "Age", [ANY_AGE, *ages], key=AGE, format_func=lambda a: f"{a} years" if a else "any", on_change=write,
+            "Age",
+            [ANY_AGE, *ages],
+            key=AGE,
+            format_func=lambda a: f"{a} years" if a else "any",
+            on_change=write,
             persist_state="session",
-        )  # fmt: skip
+        )
     phrases = {known.finding: known.phrase.removeprefix("a ") for known in vocabulary.findings}
     st.pills(
-        "Findings", list(phrases), selection_mode="multi", key=FINDINGS, format_func=lambda f: phrases.get(f, f),
-        on_change=write, persist_state="session", wrap=True, help="None means a normal image.",
-    )  # fmt: skip
+        "Findings",
+        list(phrases),
+        selection_mode="multi",
+        key=FINDINGS,
+        format_func=lambda f: phrases.get(f, f),
+        on_change=write,
+        persist_state="session",
+        wrap=True,
+        help="None means a normal image.",
+    )
 
 
 def _ages(vocabulary: Vocabulary) -> list[int]:

@@ -101,15 +101,29 @@ def _draw_actions(result: GenerationResult, prefix: str) -> None:
     (picture,) = pictures(result, 0)
     with st.container(horizontal=True):
         st.download_button(
-            "PNG", picture.png, picture.file_name, "image/png", key=f"{prefix}_png", on_click="ignore",
-            icon=":material/download:", help="With its recipe inside.",
-        )  # fmt: skip
+            "PNG",
+            picture.png,
+            picture.file_name,
+            "image/png",
+            key=f"{prefix}_png",
+            on_click="ignore",
+            icon=":material/download:",
+            help="With its recipe inside.",
+        )
         if result.origin is not None or not isinstance(result.request.condition, TextPrompt):
             return
         for name in NAMES:
             st.button(f"Use as {name}", key=f"live_use_{name}", on_click=use_as, args=(name, result.request))
-        if st.button("Open in Generator", key="live_open", icon=":material/open_in_new:", on_click=_fill_generator,
-                     args=(result,)) and not st.session_state[OPEN_ERROR]:  # fmt: skip
+        if (
+            st.button(
+                "Open in Generator",
+                key="live_open",
+                icon=":material/open_in_new:",
+                on_click=_fill_generator,
+                args=(result,),
+            )
+            and not st.session_state[OPEN_ERROR]
+        ):
             st.switch_page("create/generate.py")
     if fault := st.session_state.pop(OPEN_ERROR, ""):
         st.error(plain(fault))

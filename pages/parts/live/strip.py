@@ -70,10 +70,22 @@ def _draw_row(results: Results, prefix: str) -> None:
     name = f"{results[0].checkpoint.name}_seed{first.seed}_to_seed{last.seed}"
     with st.container(horizontal=True):
         st.download_button(
-            "Strip PNG", strip, f"{name}.png", "image/png", key=f"{prefix}_strip_png", on_click="ignore",
-            icon=":material/download:", help="The row, with every recipe inside.",
-        )  # fmt: skip
+            "Strip PNG",
+            strip,
+            f"{name}.png",
+            "image/png",
+            key=f"{prefix}_strip_png",
+            on_click="ignore",
+            icon=":material/download:",
+            help="The row, with every recipe inside.",
+        )
         st.download_button(
-            "GIF", partial(encode_gif, results), f"{name}.gif", "image/gif", key=f"{prefix}_strip_gif",
-            on_click="ignore", icon=":material/download:", help="From A to B and back, with every recipe inside.",
-        )  # fmt: skip
+            "GIF",
+            partial(encode_gif, results),
+            f"{name}.gif",
+            "image/gif",
+            key=f"{prefix}_strip_gif",
+            on_click="ignore",
+            icon=":material/download:",
+            help="From A to B and back, with every recipe inside.",
+        )

@@ -20,10 +20,13 @@ CURVES = {"spectrum": "detail", "utility": "use", "speed": "speed"}
 RATIOS = ("sharpness_ratio", "contrast_ratio", "brightness_ratio", "entropy_ratio", "snr_ratio")
 SPACES = {"realism": ("frechet_ratio", "precision", "density", "detectability"), "diversity": ("recall", "coverage")}
 CONDITIONS = {
-    "realism": ("frechet_ratio", "kernel_distance"), "detail": ("sharpness_ratio",), "diversity": ("ms_ssim",),
-    "prompts": ("prompt_accuracy", "prompt_auroc", "prompt_accuracy_share"), "copies": ("copy_rate", "copies_found"),
+    "realism": ("frechet_ratio", "kernel_distance"),
+    "detail": ("sharpness_ratio",),
+    "diversity": ("ms_ssim",),
+    "prompts": ("prompt_accuracy", "prompt_auroc", "prompt_accuracy_share"),
+    "copies": ("copy_rate", "copies_found"),
     "use": ("utility_synthetic", "utility_ratio"),
-}  # fmt: skip
+}
 
 
 def figures_of(record: Record, group: str) -> Figures:

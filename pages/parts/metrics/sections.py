@@ -28,12 +28,14 @@ HEADLINES = {
     "speed": ("latency_ms", "images_per_second", "peak_memory_mb", "parameters"),
 }
 TABLES = {
-    "prompts": {"confusion": "How the judge calls each image, against the prompt or the known label"},
+    "prompts": {"confusion": "How the classifier calls each image, against the prompt or the known label"},
     "copies": {"closest_pairs": "The generated images nearest to a training image"},
     "speed": {
-        "components": "Components", "attention": "Where the model attends", "layers": "Layers",
+        "components": "Components",
+        "attention": "Where the model attends",
+        "layers": "Layers",
     },
-}  # fmt: skip
+}
 SETTINGS = {"settings": "What do guidance and steps change?", "other": "Other curves"}
 GALLERY = "closest_pairs"  # the figure that shows pixels, which no number can
 GALLERY_HELP = "Left the generated image, right the training image that it is nearest to."

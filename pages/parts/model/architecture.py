@@ -67,9 +67,11 @@ def _draw_components(anatomy: Anatomy) -> None:
             "Trainable": [part.trainable for part in parts],
             **{f"{name} (MB)": [round(part.memory_mb[name], 1) for part in parts] for name in formats},
         },
-        hide_index=True, width="stretch", key="model_components",
+        hide_index=True,
+        width="stretch",
+        key="model_components",
         column_config={name: st.column_config.NumberColumn(format="localized") for name in ("Parameters", "Trainable")},
-    )  # fmt: skip
+    )
 
 
 def _draw_layers(anatomy: Anatomy) -> None:
@@ -77,13 +79,23 @@ def _draw_layers(anatomy: Anatomy) -> None:
     names = [part.name for part in anatomy.components]
     left, right = st.columns(2, gap="medium", vertical_alignment="bottom")
     chosen = left.pills(
-        "Components", names, selection_mode="multi", default=names, key=f"model_layers_of {' '.join(names)}",
-        format_func=lambda name: name.replace("_", " "), persist_state="session",
-    )  # fmt: skip
+        "Components",
+        names,
+        selection_mode="multi",
+        default=names,
+        key=f"model_layers_of {' '.join(names)}",
+        format_func=lambda name: name.replace("_", " "),
+        persist_state="session",
+    )
     depth = right.slider(
-        "Levels", 0, max(1, anatomy.depth), min(FIRST_DEPTH, max(1, anatomy.depth)), key=f"model_depth {anatomy.depth}",
-        persist_state="session", help="How deep the tree is opened: 0 shows the components alone.",
-    )  # fmt: skip
+        "Levels",
+        0,
+        max(1, anatomy.depth),
+        min(FIRST_DEPTH, max(1, anatomy.depth)),
+        key=f"model_depth {anatomy.depth}",
+        persist_state="session",
+        help="How deep the tree is opened: 0 shows the components alone.",
+    )
     rows = [
         (level, layer)
         for part in anatomy.components
@@ -97,9 +109,12 @@ def _draw_layers(anatomy: Anatomy) -> None:
             "Class": [layer.kind for _, layer in rows],
             "Parameters": [layer.parameters for _, layer in rows],
         },
-        hide_index=True, width="stretch", height=TABLE_PX, key="model_layers",
+        hide_index=True,
+        width="stretch",
+        height=TABLE_PX,
+        key="model_layers",
         column_config={"Parameters": st.column_config.NumberColumn(format="localized")},
-    )  # fmt: skip
+    )
 
 
 def _draw_attention(anatomy: Anatomy) -> None:
@@ -117,5 +132,7 @@ def _draw_attention(anatomy: Anatomy) -> None:
             "Heads": [site.heads for site in sites],
             "Attends to": ["the prompt" if site.is_cross else "the image itself" for site in sites],
         },
-        hide_index=True, width="stretch", key="model_attention",
-    )  # fmt: skip
+        hide_index=True,
+        width="stretch",
+        key="model_attention",
+    )

@@ -39,9 +39,13 @@ def _pick_rows(size: int) -> ImageSet | None:
     count_field, button = st.columns([3, 1], vertical_alignment="bottom")
     most = min(MAX_SHOWN, len(rows))
     count = count_field.number_input(
-        f"How many, of {len(rows):,} that training never saw", 1, most, min(3, most), key=f"model_num_images {most}",
+        f"How many, of {len(rows):,} that training never saw",
+        1,
+        most,
+        min(3, most),
+        key=f"model_num_images {most}",
         persist_state="session",
-    )  # fmt: skip
+    )
     button.button("Others", key="model_others", on_click=_next, width="stretch")
     return _read_images(fingerprint(rows), size, count, st.session_state.get(FIRST, 0), rows)
 
@@ -59,9 +63,11 @@ def _read_images(key: str, size: int, count: int, first: int, _rows: Sequence[Ro
 
 def _pick_upload(size: int) -> ImageSet | None:
     st.file_uploader(
-        f"{', '.join(FORMATS)}; 8 or 16 bits; up to {MAX_UPLOAD_MB} MB", key=UPLOAD, max_upload_size=MAX_UPLOAD_MB,
+        f"{', '.join(FORMATS)}; 8 or 16 bits; up to {MAX_UPLOAD_MB} MB",
+        key=UPLOAD,
+        max_upload_size=MAX_UPLOAD_MB,
         on_change=_keep,
-    )  # fmt: skip
+    )
     kept = st.session_state.get(KEPT)
     return None if kept is None else _read_upload(kept, size)
 

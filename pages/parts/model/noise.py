@@ -27,15 +27,21 @@ def draw_noise(manifest: Manifest) -> None:
         return
     left, right = st.columns(2)
     scheduler = left.selectbox(
-        "Scheduler", manifest.schedulers, manifest.schedulers.index(manifest.recommended["scheduler"]),
-        key=f"model_scheduler {' '.join(manifest.schedulers)}", persist_state="session",
-    )  # fmt: skip
+        "Scheduler",
+        manifest.schedulers,
+        manifest.schedulers.index(manifest.recommended["scheduler"]),
+        key=f"model_scheduler {' '.join(manifest.schedulers)}",
+        persist_state="session",
+    )
     recommended = manifest.recommended["num_inference_steps"]
     steps = right.number_input(
-        "Steps", 1, MAX_STEPS, recommended if isinstance(recommended, int) else 1,
+        "Steps",
+        1,
+        MAX_STEPS,
+        recommended if isinstance(recommended, int) else 1,
         key=f"model_noise_steps {manifest.name}",
         persist_state="session",
-    )  # fmt: skip
+    )
     view = _view(manifest.ref.sha256, scheduler, steps, manifest)
     if view is None:
         return
@@ -72,9 +78,12 @@ def _marked(curve: Curve, visited: Curve, name: str) -> go.Figure:
     for line, color in COLORS.items():
         figure.update_traces(line={"color": color}, selector={"name": line})
     figure.add_scatter(
-        x=visited.x, y=visited.lines[name], name="visited in sampling", mode="markers",
+        x=visited.x,
+        y=visited.lines[name],
+        name="visited in sampling",
+        mode="markers",
         marker={"color": GENERATED, "size": 7},
-    )  # fmt: skip
+    )
     return figure
 
 
@@ -87,5 +96,6 @@ def _draw_table(view: NoiseView) -> None:
                 "Share of signal": list(view.visited_shares.lines["signal"]),
                 "Log SNR": list(view.visited_log_snr.lines["log SNR"]),
             },
-            hide_index=True, width="stretch",
-        )  # fmt: skip
+            hide_index=True,
+            width="stretch",
+        )

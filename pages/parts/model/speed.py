@@ -34,13 +34,22 @@ def draw_speed(manifest: Manifest) -> None:
     steps_key = f"{STEPS} {most}"
     left.pills(
         f"Steps to time; the recommended {plain(recommended)} are always among them",
-        [steps for steps in CHOICES if steps <= most], selection_mode="multi", key=steps_key,
-        default=[steps for steps in FIRST_CHOICES if steps <= most], persist_state="session",
-    )  # fmt: skip
+        [steps for steps in CHOICES if steps <= most],
+        selection_mode="multi",
+        key=steps_key,
+        default=[steps for steps in FIRST_CHOICES if steps <= most],
+        persist_state="session",
+    )
     right.button(
-        "Measure here", key="model_measure", type="primary", width="stretch", disabled=is_running, on_click=_submit,
-        args=(manifest, key, steps_key), help=f"One image to warm up, and {REPEATS} for each number of steps.",
-    )  # fmt: skip
+        "Measure here",
+        key="model_measure",
+        type="primary",
+        width="stretch",
+        disabled=is_running,
+        on_click=_submit,
+        args=(manifest, key, steps_key),
+        help=f"One image to warm up, and {REPEATS} for each number of steps.",
+    )
     if message := st.session_state.pop(ERROR, ""):
         st.error(plain(message))
     if job is not None and is_running:
@@ -83,9 +92,13 @@ def _panel(job_id: str) -> None:
     text.progress(job.step / job.total if job.total else 0.0, _status(job))
     is_ending = job.cancel_requested.is_set()
     button.button(
-        "Cancelling" if is_ending else "Cancel", key="model_cancel", on_click=job_queue().cancel, args=(job,),
-        disabled=is_ending, width="stretch",
-    )  # fmt: skip
+        "Cancelling" if is_ending else "Cancel",
+        key="model_cancel",
+        on_click=job_queue().cancel,
+        args=(job,),
+        disabled=is_ending,
+        width="stretch",
+    )
 
 
 def _status(job: Job) -> str:

@@ -43,16 +43,23 @@ def draw_training(manifest: Manifest) -> None:
     run = named if is_run_of(named, manifest.config) else None
     training = _read(checkpoint, run, stamp(checkpoint / "history", named))
     if not training.stages:
-        st.info(plain(
-            f"This checkpoint carries no history of its training, and there is no run with its settings in {named}."
-        ))  # fmt: skip
+        st.info(
+            plain(
+                f"This checkpoint carries no history of its training, and there is no run with its settings in {named}."
+            )
+        )
         return
     stages = {stage.name: stage for stage in training.stages}
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     name = left.segmented_control(
-        "Stage", list(stages), default=next(iter(stages)), required=True, key=f"model_stage {' '.join(stages)}",
-        format_func=lambda name: plain(name.replace("_", " ").capitalize()), persist_state="session",
-    )  # fmt: skip
+        "Stage",
+        list(stages),
+        default=next(iter(stages)),
+        required=True,
+        key=f"model_stage {' '.join(stages)}",
+        format_func=lambda name: plain(name.replace("_", " ").capitalize()),
+        persist_state="session",
+    )
     logarithmic = right.toggle("Logarithmic loss", key="model_log_scale", persist_state="session")
     stage = stages[name]
     origin = f"the log of the run in {training.folder}" if training.is_run else "the copy inside the checkpoint"

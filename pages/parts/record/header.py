@@ -35,17 +35,29 @@ def draw_downloads(entry: Entry, studio: Studio) -> None:
     figures = stored_figures(entry, studio.figure_dir)
     with st.container(horizontal=True):
         st.download_button(
-            "Record as JSON", entry.path.read_bytes, entry.path.name, "application/json", key="metrics_json",
+            "Record as JSON",
+            entry.path.read_bytes,
+            entry.path.name,
+            "application/json",
+            key="metrics_json",
             on_click="ignore",
-        )  # fmt: skip
+        )
         st.download_button(
-            "Summary in plain words", partial(summarize, entry.record), SUMMARY, "text/markdown",
-            key="metrics_summary", on_click="ignore",
-        )  # fmt: skip
+            "Summary in plain words",
+            partial(summarize, entry.record),
+            SUMMARY,
+            "text/markdown",
+            key="metrics_summary",
+            on_click="ignore",
+        )
         st.download_button(
-            f"All with {len(figures)} figures" if figures else "Both as ZIP", partial(zip_record, entry, figures),
-            f"{entry.record.name}.zip", "application/zip", key="metrics_zip", on_click="ignore",
-        )  # fmt: skip
+            f"All with {len(figures)} figures" if figures else "Both as ZIP",
+            partial(zip_record, entry, figures),
+            f"{entry.record.name}.zip",
+            "application/zip",
+            key="metrics_zip",
+            on_click="ignore",
+        )
 
 
 def _facts(record: Record) -> dict[str, str]:

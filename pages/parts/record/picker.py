@@ -19,9 +19,11 @@ def load_board() -> Board:
     """All records, with what could not be read said on the page; where there is none, how to make one."""
     board = load_records()
     if not board.entries:
-        st.info(plain(
-            f"There is no record in {studio().metrics_dir} yet. Make one; it takes a few minutes with --suite quick:"
-        ))  # fmt: skip
+        st.info(
+            plain(
+                f"There is no record in {studio().metrics_dir} yet. Make one; it takes a few minutes with --suite quick:"
+            )
+        )
         st.code(COMMAND, language="bash")
     return board
 
@@ -42,9 +44,13 @@ def pick_entry(board: Board) -> Entry:
     if st.session_state.get(KEY) not in entries:
         st.session_state.pop(KEY, None)
     name = st.selectbox(
-        "Record", list(entries), key=KEY, format_func=lambda name: _label(entries[name]), persist_state="session",
+        "Record",
+        list(entries),
+        key=KEY,
+        format_func=lambda name: _label(entries[name]),
+        persist_state="session",
         help="One run of the evaluation. The full suite has more images and more measures than the quick one.",
-    )  # fmt: skip
+    )
     return entries[name]
 
 
@@ -56,6 +62,8 @@ def _label(entry: Entry) -> str:
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def _read(
-    folder: Path, refs: tuple[CheckpointRef, ...], stamps: tuple[tuple[str, int], ...]  # noqa: ARG001 - the cache's key
-) -> Board:  # fmt: skip
+    folder: Path,
+    refs: tuple[CheckpointRef, ...],
+    stamps: tuple[tuple[str, int], ...],  # noqa: ARG001 - the cache's key
+) -> Board:
     return read_board(folder, refs)

@@ -24,7 +24,7 @@ def draw_table(measurements: Sequence[Measurement], key: str) -> None:
         "n": [m.n for m in measurements],
         "Real n": [m.real_n for m in measurements],
         "Read as": [BETTER[known_measure(m).direction] for m in measurements],
-        "Space or judge": [m.extractor for m in measurements],
+        "Space or classifier": [m.extractor for m in measurements],
         "Split": [m.split for m in measurements],
         "Why not": [m.reason for m in measurements],
         "Settings": [settings_text(m) for m in measurements],

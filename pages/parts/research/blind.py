@@ -32,9 +32,13 @@ def draw_blind(sides: Sides) -> None:
             image = sides.real.images[partner] if is_real else sides.generated.images[place]
             draw_image(image, window, f"{side} image")
             st.button(
-                f"{side} is real", key=f"blind_{side}", width="stretch", disabled=answer is not None,
-                on_click=_answer, args=(shown, is_real),
-            )  # fmt: skip
+                f"{side} is real",
+                key=f"blind_{side}",
+                width="stretch",
+                disabled=answer is not None,
+                on_click=_answer,
+                args=(shown, is_real),
+            )
 
 
 def _draw_mark(side: str, answer: bool | None, *, is_real: bool) -> None:
@@ -49,9 +53,11 @@ def _draw_mark(side: str, answer: bool | None, *, is_real: bool) -> None:
 def _draw_score(answer: bool | None) -> None:
     right, asked = st.session_state.get(SCORE, (0, 0))
     st.metric(
-        "Right answers", f"{right} of {asked}" if asked else "none yet", border=True,
+        "Right answers",
+        f"{right} of {asked}" if asked else "none yet",
+        border=True,
         help="Of this session, all conditions together. Guessing gives half; under some 20 answers it says little.",
-    )  # fmt: skip
+    )
     if answer is None:
         st.caption("One film is real, the other was generated for this description. Which one is real?")
         return

@@ -75,11 +75,15 @@ def _tiles(record: Record) -> Iterator[Measurement]:
 
 def _line(pair: CopyPair) -> dict[str, object]:
     return {
-        "Flagged": "copy?" if pair.flagged else "no", "Generated image": pair.image, "Nearest training film": pair.film,
-        "Similarity": round(pair.similarity, 3), "Mirrored": "yes" if pair.flipped else "no",
-        "Score": round(pair.score, 2), "Threshold": round(pair.threshold, 2),
+        "Flagged": "copy?" if pair.flagged else "no",
+        "Generated image": pair.image,
+        "Nearest training film": pair.film,
+        "Similarity": round(pair.similarity, 3),
+        "Mirrored": "yes" if pair.flipped else "no",
+        "Score": round(pair.score, 2),
+        "Threshold": round(pair.threshold, 2),
         "Film at hand": "yes" if pair.path else "no",
-    }  # fmt: skip
+    }
 
 
 def _find(name: str, manifest: Manifest) -> Path | None:

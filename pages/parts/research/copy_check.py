@@ -25,10 +25,12 @@ def draw_check(scene: Scene) -> None:
     generated = scene.sides.generated
     training = scene.training()
     st.text("Check the images shown now")
-    st.caption(plain(
-        f"{len(generated):,} generated images against the {len(training):,} training films of the dataset at hand"
-        f"{_of_all(scene)}. A copy of any other film cannot be found here."
-    ))  # fmt: skip
+    st.caption(
+        plain(
+            f"{len(generated):,} generated images against the {len(training):,} training films of the dataset at hand"
+            f"{_of_all(scene)}. A copy of any other film cannot be found here."
+        )
+    )
     if not len(generated) or not training:
         st.info("There is no generated image of this condition, or no training film at hand.")
         return
@@ -67,7 +69,9 @@ def _ask(digest: str) -> None:
 @st.cache_resource(show_spinner="Looking for copies among the training films", max_entries=4)
 def _check(
     key: tuple[str, ...],  # noqa: ARG001 - stands for the images, the films and the encoders
-    _generated: ImageSet, _unseen: ImageSet, _training: Sequence[Row],
-) -> CopyCheck:  # fmt: skip
+    _generated: ImageSet,
+    _unseen: ImageSet,
+    _training: Sequence[Row],
+) -> CopyCheck:
     space = copy_space(studio().encoder_root, _unseen, studio().device)
     return check_copies(_generated, _unseen, _training, space, studio().output_dir / "cache" / "evaluation")

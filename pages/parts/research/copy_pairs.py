@@ -43,10 +43,12 @@ def _draw_pair(pair: CopyPair, image: Image | Path, size: int) -> None:
                 draw_image(_read(str(pair.path), size), FULL, "Real training film")
             except StudioError as error:
                 st.caption(plain(error))
-    st.caption(plain(
-        f"similarity {pair.similarity:.2f}{', mirrored' * pair.flipped} · score {pair.score:.2f}, flagged above "
-        f"{pair.threshold:.2f} · {pair.film}"
-    ))  # fmt: skip
+    st.caption(
+        plain(
+            f"similarity {pair.similarity:.2f}{', mirrored' * pair.flipped} · score {pair.score:.2f}, flagged above "
+            f"{pair.threshold:.2f} · {pair.film}"
+        )
+    )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

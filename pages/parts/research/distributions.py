@@ -33,8 +33,15 @@ def draw_distributions(scene: Scene) -> None:
     found = comparisons(scene.sides)
     st.dataframe([_line(one) for one in found.measures], hide_index=True, width="stretch", key="research_table")
     st.caption(READING)
-    kind = st.segmented_control("Charts", (HISTOGRAM, CUMULATIVE), key=KIND, default=HISTOGRAM, required=True,
-                                persist_state="session", label_visibility="collapsed")  # fmt: skip
+    kind = st.segmented_control(
+        "Charts",
+        (HISTOGRAM, CUMULATIVE),
+        key=KIND,
+        default=HISTOGRAM,
+        required=True,
+        persist_state="session",
+        label_visibility="collapsed",
+    )
     places = [column for _ in range(3) for column in st.columns(2, gap="medium")]  # by rows: a phone keeps the order
     for place, one in zip(places, found.measures, strict=False):
         with place:
@@ -59,7 +66,7 @@ def _line(one: Comparison) -> dict[str, str]:
         "Gap (KS)": NOT_MEASURED if one.gap is None else f"{one.gap:.2f}",
         "p": NOT_MEASURED if one.p is None else "< 0.001" if one.p < 0.001 else f"{one.p:.3f}",
         "In words": one.verdict,
-    }  # fmt: skip
+    }
 
 
 def _heading(one: Comparison) -> None:
@@ -67,4 +74,4 @@ def _heading(one: Comparison) -> None:
     st.text(
         f"{measure.title}: real {value_text(one.mean, one.mean.real)}, generated {value_text(one.mean)}",
         help=plain(f"{measure.help} {BETTER[measure.direction].capitalize()}."),
-    )  # fmt: skip
+    )

@@ -53,16 +53,22 @@ def draw_more(manifest: Manifest, rows: Sequence[Row], condition: str, next_seed
     seed = int(st.number_input("First seed", 0, MAX_FIELD_SEED, first, key=f"{SEED}_{first}"))
     prompts = [row.prompt for row in even(fitting, count)]
     asked = [prompts[i % len(prompts)] for i in range(count)]
-    st.caption(plain(
-        f"Condition: {condition_title(condition)}. An image for the caption of each of {len(prompts)} real films, "
-        f"spread over the {len(fitting):,} that have one; seeds {seed} to {seed + count - 1}."
-    ))  # fmt: skip
+    st.caption(
+        plain(
+            f"Condition: {condition_title(condition)}. An image for the caption of each of {len(prompts)} real films, "
+            f"spread over the {len(fitting):,} that have one; seeds {seed} to {seed + count - 1}."
+        )
+    )
     with st.container(height=140):
         st.text("\n".join(asked))
     st.button(
-        f"Draw {count}", key="research_draw", type="primary", disabled=current_job() is not None,
-        on_click=_submit, args=(manifest, tuple(asked), seed),
-    )  # fmt: skip
+        f"Draw {count}",
+        key="research_draw",
+        type="primary",
+        disabled=current_job() is not None,
+        on_click=_submit,
+        args=(manifest, tuple(asked), seed),
+    )
 
 
 def _submit(manifest: Manifest, prompts: Sequence[str], seed: int) -> None:

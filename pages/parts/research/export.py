@@ -30,17 +30,27 @@ def draw_export(scene: Scene) -> None:
     )
     with st.container(horizontal=True):
         st.download_button(
-            "All measures as CSV", partial(_csv, sides), f"{name}_measures.csv", "text/csv", key="research_csv",
+            "All measures as CSV",
+            partial(_csv, sides),
+            f"{name}_measures.csv",
+            "text/csv",
+            key="research_csv",
             on_click="ignore",
-        )  # fmt: skip
+        )
         st.download_button(
-            "Comparison sheet as PNG", partial(_sheet, scene), f"{name}_sheet.png", "image/png", key="research_sheet",
+            "Comparison sheet as PNG",
+            partial(_sheet, scene),
+            f"{name}_sheet.png",
+            "image/png",
+            key="research_sheet",
             on_click="ignore",
-        )  # fmt: skip
-    st.caption(plain(
-        "The table has a line for each image: side, file, caption, condition and every measure. The sheet shows at "
-        f"most {MOST} of each set, marked as real or synthetic. Of real films, heed the license of each source."
-    ))  # fmt: skip
+        )
+    st.caption(
+        plain(
+            "The table has a line for each image: side, file, caption, condition and every measure. The sheet shows at "
+            f"most {MOST} of each set, marked as real or synthetic. Of real films, heed the license of each source."
+        )
+    )
 
 
 def _csv(sides: Sides) -> bytes:
@@ -54,10 +64,14 @@ def _sheet(scene: Scene) -> bytes:
     real, generated = sides.real.images[:MOST], sides.generated.images[:MOST]
     return encode_sheet(
         [
-            Row(f"{REAL_NOTICE} {len(real)} of {len(sides.real)} real films, {sides.split} split, {condition}",
-                small(real, SIDE)),
-            Row(f"{NOTICE} {len(generated)} of {len(sides.generated)} images of {scene.manifest.name}, {condition}",
-                small(generated, SIDE)),
+            Row(
+                f"{REAL_NOTICE} {len(real)} of {len(sides.real)} real films, {sides.split} split, {condition}",
+                small(real, SIDE),
+            ),
+            Row(
+                f"{NOTICE} {len(generated)} of {len(sides.generated)} images of {scene.manifest.name}, {condition}",
+                small(generated, SIDE),
+            ),
         ],
         COLUMNS,
-    )  # fmt: skip
+    )

@@ -15,9 +15,11 @@ from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.types import Image
 
 WINDOWS = {  # gray levels that are spread over black to white
-    "Full range": (0.0, 1.0), "Lungs (dark half)": (0.0, 0.55), "Bones and heart (bright half)": (0.45, 1.0),
+    "Full range": (0.0, 1.0),
+    "Lungs (dark half)": (0.0, 0.55),
+    "Bones and heart (bright half)": (0.45, 1.0),
     "Steep (middle half)": (0.25, 0.75),
-}  # fmt: skip
+}
 THUMBNAIL_PX = 112
 
 
@@ -44,9 +46,12 @@ def draw_image(image: Image, window: tuple[float, float], alt: str, caption: str
 def draw_thumbnails(images: ImageSet, places: Sequence[int], window: tuple[float, float], kind: str) -> None:
     """Draw some images small, numbered from 1."""
     st.image(
-        [with_window(images.images[i], *window) for i in places], [f"{kind} {i + 1}" for i in places],
-        width=THUMBNAIL_PX, output_format="PNG", alt=[f"{kind} image {i + 1}" for i in places],
-    )  # fmt: skip
+        [with_window(images.images[i], *window) for i in places],
+        [f"{kind} {i + 1}" for i in places],
+        width=THUMBNAIL_PX,
+        output_format="PNG",
+        alt=[f"{kind} image {i + 1}" for i in places],
+    )
 
 
 def facts(row: Row) -> str:
@@ -65,10 +70,14 @@ def heat_image(values: Image, reach: tuple[float, float], scale: str, title: str
     """An image in colors with its scale bar; `reach` is the same for all images to be compared."""
     figure = go.Figure(
         go.Heatmap(
-            z=values, zmin=reach[0], zmax=reach[1], colorscale=scale, colorbar={"thickness": 12},
+            z=values,
+            zmin=reach[0],
+            zmax=reach[1],
+            colorscale=scale,
+            colorbar={"thickness": 12},
             hovertemplate="column %{x}, row %{y}: %{z:.3f}<extra></extra>",
         )
-    )  # fmt: skip
+    )
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain")
     figure.update_layout(title={"text": title, "font": {"size": 14}}, margin=MARGIN)

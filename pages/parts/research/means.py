@@ -45,15 +45,25 @@ def _draw_deviations(found: MeanImages, counts: Mapping[str, int]) -> None:
     most = found.most_deviation
     left, right, text = st.columns(3, gap="medium")
     with left:
-        charts.draw(heat_image(found.real_deviation, (0, most), "Cividis", "Real: standard deviation"),
-                    "research_real_deviation", HEIGHT)  # fmt: skip
+        charts.draw(
+            heat_image(found.real_deviation, (0, most), "Cividis", "Real: standard deviation"),
+            "research_real_deviation",
+            HEIGHT,
+        )
     with right:
-        charts.draw(heat_image(found.generated_deviation, (0, most), "Cividis", "Generated: standard deviation"),
-                    "research_generated_deviation", HEIGHT)  # fmt: skip
+        charts.draw(
+            heat_image(found.generated_deviation, (0, most), "Cividis", "Generated: standard deviation"),
+            "research_generated_deviation",
+            HEIGHT,
+        )
     variation = NOT_MEASURED if found.variation is None else f"{found.variation:.2f}"
-    text.metric("Variation, generated / real", variation, border=True,
-                help="The mean standard deviation of a pixel over the generated images divided by that over real "
-                "films. Below 1, generated images resemble each other more than real films do.")  # fmt: skip
+    text.metric(
+        "Variation, generated / real",
+        variation,
+        border=True,
+        help="The mean standard deviation of a pixel over the generated images divided by that over real "
+        "films. Below 1, generated images resemble each other more than real films do.",
+    )
     text.caption(
         f"How much each pixel varies from image to image; both on one scale. n = {counts['real']:,} real and "
         f"{counts['generated']:,} generated."

@@ -31,24 +31,34 @@ def draw_neighbors(scene: Scene) -> None:
         return
     first, second, third = st.columns([2, 3, 2], vertical_alignment="bottom")
     space = first.selectbox(
-        "Space", spaces_at_hand(studio().encoder_root), key=SPACE, persist_state="session",
+        "Space",
+        spaces_at_hand(studio().encoder_root),
+        key=SPACE,
+        persist_state="session",
         help="Reference encoder: what a network trained on real films sees. Radiomics: 46 numbers of texture and tone. "
         "Pixels: the gray levels themselves.",
-    )  # fmt: skip
+    )
     st.session_state[PLACE] = min(st.session_state.get(PLACE, 0), len(sides.generated) - 1)
-    place = second.selectbox("Generated image", range(len(sides.generated)), key=PLACE, persist_state="session",
-                             format_func=lambda i: label(sides.generated, i))  # fmt: skip
+    place = second.selectbox(
+        "Generated image",
+        range(len(sides.generated)),
+        key=PLACE,
+        persist_state="session",
+        format_func=lambda i: label(sides.generated, i),
+    )
     count = third.slider("Neighbors", 1, MOST, 4, key=COUNT, persist_state="session")
     found = neighborhood(sides, space)
     _draw_images(sides, found, place, count)
     _draw_yardstick(found, place)
     st.text("Distance to the nearest real film")
     charts.draw(charts.areas(nearest_curve(found)), "research_nearest", 260)
-    st.caption(plain(
-        f"{len(sides.generated):,} generated images to {len(sides.real):,} real films ({sides.split}), and each real "
-        f"film to the nearest one of another patient. Unit: {UNITS[space]}. The films shown are all that is searched: "
-        "the tab Copies tells of the whole training set."
-    ))  # fmt: skip
+    st.caption(
+        plain(
+            f"{len(sides.generated):,} generated images to {len(sides.real):,} real films ({sides.split}), and each real "
+            f"film to the nearest one of another patient. Unit: {UNITS[space]}. The films shown are all that is searched: "
+            "the tab Copies tells of the whole training set."
+        )
+    )
 
 
 def _draw_images(sides: Sides, found: Neighborhood, place: int, count: int) -> None:
@@ -65,20 +75,32 @@ def _draw_images(sides: Sides, found: Neighborhood, place: int, count: int) -> N
         with columns[i % (per_row - 1) + 1]:
             real_badge(f"· {neighbor.distance:.3g}")
             draw_image(
-                sides.real.images[neighbor.place], FULL, f"Real chest X-ray, neighbor {i + 1}",
+                sides.real.images[neighbor.place],
+                FULL,
+                f"Real chest X-ray, neighbor {i + 1}",
                 f"{facts(row)} · {row.split} split",
-            )  # fmt: skip
+            )
 
 
 def _draw_yardstick(found: Neighborhood, place: int) -> None:
     nearest = found.of(place, 1)[0].distance
     ours, theirs = found.medians
-    for column, (name, value, text) in zip(st.columns(3), (
-        ("This image to its nearest real film", f"{nearest:.3g}",
-         f"{found.share_nearer(nearest):.0%} of the real films are nearer than that to a film of another patient."),
-        ("Generated images, in the middle", f"{ours:.3g}", f"Median over {len(found.nearest):,} generated images."),
-        ("Real films, in the middle", f"{theirs:.3g}",
-         f"The yardstick: median over {len(found.real_nearest):,} real films of the distance to another patient's."),
-    ), strict=True):  # fmt: skip
+    for column, (name, value, text) in zip(
+        st.columns(3),
+        (
+            (
+                "This image to its nearest real film",
+                f"{nearest:.3g}",
+                f"{found.share_nearer(nearest):.0%} of the real films are nearer than that to a film of another patient.",
+            ),
+            ("Generated images, in the middle", f"{ours:.3g}", f"Median over {len(found.nearest):,} generated images."),
+            (
+                "Real films, in the middle",
+                f"{theirs:.3g}",
+                f"The yardstick: median over {len(found.real_nearest):,} real films of the distance to another patient's.",
+            ),
+        ),
+        strict=True,
+    ):
         column.metric(name, value, border=True)
         column.caption(text)

@@ -35,8 +35,9 @@ def draw_pairs(scene: Scene) -> None:
     modes = (PAIR, GRID, BLIND) if sides.smaller else (GRID,)
     if st.session_state.get(MODE) not in modes:
         st.session_state[MODE] = modes[0]
-    mode = st.segmented_control("View", modes, key=MODE, required=True, persist_state="session",
-                                label_visibility="collapsed")  # fmt: skip
+    mode = st.segmented_control(
+        "View", modes, key=MODE, required=True, persist_state="session", label_visibility="collapsed"
+    )
     if mode == PAIR:
         _draw_pair(sides)
     elif mode == GRID:
@@ -51,9 +52,13 @@ def _draw_pair(sides: Sides) -> None:
         place = _pick_generated(sides)
         fitting = partners(sides.generated.rows, sides.real.rows)[place]
         real = st.selectbox(
-            "Real film", range(len(sides.real)), index=fitting, format_func=lambda i: label(sides.real, i),
-            key=f"research_real_{sides.digest}_{place}", help="Proposed: the film that fits the prompt best.",
-        )  # fmt: skip
+            "Real film",
+            range(len(sides.real)),
+            index=fitting,
+            format_func=lambda i: label(sides.real, i),
+            key=f"research_real_{sides.digest}_{place}",
+            help="Proposed: the film that fits the prompt best.",
+        )
     film, asked = sides.real.rows[real], sides.generated.rows[place]
     shown = {
         f"Real: {facts(film)}": sides.real.images[real],
@@ -70,9 +75,12 @@ def _pick_generated(sides: Sides) -> int:
     count = len(sides.generated)
     st.session_state[PLACE] = min(st.session_state.get(PLACE, 0), count - 1)
     place = st.selectbox(
-        "Generated image", range(count), key=PLACE, format_func=lambda i: label(sides.generated, i),
+        "Generated image",
+        range(count),
+        key=PLACE,
+        format_func=lambda i: label(sides.generated, i),
         persist_state="session",
-    )  # fmt: skip
+    )
     with st.container(horizontal=True):
         st.button("Previous", key="research_previous", on_click=_step, args=(-1, count), disabled=count < 2)
         st.button("Next", key="research_next", on_click=_step, args=(1, count), disabled=count < 2)
@@ -92,8 +100,9 @@ def _draw_grids(sides: Sides) -> None:
     page = int(page_field.number_input(f"Page, of {pages}", 1, pages, key=PAGE))
     left, right = st.columns(2, gap="medium")
     for column, badge, images, kind in (
-        (left, real_badge, sides.real, "Real"), (right, generated_badge, sides.generated, "Generated"),
-    ):  # fmt: skip
+        (left, real_badge, sides.real, "Real"),
+        (right, generated_badge, sides.generated, "Generated"),
+    ):
         places = range(len(images))[(page - 1) * PER_PAGE : page * PER_PAGE]
         with column:
             badge(f"· n = {len(images):,}" + (f" · {places[0] + 1} to {places[-1] + 1} shown" if places else ""))

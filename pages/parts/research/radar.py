@@ -60,11 +60,13 @@ def _draw_stored(manifest: Manifest) -> None:
 def draw_origin(record: Record, manifest: Manifest) -> None:
     """Say what a record was measured on, and how old it is."""
     settings = record.settings
-    st.caption(plain(
-        f"Suite {record.suite}, n = {settings.get('num_images', NOT_MEASURED)} generated, "
-        f"{settings.get('num_real', NOT_MEASURED)} real films of {settings.get('real', 'unknown')} "
-        f"({settings.get('split', 'no')} split), measured {record.created[:10]}, {age(record.created)}."
-    ))  # fmt: skip
+    st.caption(
+        plain(
+            f"Suite {record.suite}, n = {settings.get('num_images', NOT_MEASURED)} generated, "
+            f"{settings.get('num_real', NOT_MEASURED)} real films of {settings.get('real', 'unknown')} "
+            f"({settings.get('split', 'no')} split), measured {record.created[:10]}, {age(record.created)}."
+        )
+    )
     if record.checkpoint != manifest.ref:
         st.warning("The weights were replaced since this record was made: it does not speak of them.")
 

@@ -26,9 +26,12 @@ from xray_generator.data.rows import Row
 
 CONDITION, SPLIT, FROM, ENLARGED = "research_condition", "research_split", "research_sources", "research_enlarged"
 SPLIT_TITLES = {
-    UNSEEN: "unseen (val + test)", "val": "val split", "test": "test split", "train": "train split (seen)",
+    UNSEEN: "unseen (val + test)",
+    "val": "val split",
+    "test": "test split",
+    "train": "train split (seen)",
     "all": "all splits",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,14 +60,22 @@ def pick_scene() -> Scene:
         manifest = pick_checkpoint(prompted=True)  # conditions are read in prompts
     rows, size = dataset_rows(), manifest.sizes[0]
     split = split_field.selectbox(
-        "Real films", list(SPLITS), format_func=SPLIT_TITLES.__getitem__, key=SPLIT, persist_state="session",
-        help="Films of the train split may have been seen by the model: likeness to them is no merit.",
-    )  # fmt: skip
+        "Real films",
+        list(SPLITS),
+        format_func=SPLIT_TITLES.__getitem__,
+        key=SPLIT,
+        persist_state="session",
+        help="Films of the train split may have been seen by the model: similarity to them is no merit.",
+    )
     st.session_state.setdefault(FROM, list(SOURCES))
     sources = from_field.pills(
-        "Generated images", SOURCES, selection_mode="multi", key=FROM, persist_state="session",
+        "Generated images",
+        SOURCES,
+        selection_mode="multi",
+        key=FROM,
+        persist_state="session",
         help=f"{SHIPPED}: drawn and judged by the evaluation, and kept with its record.",
-    )  # fmt: skip
+    )
     drawn = find_drawn(manifest, sources)
     with condition_field:
         condition = _pick_condition(count_conditions(rows), count_conditions(drawn.rows))
@@ -86,10 +97,14 @@ def _pick_condition(real: Mapping[str, int], generated: Mapping[str, int]) -> st
         return f"{condition_title(name)}{counts}"
 
     return st.selectbox(
-        "Condition", names, key=CONDITION, persist_state="session", format_func=title,
+        "Condition",
+        names,
+        key=CONDITION,
+        persist_state="session",
+        format_func=title,
         help="A finding, view, sex or age group. Of real films it is their label, counted over all splits and sizes; "
         "of generated images it is what their prompt asks for, which is not always what they show.",
-    )  # fmt: skip
+    )
 
 
 def _draw_numbers(scene: Scene, next_seed: int) -> None:
@@ -100,9 +115,11 @@ def _draw_numbers(scene: Scene, next_seed: int) -> None:
         with st.popover("Draw more", icon=":material/add:", key=POPOVER, on_change="rerun"):
             draw_more(scene.manifest, scene.rows, sides.condition, next_seed)
         st.checkbox(
-            "Enlarged films too", key=ENLARGED, persist_state="session",
+            "Enlarged films too",
+            key=ENLARGED,
+            persist_state="session",
             help=f"Films of less than {scene.size} pixels a side are blurred by enlarging, so they are left out.",
-        )  # fmt: skip
+        )
 
 
 def _draw_notes(sides: Sides, notes: Sequence[str]) -> None:

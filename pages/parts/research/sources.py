@@ -60,8 +60,11 @@ def find_drawn(manifest: Manifest, sources: Sequence[str]) -> Drawn:
     notes = [f"Generated images left out: {others}."] if others else []
     if unlike := sum(not _is_recommended(recipe, manifest) for _, recipe in kept.values()):
         notes.append(f"{unlike:,} generated images were drawn with other settings than the checkpoint recommends.")
-    rows = tuple(_row(recipe.request.condition.text, path) for path, recipe in kept.values()
-                 if isinstance(recipe.request.condition, TextPrompt))  # fmt: skip
+    rows = tuple(
+        _row(recipe.request.condition.text, path)
+        for path, recipe in kept.values()
+        if isinstance(recipe.request.condition, TextPrompt)
+    )
     seeds = [recipe.request.seed for _, recipe in kept.values() if recipe.request.seed < 2**52]
     return Drawn(rows, tuple(notes), max(seeds, default=-1) + 1)
 
@@ -81,8 +84,11 @@ def read_films(choice: Choice, size: int) -> ImageSet:
 @st.cache_resource(show_spinner="Reading the images", max_entries=2)
 def _read_sides(
     key: tuple[Stamps, Stamps, str],  # noqa: ARG001 - what makes the result another
-    condition: str, size: int, _rows: Sequence[Row], _choice: Choice,
-) -> Sides:  # fmt: skip
+    condition: str,
+    size: int,
+    _rows: Sequence[Row],
+    _choice: Choice,
+) -> Sides:
     return side_by_side.read_sides(_rows, _choice, condition, size)
 
 

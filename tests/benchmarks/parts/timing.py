@@ -44,6 +44,7 @@ def kernels(call: Callable[[], Any]) -> dict[str, Any]:
             {"name": event.key, "calls": event.count, "share": event.self_cpu_time_total / total}
             for event in found[:10]
         ],
-        "gigaflops": counter.get_total_flops() / 1e9, "gigaflops_per_second_of_a_product": rate / 1e9,
+        "gigaflops": counter.get_total_flops() / 1e9,
+        "gigaflops_per_second_of_a_product": rate / 1e9,
         "floor_ms": counter.get_total_flops() / rate * 1_000,
-    }  # fmt: skip
+    }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from xray_generator.data.labelled import read_labelled
+from xray_generator.data.labeled import read_labeled
 from xray_generator.data.rows import Dataset
 from xray_generator.families.cvae.config import TINY, CVAEConfig, PriorConfig
 from xray_generator.families.cvae.engine import CVAEEngine, load_engine
@@ -19,7 +19,7 @@ SIDES = {"disc": (64, 64), "ring": (64, 44), "stripes": (90, 64)}  # height and 
 
 @pytest.fixture(scope="session")
 def cells_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A labelled pack: eight images a class to train on, two to validate with, one to test with."""
+    """A labeled pack: eight images a class to train on, two to validate with, one to test with."""
     folder = tmp_path_factory.mktemp("cells")
     (folder / "images").mkdir()
     lines = ["image,label,split,source,license"]
@@ -42,7 +42,7 @@ def cells_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def cells(cells_folder: Path) -> Dataset:
     """That pack's rows."""
-    return read_labelled(cells_folder)
+    return read_labeled(cells_folder)
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +52,19 @@ def small_config() -> CVAEConfig:
         num_steps=4, batch_size=4, learning_rate=1e-3, warmup_steps=1, checkpoint_every=4, log_every=1
     )
     return CVAEConfig(
-        "small", 64, training, training, training, latent_channels=4, embedding_size=8, crop_size=32,
-        symmetries="turns", latent_variants=2, network=TINY,
+        "small",
+        64,
+        training,
+        training,
+        training,
+        latent_channels=4,
+        embedding_size=8,
+        crop_size=32,
+        symmetries="turns",
+        latent_variants=2,
+        network=TINY,
         prior=PriorConfig(guidance_scale=2.0, num_inference_steps=3),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")

@@ -58,10 +58,14 @@ def test_class_guidance_and_steps_matter(lively: CVAEEngine) -> None:
     images = [
         generate(lively, request).images[0]
         for request in (
-            ask(), ask(RING), ask(Unconditional()), ask(guidance_scale=1.0), ask(guidance_scale=0.0),
+            ask(),
+            ask(RING),
+            ask(Unconditional()),
+            ask(guidance_scale=1.0),
+            ask(guidance_scale=0.0),
             ask(num_inference_steps=5),
         )
-    ]  # fmt: skip
+    ]
     for i, one in enumerate(images):
         for other in images[i + 1 :]:
             assert np.abs(one - other).max() > 1e-3
@@ -140,10 +144,11 @@ def test_images_to_latents_and_back_heed_the_class(lively: CVAEEngine) -> None:
     [
         (ask(ClassLabel("square")), r"no class 'square'. Allowed: disc, ring, stripes\."),
         (ask(TextPrompt("a disc")), "draws a class, not a prompt. Allowed: disc"),
-        (ask(scheduler="ddim"), "no scheduler 'ddim'. Allowed: euler"), (ask(num_inference_steps=201), "At most 200"),
+        (ask(scheduler="ddim"), "no scheduler 'ddim'. Allowed: euler"),
+        (ask(num_inference_steps=201), "At most 200"),
         (replace(ask(), height=48), "draws 64x64 pixels, not 64x48"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_done_is_said(engine: CVAEEngine, request_: GenerationRequest, words: str) -> None:
     with pytest.raises(StudioError, match=words):
         generate(engine, request_)

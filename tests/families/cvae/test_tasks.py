@@ -101,9 +101,12 @@ def test_padding_is_not_judged(autoencoder: Autoencoder, small_config: CVAEConfi
 
 def test_loss_is_what_it_says(autoencoder: Autoencoder, small_config: CVAEConfig) -> None:
     config = replace(
-        small_config, beta=0.5, free_bits=0.0, reconstruction=ReconstructionConfig(2.0, 3.0, 0.5, 4.0, 5.0),
+        small_config,
+        beta=0.5,
+        free_bits=0.0,
+        reconstruction=ReconstructionConfig(2.0, 3.0, 0.5, 4.0, 5.0),
         prior=replace(small_config.prior, class_dropout=0.0),
-    )  # fmt: skip
+    )
     images = drawn(2, 1, 32, 32).clamp(-1, 1)
     batch = {"images": images, "mask": torch.ones(2, 1, 32, 32), "label": torch.tensor([0, 1])}
     values = AutoencoderLoss(autoencoder, config)(batch, step_generator(0))
@@ -148,9 +151,11 @@ def test_autoencoder_learns_and_is_measured_without_padding(
 ) -> None:
     rows = (row_of(cells, "disc"), row_of(cells, "ring"))
     config = replace(
-        small_config, crop_size=64, symmetries="none",
+        small_config,
+        crop_size=64,
+        symmetries="none",
         reconstruction=ReconstructionConfig(energy_weight=0.0, lattice_weight=0.0),
-    )  # fmt: skip
+    )
     before = reconstruction_quality(autoencoder, rows, 64)
     loss = AutoencoderLoss(autoencoder, config)
     batch = crops_batch(Crops(rows, LABELS, config), 2)

@@ -64,10 +64,16 @@ def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(straight: Pat
     card = (folder / "README.md").read_text()
     psnr = manifest.metrics["reconstruction"]["val"]["psnr_db"]
     for words in (
-        "Not for diagnosis", "24 images of the `train` split", "CC0", "4 steps of 4", "`disc`, `ring`, `stripes`",
-        f"| val | 6 | {psnr:.2f} |", "noise and no structure that was learnt", manifest.commit,
+        "Not for diagnosis",
+        "24 images of the `train` split",
+        "CC0",
+        "4 steps of 4",
+        "`disc`, `ring`, `stripes`",
+        f"| val | 6 | {psnr:.2f} |",
+        "noise and no structure that was learned",
+        manifest.commit,
         "no latent of any training image",
-    ):  # fmt: skip
+    ):
         assert words in card
 
 
@@ -106,9 +112,15 @@ def test_images_without_a_class_are_refused(small_config: CVAEConfig, cells: Dat
 def command(small_config: CVAEConfig, cells_folder: Path, tmp_path: Path) -> list[str]:
     (tmp_path / "small.json").write_text(json.dumps(dump(small_config)))
     return [
-        "--config", str(tmp_path / "small.json"), "--dataset_path", str(cells_folder), "--output_dir",
-        str(tmp_path / "outputs"), "--num_threads", "1",
-    ]  # fmt: skip
+        "--config",
+        str(tmp_path / "small.json"),
+        "--dataset_path",
+        str(cells_folder),
+        "--output_dir",
+        str(tmp_path / "outputs"),
+        "--num_threads",
+        "1",
+    ]
 
 
 def test_quick_test_runs_both_stages(command: list[str], tmp_path: Path) -> None:
@@ -132,13 +144,17 @@ def test_autoencoder_alone(command: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--resume_from", "nowhere"], "continued where it is"), (["size=72"], "multiple of 32"),
-        (["crop_size=40"], "crop_size must be a multiple of 16"), (["crop_size=128"], "crop_size must be from 0 to 64"),
-        (["reconstruction.l1_weight=0"], "above 0"), (["network.prior_channels=[8,12]"], "multiples of 8"),
-        (["network.channels=[8,8]"], "as many levels each, 1 to 3"), (["network.chanels=[8,16]"], "network.chanels"),
+        (["--resume_from", "nowhere"], "continued where it is"),
+        (["size=72"], "multiple of 32"),
+        (["crop_size=40"], "crop_size must be a multiple of 16"),
+        (["crop_size=128"], "crop_size must be from 0 to 64"),
+        (["reconstruction.l1_weight=0"], "above 0"),
+        (["network.prior_channels=[8,12]"], "multiples of 8"),
+        (["network.channels=[8,8]"], "as many levels each, 1 to 3"),
+        (["network.chanels=[8,16]"], "network.chanels"),
         (["beta=-1"], "beta must be"),
     ],
-)  # fmt: skip
+)
 def test_fault_is_one_clear_line(
     command: list[str], capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:

@@ -38,9 +38,14 @@ def small_config() -> FlowMatchingConfig:
         num_steps=4, batch_size=4, learning_rate=1e-3, warmup_steps=1, checkpoint_every=2, log_every=1
     )
     return FlowMatchingConfig(
-        "small", training, image_size=32, labels=LABELS, num_inference_steps=3, num_likelihoods=2,
+        "small",
+        training,
+        image_size=32,
+        labels=LABELS,
+        num_inference_steps=3,
+        num_likelihoods=2,
         network=NetworkConfig(4, (16, 32), 1, (1,), 0.0),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")

@@ -56,13 +56,16 @@ def test_class_and_guidance_change_the_image(engine: FlowMatchingEngine) -> None
     assert np.array_equal(draw("", 1.0), draw("", 4.0))
 
 
-@pytest.mark.parametrize(("request_", "words"), [
-    (request_of(ClassLabel("cat"), size=32), "no class 'cat'. Allowed: benign, malignant, normal"),
-    (request_of(TextPrompt("a lung"), size=32), "a class, not a prompt"),
-    (request_of(ClassLabel("normal"), size=64), "draws 32x32 pixels, not 64x64"),
-    (request_of(ClassLabel("normal"), size=32, steps=201), "At most 200 steps"),
-    (request_of(ClassLabel("normal"), size=32, scheduler="ddim"), "Allowed: euler, heun, dopri5"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (request_of(ClassLabel("cat"), size=32), "no class 'cat'. Allowed: benign, malignant, normal"),
+        (request_of(TextPrompt("a lung"), size=32), "a class, not a prompt"),
+        (request_of(ClassLabel("normal"), size=64), "draws 32x32 pixels, not 64x64"),
+        (request_of(ClassLabel("normal"), size=32, steps=201), "At most 200 steps"),
+        (request_of(ClassLabel("normal"), size=32, scheduler="ddim"), "Allowed: euler, heun, dopri5"),
+    ],
+)
 def test_what_it_cannot_do_is_said(engine: FlowMatchingEngine, request_: GenerationRequest, words: str) -> None:
     with pytest.raises(StudioError, match=words):
         generate(engine, request_)

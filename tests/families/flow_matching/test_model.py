@@ -44,8 +44,10 @@ def test_the_grid_runs_from_exactly_one_to_exactly_zero(num_steps: int) -> None:
     assert all(a - b == pytest.approx(1 / num_steps) for a, b in pairwise(grid))
 
 
-@pytest.mark.parametrize(("solver", "num_steps", "error"), [("euler", 200, 0.02), ("heun", 40, 0.005),
-                                                          ("dopri5", 1, 0.002), ("dopri5", 5, 0.005)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("solver", "num_steps", "error"),
+    [("euler", 200, 0.02), ("heun", 40, 0.005), ("dopri5", 1, 0.002), ("dopri5", 5, 0.005)],
+)
 def test_every_solver_reaches_what_the_flow_gives(
     solver: str, num_steps: int, error: float, noise: torch.Tensor
 ) -> None:
@@ -130,10 +132,15 @@ def test_guidance_leads_away_from_no_class() -> None:
     assert torch.equal(model.field("", 3.0)(x, 0.5), without)
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"channels": (48,)}, "two or more"), ({"channels": (48, 50)}, "multiples of 16"), ({"fold": 0}, "fold"),
-    ({"attention_levels": (3,)}, "below 3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"channels": (48,)}, "two or more"),
+        ({"channels": (48, 50)}, "multiples of 16"),
+        ({"fold": 0}, "fold"),
+        ({"attention_levels": (3,)}, "below 3"),
+    ],
+)
 def test_a_wrong_network_is_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(StudioError, match=words):
         NetworkConfig(**settings)  # type: ignore[arg-type]

@@ -33,9 +33,12 @@ def plain(model: LatentDiffusion, latents: Tensor, timestep: Tensor, prompt: str
     """One UNet call for one prompt, as plain as can be."""
     ids, mask = model.text_encoder.tokenize([prompt])
     return model.unet(
-        latents, timestep, encoder_hidden_states=model.text_encoder(ids, mask), encoder_attention_mask=mask,
+        latents,
+        timestep,
+        encoder_hidden_states=model.text_encoder(ids, mask),
+        encoder_attention_mask=mask,
         class_labels=torch.tensor([NATIVE]),
-    ).sample  # fmt: skip
+    ).sample
 
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0, 7.0])

@@ -63,9 +63,12 @@ def draw(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> Draw:
     model = make_model(tiny_config)
 
     def run(
-        scheduler: str, steps: int, std: float = 0.25, beta: Beta = "squaredcos_cap_v2",
+        scheduler: str,
+        steps: int,
+        std: float = 0.25,
+        beta: Beta = "squaredcos_cap_v2",
         prediction: Prediction = "v_prediction",
-    ) -> tuple[Tensor, MixtureDenoiser]:  # fmt: skip
+    ) -> tuple[Tensor, MixtureDenoiser]:
         schedule = ScheduleConfig(beta_schedule=beta, prediction_type=prediction)
         oracle = MixtureDenoiser(schedule, std)
         generator = torch.Generator().manual_seed(0)
@@ -93,10 +96,18 @@ def assert_is_the_mixture(samples: Tensor, std: float, tolerance: float) -> None
 @pytest.mark.parametrize(
     ("scheduler", "steps", "tolerance"),
     [
-        ("ddim", 20, 0.04), ("ddim", 50, 0.02), ("ddim", 60, 0.02), ("ddim", 150, 0.02), ("dpm++", 20, 0.02),
-        ("dpm++", 30, 0.02), ("dpm++", 50, 0.01), ("unipc", 20, 0.02), ("unipc", 50, 0.01), ("ddpm", 150, 0.025),
+        ("ddim", 20, 0.04),
+        ("ddim", 50, 0.02),
+        ("ddim", 60, 0.02),
+        ("ddim", 150, 0.02),
+        ("dpm++", 20, 0.02),
+        ("dpm++", 30, 0.02),
+        ("dpm++", 50, 0.01),
+        ("unipc", 20, 0.02),
+        ("unipc", 50, 0.01),
+        ("ddpm", 150, 0.025),
     ],
-)  # fmt: skip
+)
 def test_recovers_mean_spread_and_weights(
     draw: Draw, scheduler: str, steps: int, tolerance: float, prediction: Prediction
 ) -> None:

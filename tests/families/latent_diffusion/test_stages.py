@@ -35,9 +35,12 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 def all_stages(tiny_config: LatentDiffusionConfig) -> LatentDiffusionConfig:
     training = replace(tiny_config.denoiser_training, num_steps=2)
     return replace(
-        tiny_config, autoencoder_training=training, denoiser_training=training,
-        decoder_training=replace(training, num_steps=3), few_step_training=replace(training, num_steps=3),
-    )  # fmt: skip
+        tiny_config,
+        autoencoder_training=training,
+        denoiser_training=training,
+        decoder_training=replace(training, num_steps=3),
+        few_step_training=replace(training, num_steps=3),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +149,11 @@ def test_the_adapter_begins_as_the_denoiser_and_learns_the_guided_teacher(
     model = make_model(replace(tiny_config, schedule=replace(tiny_config.schedule, **schedule)))
     ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
     batch = {
-        "latents": torch.randn(2, 16, 4, 4), "input_ids": ids, "attention_mask": mask,
+        "latents": torch.randn(2, 16, 4, 4),
+        "input_ids": ids,
+        "attention_mask": mask,
         "resolution": torch.tensor([0, 1]),
-    }  # fmt: skip
+    }
     student = adapted(model.unet, 4)
     losses = {}
     for guidance, teacher_steps in ((1.0, 1), (5.0, 2)):
@@ -168,9 +173,11 @@ def test_the_teacher_is_guided_within_its_interval_alone(
     model = make_model(replace(tiny_config, schedule=schedule))
     ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
     batch = {
-        "latents": torch.randn(2, 16, 4, 4), "input_ids": ids, "attention_mask": mask,
+        "latents": torch.randn(2, 16, 4, 4),
+        "input_ids": ids,
+        "attention_mask": mask,
         "resolution": torch.tensor([0, 1]),
-    }  # fmt: skip
+    }
     loss = DistillationLoss(model, adapted(model.unet, 4), FewStepConfig(teacher_steps=1, guidance_scale=7.0))
     assert float(loss(batch, torch.Generator().manual_seed(0))["loss"].detach()) < 1e-6
 

@@ -185,9 +185,12 @@ def test_denoising_loss_is_the_formula(model: LatentDiffusion, prediction: str, 
         alpha = loss.noise_scheduler.alphas_cumprod[t][:, None, None, None]
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         output = model.unet(
-            noisy, t, encoder_hidden_states=model.text_encoder(ids, mask), encoder_attention_mask=mask,
+            noisy,
+            t,
+            encoder_hidden_states=model.text_encoder(ids, mask),
+            encoder_attention_mask=mask,
             class_labels=resolution,
-        ).sample  # fmt: skip
+        ).sample
     is_v = prediction != "epsilon"
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents if is_v else noise
     if prediction == "sample":
@@ -201,9 +204,11 @@ def test_prompts_are_dropped_one_by_one_and_about_as_often_as_asked(model: Laten
     loss = DenoisingLoss(model.unet, model.text_encoder, replace(model.schedule, prompt_dropout=0.1))
     ids, mask = (x.repeat(64, 1) for x in model.text_encoder.tokenize(["normal chest x-ray"], length=8))
     batch = {
-        "latents": torch.zeros(64, 16, 4, 4), "input_ids": ids, "attention_mask": mask,
+        "latents": torch.zeros(64, 16, 4, 4),
+        "input_ids": ids,
+        "attention_mask": mask,
         "resolution": torch.zeros(64, dtype=torch.long),
-    }  # fmt: skip
+    }
     masks: list[torch.Tensor] = []
     hook = model.text_encoder.register_forward_hook(lambda _module, inputs, _output: masks.append(inputs[1]))
     with torch.no_grad():

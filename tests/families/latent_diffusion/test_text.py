@@ -34,9 +34,13 @@ def pretrained(encoder: TextEncoder, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("bert")
     torch.manual_seed(0)
     shape = BertConfig(
-        vocab_size=len(encoder.tokenizer), hidden_size=24, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=48, max_position_embeddings=64,
-    )  # fmt: skip
+        vocab_size=len(encoder.tokenizer),
+        hidden_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=64,
+    )
     BertModel(shape).save_pretrained(folder)
     encoder.tokenizer.save_pretrained(folder)
     return folder
@@ -130,8 +134,9 @@ def test_pretrained_encoder_is_frozen_and_its_projection_is_not(pretrained: Path
     assert encoder.is_frozen
     assert not any(p.requires_grad for p in encoder.transformer.parameters())
     assert [name for name, p in encoder.named_parameters() if p.requires_grad] == [
-        "projection.linear.weight", "projection.linear.bias",
-    ]  # fmt: skip
+        "projection.linear.weight",
+        "projection.linear.bias",
+    ]
     assert embed(encoder, PROMPTS).shape[2] == 32
     assert torch.equal(embed(encoder, PROMPTS), embed(encoder, PROMPTS))  # its dropout is off while training
 

@@ -136,13 +136,19 @@ def test_card_says_what_a_reader_must_know(straight: Path, tmp_path: Path, monke
     card, manifest = (straight / "tiny" / "README.md").read_text(), read_manifest(straight / "tiny")
     measured = manifest.metrics["autoencoder_reconstruction"]["val"]
     for words in (
-        "## Out of scope", "- Diagnosis", "12 images of the `train` split", "4 more served validation", "CC BY 3.0",
-        "doi:10.6084/m9.figshare.12275009", "4 steps of 4 images, AdamW, learning rate 0.001 (cosine), seed 0",
-        "Mean squared error of v, on latents folded 2x2 and whitened", "10% of the prompts are dropped",
+        "## Out of scope",
+        "- Diagnosis",
+        "12 images of the `train` split",
+        "4 more served validation",
+        "CC BY 3.0",
+        "doi:10.6084/m9.figshare.12275009",
+        "4 steps of 4 images, AdamW, learning rate 0.001 (cosine), seed 0",
+        "Mean squared error of v, on latents folded 2x2 and whitened",
+        "10% of the prompts are dropped",
         manifest.commit,
         f"| autoencoder reconstruction, val | 4 | psnr_db {measured['psnr_db']:.4g}, ssim {measured['ssim']:.4g}, "
         f"sharpness_ratio {measured['sharpness_ratio']:.4g} |",
-    ):  # fmt: skip
+    ):
         assert words in card
     shutil.copytree(straight / "tiny", tmp_path / "outputs" / "checkpoints" / "latent_diffusion" / "tiny")
     monkeypatch.chdir(tmp_path)
@@ -213,14 +219,24 @@ def test_row_that_breaks_after_the_check_fails_the_run(
 
 
 def test_projection_is_trained_and_the_pretrained_transformer_is_not(
-    tiny_config: LatentDiffusionConfig, tiny_dataset: Dataset, make_model: MakeModel, straight: Path, tmp_path: Path,
+    tiny_config: LatentDiffusionConfig,
+    tiny_dataset: Dataset,
+    make_model: MakeModel,
+    straight: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     tokenizer = make_model(tiny_config).text_encoder.tokenizer
-    bert = BertModel(BertConfig(
-        vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48,
-        max_position_embeddings=64,
-    ))  # fmt: skip
+    bert = BertModel(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=24,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=48,
+            max_position_embeddings=64,
+        )
+    )
     bert.save_pretrained(tmp_path / "bert")
     tokenizer.save_pretrained(tmp_path / "bert")
     config = replace(

@@ -20,9 +20,11 @@ UNFOLDED = UNetConfig(channels=(32, 32, 64), num_heads=2, fold=1, plain_levels=1
 
 
 def test_it_is_exported_loaded_and_draws(
-    make_model: Callable[[LatentDiffusionConfig], LatentDiffusion], tiny_config: LatentDiffusionConfig,
-    tiny_dataset: Dataset, tmp_path: Path,
-) -> None:  # fmt: skip
+    make_model: Callable[[LatentDiffusionConfig], LatentDiffusion],
+    tiny_config: LatentDiffusionConfig,
+    tiny_dataset: Dataset,
+    tmp_path: Path,
+) -> None:
     config = replace(tiny_config, unet=UNFOLDED, schedule=replace(tiny_config.schedule, prediction_type="sample"))
     model = make_model(config)
     assert model.unet.config.in_channels == config.autoencoder.latent_channels

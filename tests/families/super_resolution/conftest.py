@@ -18,9 +18,14 @@ def small_config() -> SuperResolutionConfig:
         num_steps=4, batch_size=4, learning_rate=1e-3, warmup_steps=1, checkpoint_every=4, log_every=1
     )
     return SuperResolutionConfig(
-        "small", training, film_size=64, crop_size=32, sizes=(64, 96), num_inference_steps=2,
+        "small",
+        training,
+        film_size=64,
+        crop_size=32,
+        sizes=(64, 96),
+        num_inference_steps=2,
         network=NetworkConfig((8, 16), (1, 1), 16),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="session")

@@ -60,9 +60,15 @@ def test_degradation_covers_the_image_with_noise(upscaler: SuperResolutionEngine
 
 @pytest.mark.parametrize(
     ("side", "size", "sides"),
-    [(256, 512, (512,)), (256, 768, (512, 768)), (512, 768, (768,)), (256, 640, (640,)), (128, 1024, (256, 512, 1024)),
-     (100, 512, (208, 512))],
-)  # fmt: skip
+    [
+        (256, 512, (512,)),
+        (256, 768, (512, 768)),
+        (512, 768, (768,)),
+        (256, 640, (640,)),
+        (128, 1024, (256, 512, 1024)),
+        (100, 512, (208, 512)),
+    ],
+)
 def test_passes_use_trained_ratios(side: int, size: int, sides: tuple[int, ...]) -> None:
     found = passes(side, size, (1.25, 2.5))
     assert found == sides

@@ -90,10 +90,13 @@ def test_network_heeds_noise_level_ratio_and_degradation(model: SuperResolution)
     outputs = [
         model.predict(noisy, model.condition(enlarged, level_values(factor, degradation)[None]), torch.tensor([sigma]))
         for sigma, factor, degradation in (
-            (1.0, 2.0, Degradation()), (0.5, 2.0, Degradation()), (1.0, 1.5, Degradation()),
-            (1.0, 2.0, Degradation(noise=0.02)), (1.0, 2.0, Degradation(blur=1.0)),
+            (1.0, 2.0, Degradation()),
+            (0.5, 2.0, Degradation()),
+            (1.0, 1.5, Degradation()),
+            (1.0, 2.0, Degradation(noise=0.02)),
+            (1.0, 2.0, Degradation(blur=1.0)),
         )
-    ]  # fmt: skip
+    ]
     assert all((outputs[0] - other).abs().max() > 1e-4 for other in outputs[1:])
 
 

@@ -50,9 +50,13 @@ def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(straight: Pat
     card = (folder / "README.md").read_text()
     psnr = manifest.metrics["enlargement"]["val"]["psnr_db"]
     for words in (
-        "Not for diagnosis", "12 films of the `train` split", "CC BY 3.0", "4 steps of 4 crops of 32 pixels",
-        f"| val | 4 | {psnr:.2f} |", manifest.commit,
-    ):  # fmt: skip
+        "Not for diagnosis",
+        "12 films of the `train` split",
+        "CC BY 3.0",
+        "4 steps of 4 crops of 32 pixels",
+        f"| val | 4 | {psnr:.2f} |",
+        manifest.commit,
+    ):
         assert words in card
 
 
@@ -74,9 +78,15 @@ def test_no_large_film_is_refused(small_config: SuperResolutionConfig, tiny_data
 def command(small_config: SuperResolutionConfig, dataset_folder: Path, tmp_path: Path) -> list[str]:
     (tmp_path / "small.json").write_text(json.dumps(dump(small_config)))
     return [
-        "--config", str(tmp_path / "small.json"), "--dataset_path", str(dataset_folder), "--output_dir",
-        str(tmp_path / "outputs"), "--num_threads", "1",
-    ]  # fmt: skip
+        "--config",
+        str(tmp_path / "small.json"),
+        "--dataset_path",
+        str(dataset_folder),
+        "--output_dir",
+        str(tmp_path / "outputs"),
+        "--num_threads",
+        "1",
+    ]
 
 
 def test_quick_test_makes_a_checkpoint_that_draws_nothing_by_itself(
@@ -97,12 +107,16 @@ def test_quick_test_makes_a_checkpoint_that_draws_nothing_by_itself(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--train_vae_only"], "has no autoencoder"), (["--resume_from", "nowhere"], "continued where it is"),
-        (["crop_size=40"], "multiple of 16"), (["crop_size=128"], "crop_size must be from 32 to 64"),
-        (["degradation.factors=[2,1.5]"], "least and the greatest"), (["sizes=[]"], "one side or more"),
-        (["network.chanels=[8,16]"], "network.chanels"), (["film_size=512"], "images512/"),
+        (["--train_vae_only"], "has no autoencoder"),
+        (["--resume_from", "nowhere"], "continued where it is"),
+        (["crop_size=40"], "multiple of 16"),
+        (["crop_size=128"], "crop_size must be from 32 to 64"),
+        (["degradation.factors=[2,1.5]"], "least and the greatest"),
+        (["sizes=[]"], "one side or more"),
+        (["network.chanels=[8,16]"], "network.chanels"),
+        (["film_size=512"], "images512/"),
     ],
-)  # fmt: skip
+)
 def test_fault_is_one_clear_line(
     command: list[str], capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:

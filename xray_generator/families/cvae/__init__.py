@@ -26,9 +26,12 @@ def _train(config: CVAEConfig, dataset: Dataset, run: Path, options: argparse.Na
         raise StudioError(f"This run is continued where it is: --resume_from {run}, not another folder.")
     set_threads(options.num_threads)
     return train_run(
-        config, dataset, run, options.output_dir / "checkpoints" / config.family / run.name,
+        config,
+        dataset,
+        run,
+        options.output_dir / "checkpoints" / config.family / run.name,
         autoencoder_only=options.train_vae_only,
-    )  # fmt: skip
+    )
 
 
 FAMILY = Family(condition=ClassLabel, modality="SM", load=_load, train=_train, config=lambda: CVAEConfig)

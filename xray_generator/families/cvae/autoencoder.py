@@ -76,9 +76,13 @@ class Decoder(nn.Module):
         )
         half = max(4, widths[-1] // 2)  # channels at half the side
         self.head = nn.Sequential(
-            ChannelNorm(widths[-1]), nn.Conv2d(widths[-1], 4 * half, 3, padding=1), nn.PixelShuffle(2), nn.SiLU(),
-            nn.Conv2d(half, 4, 3, padding=1), nn.PixelShuffle(2),
-        )  # fmt: skip
+            ChannelNorm(widths[-1]),
+            nn.Conv2d(widths[-1], 4 * half, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.SiLU(),
+            nn.Conv2d(half, 4, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
 
     def forward(self, latents: Tensor, classes: Tensor) -> Tensor:
         """Images of latents."""

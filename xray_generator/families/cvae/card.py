@@ -37,32 +37,64 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     code = LOADING.format(family=manifest.family, name=manifest.name, label=manifest.labels[0], size=config.size)
     recommended = manifest.recommended
     lines = [
-        "---", header.to_yaml(), "---", f"# {manifest.name}", "", f"**{NOTICE}**", "",
-        f"Draws grey images of {config.size}x{config.size} pixels of one class: "
+        "---",
+        header.to_yaml(),
+        "---",
+        f"# {manifest.name}",
+        "",
+        f"**{NOTICE}**",
+        "",
+        f"Draws gray images of {config.size}x{config.size} pixels of one class: "
         f"{', '.join(f'`{label}`' for label in manifest.labels)}. A class-conditional variational autoencoder (latents "
         f"of {config.latent_channels} channels at 1/{config.reduction} of the side), whose latents are drawn from a "
         "learned prior: a rectified flow from noise to the latents of the class.",
-        "", "## Privacy", "",
+        "",
+        "## Privacy",
+        "",
         "It holds networks alone, and no latent of any training image: a sample begins at noise, not at "
-        "the posterior of an image. That lessens copying; it does not prove that nothing was learnt by heart.",
-        "", "## Out of scope", "",
+        "the posterior of an image. That lessens copying; it does not prove that nothing was learned by heart.",
+        "",
+        "## Out of scope",
+        "",
         "- Diagnosis, triage, or any other clinical use.",
         "- Counting or measuring structures in its images as if they had been observed.",
         "- Replacing real images in the training of a detector without measuring what that does to it.",
-        "", "## How to load it", "", "From the root of the repository that made it:", "", code, "",
+        "",
+        "## How to load it",
+        "",
+        "From the root of the repository that made it:",
+        "",
+        code,
+        "",
         f"Recommended: {recommended['num_inference_steps']} Euler steps, guidance {recommended['guidance_scale']:g}. "
         "Every file is checked against the SHA-256 in `manifest.json` first.",
-        "", "## Training data", "", *_data(manifest),
-        "", "## Procedure", "", *_procedure(manifest, config),
-        "", "## Measured", "", *_measured(manifest.metrics),
-        "", "## Limits", "",
-        "- Colour is dropped: the model sees and draws grey.",
-        "- Structures are softer than in what they were learnt from: see the sharpness of copies above."
+        "",
+        "## Training data",
+        "",
+        *_data(manifest),
+        "",
+        "## Procedure",
+        "",
+        *_procedure(manifest, config),
+        "",
+        "## Measured",
+        "",
+        *_measured(manifest.metrics),
+        "",
+        "## Limits",
+        "",
+        "- Color is dropped: the model sees and draws gray.",
+        "- Structures are softer than in what they were learned from: see the sharpness of copies above."
         + (" Grain brings the noise and texture back, not the structures." if config.grain_training else ""),
         "- `history/` holds small previews of images of the validation split beside their copies: real ones, where the "
         "data are.",
-        "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
-    ]  # fmt: skip
+        "",
+        "## All settings",
+        "",
+        "```json",
+        json.dumps(manifest.config, indent=1),
+        "```",
+    ]
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
 
 
@@ -80,11 +112,13 @@ def _data(manifest: Manifest) -> Iterator[str]:
 def _procedure(manifest: Manifest, config: CVAEConfig) -> Iterator[str]:
     weights = config.reconstruction
     parts = (
-        (weights.l1_weight, "L1"), (weights.l2_weight, "L2"), (weights.gradient_weight, "L1 of finite differences"),
+        (weights.l1_weight, "L1"),
+        (weights.l2_weight, "L2"),
+        (weights.gradient_weight, "L1 of finite differences"),
         (weights.energy_weight, "L1 of the local energy of detail"),
         (weights.lattice_weight, "bias by the place in 16 x 16 pixels"),
         (config.beta, "KL"),
-    )  # fmt: skip
+    )
     yield (
         f"1. Encoder and decoder: {_stage(config.autoencoder_training)} on crops of {config.crop_side} pixels. Loss: "
         f"{' + '.join(f'{weight:g} {name}' for weight, name in parts if weight)}, of which {config.free_bits:g} nats a "
@@ -99,7 +133,7 @@ def _procedure(manifest: Manifest, config: CVAEConfig) -> Iterator[str]:
             f"3. Grain: {_stage(config.grain_training)} on what copies of the training images lack. Given a copy, the "
             "rest is taken for Gaussian noise in four bands of frequency, each with a strength that a network tells "
             "for each place (after Dorta et al. 2018, arXiv:1802.07079). Each image is drawn with such grain; it is "
-            "noise and no structure that was learnt."
+            "noise and no structure that was learned."
         )
     yield from ("", f"The weights are exponential averages, stored in 16 bit. Code: commit {manifest.commit}.")
 
@@ -117,8 +151,9 @@ def _measured(metrics: Mapping[str, Any]) -> Iterator[str]:
     rows = [
         f"| {split} | {found['num_images']} | {found['psnr_db']:.2f} | {found['ssim']:.4f} | {_sharpness(found)} | "
         f"{_sharpness(grain.get(split, {}))} |"
-        for split, found in metrics.get("reconstruction", {}).items() if found
-    ]  # fmt: skip
+        for split, found in metrics.get("reconstruction", {}).items()
+        if found
+    ]
     if not rows:
         yield "Not measured: there was no image outside of training."
         return

@@ -17,16 +17,26 @@ from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, StudioEr
 MOST_LEVELS = 3  # so that no latent stands for more than a cell of the lattice that the decoder is kept from drawing
 
 NETWORK_RANGES = {
-    "channels": (2, 1_024), "encoder_blocks": (0, 16), "decoder_blocks": (0, 16), "prior_channels": (8, 1_024),
-    "prior_blocks": (1, 16), "grain_channels": (1, 1_024), "grain_blocks": (0, 16),
-}  # fmt: skip
+    "channels": (2, 1_024),
+    "encoder_blocks": (0, 16),
+    "decoder_blocks": (0, 16),
+    "prior_channels": (8, 1_024),
+    "prior_blocks": (1, 16),
+    "grain_channels": (1, 1_024),
+    "grain_blocks": (0, 16),
+}
 RECONSTRUCTION_RANGES = {
-    "l1_weight": (0.0, 1e3), "l2_weight": (0.0, 1e3), "gradient_weight": (0.0, 1e3), "energy_weight": (0.0, 1e3),
+    "l1_weight": (0.0, 1e3),
+    "l2_weight": (0.0, 1e3),
+    "gradient_weight": (0.0, 1e3),
+    "energy_weight": (0.0, 1e3),
     "lattice_weight": (0.0, 1e3),
-}  # fmt: skip
+}
 PRIOR_RANGES = {
-    "class_dropout": (0.0, 0.9), "guidance_scale": (0.0, MAX_GUIDANCE), "num_inference_steps": (1, MOST_STEPS),
-}  # fmt: skip
+    "class_dropout": (0.0, 0.9),
+    "guidance_scale": (0.0, MAX_GUIDANCE),
+    "num_inference_steps": (1, MOST_STEPS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +123,18 @@ class CVAEConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check_ranges(self, {
-            "size": (4 * SIDE_MULTIPLE, MAX_SIDE), "latent_channels": (1, 64), "embedding_size": (2, 1_024),
-            "beta": (0.0, 1e3), "free_bits": (0.0, 1e3), "crop_size": (0, self.size), "latent_variants": (1, 8),
-        })  # fmt: skip
+        check_ranges(
+            self,
+            {
+                "size": (4 * SIDE_MULTIPLE, MAX_SIDE),
+                "latent_channels": (1, 64),
+                "embedding_size": (2, 1_024),
+                "beta": (0.0, 1e3),
+                "free_bits": (0.0, 1e3),
+                "crop_size": (0, self.size),
+                "latent_variants": (1, 8),
+            },
+        )
         step = self.reduction * 2 ** (len(self.shape.prior_channels) - 1)
         if self.size % step:
             raise StudioError(f"size must be a multiple of {step} with these networks, not {self.size}.")

@@ -35,13 +35,18 @@ class Prior(nn.Module):
         plain = len(widths) - 1
         self.embedding = nn.Linear(num_classes, 4 * widths[0], bias=False)  # as wide as the UNet's embedding of time
         self.unet: Any = UNet2DModel(
-            sample_size=config.latent_shape[-1], in_channels=config.latent_channels,
+            sample_size=config.latent_shape[-1],
+            in_channels=config.latent_channels,
             out_channels=config.latent_channels,
-            block_out_channels=widths, layers_per_block=blocks, norm_num_groups=NORM_GROUPS, attention_head_dim=16,
+            block_out_channels=widths,
+            layers_per_block=blocks,
+            norm_num_groups=NORM_GROUPS,
+            attention_head_dim=16,
             down_block_types=(*["DownBlock2D"] * plain, "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", *["UpBlock2D"] * plain),
-            class_embed_type="identity", resnet_time_scale_shift="scale_shift",
-        )  # fmt: skip
+            class_embed_type="identity",
+            resnet_time_scale_shift="scale_shift",
+        )
         nn.init.zeros_(self.unet.conv_out.weight)
         nn.init.zeros_(self.unet.conv_out.bias)
 

@@ -64,8 +64,14 @@ def _encode(autoencoder: Autoencoder, rows: Sequence[Row], config: CVAEConfig) -
 class LatentRows:
     """A draw from the posterior of an image, normalized, with its mask (1, h, w) and the index of the class."""
 
-    def __init__(self, posteriors: Posteriors, statistics: LatentStatistics, rows: Sequence[Row],
-                 labels: Sequence[str], config: CVAEConfig) -> None:  # fmt: skip
+    def __init__(
+        self,
+        posteriors: Posteriors,
+        statistics: LatentStatistics,
+        rows: Sequence[Row],
+        labels: Sequence[str],
+        config: CVAEConfig,
+    ) -> None:
         self.posteriors, self.statistics = posteriors, statistics
         self.labels = [labels.index(row.label) for row in rows]
         self.masks = [latent_mask(row, config) for row in rows]
@@ -122,8 +128,15 @@ class PriorLoss(nn.Module):
 class PriorTask:
     """Trains the prior on latents of the train split; validates its loss on those of the validation split."""
 
-    def __init__(self, config: CVAEConfig, model: CVAE, rows: Sequence[Row], posteriors: Posteriors,
-                 validation: Sequence[Row], validation_posteriors: Posteriors) -> None:  # fmt: skip
+    def __init__(
+        self,
+        config: CVAEConfig,
+        model: CVAE,
+        rows: Sequence[Row],
+        posteriors: Posteriors,
+        validation: Sequence[Row],
+        validation_posteriors: Posteriors,
+    ) -> None:
         self.config, self.model = config, model
         self.module = PriorLoss(model.prior, len(model.labels), config.prior.class_dropout)
         self.training = LatentRows(posteriors, model.statistics, rows, model.labels, config)

@@ -99,9 +99,10 @@ def _trained_model(config: CVAEConfig, dataset: Dataset, autoencoder: Autoencode
     prior = Prior(len(labels) + 1, config)
     model = CVAE(autoencoder.encoder, autoencoder.decoder, prior, statistics, labels)
     train(
-        PriorTask(config, model, rows, posteriors, validation, validation_posteriors), config.prior_training,
+        PriorTask(config, model, rows, posteriors, validation, validation_posteriors),
+        config.prior_training,
         run / PRIOR,
-    )  # fmt: skip
+    )
     if config.grain_training is None:
         return model
     torch.manual_seed(config.grain_training.seed)
@@ -121,9 +122,14 @@ def _half(network: Network) -> Network:
 
 
 def export(
-    config: CVAEConfig, model: CVAE, dataset: Dataset, folder: Path,
-    steps: Mapping[str, int] = MappingProxyType({}), commit: str = "unknown", run: Path | None = None,
-) -> Manifest:  # fmt: skip
+    config: CVAEConfig,
+    model: CVAE,
+    dataset: Dataset,
+    folder: Path,
+    steps: Mapping[str, int] = MappingProxyType({}),
+    commit: str = "unknown",
+    run: Path | None = None,
+) -> Manifest:
     """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end.
 
     Where the run's folder is given, a small copy of its log and previews goes along. No latent does.
@@ -155,28 +161,43 @@ def _metrics(config: CVAEConfig, rounded: Autoencoder, grain: Grain | None, data
 
 
 def _manifest(
-    config: CVAEConfig, model: CVAE, metrics: Mapping[str, Any], dataset: Dataset, steps: Mapping[str, int],
+    config: CVAEConfig,
+    model: CVAE,
+    metrics: Mapping[str, Any],
+    dataset: Dataset,
+    steps: Mapping[str, int],
     commit: str,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     rows, settings = dataset.split("train"), config.prior
     return Manifest(
-        family=config.family, name=config.name,
+        family=config.family,
+        name=config.name,
         config=dump(replace(config, network=config.shape)),  # as it is, whatever the table says later
         data={
-            "num_train": len(rows), "num_val": len(dataset.split("val")), "num_test": len(dataset.split("test")),
+            "num_train": len(rows),
+            "num_val": len(dataset.split("val")),
+            "num_test": len(dataset.split("test")),
             "classes": dict(sorted(Counter(row.label for row in rows).items())),
             "sources": dict(Counter(row.source for row in rows)),
             "licenses": {row.source: row.license for row in rows},
         },
-        steps=dict(steps), commit=commit, license="; ".join(sorted({row.license for row in rows if row.license})),
+        steps=dict(steps),
+        commit=commit,
+        license="; ".join(sorted({row.license for row in rows if row.license})),
         preprocessing={
-            "size": config.size, "range": [-1.0, 1.0], "fit": "long side to size, mean of the edges around",
+            "size": config.size,
+            "range": [-1.0, 1.0],
+            "fit": "long side to size, mean of the edges around",
             **model.statistics.to_json(),
         },
         recommended={
-            "scheduler": SCHEDULER, "num_inference_steps": settings.num_inference_steps,
+            "scheduler": SCHEDULER,
+            "num_inference_steps": settings.num_inference_steps,
             "guidance_scale": settings.guidance_scale,
         },
-        sizes=(config.size,), schedulers=(SCHEDULER,), labels=model.labels, unconditional=config.is_unconditional,
+        sizes=(config.size,),
+        schedulers=(SCHEDULER,),
+        labels=model.labels,
+        unconditional=config.is_unconditional,
         metrics=dict(metrics),
-    )  # fmt: skip
+    )

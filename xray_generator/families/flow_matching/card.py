@@ -33,31 +33,63 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     header = ModelCardData(license="mit", pipeline_tag="unconditional-image-generation", tags=["ct", "flow-matching"])
     first = next(iter(config.labels), "")
     code = LOADING.format(
-        condition="ClassLabel" if first else "Unconditional", asked=f"ClassLabel({first!r})" if first else
-        "Unconditional()", size=config.image_size, name=manifest.name,
-    )  # fmt: skip
+        condition="ClassLabel" if first else "Unconditional",
+        asked=f"ClassLabel({first!r})" if first else "Unconditional()",
+        size=config.image_size,
+        name=manifest.name,
+    )
     lines = [
-        "---", header.to_yaml(), "---", f"# {manifest.name}", "",
-        f"**Draws slices of patients who do not exist. {PURPOSE}**", "",
+        "---",
+        header.to_yaml(),
+        "---",
+        f"# {manifest.name}",
+        "",
+        f"**Draws slices of patients who do not exist. {PURPOSE}**",
+        "",
         f"Axial chest CT at {config.image_size} pixels, {_classes(config)}, by a continuous normalizing flow: a "
         "network gives the velocity with which noise becomes an image (rectified flow), an ODE solver follows it. "
         "The same flow run backwards gives the likelihood of any slice.",
-        "", f"Gray 0 to 1 stands for {config.window.low:g} to {config.window.high:g} HU; what lies outside is clipped.",
-        "", "## Out of scope", "",
+        "",
+        f"Gray 0 to 1 stands for {config.window.low:g} to {config.window.high:g} HU; what lies outside is clipped.",
+        "",
+        "## Out of scope",
+        "",
         "- Diagnosis, triage, or any other clinical use. A class is the case's: no lesion need be in the slice.",
         "- Volumes: slices are drawn one by one and do not fit together.",
         "- Likelihood as a test of whether a slice is real: smooth images score well whatever they show.",
-        "", "## How to load it", "", "From the root of the repository that made it:", "", code, "",
+        "",
+        "## How to load it",
+        "",
+        "From the root of the repository that made it:",
+        "",
+        code,
+        "",
         f"Recommended: {config.solver}, {config.num_inference_steps} steps, guidance {config.guidance_scale:g}. Every "
         "file is checked against the SHA-256 in `manifest.json` first.",
-        "", "## Training data", "", *_data(manifest),
-        "", "## Procedure", "", *_procedure(manifest, config),
-        "", "## Measured", "", *_measured(manifest.metrics),
-        "", "## A discrete flow", "",
+        "",
+        "## Training data",
+        "",
+        *_data(manifest),
+        "",
+        "## Procedure",
+        "",
+        *_procedure(manifest, config),
+        "",
+        "## Measured",
+        "",
+        *_measured(manifest.metrics),
+        "",
+        "## A discrete flow",
+        "",
         "Affine coupling layers and invertible 1x1 convolutions (Glow) are not part of this checkpoint: they were not "
         "trained, so nothing is claimed of how they compare.",
-        "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
-    ]  # fmt: skip
+        "",
+        "## All settings",
+        "",
+        "```json",
+        json.dumps(manifest.config, indent=1),
+        "```",
+    ]
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
 
 
@@ -94,18 +126,26 @@ def _measured(metrics: Mapping[str, Any]) -> Iterator[str]:
     found = metrics.get("likelihood", {})
     rows = [
         f"| {split} | {one['num_images']} | {_with_error(one)} | {one['inversion_rmse']:.2e} |"
-        for split, one in found.items() if one
-    ]  # fmt: skip
+        for split, one in found.items()
+        if one
+    ]
     if not rows:
         yield "Not measured."
         return
-    yield from ("| split | slices | bits per dimension, no class | image to noise and back, RMS error of gray 0 to 1 |",
-                "| --- | --- | --- | --- |", *rows, "")  # fmt: skip
+    yield from (
+        "| split | slices | bits per dimension, no class | image to noise and back, RMS error of gray 0 to 1 |",
+        "| --- | --- | --- | --- |",
+        *rows,
+        "",
+    )
     yield "Estimated: 256 gray levels made continuous by uniform noise, divergence by Hutchinson, adaptive solver."
     known = {"a density that is equal for all images": 8.0, **metrics.get("likelihood_references", {})}
     told = "; ".join(f"{name} {value:.2f}" for name, value in known.items())
-    yield from ("", f"For comparison, bits per dimension: {told}. Above 8, real slices are less probable to the model "
-                "than to a density that knows nothing: it has not learnt their finest detail.")  # fmt: skip
+    yield from (
+        "",
+        f"For comparison, bits per dimension: {told}. Above 8, real slices are less probable to the model "
+        "than to a density that knows nothing: it has not learned their finest detail.",
+    )
 
 
 def _with_error(found: Mapping[str, Any]) -> str:

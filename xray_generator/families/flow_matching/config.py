@@ -29,10 +29,16 @@ class NetworkConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        check_ranges(self, {
-            "fold": (1, 16), "channels": (NORM_GROUPS, 4_096), "blocks": (1, 16), "attention_levels": (0, 16),
-            "dropout": (0.0, 0.9),
-        })  # fmt: skip
+        check_ranges(
+            self,
+            {
+                "fold": (1, 16),
+                "channels": (NORM_GROUPS, 4_096),
+                "blocks": (1, 16),
+                "attention_levels": (0, 16),
+                "dropout": (0.0, 0.9),
+            },
+        )
         if len(self.channels) < 2 or any(count % NORM_GROUPS for count in self.channels):
             raise StudioError(f"channels must be two or more multiples of {NORM_GROUPS}, not {self.channels}.")
         if any(level >= len(self.channels) for level in self.attention_levels):
@@ -76,11 +82,19 @@ class FlowMatchingConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check_ranges(self, {
-            "image_size": (SIDE_MULTIPLE, MAX_SIDE), "sigma_mean": (-10.0, 10.0), "sigma_std": (0.01, 10.0),
-            "class_dropout": (0.0, 1.0), "repeats": (1, 100), "num_inference_steps": (1, MOST_STEPS),
-            "guidance_scale": (0.0, MAX_GUIDANCE), "num_likelihoods": (0, inf),
-        })  # fmt: skip
+        check_ranges(
+            self,
+            {
+                "image_size": (SIDE_MULTIPLE, MAX_SIDE),
+                "sigma_mean": (-10.0, 10.0),
+                "sigma_std": (0.01, 10.0),
+                "class_dropout": (0.0, 1.0),
+                "repeats": (1, 100),
+                "num_inference_steps": (1, MOST_STEPS),
+                "guidance_scale": (0.0, MAX_GUIDANCE),
+                "num_likelihoods": (0, inf),
+            },
+        )
         for label in self.labels:
             ClassLabel(label)
         if self.labels and not self.class_dropout and self.guidance_scale != 1:

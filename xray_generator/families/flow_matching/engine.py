@@ -116,10 +116,12 @@ class FlowMatchingEngine:
         back = there_and_back(field, x)
         bits = [bits_per_dimension(float(value), x.numel()) for value in found.values]
         return Likelihood(
-            float(np.mean(bits)), float(np.std(bits, ddof=1) / len(bits) ** 0.5),
-            float((back - x).square().mean().sqrt()) / 2, found.noise[0, 0].cpu().numpy(),
+            float(np.mean(bits)),
+            float(np.std(bits, ddof=1) / len(bits) ** 0.5),
+            float((back - x).square().mean().sqrt()) / 2,
+            found.noise[0, 0].cpu().numpy(),
             np.asarray(levels / np.float32(255), np.float32),
-        )  # fmt: skip
+        )
 
 
 def _label(request: GenerationRequest) -> str:

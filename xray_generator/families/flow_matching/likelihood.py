@@ -30,9 +30,12 @@ class LogDensity:
 
 
 def log_density(
-    field: Field, x: Tensor, generator: torch.Generator, num_probes: int = 2,
+    field: Field,
+    x: Tensor,
+    generator: torch.Generator,
+    num_probes: int = 2,
     on_stage: Callable[[int, int], None] = lambda *_: None,
-) -> LogDensity:  # fmt: skip
+) -> LogDensity:
     """Estimates of log p(x) in nats for one image (1, 1, H, W).
 
     Args:

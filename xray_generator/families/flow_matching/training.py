@@ -64,9 +64,13 @@ def _seen(row: Row, config: FlowMatchingConfig) -> Row:
 
 
 def export(
-    config: FlowMatchingConfig, model: FlowMatching, dataset: Dataset, folder: Path, commit: str = "unknown",
+    config: FlowMatchingConfig,
+    model: FlowMatching,
+    dataset: Dataset,
+    folder: Path,
+    commit: str = "unknown",
     run: Path | None = None,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end.
 
     Where the run's folder is given, a small copy of its log and previews goes along.
@@ -102,10 +106,12 @@ def _likelihoods(engine: FlowMatchingEngine, rows: Sequence[Row]) -> dict[str, A
     bits = np.array([one.bits_per_dimension for one in found])
     errors = [one.inversion_rmse for one in found]
     return {
-        "bits_per_dimension": float(bits.mean()), "standard_error": float(bits.std(ddof=1) / len(bits) ** 0.5)
-        if len(bits) > 1 else None, "inversion_rmse": float(np.mean(errors)), "num_images": len(bits),
+        "bits_per_dimension": float(bits.mean()),
+        "standard_error": float(bits.std(ddof=1) / len(bits) ** 0.5) if len(bits) > 1 else None,
+        "inversion_rmse": float(np.mean(errors)),
+        "num_images": len(bits),
         "values": sorted(map(float, bits)),
-    }  # fmt: skip
+    }
 
 
 def _references(engine: FlowMatchingEngine) -> dict[str, float]:
@@ -137,22 +143,34 @@ def _manifest(
 ) -> Manifest:
     rows = dataset.split("train")
     return Manifest(
-        family=config.family, name=config.name, config=dump(config),
+        family=config.family,
+        name=config.name,
+        config=dump(config),
         data={
-            "num_train": len(rows), "num_val": len(dataset.split("val")), "num_test": len(dataset.split("test")),
+            "num_train": len(rows),
+            "num_val": len(dataset.split("val")),
+            "num_test": len(dataset.split("test")),
             "classes": dict(Counter(row.label or "not known" for row in rows)),
             "sources": dict(Counter(row.source for row in rows)),
             "licenses": {row.source: row.license for row in rows},
         },
-        steps={STAGE: config.training.num_steps}, commit=commit,
+        steps={STAGE: config.training.num_steps},
+        commit=commit,
         license="; ".join(sorted({row.license for row in rows if row.license})),
         preprocessing={
-            "size": config.image_size, "range": [-1.0, 1.0], "fit": "short side to the size, centre crop",
+            "size": config.image_size,
+            "range": [-1.0, 1.0],
+            "fit": "short side to the size, center crop",
         },
         recommended={
-            "scheduler": config.solver, "num_inference_steps": config.num_inference_steps,
+            "scheduler": config.solver,
+            "num_inference_steps": config.num_inference_steps,
             "guidance_scale": config.guidance_scale,
         },
-        sizes=(config.image_size,), schedulers=("euler", "heun", "dopri5"), labels=config.labels, unconditional=True,
-        hu_window=asdict(config.window), metrics=metrics or {},
-    )  # fmt: skip
+        sizes=(config.image_size,),
+        schedulers=("euler", "heun", "dopri5"),
+        labels=config.labels,
+        unconditional=True,
+        hu_window=asdict(config.window),
+        metrics=metrics or {},
+    )

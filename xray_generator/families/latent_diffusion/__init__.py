@@ -25,10 +25,13 @@ def _train(config: LatentDiffusionConfig, dataset: Dataset, run: Path, options: 
     set_threads(options.num_threads)
     resume = options.resume_from
     return train_run(
-        config, dataset, run, options.output_dir / "checkpoints" / config.family / run.name,
+        config,
+        dataset,
+        run,
+        options.output_dir / "checkpoints" / config.family / run.name,
         autoencoder_from=None if resume is None or resume.resolve() == run.resolve() else resume,
         autoencoder_only=options.train_vae_only,
-    )  # fmt: skip
+    )
 
 
 FAMILY = Family(condition=TextPrompt, modality="DX", load=_load, train=_train, config=lambda: LatentDiffusionConfig)

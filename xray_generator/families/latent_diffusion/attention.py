@@ -49,9 +49,13 @@ class WatchedAttention(AttnProcessor2_0):  # type: ignore[misc]
     """diffusers' attention; the weights are computed once more where they are recorded."""
 
     def __call__(
-        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None,  # noqa: ANN401
-        attention_mask: Tensor | None = None, temb: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
         """As `AttnProcessor2_0`."""
         recorder = _recorder.get()
         if recorder is not None and encoder_hidden_states is not None:

@@ -68,8 +68,13 @@ class AutoencoderLoss(nn.Module):
 class AutoencoderTask:
     """Trains `CompactAutoencoder` on the train split; validates by PSNR and SSIM on whole validation images."""
 
-    def __init__(self, config: LatentDiffusionConfig, autoencoder: CompactAutoencoder, rows: Sequence[Row],
-                 validation: Sequence[Row]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        config: LatentDiffusionConfig,
+        autoencoder: CompactAutoencoder,
+        rows: Sequence[Row],
+        validation: Sequence[Row],
+    ) -> None:
         self.config, self.autoencoder, self.rows = config, autoencoder, rows
         self.validation = native_rows(validation, config.image_size)[:MAX_VALIDATION]
         settings = config.autoencoder
@@ -101,7 +106,7 @@ def reconstruct(autoencoder: CompactAutoencoder, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def reconstruction_quality(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> dict[str, float]:
-    """Mean PSNR in dB and SSIM over single images in [0, 1] at 8 bits of grey, and their number.
+    """Mean PSNR in dB and SSIM over single images in [0, 1] at 8 bits of gray, and their number.
 
     `sharpness_ratio` is the mean variance of the Laplacian of the copies over that of the images.
     """

@@ -1,4 +1,4 @@
-"""The model card of a checkpoint: what it is and is not for, what it learnt from and how, what was measured."""
+"""The model card of a checkpoint: what it is and is not for, what it learned from and how, what was measured."""
 
 from __future__ import annotations
 
@@ -45,35 +45,65 @@ def write_card(folder: Path, manifest: Manifest) -> None:
     within = "" if (low, high) == (0, 1) else f" (which acts from {low:g} to {high:g} of the timesteps)"
     prompt = next(iter(manifest.vocabulary.get("example_prompts", ())), "Normal chest X-ray, PA view")
     lines = [
-        "---", header.to_yaml(), "---", f"# {manifest.name}", "", f"**{NOTICE}**", "",
-        f"Draws frontal chest X-rays of {size}x{size} pixels, 8-bit grey, from an English description. Latent "
+        "---",
+        header.to_yaml(),
+        "---",
+        f"# {manifest.name}",
+        "",
+        f"**{NOTICE}**",
+        "",
+        f"Draws frontal chest X-rays of {size}x{size} pixels, 8-bit gray, from an English description. Latent "
         "diffusion: an autoencoder (latents at 1/8 of the side), a UNet with cross-attention, and a text encoder.",
-        "", "## Intended use", "",
+        "",
+        "## Intended use",
+        "",
         "To see, teach and study how such models work: their training, sampling, guidance and failures.",
-        "", "## Out of scope", "",
+        "",
+        "## Out of scope",
+        "",
         "- Diagnosis, triage, or any other clinical use; evidence about a patient, a group or a disease.",
         "- Teaching or testing the reading of films: findings can be absent, misplaced or impossible.",
         "- Replacing real images where a medical device is trained or validated; passing an image off as real.",
-        "", "## How to load it", "",
+        "",
+        "## How to load it",
+        "",
         f"With this folder as `outputs/checkpoints/{manifest.family}/{manifest.name}/`, from the root of the "
-        "repository that made it:", "",
-        LOADING.format(prompt=prompt, size=size, name=manifest.name), "",
+        "repository that made it:",
+        "",
+        LOADING.format(prompt=prompt, size=size, name=manifest.name),
+        "",
         f"Recommended: scheduler {recommended['scheduler']}, {recommended['num_inference_steps']} steps, guidance "
         f"{recommended['guidance_scale']:g}{within}. Every file is checked against the SHA-256 in "
         "`manifest.json` first.",
-        "", "## Training data", "", *_data(manifest, size),
-        "", "## Procedure", "", *_procedure(manifest, config),
-        "", "## Measured", "", *_measured(manifest.metrics),
+        "",
+        "## Training data",
+        "",
+        *_data(manifest, size),
+        "",
+        "## Procedure",
+        "",
+        *_procedure(manifest, config),
+        "",
+        "## Measured",
+        "",
+        *_measured(manifest.metrics),
         "",
         "How real, varied, true to the prompt, useful and like training images its images are is measured by "
         "`python -m xray_generator.evaluate`; a record in `outputs/metrics/` names these weights by their SHA-256. "
-        "What stands neither here nor there, such as the judgement of a radiologist, was not measured.",
-        "", "## Limits", "",
+        "What stands neither here nor there, such as the judgment of a radiologist, was not measured.",
+        "",
+        "## Limits",
+        "",
         *(f"- {BIASES[name]}" for name in sorted(manifest.data.get("sources", {})) if name in BIASES),
-        "- A prompt word that no training caption holds has no learnt meaning.",
+        "- A prompt word that no training caption holds has no learned meaning.",
         "- It may repeat parts of training images; the copy rate in the records above says whether it does.",
-        "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
-    ]  # fmt: skip
+        "",
+        "## All settings",
+        "",
+        "```json",
+        json.dumps(manifest.config, indent=1),
+        "```",
+    ]
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
 
 
@@ -97,8 +127,10 @@ def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[st
     else:
         yield "1. **Autoencoder**: taken from another run, and frozen."
     target = {
-        "v_prediction": "v", "epsilon": "the noise", "sample": "v as it follows from the latents that the UNet tells",
-    }[schedule.prediction_type]  # fmt: skip
+        "v_prediction": "v",
+        "epsilon": "the noise",
+        "sample": "v as it follows from the latents that the UNet tells",
+    }[schedule.prediction_type]
     fold = config.unet.fold
     folded = f" folded {fold}x{fold} and" if fold > 1 else ""
     weight = "" if schedule.min_snr_gamma is None else f", weighted by min-SNR with gamma {schedule.min_snr_gamma:g}"

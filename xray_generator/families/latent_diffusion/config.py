@@ -15,29 +15,50 @@ NORM_GROUPS = 32  # of the UNet's group normalization, as diffusers has it
 MAX_TOKENS = 512  # positions of BioBERT
 
 AUTOENCODER_RANGES = {
-    "channels": (1, 4_096), "encoder_blocks": (0, 64), "decoder_blocks": (0, 64), "latent_channels": (1, 64),
-    "crop_size": (SIDE_MULTIPLE, MAX_SIDE), "gradient_weight": (0.0, 1e3), "kl_weight": (0.0, 1e3),
-}  # fmt: skip
+    "channels": (1, 4_096),
+    "encoder_blocks": (0, 64),
+    "decoder_blocks": (0, 64),
+    "latent_channels": (1, 64),
+    "crop_size": (SIDE_MULTIPLE, MAX_SIDE),
+    "gradient_weight": (0.0, 1e3),
+    "kl_weight": (0.0, 1e3),
+}
 DECODER_RANGES = {
-    "energy_weight": (0.0, 1e3), "adversarial_weight": (0.0, 1e3), "feature_weight": (0.0, 1e3),
-    "critic_channels": (1, 1_024), "critic_rate": (0.01, 1e3),
-}  # fmt: skip
+    "energy_weight": (0.0, 1e3),
+    "adversarial_weight": (0.0, 1e3),
+    "feature_weight": (0.0, 1e3),
+    "critic_channels": (1, 1_024),
+    "critic_rate": (0.01, 1e3),
+}
 TEXT_RANGES = {
-    "embedding_size": (1, 4_096), "num_layers": (1, 64), "num_heads": (1, 64), "vocabulary_size": (1, inf),
+    "embedding_size": (1, 4_096),
+    "num_layers": (1, 64),
+    "num_heads": (1, 64),
+    "vocabulary_size": (1, inf),
     "max_length": (4, MAX_TOKENS),
-}  # fmt: skip
+}
 UNET_RANGES = {
-    "channels": (NORM_GROUPS, 4_096), "layers_per_block": (1, 16), "num_heads": (1, 64), "fold": (1, 4),
+    "channels": (NORM_GROUPS, 4_096),
+    "layers_per_block": (1, 16),
+    "num_heads": (1, 64),
+    "fold": (1, 4),
     "plain_levels": (0, 16),
-}  # fmt: skip
+}
 FEW_STEP_RANGES = {
-    "num_steps": (1, 64), "teacher_steps": (1, 64), "guidance_scale": (0.0, MAX_GUIDANCE), "rank": (1, 256),
-}  # fmt: skip
+    "num_steps": (1, 64),
+    "teacher_steps": (1, 64),
+    "guidance_scale": (0.0, MAX_GUIDANCE),
+    "rank": (1, 256),
+}
 SCHEDULE_RANGES = {
-    "num_train_timesteps": (2, 10_000), "min_snr_gamma": (0.01, 1e3), "prompt_dropout": (0.0, 1.0),
-    "num_inference_steps": (1, MAX_STEPS), "guidance_scale": (0.0, MAX_GUIDANCE),
-    "guidance_interval": (0.0, 1.0), "guidance_rescale": (0.0, 1.0),
-}  # fmt: skip
+    "num_train_timesteps": (2, 10_000),
+    "min_snr_gamma": (0.01, 1e3),
+    "prompt_dropout": (0.0, 1.0),
+    "num_inference_steps": (1, MAX_STEPS),
+    "guidance_scale": (0.0, MAX_GUIDANCE),
+    "guidance_interval": (0.0, 1.0),
+    "guidance_rescale": (0.0, 1.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +200,15 @@ class LatentDiffusionConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check_ranges(self, {"image_size": (4 * SIDE_MULTIPLE, MAX_SIDE), "native_repeats": (1, 1_000),
-                           "rare_repeats": (1, 1_000), "caption_variants": (1, 64)})  # fmt: skip
+        check_ranges(
+            self,
+            {
+                "image_size": (4 * SIDE_MULTIPLE, MAX_SIDE),
+                "native_repeats": (1, 1_000),
+                "rare_repeats": (1, 1_000),
+                "caption_variants": (1, 64),
+            },
+        )
         if self.image_size % (4 * SIDE_MULTIPLE):
             raise StudioError(f"image_size must be a multiple of {4 * SIDE_MULTIPLE}, not {self.image_size}.")
         if self.schedule.prediction_type == "epsilon" and self.schedule.beta_schedule == "squaredcos_cap_v2":

@@ -32,7 +32,7 @@ MAX_VALIDATION = 48
 
 
 class DecoderLoss(nn.Module):
-    """L1 of pixels and of local detail energy; a critic's judgement and L1 of its features where these have a weight.
+    """L1 of pixels and of local detail energy; a critic's judgment and L1 of its features where these have a weight.
 
     Detail that a latent does not place is to be there nevertheless: its energy is matched, not its pixels. The critic
     learns along by the hinge loss (Lim & Ye 2017, arXiv:1705.02894); of its features: Wang et al. 2018,
@@ -73,16 +73,22 @@ class DecoderLoss(nn.Module):
         frozen = {name: value.detach() for name, value in critic.named_parameters()}
         scores, features = functional_call(critic, frozen, drawn)
         return {
-            "adversarial": -scores.mean(), "feature_l1": mean_l1(features, real_features),
+            "adversarial": -scores.mean(),
+            "feature_l1": mean_l1(features, real_features),
             "critic": F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean(),
-        }  # fmt: skip
+        }
 
 
 class DecoderTask:
     """Trains decoder and critic on crops of full resolution; validates PSNR, SSIM and sharpness."""
 
-    def __init__(self, config: LatentDiffusionConfig, autoencoder: CompactAutoencoder, rows: Sequence[Row],
-                 validation: Sequence[Row]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        config: LatentDiffusionConfig,
+        autoencoder: CompactAutoencoder,
+        rows: Sequence[Row],
+        validation: Sequence[Row],
+    ) -> None:
         self.config, self.autoencoder, self.size = config, autoencoder, config.image_size
         self.rows = native_rows(rows, self.size)
         self.validation = evenly(native_rows(validation, self.size), MAX_VALIDATION)

@@ -110,8 +110,14 @@ def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tenso
 class LatentRows:
     """Folded, whitened latents, each with one of the wordings (N, variants, ...) of its text."""
 
-    def __init__(self, latents: NDArray[np.float16], statistics: LatentStatistics, text: Mapping[str, Tensor],
-                 resolution: Sequence[int], order: Sequence[int]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        latents: NDArray[np.float16],
+        statistics: LatentStatistics,
+        text: Mapping[str, Tensor],
+        resolution: Sequence[int],
+        order: Sequence[int],
+    ) -> None:
         self.latents, self.statistics, self.text = latents, statistics, text
         self.resolution, self.order = resolution, order
 
@@ -159,9 +165,12 @@ class DenoisingLoss(nn.Module):
         embeddings, mask = self._embed(batch, dropped)
         noisy = self.noise_scheduler.add_noise(latents, noise, timesteps)
         output = self.unet(
-            noisy, timesteps, encoder_hidden_states=embeddings, encoder_attention_mask=mask,
+            noisy,
+            timesteps,
+            encoder_hidden_states=embeddings,
+            encoder_attention_mask=mask,
             class_labels=batch["resolution"],
-        ).sample.float()  # fmt: skip
+        ).sample.float()
         error = self._squared_error(output, latents, noise, timesteps).mean(dim=(2, 3))
         balanced = error / self.usual_error_of(error.detach(), timesteps) if self.schedule.balance_errors else error
         return {"loss": (self._weight(timesteps)[:, None] * balanced).mean(), "mse": error.mean()}
@@ -180,9 +189,9 @@ class DenoisingLoss(nn.Module):
     def usual_error_of(self, error: Tensor, timesteps: Tensor) -> Tensor:
         """Running mean of the error (B, C) of each channel at each noise level; in training `error` goes into it.
 
-        Errors over their usual size weigh like tasks over their learnt variance (Kendall et al. 2018,
+        Errors over their usual size weigh like tasks over their learned variance (Kendall et al. 2018,
         arXiv:1705.07115; over noise levels alone: Karras et al. 2024, arXiv:2312.02696). Else channels that hold
-        mostly noise, whose error stays near one, drown what can be learnt of the others.
+        mostly noise, whose error stays near one, drown what can be learned of the others.
         """
         level = timesteps * NOISE_LEVELS // self.schedule.num_train_timesteps
         if self.training:
@@ -238,9 +247,15 @@ def mean_over(loss: nn.Module, rows: LatentRows, name: str, most: int | None = N
 class DenoiserTask:
     """Trains UNet and text encoder on the train split's latents; validates plain error on the validation split's."""
 
-    def __init__(self, config: LatentDiffusionConfig, model: LatentDiffusion, rows: Sequence[Row],
-                 latents: NDArray[np.float16], validation: Sequence[Row], validation_latents: NDArray[np.float16],
-                 ) -> None:  # fmt: skip
+    def __init__(
+        self,
+        config: LatentDiffusionConfig,
+        model: LatentDiffusion,
+        rows: Sequence[Row],
+        latents: NDArray[np.float16],
+        validation: Sequence[Row],
+        validation_latents: NDArray[np.float16],
+    ) -> None:
         self.config, self.model = config, model
         self.module = DenoisingLoss(model.unet, model.text_encoder, config.schedule)
         size = config.image_size

@@ -26,9 +26,16 @@ def mix(first: str, second: str, weight: float, guidance_scale: float) -> Condit
 
 
 def edit_generated(
-    model: LatentDiffusion, noise: Tensor, source_prompt: str, edit: Edit, scheduler: str, num_inference_steps: int,
-    guidance_scale: float, generator: torch.Generator, on_step: StepCallback,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    model: LatentDiffusion,
+    noise: Tensor,
+    source_prompt: str,
+    edit: Edit,
+    scheduler: str,
+    num_inference_steps: int,
+    guidance_scale: float,
+    generator: torch.Generator,
+    on_step: StepCallback,
+) -> tuple[Tensor, Tensor]:
     """(the image's own latents, edited): both follow one trajectory to the step of `edit.strength`, then part."""
     begin = first_step(num_inference_steps, edit.strength)
     total = 2 * num_inference_steps - begin
@@ -44,9 +51,14 @@ def edit_generated(
 
 
 def edit_given(
-    model: LatentDiffusion, latents: Tensor, edit: Edit, num_inference_steps: int, guidance_scale: float,
-    generator: torch.Generator, on_step: StepCallback,
-) -> Tensor:  # fmt: skip
+    model: LatentDiffusion,
+    latents: Tensor,
+    edit: Edit,
+    num_inference_steps: int,
+    guidance_scale: float,
+    generator: torch.Generator,
+    on_step: StepCallback,
+) -> Tensor:
     """The latents of an image (1, D, h, w), edited, along DDIM.
 
     By inversion, guidance leads from what the image shows to what it is to show, so that nothing else moves: with equal

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from xray_generator.abilities import AttentionMaps, Lever, NoiseSchedule
+from xray_generator.abilities import Ablation, AttentionMaps, NoiseSchedule
 from xray_generator.checkpoints import Manifest
 from xray_generator.devices import autocast, initial_noise, seeded_generators
 from xray_generator.families.latent_diffusion.attention import recorded, word_maps
@@ -86,9 +86,11 @@ class LatentDiffusionEngine:
         if scheduler == FEW_STEP:
             return self._resolve_few_step(request)
         return replace(
-            request, num_inference_steps=steps, scheduler=scheduler,
+            request,
+            num_inference_steps=steps,
+            scheduler=scheduler,
             guidance_scale=float(recommended["guidance_scale"] if guidance is None else guidance),
-        )  # fmt: skip
+        )
 
     def _resolve_few_step(self, request: GenerationRequest) -> GenerationRequest:
         settings = self.few_step
@@ -128,9 +130,13 @@ class LatentDiffusionEngine:
         return self._draw_latents(request, self._noise(request, generator), conditioning, generator, on_step)
 
     def _draw_latents(
-        self, request: GenerationRequest, noise: Tensor, conditioning: Conditioning, generator: torch.Generator,
+        self,
+        request: GenerationRequest,
+        noise: Tensor,
+        conditioning: Conditioning,
+        generator: torch.Generator,
         on_step: OnStep,
-    ) -> Tensor:  # fmt: skip
+    ) -> Tensor:
         assert request.scheduler and request.num_inference_steps
         latents = self.model.sample_latents(
             noise, conditioning, request.scheduler, request.num_inference_steps, generator, self._report(on_step)
@@ -163,9 +169,16 @@ class LatentDiffusionEngine:
         with autocast(self.device):
             if source is None:
                 before, after = edit_generated(
-                    model, self._noise(request, generator), _text(request), edit, request.scheduler,
-                    request.num_inference_steps, _guidance(request), generator, report,
-                )  # fmt: skip
+                    model,
+                    self._noise(request, generator),
+                    _text(request),
+                    edit,
+                    request.scheduler,
+                    request.num_inference_steps,
+                    _guidance(request),
+                    generator,
+                    report,
+                )
             else:
                 pixels = to_tensor(resize_square(source, request.height)[None]).to(self.device)
                 before = model.statistics.normalize(model.autoencoder.encode(pixels).mean)
@@ -183,25 +196,31 @@ class LatentDiffusionEngine:
         words, maps = word_maps(prompt, self.model.text_encoder.offsets(prompt), recorder.maps())
         return AttentionMaps(words, maps, image)
 
-    def levers(self) -> tuple[Lever, ...]:
-        """See `abilities.Levered`."""
+    def ablations(self) -> tuple[Ablation, ...]:
+        """See `abilities.Ablatable`."""
         model, schedule = self.model, self.model.schedule
         everywhere = replace(self, model=replace(model, schedule=replace(schedule, guidance_interval=(0.0, 1.0))))
         rescaled = replace(self, model=replace(model, schedule=replace(schedule, guidance_rescale=0.7)))
         low, high = schedule.guidance_interval
         found = [
-            Lever("as recommended", "", self, {}),
-            Lever("plain DDIM, guided at all noise levels", "farther from real films", everywhere,
-                  {"scheduler": "ddim"}),
-            Lever("DDIM", "farther at so few steps", self, {"scheduler": "ddim"}),
-            Lever(f"guided at all noise levels, not from {low:g} to {high:g}", "less varied, harder contrast",
-                  everywhere, {}),
-            Lever("guidance rescaled by 0.7", "softer contrast", rescaled, {}),
-        ]  # fmt: skip
+            Ablation("as recommended", "", self, {}),
+            Ablation(
+                "plain DDIM, guided at all noise levels", "farther from real films", everywhere, {"scheduler": "ddim"}
+            ),
+            Ablation("DDIM", "farther at so few steps", self, {"scheduler": "ddim"}),
+            Ablation(
+                f"guided at all noise levels, not from {low:g} to {high:g}",
+                "less varied, harder contrast",
+                everywhere,
+                {},
+            ),
+            Ablation("guidance rescaled by 0.7", "softer contrast", rescaled, {}),
+        ]
         if model.few_step_unet is not None:
             few = {"scheduler": FEW_STEP, "num_inference_steps": self.few_step.num_steps}
-            found.append(Lever(f"{FEW_STEP}, {self.few_step.num_steps} steps", "a little farther, in fewer passes",
-                               self, few))  # fmt: skip
+            found.append(
+                Ablation(f"{FEW_STEP}, {self.few_step.num_steps} steps", "a little farther, in fewer passes", self, few)
+            )
         return tuple(found)
 
     def noise_schedule(self) -> NoiseSchedule:

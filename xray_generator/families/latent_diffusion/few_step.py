@@ -28,9 +28,22 @@ from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffu
 from xray_generator.families.latent_diffusion.trajectory import levels, split
 
 ADAPTED = (
-    "to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2", "proj_in", "proj_out", "conv1", "conv2", "conv_shortcut",
-    "conv", "conv_in", "conv_out", "time_emb_proj",
-)  # fmt: skip
+    "to_q",
+    "to_k",
+    "to_v",
+    "to_out.0",
+    "net.0.proj",
+    "net.2",
+    "proj_in",
+    "proj_out",
+    "conv1",
+    "conv2",
+    "conv_shortcut",
+    "conv",
+    "conv_in",
+    "conv_out",
+    "time_emb_proj",
+)
 MAX_VALIDATION = 128
 
 
@@ -96,9 +109,12 @@ class DistillationLoss(nn.Module):
             target = (noisy - signal * clean if is_noise else signal * noisy - clean) / spread
         count = len(latents)
         output = self.student(
-            noisy, timestep, encoder_hidden_states=states[count:], encoder_attention_mask=mask[count:],
+            noisy,
+            timestep,
+            encoder_hidden_states=states[count:],
+            encoder_attention_mask=mask[count:],
             class_labels=batch["resolution"],
-        ).sample.float()  # fmt: skip
+        ).sample.float()
         if self.model.schedule.prediction_type == "sample":
             output = (signal * noisy - output) / spread
         error = F.mse_loss(output, target)
@@ -128,9 +144,12 @@ class DistillationLoss(nn.Module):
             is_guided = acts(schedule, timestep)
             first = 0 if is_guided else len(latents)  # without guidance no pass without a prompt
             output = unet(
-                latents.repeat(2, 1, 1, 1)[first:], timestep, encoder_hidden_states=states[first:],
-                encoder_attention_mask=mask[first:], class_labels=resolution.repeat(2)[first:],
-            ).sample.float()  # fmt: skip
+                latents.repeat(2, 1, 1, 1)[first:],
+                timestep,
+                encoder_hidden_states=states[first:],
+                encoder_attention_mask=mask[first:],
+                class_labels=resolution.repeat(2)[first:],
+            ).sample.float()
             if is_guided:
                 without, prompted = output.chunk(2)
                 output = guide(without, prompted, scale, schedule.guidance_rescale)
@@ -146,8 +165,14 @@ class DistillationLoss(nn.Module):
 class FewStepTask:
     """Distils a trained model on its own training latents."""
 
-    def __init__(self, model: LatentDiffusion, settings: FewStepConfig, rows: LatentRows, prompts: Sequence[str],
-                 validation: LatentRows) -> None:  # fmt: skip
+    def __init__(
+        self,
+        model: LatentDiffusion,
+        settings: FewStepConfig,
+        rows: LatentRows,
+        prompts: Sequence[str],
+        validation: LatentRows,
+    ) -> None:
         self.settings, self.rows, self.prompts, self.validation = settings, rows, prompts, validation
         self.student = adapted(model.unet, settings.rank)
         self.model = replace(model, few_step_unet=self.student)

@@ -84,7 +84,10 @@ class GuidedDenoiser:
         states, mask = self.states[first:], self.mask[first:]
         inputs, labels = latents.expand(len(states), -1, -1, -1), torch.full((len(states),), NATIVE)
         output = self.unet(
-            inputs, timestep, encoder_hidden_states=states, encoder_attention_mask=mask,
+            inputs,
+            timestep,
+            encoder_hidden_states=states,
+            encoder_attention_mask=mask,
             class_labels=labels.to(states.device),
-        )  # fmt: skip
+        )
         return cast(Tensor, output.sample.float())

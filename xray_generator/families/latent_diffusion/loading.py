@@ -65,9 +65,14 @@ def _load_model(
     if channels | {statistics.fold**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:
         raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
     return LatentDiffusion(
-        _ready(autoencoder, device), _ready(unet, device), _ready(text_encoder, device), statistics, config.schedule,
-        config.image_size, None if few_step is None else _ready(few_step, device),
-    )  # fmt: skip
+        _ready(autoencoder, device),
+        _ready(unet, device),
+        _ready(text_encoder, device),
+        statistics,
+        config.schedule,
+        config.image_size,
+        None if few_step is None else _ready(few_step, device),
+    )
 
 
 def _check_tensors(module: Any, folder: Path) -> None:  # noqa: ANN401 - see _ready

@@ -51,9 +51,13 @@ def make_scheduler(name: str, schedule: ScheduleConfig) -> Any:  # noqa: ANN401 
     name = scheduler_name(name)
     kind, options = SCHEDULERS["ddim" if name == FEW_STEP else name]
     return kind(
-        num_train_timesteps=schedule.num_train_timesteps, beta_schedule=schedule.beta_schedule, beta_start=1e-4,
-        beta_end=0.02, prediction_type=schedule.prediction_type, **options,
-    )  # fmt: skip
+        num_train_timesteps=schedule.num_train_timesteps,
+        beta_schedule=schedule.beta_schedule,
+        beta_start=1e-4,
+        beta_end=0.02,
+        prediction_type=schedule.prediction_type,
+        **options,
+    )
 
 
 def noise_schedule(schedule: ScheduleConfig) -> NoiseSchedule:
@@ -81,13 +85,17 @@ def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embed
     """An untrained denoiser of folded latents (B, D, S, S), conditioned on text and on the training resolution."""
     depth, plain, channels = len(config.channels), config.plain_levels, config.fold**2 * latent_channels
     return UNet2DConditionModel(
-        sample_size=sample_size, in_channels=channels, out_channels=channels,
-        block_out_channels=config.channels, layers_per_block=config.layers_per_block,
+        sample_size=sample_size,
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=config.channels,
+        layers_per_block=config.layers_per_block,
         down_block_types=("DownBlock2D",) * plain + ("CrossAttnDownBlock2D",) * (depth - plain - 1) + ("DownBlock2D",),
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (depth - plain - 1) + ("UpBlock2D",) * plain,
-        cross_attention_dim=embedding_size, attention_head_dim=config.num_heads,  # diffusers: this is the head count
+        cross_attention_dim=embedding_size,
+        attention_head_dim=config.num_heads,  # diffusers: this is the head count
         num_class_embeds=2,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +113,22 @@ class LatentStatistics:
 
     def normalize(self, latents: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D, H/fold, W/fold): zero mean, unit variance, no correlation between channels."""
-        centred = F.pixel_unshuffle(latents, self.fold) - self.mean.to(latents)[:, None, None]
-        return _turn(self.axes, centred) / self.std.to(latents)[:, None, None]
+        centered = F.pixel_unshuffle(latents, self.fold) - self.mean.to(latents)[:, None, None]
+        return _turn(self.axes, centered) / self.std.to(latents)[:, None, None]
 
     def denormalize(self, whitened: Tensor) -> Tensor:
         """The inverse of `normalize`."""
-        centred = _turn(self.axes.T, whitened * self.std.to(whitened)[:, None, None])
-        return F.pixel_shuffle(centred + self.mean.to(whitened)[:, None, None], self.fold)
+        centered = _turn(self.axes.T, whitened * self.std.to(whitened)[:, None, None])
+        return F.pixel_shuffle(centered + self.mean.to(whitened)[:, None, None], self.fold)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers, as manifests and caches hold them."""
         return {
-            "latent_mean": self.mean.tolist(), "latent_std": self.std.tolist(), "latent_axes": self.axes.tolist(),
+            "latent_mean": self.mean.tolist(),
+            "latent_std": self.std.tolist(),
+            "latent_axes": self.axes.tolist(),
             "latent_fold": self.fold,
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LatentStatistics:
@@ -156,9 +166,14 @@ class LatentDiffusion:
         return job
 
     def sample_latents(
-        self, noise: Tensor, conditioning: Conditioning, scheduler: str, num_inference_steps: int,
-        generator: torch.Generator, on_step: StepCallback,
-    ) -> Tensor:  # fmt: skip
+        self,
+        noise: Tensor,
+        conditioning: Conditioning,
+        scheduler: str,
+        num_inference_steps: int,
+        generator: torch.Generator,
+        on_step: StepCallback,
+    ) -> Tensor:
         """Folded latents (1, D, h, w) from unit noise of that shape."""
         job = self.scheduler(scheduler, num_inference_steps)
         start = noise * job.init_noise_sigma

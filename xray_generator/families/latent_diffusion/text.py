@@ -62,9 +62,12 @@ class TextEncoder(nn.Module):
     def tokenize(self, prompts: Sequence[str], length: int | None = None) -> tuple[Tensor, Tensor]:
         """Token ids and mask, each (B, L): padded to the longest prompt or to `length`, cut at `max_length`."""
         tokens = self.tokenizer(
-            list(prompts), padding="max_length" if length else "longest", truncation=True,
-            max_length=length or self.max_length, return_tensors="pt",
-        )  # fmt: skip
+            list(prompts),
+            padding="max_length" if length else "longest",
+            truncation=True,
+            max_length=length or self.max_length,
+            return_tensors="pt",
+        )
         return tokens["input_ids"], tokens["attention_mask"]
 
     def ignored_text(self, prompt: str) -> str:
@@ -153,10 +156,15 @@ def build_text_encoder(config: TextEncoderConfig, captions: Sequence[str]) -> Te
         return TextEncoder(transformer, tokenizer, config.max_length, projection)
     tokenizer = _build_tokenizer(captions, config.vocabulary_size, config.max_length)
     shape = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=config.embedding_size, num_hidden_layers=config.num_layers,
-        num_attention_heads=config.num_heads, intermediate_size=4 * config.embedding_size,
-        max_position_embeddings=config.max_length, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=config.embedding_size,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        intermediate_size=4 * config.embedding_size,
+        max_position_embeddings=config.max_length,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     return TextEncoder(BertModel(shape, add_pooling_layer=False), tokenizer, config.max_length, None)
 
 
@@ -173,9 +181,13 @@ def _pretrained(name_or_path: str) -> Any:  # noqa: ANN401 - transformers models
     """
     try:
         transformer, report = AutoModel.from_pretrained(
-            name_or_path, add_pooling_layer=False, weights_only=True, trust_remote_code=False, dtype=torch.float32,
+            name_or_path,
+            add_pooling_layer=False,
+            weights_only=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
             output_loading_info=True,
-        )  # fmt: skip
+        )
         if report["missing_keys"]:
             raise ValueError(f"its files lack {', '.join(sorted(report['missing_keys'])[:3])}")
     except (*FAULTS, TypeError) as error:
@@ -226,6 +238,11 @@ def _build_tokenizer(captions: Sequence[str], vocabulary_size: int, max_length: 
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=max_length, pad_token="[PAD]", unk_token="[UNK]",
-        cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
-    )  # fmt: skip
+        tokenizer_object=tokenizer,
+        model_max_length=max_length,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )

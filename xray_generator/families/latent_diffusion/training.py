@@ -43,9 +43,14 @@ WEIGHTS = "weights"  # the finished autoencoder inside a run: run/autoencoder/we
 
 
 def train_run(
-    config: LatentDiffusionConfig, dataset: Dataset, run: Path, checkpoint: Path, *,
-    autoencoder_from: Path | None = None, autoencoder_only: bool = False,
-) -> Path:  # fmt: skip
+    config: LatentDiffusionConfig,
+    dataset: Dataset,
+    run: Path,
+    checkpoint: Path,
+    *,
+    autoencoder_from: Path | None = None,
+    autoencoder_only: bool = False,
+) -> Path:
     """Train what is left of all stages in folder `run`; return the checkpoint (or the autoencoder's folder).
 
     Args:
@@ -108,8 +113,9 @@ def _train_autoencoder(config: LatentDiffusionConfig, dataset: Dataset, run: Pat
     if not any(is_native(row, config.image_size) for row in dataset.split("train")):
         logger.warning(
             "warning: no training image reaches %d pixels by itself; the autoencoder learns from smaller ones alone, "
-            "and what the model draws will be soft.", config.image_size,
-        )  # fmt: skip
+            "and what the model draws will be soft.",
+            config.image_size,
+        )
     torch.manual_seed(config.autoencoder_training.seed)
     shape = config.autoencoder
     autoencoder = CompactAutoencoder(
@@ -170,9 +176,14 @@ def _train_few_step(config: LatentDiffusionConfig, denoiser: DenoiserTask, run: 
 
 
 def export(
-    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path,
-    steps: Mapping[str, int] = MappingProxyType({}), commit: str = "unknown", run: Path | None = None,
-) -> Manifest:  # fmt: skip
+    config: LatentDiffusionConfig,
+    model: LatentDiffusion,
+    dataset: Dataset,
+    folder: Path,
+    steps: Mapping[str, int] = MappingProxyType({}),
+    commit: str = "unknown",
+    run: Path | None = None,
+) -> Manifest:
     """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end.
 
     Where the run's folder is given, a small copy of its log and previews goes along.
@@ -186,9 +197,13 @@ def export(
 
 
 def _export(
-    config: LatentDiffusionConfig, model: LatentDiffusion, dataset: Dataset, folder: Path, steps: Mapping[str, int],
+    config: LatentDiffusionConfig,
+    model: LatentDiffusion,
+    dataset: Dataset,
+    folder: Path,
+    steps: Mapping[str, int],
     commit: str,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     text = replace(config.text_encoder, name_or_path=public_name(config.text_encoder.name_or_path))
     config = replace(config, text_encoder=text)
     autoencoder = _half(model.autoencoder)
@@ -198,9 +213,11 @@ def _export(
         save_adapter(_half(model.few_step_unet), folder / FEW_STEP)
     encoder = model.text_encoder
     TextEncoder(
-        _half(encoder.transformer), encoder.tokenizer, encoder.max_length,
+        _half(encoder.transformer),
+        encoder.tokenizer,
+        encoder.max_length,
         None if encoder.projection is None else _half(encoder.projection),
-    ).save(folder)  # fmt: skip
+    ).save(folder)
     few_steps = {} if model.few_step_unet is None else {FEW_STEP: config.few_step.num_steps}
     rows, size = dataset.split("train"), config.image_size
     reconstruction = {  # of the 16-bit weights as shipped, on unseen images of full resolution
@@ -208,27 +225,37 @@ def _export(
         for split in ("val", "test")
     }
     manifest = Manifest(
-        family=config.family, name=config.name, config=dump(config),
+        family=config.family,
+        name=config.name,
+        config=dump(config),
         data={
-            "num_train": len(rows), "num_val": len(dataset.split("val")), "num_test": len(dataset.split("test")),
+            "num_train": len(rows),
+            "num_val": len(dataset.split("val")),
+            "num_test": len(dataset.split("test")),
             "sources": dict(Counter(row.source for row in rows)),
             "licenses": {row.source: row.license for row in rows},
             "num_full_resolution": sum(is_native(row, size) for row in rows),
         },
         steps=dict(steps),
-        commit=commit, license="; ".join(sorted({row.license for row in rows if row.license})),
+        commit=commit,
+        license="; ".join(sorted({row.license for row in rows if row.license})),
         preprocessing={
-            "size": config.image_size, "range": [-1.0, 1.0], "fit": "short side to size, centre crop",
+            "size": config.image_size,
+            "range": [-1.0, 1.0],
+            "fit": "short side to size, center crop",
             **model.statistics.to_json(),
         },
         recommended={
-            "scheduler": config.schedule.scheduler, "num_inference_steps": config.schedule.num_inference_steps,
+            "scheduler": config.schedule.scheduler,
+            "num_inference_steps": config.schedule.num_inference_steps,
             "guidance_scale": config.schedule.guidance_scale,
         },
-        sizes=(config.image_size,), vocabulary=dump(build_vocabulary(rows)),
-        metrics={"autoencoder_reconstruction": reconstruction}, schedulers=(*SCHEDULERS, *few_steps),
+        sizes=(config.image_size,),
+        vocabulary=dump(build_vocabulary(rows)),
+        metrics={"autoencoder_reconstruction": reconstruction},
+        schedulers=(*SCHEDULERS, *few_steps),
         few_steps=few_steps,
-    )  # fmt: skip
+    )
     manifest = write_manifest(folder, manifest)
     write_card(folder, manifest)
     return manifest

@@ -20,9 +20,15 @@ def first_step(num_inference_steps: int, strength: float) -> int:
 
 
 def denoise(
-    job: Any, denoiser: Denoiser, latents: Tensor, generator: torch.Generator, on_step: StepCallback, *,  # noqa: ANN401
-    begin: int = 0, end: int | None = None,
-) -> Tensor:  # fmt: skip
+    job: Any,
+    denoiser: Denoiser,
+    latents: Tensor,
+    generator: torch.Generator,
+    on_step: StepCallback,
+    *,
+    begin: int = 0,
+    end: int | None = None,
+) -> Tensor:
     """Latents after steps `begin` to `end` (all of them) of a diffusers scheduler whose timesteps are set.
 
     Latents are those that hold as much noise as step `begin` expects.

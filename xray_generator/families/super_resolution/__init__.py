@@ -35,6 +35,10 @@ def _train(config: SuperResolutionConfig, dataset: Dataset, run: Path, options: 
 
 
 FAMILY = Family(
-    condition=Unconditional, modality="DX", load=_load, train=_train, config=lambda: SuperResolutionConfig,
+    condition=Unconditional,
+    modality="DX",
+    load=_load,
+    train=_train,
+    config=lambda: SuperResolutionConfig,
     load_upscaler=_load_upscaler,
-)  # fmt: skip
+)

@@ -35,26 +35,55 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         family=manifest.family, name=manifest.name, size=manifest.sizes[0], steps=config.num_inference_steps
     )
     lines = [
-        "---", header.to_yaml(), "---", f"# {manifest.name}", "",
-        f"**Its images hold detail that nobody measured. {PURPOSE}**", "",
+        "---",
+        header.to_yaml(),
+        "---",
+        f"# {manifest.name}",
+        "",
+        f"**Its images hold detail that nobody measured. {PURPOSE}**",
+        "",
         f"Enlarges {config.subject} to {sizes} pixels. The image is enlarged by bicubic interpolation, and a "
         "rectified flow draws what is missing. One step gives the mean of all films that fit, which is nearest to the "
         "film; more steps give a sharper one of them, whose fine lines and grain are made up.",
-        "", "## Out of scope", "",
+        "",
+        "## Out of scope",
+        "",
         "- Diagnosis, triage, or any other clinical use. Detail below the resolution of the input is invented.",
         "- Measuring or finding anything in an enlarged image that the input does not show.",
-        "", "## How to load it", "", "From the root of the repository that made it:", "", code, "",
+        "",
+        "## How to load it",
+        "",
+        "From the root of the repository that made it:",
+        "",
+        code,
+        "",
         f"Recommended: {config.num_inference_steps} steps. Every file is checked against the SHA-256 in "
         "`manifest.json` first.",
-        "", "## Training data", "", *_data(manifest, config),
-        "", "## Procedure", "", *_procedure(manifest, config),
-        "", "## Measured", "", *_measured(manifest.metrics.get("enlargement", {}), config),
-        "", "## Limits", "",
-        "- It learnt from films that were scaled down. A generated image has other faults, and they are enlarged too.",
-        "- Films are stored as JPEG; their faint blocks are part of the grain that it learnt.",
+        "",
+        "## Training data",
+        "",
+        *_data(manifest, config),
+        "",
+        "## Procedure",
+        "",
+        *_procedure(manifest, config),
+        "",
+        "## Measured",
+        "",
+        *_measured(manifest.metrics.get("enlargement", {}), config),
+        "",
+        "## Limits",
+        "",
+        "- It learned from films that were scaled down. A generated image has other faults, and they are enlarged too.",
+        "- Films are stored as JPEG; their faint blocks are part of the grain that it learned.",
         "- `history/` holds small previews with crops of real films of the validation split.",
-        "", "## All settings", "", "```json", json.dumps(manifest.config, indent=1), "```",
-    ]  # fmt: skip
+        "",
+        "## All settings",
+        "",
+        "```json",
+        json.dumps(manifest.config, indent=1),
+        "```",
+    ]
     ModelCard("\n".join(lines) + "\n").save(folder / "README.md")
 
 
@@ -85,11 +114,16 @@ def _measured(metrics: Mapping[str, Mapping[str, Any]], config: SuperResolutionC
     rows = [
         f"| {split} | {found['num_images']} | {found['psnr_db']:.2f} | {found['bicubic_psnr_db']:.2f} | "
         f"{found['ssim']:.4f} |"
-        for split, found in metrics.items() if found
-    ]  # fmt: skip
+        for split, found in metrics.items()
+        if found
+    ]
     if not rows:
         yield "Not measured: there was no film outside of training."
         return
-    yield from ("| split | films | PSNR, one step (dB) | PSNR, bicubic (dB) | SSIM, one step |",
-                "| --- | --- | --- | --- | --- |", *rows, "")  # fmt: skip
+    yield from (
+        "| split | films | PSNR, one step (dB) | PSNR, bicubic (dB) | SSIM, one step |",
+        "| --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+    )
     yield f"Films of {config.film_size} pixels, scaled down to half the side and enlarged again, mean over films."

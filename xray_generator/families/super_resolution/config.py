@@ -65,10 +65,16 @@ class SuperResolutionConfig:
 
     def __post_init__(self) -> None:
         check_name(self.name)
-        check_ranges(self, {
-            "film_size": (4 * SIDE_MULTIPLE, inf), "crop_size": (2 * SIDE_MULTIPLE, self.film_size),
-            "sizes": (SIDE_MULTIPLE, MAX_SIDE), "one_step_share": (0.01, 1.0), "num_inference_steps": (1, MAX_STEPS),
-        })  # fmt: skip
+        check_ranges(
+            self,
+            {
+                "film_size": (4 * SIDE_MULTIPLE, inf),
+                "crop_size": (2 * SIDE_MULTIPLE, self.film_size),
+                "sizes": (SIDE_MULTIPLE, MAX_SIDE),
+                "one_step_share": (0.01, 1.0),
+                "num_inference_steps": (1, MAX_STEPS),
+            },
+        )
         if not self.sizes:
             raise StudioError("sizes must name one side or more.")
         for name, side in (("crop_size", self.crop_size), *(("sizes", size) for size in self.sizes)):

@@ -52,9 +52,14 @@ class SuperResolutionEngine:
 
     @torch.inference_mode()
     def upscale(
-        self, images: Tensor, size: int, num_steps: int | None, generators: Sequence[torch.Generator],
-        on_step: OnStep | None = None, degradation: Degradation = CLEAN,
-    ) -> Tensor:  # fmt: skip
+        self,
+        images: Tensor,
+        size: int,
+        num_steps: int | None,
+        generators: Sequence[torch.Generator],
+        on_step: OnStep | None = None,
+        degradation: Degradation = CLEAN,
+    ) -> Tensor:
         """(B, 1, size, size) in [-1, 1] of square images (B, 1, S, S) in [-1, 1], each enlarged by itself.
 
         What is more than the greatest trained ratio is reached in several passes, each but the last to twice the side.

@@ -63,9 +63,13 @@ def train_run(config: SuperResolutionConfig, dataset: Dataset, run: Path, checkp
 
 
 def export(
-    config: SuperResolutionConfig, model: SuperResolution, films: Dataset, folder: Path, commit: str = "unknown",
+    config: SuperResolutionConfig,
+    model: SuperResolution,
+    films: Dataset,
+    folder: Path,
+    commit: str = "unknown",
     run: Path | None = None,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end.
 
     Where the run's folder is given, a small copy of its log and previews goes along.
@@ -86,23 +90,36 @@ def export(
 def _manifest(config: SuperResolutionConfig, model: SuperResolution, films: Dataset, commit: str) -> Manifest:
     rows = films.split("train")
     return Manifest(
-        family=config.family, name=config.name, config=dump(config),
+        family=config.family,
+        name=config.name,
+        config=dump(config),
         data={
-            "num_train": len(rows), "num_val": len(films.split("val")), "num_test": len(films.split("test")),
+            "num_train": len(rows),
+            "num_val": len(films.split("val")),
+            "num_test": len(films.split("test")),
             "sources": dict(Counter(row.source for row in rows)),
             "licenses": {row.source: row.license for row in rows},
         },
-        steps={STAGE: config.training.num_steps}, commit=commit,
+        steps={STAGE: config.training.num_steps},
+        commit=commit,
         license="; ".join(sorted({row.license for row in rows if row.license})),
         preprocessing={
-            "size": config.film_size, "range": [-1.0, 1.0], "fit": "bicubic to the wanted size",
+            "size": config.film_size,
+            "range": [-1.0, 1.0],
+            "fit": "bicubic to the wanted size",
             **model.statistics.to_json(),
         },
         recommended={
-            "scheduler": "euler", "num_inference_steps": config.num_inference_steps, "guidance_scale": 1.0,
+            "scheduler": "euler",
+            "num_inference_steps": config.num_inference_steps,
+            "guidance_scale": 1.0,
         },
-        sizes=config.sizes, schedulers=("euler",), modality=config.modality,
-        metrics={"enlargement": {
-            split: enlargement_quality(model, films.split(split), config.film_size) for split in ("val", "test")
-        }},
-    )  # fmt: skip
+        sizes=config.sizes,
+        schedulers=("euler",),
+        modality=config.modality,
+        metrics={
+            "enlargement": {
+                split: enlargement_quality(model, films.split(split), config.film_size) for split in ("val", "test")
+            }
+        },
+    )

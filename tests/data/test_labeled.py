@@ -1,4 +1,4 @@
-"""The labelled pack: one class a row, patients from a second table, and its sample."""
+"""The labeled pack: one class a row, patients from a second table, and its sample."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from xray_generator.data.labelled import read_labelled
+from xray_generator.data.labeled import read_labeled
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import class_names, row_conditions
 from xray_generator.data.sample import main as sample
@@ -24,7 +24,7 @@ def pack(tmp_path: Path) -> Path:
     (tmp_path / "metadata.csv").write_text(
         HEADER + "images/a.png,a slice,Malignant,train,here,CC BY 4.0,512,512\n"
         "images/b.png,,normal,,here,CC BY 4.0,,\n"
-        "images/c.png,,unlabelled,test,there,,,\n"
+        "images/c.png,,unlabeled,test,there,,,\n"
         "images/d.png,,normal,,here,CC BY 4.0,,\n"
     )
     (tmp_path / "extra.csv").write_text(
@@ -43,23 +43,26 @@ def test_rows_have_class_split_and_owner(pack: Path) -> None:
     assert row_conditions(rows["a.png"]) == ("malignant",)
 
 
-@pytest.mark.parametrize(("line", "words"), [
-    ("images/a.png,,two words,train,,,,", "line 6: label 'two words'"),
-    ("images/a.png,,normal,learn,,,,", "line 6: split 'learn'"),
-    ("images/a.png,,normal,train,,,wide,", "line 6: orig_width 'wide' is not a number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("images/a.png,,two words,train,,,,", "line 6: label 'two words'"),
+        ("images/a.png,,normal,learn,,,,", "line 6: split 'learn'"),
+        ("images/a.png,,normal,train,,,wide,", "line 6: orig_width 'wide' is not a number"),
+    ],
+)
 def test_a_fault_is_named_with_its_line(pack: Path, line: str, words: str) -> None:
     table = pack / "metadata.csv"
     table.write_text(table.read_text().replace("images/a.png", "images/z.png") + line + "\n")
     with pytest.raises(StudioError, match=words):
-        read_labelled(pack)
+        read_labeled(pack)
 
 
 def test_missing_repeated_and_unsafe_files_are_left_out(pack: Path) -> None:
     table = pack / "metadata.csv"
     more = ("images/a.png,,normal,,,,,", "../secret.png,,normal,,,,,", "images/none.png,,normal,,,,,")
     table.write_text(table.read_text() + "\n".join(more) + "\n")
-    found = read_labelled(pack)
+    found = read_labeled(pack)
     assert len(found.rows) == 4
     assert found.skipped[0].startswith("2 images of metadata.csv are missing: ../secret.png, images/none.png")
     assert found.skipped[1].startswith("1 rows of metadata.csv repeat an image: images/a.png")
@@ -69,7 +72,7 @@ def test_a_pack_without_images_is_refused(pack: Path) -> None:
     for path in (pack / "images").iterdir():
         path.unlink()
     with pytest.raises(StudioError, match="holds no readable image"):
-        read_labelled(pack)
+        read_labeled(pack)
 
 
 def test_the_first_rows_hold_every_class(pack: Path) -> None:

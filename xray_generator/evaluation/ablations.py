@@ -17,16 +17,16 @@ from xray_generator.evaluation.study import NO_MODEL, Findings, Study
 from xray_generator.evaluation.summary import markdown_table
 from xray_generator.types import StudioError
 
-TABLE = "levers"
-NUM_IMAGES = 200  # a lever
+TABLE = "ablations"
+NUM_IMAGES = 200  # a ablation
 SHOWN = ("frechet_ratio", "kernel_distance", "recall", "sharpness_ratio")
-HEADING, NEXT = "## Levers of sampling", "## All settings"
+HEADING, NEXT = "## Ablations of sampling", "## All settings"
 
 
-def find_levers(study: Study, rng: np.random.Generator) -> Findings:
-    """The table "levers": a row for each change, with what was predicted and what was measured."""
+def find_ablations(study: Study, rng: np.random.Generator) -> Findings:
+    """The table "ablations": a row for each change, with what was predicted and what was measured."""
     if study.model is None or not study.model.variants:
-        raise StudioError(NO_MODEL if study.model is None else "This model names no levers.")
+        raise StudioError(NO_MODEL if study.model is None else "This model names no ablations.")
     rows, seed = spread(study.generated.rows, min(NUM_IMAGES, len(study.generated))), int(rng.integers(2**63))
     table = []
     for variant in study.model.variants:
@@ -39,7 +39,7 @@ def find_levers(study: Study, rng: np.random.Generator) -> Findings:
 def _measured(study: Study, rng: np.random.Generator) -> dict[str, Any]:
     """By the first space that has enough images for a Fréchet distance in its dimensions, else by the first."""
     found: list[dict[str, Measurement]] = []
-    for space in study.judges.spaces:
+    for space in study.classifiers.spaces:
         pair = study.pair(min(space.size, study.size))
         taken = distribution.compare(*pair, space.extractor, rng, split=study.split)
         found.append({m.measure: m for m in taken})

@@ -24,7 +24,7 @@ MEASURED = ("nearest_mse", "nearest_psnr", "nearest_ssim")
 TRAINING, UNSEEN = "to training images", "to unseen images"
 
 
-def measure_likeness(
+def measure_similarity(
     generated: ImageSet, unseen: ImageSet, training: TrainingSet, rng: np.random.Generator, split: str = ""
 ) -> list[Measurement]:
     """To the nearest training image, beside the same of unseen real images, and to the nearest unseen image.
@@ -36,14 +36,14 @@ def measure_likeness(
     yardstick = {m.measure: m.value for m in _to_training(theirs, training, rng, split)}
     beside = [replace(m, real=yardstick[m.measure], real_n=len(theirs)) for m in found]
     fellows = unseen.images[_nearest(ours, thumbnails(unseen.images))]
-    return beside + _likeness(ours, fellows, rng, UNSEEN, split, len(unseen))
+    return beside + _similarity(ours, fellows, rng, UNSEEN, split, len(unseen))
 
 
 def _to_training(images: ImageSet, training: TrainingSet, rng: np.random.Generator, split: str) -> list[Measurement]:
     places = _nearest(images, training.thumbnails)
     chosen, position = np.unique(places, return_inverse=True)
     originals = from_rows([training.rows[i] for i in chosen], images.images.shape[-1], "training").images
-    return _likeness(images, originals[position], rng, TRAINING, split, len(training.rows))
+    return _similarity(images, originals[position], rng, TRAINING, split, len(training.rows))
 
 
 def _nearest(images: ImageSet, others: Thumbnails) -> NDArray[np.intp]:
@@ -54,7 +54,7 @@ def _nearest(images: ImageSet, others: Thumbnails) -> NDArray[np.intp]:
     return np.asarray(found[:, 0], np.intp)
 
 
-def _likeness(
+def _similarity(
     images: ImageSet, nearest: NDArray[np.float32], rng: np.random.Generator, condition: str, split: str, searched: int
 ) -> list[Measurement]:
     pairs = compare_pairs(images, ImageSet("nearest", nearest), rng, condition, split)

@@ -1,8 +1,8 @@
-"""The labelled pack: `metadata.csv` with one class a row in `label`, and the images that it names.
+"""The labeled pack: `metadata.csv` with one class a row in `label`, and the images that it names.
 
 Columns: image and label are needed; caption, split, source, license, orig_width and orig_height are read where they
 exist. `extra.csv` beside it may name the patient of an image, or the group of like images that must share a split. An
-empty label or `unlabelled` means "not known"; an empty split is filled by the hash of patient, group or file.
+empty label or `unlabeled` means "not known"; an empty split is filled by the hash of patient, group or file.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from xray_generator.types import CLASS_NAME, StudioError
 
 EXTRA = "extra.csv"
 NEEDED = ("image", "label")
-UNKNOWN = ("", "unlabelled")
+UNKNOWN = ("", "unlabeled")
 
 
-def read_labelled(folder: Path) -> Dataset:
-    """Read a labelled pack; a missing, repeated or unsafe file name is left out and counted.
+def read_labeled(folder: Path) -> Dataset:
+    """Read a labeled pack; a missing, repeated or unsafe file name is left out and counted.
 
     Raises:
         StudioError: no metadata.csv, a fault in a table (named with its line), or not one image left.
@@ -67,8 +67,13 @@ def _row(record: Record, path: Path, owner: str) -> Row:
         raise record.error(f"label {record['label']!r}; a class is named by 1 to 64 of a-z, 0-9 and _.")
     sides = (short_side(path), record.integer("orig_width"), record.integer("orig_height"))
     return Row(
-        path=path, prompt=record["caption"], findings=(), patient_id=owner,
+        path=path,
+        prompt=record["caption"],
+        findings=(),
+        patient_id=owner,
         split=read_split(record, owner or path.name),
-        source=record["source"], license=record["license"], label="" if label in UNKNOWN else label,
+        source=record["source"],
+        license=record["license"],
+        label="" if label in UNKNOWN else label,
         native_size=min((side for side in sides if side), default=0),
-    )  # fmt: skip
+    )

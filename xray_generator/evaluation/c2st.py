@@ -48,17 +48,25 @@ def out_of_fold_scores(
 
 
 def compare(
-    generated: ImageSet, real: ImageSet, extractor: Extractor, rng: np.random.Generator,
-    condition: str = "", split: str = "",
-) -> Measurement:  # fmt: skip
+    generated: ImageSet,
+    real: ImageSet,
+    extractor: Extractor,
+    rng: np.random.Generator,
+    condition: str = "",
+    split: str = "",
+) -> Measurement:
     """Cross-validated AUROC of generated against equally many real images, pairs compared within a fold.
 
     The yardstick is the same of as many other real images, near 0.5. Both rise with the number of images.
     """
     (split_,) = matched_splits(generated, real, rng, 1)
     common: dict[str, Any] = {
-        "n": split_.size, "real_n": split_.size, "condition": condition, "split": split, "extractor": extractor.name,
-    }  # fmt: skip
+        "n": split_.size,
+        "real_n": split_.size,
+        "condition": condition,
+        "split": split,
+        "extractor": extractor.name,
+    }
     x, y, owners = extractor(generated.images), extractor(real.images), groups(real)
     near, other = split_.real, split_.other
     drawn = np.array([f"drawn {i}" for i in split_.generated], np.str_)

@@ -1,4 +1,4 @@
-"""Likeness to the nearest real image: of copies, of real images, of noise."""
+"""Similarity to the nearest real image: of copies, of real images, of noise."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import pytest
 from xray_generator.data.read import read_dataset
 from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
-from xray_generator.evaluation.likeness import TRAINING, UNSEEN, measure_likeness
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Measurement
+from xray_generator.evaluation.similarity import TRAINING, UNSEEN, measure_similarity
 from xray_generator.evaluation.training_set import TrainingSet, read_training
 
 
@@ -25,7 +25,7 @@ def unseen(dataset_folder: Path) -> ImageSet:
 
 
 def by_name(images: ImageSet, unseen: ImageSet, training: TrainingSet) -> dict[tuple[str, str], Measurement]:
-    found = measure_likeness(images, unseen, training, np.random.default_rng(0), "test")
+    found = measure_similarity(images, unseen, training, np.random.default_rng(0), "test")
     assert {m.measure for m in found} <= MEASURES.keys()
     return {(m.measure, m.condition): m for m in found}
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.detectability import compare, out_of_fold_scores
+from xray_generator.evaluation.c2st import compare, out_of_fold_scores
 from xray_generator.evaluation.discrimination import auroc
 from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet
