@@ -10,7 +10,7 @@ from xray_generator.checkpoints import find_checkpoint
 from xray_generator.data.rows import Row
 from xray_generator.export.recipe import read_recipe
 from xray_generator.families.latent_diffusion.loading import load_engine
-from xray_generator.requests import request_of, text_request
+from xray_generator.requests import make_request, text_request
 from xray_generator.sampling import draw_rows, keep_samples, load_model
 from xray_generator.types import ClassLabel, Engine, StudioError, Unconditional
 
@@ -23,7 +23,7 @@ def engine(tiny_checkpoint: Path) -> Engine:
 
 
 def test_a_class_is_asked_of_what_draws_by_class(tmp_path: Path) -> None:
-    template = request_of(ClassLabel("across_wide"), seed=3, size=48, steps=1)
+    template = make_request(ClassLabel("across_wide"), seed=3, size=48, steps=1)
     rows = [Row(Path("a"), "a caption", (), label=label) for label in ("along_fine", "", "across_wide")]
     drawn = draw_rows(Loom(), rows, template, tmp_path)
     conditions = [read_recipe((tmp_path / name).read_bytes()).request.condition for name in drawn.names]

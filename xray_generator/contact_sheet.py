@@ -29,7 +29,7 @@ from xray_generator.data.rows import Row as Film
 from xray_generator.data.rows import evenly
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.images import MIN_SIDE, encode_png, from_uint8, grid, resize_square
-from xray_generator.requests import condition_of, condition_words, request_of, text_request
+from xray_generator.requests import read_condition, describe_condition, make_request, text_request
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, PURPOSE, Image, StudioError
 
@@ -95,9 +95,9 @@ def _check(options: argparse.Namespace) -> None:
 def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
     studio = Studio(num_threads=options.num_threads)
     asked = [*((prompt, None) for prompt in options.prompt), *((None, label) for label in options.label)]
-    for condition in [condition_of(studio.manifest(options.checkpoint), *words) for words in asked]:
+    for condition in [read_condition(studio.manifest(options.checkpoint), *words) for words in asked]:
         for guidance in options.guidance or [None]:
-            request = request_of(
+            request = make_request(
                 condition,
                 seed=options.seed,
                 num_images=options.num_images,
@@ -111,7 +111,7 @@ def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
             label = (
                 f"{NOTICE} {made.num_images} of {result.checkpoint.name}, seeds {made.seed} to {result.seeds[-1]}, "
                 f"guidance {made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: "
-                f"{condition_words(condition)}"
+                f"{describe_condition(condition)}"
             )
             yield Row(label, [resize_square(image, options.side) for image in result.images])
 

@@ -50,7 +50,7 @@ from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import summarize
 from xray_generator.export.files import make_folder
 from xray_generator.registry import get_family
-from xray_generator.requests import condition_of, request_of
+from xray_generator.requests import read_condition, make_request
 from xray_generator.sampling import keep_samples, load_model
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_SEED, Condition, StudioError, TextPrompt
@@ -169,7 +169,7 @@ def _size(options: argparse.Namespace, studio: Studio) -> int:
 
 
 def _load(options: argparse.Namespace, studio: Studio, size: int, folder: Path) -> Model:
-    template = request_of(
+    template = make_request(
         _timed(studio.manifest(options.checkpoint)),
         seed=options.seed,
         size=size,
@@ -184,7 +184,7 @@ def _timed(manifest: Manifest) -> Condition:
     """What is asked for where only the time counts."""
     if get_family(manifest.family).condition is TextPrompt:
         return TextPrompt(PROMPT)
-    return condition_of(manifest, label=next(iter(manifest.labels), None))
+    return read_condition(manifest, label=next(iter(manifest.labels), None))
 
 
 def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
     studio = Studio(device="cpu", num_threads=options.num_threads)
     manifest = studio.manifest(options.checkpoint)
     parameters = sum(_count(module) for module in studio.engine(options.checkpoint).components().values())
-    default_steps = 2 if options.quick else int(manifest.recommended["num_inference_steps"])
+    default_steps = 2 if options.quick else int(manifest.recommended.num_inference_steps)
 
     def generate(steps: int, num_images: int = 1, scheduler: str | None = None, size: int = manifest.sizes[0]) -> Any:
         request = text_request(PROMPT, seed=1, size=size, steps=steps, num_images=num_images, scheduler=scheduler)
@@ -142,8 +142,8 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
         "size": manifest.sizes[0],
         "runtime": runtime,
         "default_steps": default_steps,
-        "default_scheduler": manifest.recommended["scheduler"],
-        "default_guidance": manifest.recommended["guidance_scale"],
+        "default_scheduler": manifest.recommended.scheduler,
+        "default_guidance": manifest.recommended.guidance_scale,
         "latency_ms_by_steps": by_steps,
         "images_per_second_by_num_images": {n: 1_000 * n / found["median"] for n, found in by_count.items()},
     }

@@ -19,7 +19,7 @@ from xray_generator.evaluation.reference_encoder import load_reference_encoder
 from xray_generator.evaluation.spaces import NO_ENCODER, find_judges
 from xray_generator.evaluation.study import Study
 from xray_generator.images import encode_png
-from xray_generator.requests import request_of
+from xray_generator.requests import make_request
 from xray_generator.sampling import load_model
 from xray_generator.train_encoder import main as train_encoder
 from xray_generator.types import ClassLabel, StudioError
@@ -77,7 +77,7 @@ def test_the_classifier_knows_the_classes_and_its_card_speaks_of_no_x_ray(output
 
 def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: Path, tmp_path: Path) -> None:
     real = read_real(pack, 48, "unseen", sharp_only=True)
-    model = load_model(Loom(), request_of(ClassLabel(CLASSES[0]), seed=5, size=48), tmp_path / "drawn")
+    model = load_model(Loom(), make_request(ClassLabel(CLASSES[0]), seed=5, size=48), tmp_path / "drawn")
     classes = Classes(CLASSES[:6], unconditional=False)
     part, rows = classes.part(real), classes.rows(real.images.rows)
     generated = model.redraw(spread(rows, 120), {})

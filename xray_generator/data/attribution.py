@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 TCIA = "Clark K et al. 2013, doi:10.1007/s10278-013-9622-7"  # to be named with every one of its collections
 ATTRIBUTION = {
@@ -25,9 +24,9 @@ ATTRIBUTION = {
 }
 
 
-def source_table(data: Mapping[str, Any], what: str = "images") -> Iterator[str]:
-    """Lines of a Markdown table of a manifest's `data`: training images of each source, its license, whom to name."""
+def source_table(sources: Mapping[str, int], licenses: Mapping[str, str], what: str = "images") -> Iterator[str]:
+    """Lines of a Markdown table: training images of each source, its license, and whom to name."""
     yield from (f"| source | training {what} | license | attribution |", "| --- | --- | --- | --- |")
-    for name, count in sorted(data["sources"].items()):
-        license_name = data["licenses"].get(name) or "not stated in the data"
+    for name, count in sorted(sources.items()):
+        license_name = licenses.get(name) or "not stated in the data"
         yield f"| {name or 'not stated'} | {count:,} | {license_name} | {ATTRIBUTION.get(name, 'see the data')} |"

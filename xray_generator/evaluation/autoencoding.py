@@ -24,8 +24,8 @@ def latents_and_copies(
     for i, image in enumerate(images.images):
         given = to_tensor(image[None])
         if isinstance(engine, Autoencoding):
-            latents = engine.encode_images(given)
-            copies = engine.decode_latents(latents)
+            latents = engine.encode(given)
+            copies = engine.decode(latents)
         else:
             label = (images.rows[i].label or None) if images.rows else None
             latents = engine.encode(given, label)

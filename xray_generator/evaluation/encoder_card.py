@@ -24,7 +24,7 @@ LIMITS = (
 def write_encoder_card(folder: Path, manifest: EncoderManifest) -> None:
     """Write README.md."""
     films = "films" if manifest.subject == CHEST else "images"
-    has_patients = manifest.data["num_patients"] > 1
+    has_patients = manifest.data.num_patients > 1
     whose = f" of {manifest.data['num_patients']:,} patients" if has_patients else ""
     header = ModelCardData(
         license="mit",
@@ -65,7 +65,7 @@ def write_encoder_card(folder: Path, manifest: EncoderManifest) -> None:
         "",
         *(
             f"- {name or 'not stated'}: {count:,} {films}. {ATTRIBUTION.get(name, '')}".rstrip()
-            for name, count in sorted(data["sources"].items())
+            for name, count in sorted(data.sources.items())
         ),
         "",
         f"Licenses of the data: {manifest.license or 'not stated'}.",

@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.config import parse
+from xray_generator.config import dump, parse
 from xray_generator.data.attribution import source_table
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.training.settings import TrainingConfig
@@ -72,8 +72,8 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "",
         LOADING.format(prompt=prompt, size=size, name=manifest.name),
         "",
-        f"Recommended: scheduler {recommended['scheduler']}, {recommended['num_inference_steps']} steps, guidance "
-        f"{recommended['guidance_scale']:g}{within}. Every file is checked against the SHA-256 in "
+        f"Recommended: scheduler {recommended.scheduler}, {recommended.num_inference_steps} steps, guidance "
+        f"{recommended.guidance_scale:g}{within}. Every file is checked against the SHA-256 in "
         "`manifest.json` first.",
         "",
         "## Training data",
@@ -86,7 +86,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "",
         "## Measured",
         "",
-        *_measured(manifest.metrics),
+        *_measured(dump(manifest.metrics)),
         "",
         "How real, varied, true to the prompt, useful and like training images its images are is measured by "
         "`python -m xray_generator.evaluate`; a record in `outputs/metrics/` names these weights by their SHA-256. "
@@ -94,7 +94,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "",
         "## Limits",
         "",
-        *(f"- {BIASES[name]}" for name in sorted(manifest.data.get("sources", {})) if name in BIASES),
+        *(f"- {BIASES[name]}" for name in sorted(manifest.data.sources) if name in BIASES),
         "- A prompt word that no training caption holds has no learned meaning.",
         "- It may repeat parts of training images; the copy rate in the records above says whether it does.",
         "",
@@ -110,11 +110,11 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 def _data(manifest: Manifest, size: int) -> Iterator[str]:
     data = manifest.data
     yield (
-        f"{data['num_train']:,} images of the `train` split, of which {data['num_full_resolution']:,} reach {size} "
-        f"pixels by themselves; the others were enlarged, and the denoiser was told which. {data['num_val']:,} more "
-        f"served validation and {data['num_test']:,} were kept for tests."
+        f"{data.num_train:,} images of the `train` split, of which {data.num_full_resolution:,} reach {size} "
+        f"pixels by themselves; the others were enlarged, and the denoiser was told which. {data.num_val:,} more "
+        f"served validation and {data.num_test:,} were kept for tests."
     )
-    yield from ("", *source_table(data))
+    yield from ("", *source_table(data.sources, data.licenses))
 
 
 def _procedure(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[str]:

@@ -19,12 +19,12 @@ from xray_generator.families.latent_diffusion.model import (
     FEW_STEP,
     LatentDiffusion,
     noise_schedule,
-    scheduler_name,
     visited_timesteps,
 )
 from xray_generator.families.latent_diffusion.trajectory import StepCallback
 from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.interpolation import slerp
+from xray_generator.requests import resolve_request
 from xray_generator.types import (
     CheckpointRef,
     Edit,
@@ -32,7 +32,6 @@ from xray_generator.types import (
     Image,
     Morph,
     OnStep,
-    StudioError,
     TextPrompt,
 )
 
@@ -57,47 +56,15 @@ class LatentDiffusionEngine:
         return self.manifest.sizes
 
     @property
-    def given_scheduler(self) -> str:
+    def inversion_scheduler(self) -> str:
         """See `abilities.Editing`: the one that can be inverted."""
         return "ddim"
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
-        """Fill what the request leaves open from the checkpoint's recommendation.
-
-        Raises:
-            StudioError: not a text prompt, an unknown scheduler, a size that the checkpoint does not draw, or more
-                steps than the schedule has.
-        """
-        if not isinstance(request.condition, TextPrompt):
-            raise StudioError("This checkpoint draws from a text prompt.")
-        sizes = self.manifest.sizes
-        if request.height != request.width or request.height not in sizes:
-            allowed = ", ".join(f"{size}x{size}" for size in sizes)
-            raise StudioError(f"{self.manifest.name} draws {allowed} pixels, not {request.width}x{request.height}.")
-        recommended = self.manifest.recommended
-        steps = request.num_inference_steps or int(recommended["num_inference_steps"])
-        if steps > self.model.schedule.num_train_timesteps:
-            raise StudioError(f"At most {self.model.schedule.num_train_timesteps} steps are allowed, not {steps}.")
-        scheduler = scheduler_name(recommended["scheduler"] if request.scheduler is None else request.scheduler)
-        if scheduler not in self.manifest.schedulers:
-            allowed = ", ".join(self.manifest.schedulers)
-            raise StudioError(f"{self.manifest.name} has no scheduler {scheduler!r}. Allowed: {allowed}.")
-        guidance = request.guidance_scale
-        if scheduler == FEW_STEP:
-            return self._resolve_few_step(request)
-        return replace(
-            request,
-            num_inference_steps=steps,
-            scheduler=scheduler,
-            guidance_scale=float(recommended["guidance_scale"] if guidance is None else guidance),
-        )
-
-    def _resolve_few_step(self, request: GenerationRequest) -> GenerationRequest:
-        settings = self.few_step
-        steps = request.num_inference_steps or settings.num_steps
-        if steps > settings.num_steps:
-            raise StudioError(f"{FEW_STEP} draws in 1 to {settings.num_steps} steps, not {steps}.")
-        return replace(request, num_inference_steps=steps, scheduler=FEW_STEP, guidance_scale=settings.guidance_scale)
+        """See `requests.resolve_request`; the few-step adapter always draws with its own guidance."""
+        resolved = resolve_request(request, self.manifest, self.model.schedule.num_train_timesteps)
+        is_few_step = resolved.scheduler == FEW_STEP
+        return replace(resolved, guidance_scale=self.few_step.guidance_scale) if is_few_step else resolved
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
         """What of a request, as it was asked, the model cannot heed, in words."""
@@ -232,14 +199,14 @@ class LatentDiffusionEngine:
         return visited_timesteps(scheduler, self.model.schedule, num_inference_steps)
 
     @torch.inference_mode()
-    def encode_images(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor) -> Tensor:
         """Posterior means (B, C, H/8, W/8) of images (B, 1, H, W) in [-1, 1]."""
         with autocast(self.device):
             return self.model.autoencoder.encode(images.to(self.device)).mean
 
     @torch.inference_mode()
-    def decode_latents(self, latents: Tensor) -> Tensor:
-        """Images (B, 1, H, W) in [-1, 1] of latents as `encode_images` gives them."""
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1] of latents as `encode` gives them."""
         with autocast(self.device):
             return self.model.autoencoder.decode(latents.to(self.device)).clamp(-1, 1)
 

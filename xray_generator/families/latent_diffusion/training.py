@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,8 @@ from typing import Any, cast
 
 import torch
 
-from xray_generator.checkpoints import Manifest, code_commit, staged, write_manifest
-from xray_generator.config import dump
+from xray_generator.checkpoints import Manifest, Metrics, code_commit, staged, write_manifest
+from xray_generator.config import dump, parse
 from xray_generator.data.rows import Dataset
 from xray_generator.data.vocabulary import build_vocabulary
 from xray_generator.devices import pick_device, process_state
@@ -35,22 +34,15 @@ from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, 
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.training.history import export_history
 from xray_generator.training.loop import train
-from xray_generator.types import StudioError
+from xray_generator.training.release import data_facts, data_license
+from xray_generator.types import Recommendation, RunOptions, StudioError
 
 logger = logging.getLogger(__name__)
 
 WEIGHTS = "weights"  # the finished autoencoder inside a run: run/autoencoder/weights
 
 
-def train_run(
-    config: LatentDiffusionConfig,
-    dataset: Dataset,
-    run: Path,
-    checkpoint: Path,
-    *,
-    autoencoder_from: Path | None = None,
-    autoencoder_only: bool = False,
-) -> Path:
+def train_run(config: LatentDiffusionConfig, dataset: Dataset, options: RunOptions) -> Path:
     """Train what is left of all stages in folder `run`; return the checkpoint (or the autoencoder's folder).
 
     Args:
@@ -64,15 +56,16 @@ def train_run(
     Raises:
         StudioError: see `training.loop.train`; or no autoencoder in `autoencoder_from`.
     """
+    run, checkpoint = options.run, options.checkpoint
     commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
     finished = run / "autoencoder" / WEIGHTS
     is_finished = finished.is_dir()
     process_state().wait_for_everyone()  # every process has looked before one of them writes
-    if not is_finished and autoencoder_from is not None:
-        _save(load_autoencoder(autoencoder_from), finished)
+    if not is_finished and options.autoencoder_from is not None:
+        _save(load_autoencoder(options.autoencoder_from), finished)
     elif not is_finished:
         _train_autoencoder(config, dataset, run)
-    if autoencoder_only:
+    if options.autoencoder_only:
         return finished
     task = _train_denoiser(config, dataset, run, load_autoencoder(finished))
     model = _train_decoder(config, task.model, dataset, run)
@@ -228,31 +221,22 @@ def _export(
         family=config.family,
         name=config.name,
         config=dump(config),
-        data={
-            "num_train": len(rows),
-            "num_val": len(dataset.split("val")),
-            "num_test": len(dataset.split("test")),
-            "sources": dict(Counter(row.source for row in rows)),
-            "licenses": {row.source: row.license for row in rows},
-            "num_full_resolution": sum(is_native(row, size) for row in rows),
-        },
+        data=replace(data_facts(dataset), num_full_resolution=sum(is_native(row, size) for row in rows)),
         steps=dict(steps),
         commit=commit,
-        license="; ".join(sorted({row.license for row in rows if row.license})),
+        license=data_license(dataset),
         preprocessing={
             "size": config.image_size,
             "range": [-1.0, 1.0],
             "fit": "short side to size, center crop",
             **model.statistics.to_json(),
         },
-        recommended={
-            "scheduler": config.schedule.scheduler,
-            "num_inference_steps": config.schedule.num_inference_steps,
-            "guidance_scale": config.schedule.guidance_scale,
-        },
+        recommended=Recommendation(
+            config.schedule.scheduler, config.schedule.num_inference_steps, config.schedule.guidance_scale
+        ),
         sizes=(config.image_size,),
         vocabulary=dump(build_vocabulary(rows)),
-        metrics={"autoencoder_reconstruction": reconstruction},
+        metrics=parse(Metrics, {"autoencoder_reconstruction": reconstruction}),
         schedulers=(*SCHEDULERS, *few_steps),
         few_steps=few_steps,
     )
