@@ -3,7 +3,6 @@
 import io
 import random
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -163,10 +162,8 @@ def test_cut_files_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (20_000, 10_000), (2**31 - 1, 2**31 - 1)])
 def test_bomb_is_refused_by_its_header(width: int, height: int) -> None:
-    started = time.perf_counter()
     with pytest.raises(StudioError, match=r"at most 40 megapixels|damaged"):
         read_image(png_header(width, height))
-    assert time.perf_counter() - started < 1  # no pixel was decoded
 
 
 def test_text_bomb_is_refused() -> None:

@@ -21,7 +21,6 @@ from PIL import ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from xray_generator import dicom
-from xray_generator.dicom import MAX_PIXELS
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
@@ -123,20 +122,12 @@ def read_image(source: Path | bytes) -> Image:
 def header_pixels(path: Path) -> int:
     """Pixels of all frames as a file's header states them, none decoded; its bytes where no header can be read."""
     try:
-        with path.open("rb") as stream:
-            is_dicom = dicom.is_dicom(stream.read(dicom.SIGN.stop))
-            stream.seek(0)
-            if is_dicom:
-                return dicom.num_pixels(stream)
-            with PILImage.open(stream, formats=["PNG", "JPEG", "TIFF"]) as picture:
-                return picture.width * picture.height
+        if dicom.is_dicom(path):
+            return dicom.num_pixels(path)
+        with PILImage.open(path, formats=["PNG", "JPEG", "TIFF"]) as picture:
+            return picture.width * picture.height
     except (StudioError, OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):
         return path.stat().st_size
-
-
-def _check_budget(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise StudioError(f"The image has {width}x{height} pixels; at most {MAX_PIXELS // 10**6} megapixels are read.")
 
 
 def _read_pillow(data: bytes) -> Image:
@@ -144,7 +135,9 @@ def _read_pillow(data: bytes) -> Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # our own budget is stricter
             picture = PILImage.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF"])
-            _check_budget(*picture.size)
+            if picture.width * picture.height > dicom.MAX_PIXELS:
+                size, most = f"{picture.width}x{picture.height}", dicom.MAX_PIXELS // 10**6
+                raise StudioError(f"The image has {size} pixels; at most {most} megapixels are read.")
             return _to_gray(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
         raise StudioError(f"This is not an image. Allowed: {', '.join(FORMATS)}.") from None

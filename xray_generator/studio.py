@@ -13,9 +13,9 @@ from postprocess.presets import PRESETS, Preset, load_presets
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.pictures import pictures
-from xray_generator.hounsfield import Window
 from xray_generator.registry import FAMILIES, enlarges, get_family
 from xray_generator.types import (
     Edit,

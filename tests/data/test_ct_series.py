@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.ct_files import HU, ct
-from tests.test_dicom import CT_DATA, needs_ct_data
+from tests.ct_files import CT_DATA, HU, ct, needs_ct_data
 from tests.test_images import dicom
 from xray_generator.data.ct_series import CtOptions, SliceChoice, holds_ct, parse_choice, read_ct_series
 from xray_generator.data.read import read_dataset
 from xray_generator.data.record import RECORD, read_record
 from xray_generator.data.rows import split_by_patient
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.train import common_parser, opened_run
 from xray_generator.types import StudioError
 
@@ -120,7 +119,7 @@ def test_pixels_that_fail_later_give_an_error_and_no_image_D9(tmp_path: Path) ->
         row.image()
 
 
-def test_identifying_tags_block_until_confirmed_C17(tmp_path: Path) -> None:
+def test_identifying_tags_block_until_confirmed(tmp_path: Path) -> None:
     series(tmp_path / "clean")
     series(tmp_path / "named", "4711", uid="1.2.9", PatientName="Doe^Jane", PatientIdentityRemoved="NO")
     series(tmp_path / "burned", "CASE-3", uid="1.2.8", BurnedInAnnotation="YES")
@@ -135,7 +134,7 @@ def test_identifying_tags_block_until_confirmed_C17(tmp_path: Path) -> None:
     assert "Doe" not in repr(accepted)
 
 
-def test_what_is_not_said_of_burned_in_text_is_noted_C17(tmp_path: Path) -> None:
+def test_files_that_do_not_state_burned_in_text_are_noted(tmp_path: Path) -> None:
     series(tmp_path, without=("BurnedInAnnotation",))
     dataset = read_ct_series(tmp_path)
     assert len(dataset.rows) == 5
@@ -152,7 +151,7 @@ def test_what_is_not_said_of_burned_in_text_is_noted_C17(tmp_path: Path) -> None
         ({"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]}, "2 orientations"),
     ],
 )
-def test_a_mixed_series_is_no_stack_C18(tmp_path: Path, tags: dict[str, object], match: str) -> None:
+def test_a_mixed_series_is_refused(tmp_path: Path, tags: dict[str, object], match: str) -> None:
     series(tmp_path / "good", "CASE-9", uid="1.2.9")
     series(tmp_path / "mixed")
     put(tmp_path / "mixed" / "odd", ct(**{"ImagePositionPatient": [0, 0, 99], **tags}))
@@ -164,7 +163,7 @@ def test_a_mixed_series_is_no_stack_C18(tmp_path: Path, tags: dict[str, object],
         read_ct_series(tmp_path / "mixed")
 
 
-def test_an_object_that_stands_there_twice_C18(tmp_path: Path) -> None:
+def test_a_series_with_a_repeated_object_is_refused(tmp_path: Path) -> None:
     series(tmp_path)
     put(tmp_path / "copy", (tmp_path / "slice001").read_bytes())
     with pytest.raises(StudioError, match="1 SOPInstanceUID stand there twice"):
@@ -179,7 +178,7 @@ def test_a_missing_slice_is_noted(tmp_path: Path) -> None:
     assert "the distance between slices varies from 2 to 4 mm; some may be missing" in dataset.skipped[0]
 
 
-def test_synthetic_files_are_no_real_data_unless_accepted_C20(tmp_path: Path) -> None:
+def test_synthetic_files_are_refused_unless_accepted(tmp_path: Path) -> None:
     series(tmp_path, SyntheticData="YES")
     with pytest.raises(StudioError, match="No CT slice .* 7 files say that they are synthetic"):
         read_dataset(tmp_path)

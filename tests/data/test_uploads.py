@@ -15,8 +15,8 @@ import pytest
 from PIL import Image as PILImage
 from pydicom.uid import RLELossless
 
+from tests.ct_files import repacked
 from tests.data.conftest import COLUMNS, Pixels
-from tests.test_dicom_headers import repacked
 from tests.test_images import dicom
 from xray_generator.data.exploration import LOOSE_IMAGES
 from xray_generator.data.uploads import NamedBytes, UploadFolder, receive

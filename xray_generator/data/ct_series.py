@@ -19,9 +19,8 @@ from typing import Literal, TypeVar
 
 from xray_generator.data.rows import Dataset, Row, split_by_patient
 from xray_generator.data.tables import counted
-from xray_generator.dicom import SIGN, Header, is_dicom, read_header
-from xray_generator.dicom_header import check_axial_ct
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.dicom import Header, check_axial_ct, is_dicom, read_header
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.types import StudioError
 
 T = TypeVar("T")
@@ -88,7 +87,7 @@ class _File:
 def holds_ct(folder: Path) -> bool:
     """Whether the images at any depth below a folder are mostly DICOM, by content, and CT among the first ones."""
     files = list(_files(folder))
-    found = [path for path in files if _is_dicom_file(path)]
+    found = [path for path in files if is_dicom(path)]
     num_pictures = sum(path.suffix.lower() in PICTURES for path in files)
     return len(found) > num_pictures and any(map(_may_be_ct, found[:LOOKED_AT]))
 
@@ -119,7 +118,7 @@ def read_ct_series(
     refused: dict[str, list[str]] = defaultdict(list)
     series: dict[str, list[_File]] = defaultdict(list)
     for path in _files(folder):
-        if not _is_dicom_file(path):
+        if not is_dicom(path):
             refused["files are not DICOM"].append(_name(path, folder))
             continue
         try:
@@ -235,14 +234,6 @@ def _files(folder: Path) -> Iterator[Path]:
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not is_hidden and path.is_file():
             yield path
-
-
-def _is_dicom_file(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return is_dicom(stream.read(SIGN.stop))
-    except OSError:
-        return False
 
 
 def _name(path: Path, folder: Path) -> str:

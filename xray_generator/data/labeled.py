@@ -12,7 +12,7 @@ from pathlib import Path
 from xray_generator.data.captioned import METADATA, read_split
 from xray_generator.data.rows import Dataset, Row, short_side
 from xray_generator.data.tables import Record, counted, is_inside, read_table
-from xray_generator.dicom import SIGN, is_dicom
+from xray_generator.dicom import is_dicom
 from xray_generator.types import CLASS_NAME, StudioError
 
 EXTRA = "extra.csv"
@@ -33,7 +33,7 @@ def read_labeled(folder: Path) -> Dataset:
         name = record["image"]
         if name in rows:
             repeated.append(name)
-        elif is_inside(name) and _is_dicom(folder / name):
+        elif is_inside(name) and is_dicom(folder / name):
             foreign.append(name)
         elif is_inside(name) and (folder / name).is_file():
             rows[name] = _row(record, folder / name, owners.get(name, ""))
@@ -45,13 +45,6 @@ def read_labeled(folder: Path) -> Dataset:
     if not rows:
         raise StudioError(f"{folder.name} holds no readable image. {'; '.join(skipped)}")
     return Dataset(tuple(rows.values()), skipped)
-
-
-def _is_dicom(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return is_dicom(file.read(SIGN.stop))
 
 
 def _owners(table: Path) -> dict[str, str]:

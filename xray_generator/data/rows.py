@@ -13,7 +13,7 @@ from typing import Literal, TypeVar, get_args
 from PIL import Image as PILImage
 
 from xray_generator.dicom import read_slice
-from xray_generator.hounsfield import Window
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
 
