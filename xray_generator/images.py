@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
@@ -91,14 +92,11 @@ def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -
 
 
 def grid(images: Sequence[Image], num_columns: int) -> Image:
-    """Equally sized images as one, row by row from the top left; places that stay free are black."""
-    height, width = images[0].shape
-    num_rows = -(-len(images) // num_columns)
-    whole = np.zeros((num_rows * height, min(num_columns, len(images)) * width), np.float32)
-    for i, image in enumerate(images):
-        top, left = i // num_columns * height, i % num_columns * width
-        whole[top : top + height, left : left + width] = image
-    return whole
+    """Join images of one size, row by row from the top left; empty places are black."""
+    columns = min(num_columns, len(images))
+    blank = [np.zeros_like(images[0])] * (-len(images) % columns)
+    cells = np.asarray([*images, *blank], np.float32)
+    return rearrange(cells, "(row column) h w -> (row h) (column w)", column=columns)
 
 
 def read_image(source: Path | bytes) -> Image:
