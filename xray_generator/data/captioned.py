@@ -1,14 +1,14 @@
 """The captioned pack: `metadata.csv` + `images/`, and optionally `metadata_128.csv` + `images128/` and `images512/`.
 
-Columns: image, caption, labels (`|` between them), split and patient_id are needed; view, age, sex, age_group, source,
-license, orig_width and orig_height are read where they exist. An empty cell means "not known"; an empty split is
-filled by the hash of the patient. `images512/` holds some of the films of `images/` again, larger, by the same names.
+Required columns: image, caption, labels (separated by `|`), split, patient_id. Optional: view, age, sex, age_group,
+source, license, orig_width, orig_height. An empty cell means "not known"; an empty split is derived from a hash of the
+patient. `images512/` holds larger versions of some images of `images/` under the same names.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -25,25 +25,24 @@ MAX_AGE = 120
 
 
 def read_captioned(folder: Path) -> Dataset:
-    """Read a captioned pack; a missing, repeated or unsafe file name is left out and counted.
+    """Read a captioned pack; missing, repeated and unsafe file names are left out and counted.
 
     Raises:
         StudioError: no metadata.csv, a fault in a table (named with its line), or not one image left.
     """
-    rows: list[Row] = []
-    skipped: list[str] = []
-    for table, images in PARTS:
-        if table == METADATA or (folder / table).is_file():
-            part = _read_part(folder / table, folder / images)
-            rows += part.rows
-            skipped += part.skipped
-    if not rows:
-        raise StudioError(f"{folder.name} holds no readable image. {'; '.join(skipped)}")
-    return Dataset(tuple(rows), tuple(skipped))
+    parts = [
+        read_listed(folder / table, folder / images, NEEDED, _to_row)
+        for table, images in PARTS
+        if table == METADATA or (folder / table).is_file()
+    ]
+    dataset = Dataset(sum((part.rows for part in parts), ()), sum((part.skipped for part in parts), ()))
+    if not dataset.rows:
+        raise StudioError(f"{folder.name} holds no readable image. {'; '.join(dataset.skipped)}")
+    return dataset
 
 
 def large_rows(rows: Iterable[Row], size: int) -> list[Row]:
-    """The rows whose film reaches `size` pixels, with the larger file of `images512/` in place of their own."""
+    """The rows of at least `size` pixels, with the file of `images512/` in place of a smaller one."""
     return [row for row in map(_largest, rows) if row.native_size >= size]
 
 
@@ -55,27 +54,34 @@ def _largest(row: Row) -> Row:
     return replace(row, path=path, native_size=short_side(path)) if path.is_file() else row
 
 
-def _read_part(table: Path, images: Path) -> Dataset:
-    rows: dict[str, Row] = {}
+def read_listed(
+    table: Path, images: Path, needed: Sequence[str], to_row: Callable[[Record, Path], Row | None]
+) -> Dataset:
+    """The images that a table lists; missing, repeated and unsafe file names are left out and counted.
+
+    `to_row` gets a line and its file; None leaves out the image, which the caller then notes.
+    """
+    rows: dict[str, Row | None] = {}
     missing, repeated = [], []
-    for record in read_table(table, NEEDED):
+    for record in read_table(table, needed):
         name = record["image"]
         if name in rows:
             repeated.append(name)
         elif is_inside(name) and (images / name).is_file():
-            rows[name] = _row(record, images / name)
+            rows[name] = to_row(record, images / name)
         else:
             missing.append(name or f"line {record.line}")
-    skipped = counted(f"images of {table.name} are missing in {images.name}/", missing)
-    return Dataset(tuple(rows.values()), skipped + counted(f"rows of {table.name} repeat an image", repeated))
+    where = f" in {images.name}/" if images != table.parent else ""
+    skipped = counted(f"images of {table.name} are missing{where}", missing)
+    skipped += counted(f"rows of {table.name} repeat an image", repeated)
+    return Dataset(tuple(row for row in rows.values() if row), skipped)
 
 
-def _row(record: Record, path: Path) -> Row:
+def _to_row(record: Record, path: Path) -> Row:
     sex = record["sex"].upper()
     if sex not in ("", "M", "F"):
         raise record.error(f"sex {record['sex']!r}; allowed: M, F or empty.")
     patient_id = record["patient_id"]
-    sides = (short_side(path), record.integer("orig_width"), record.integer("orig_height"))
     return Row(
         path=path,
         prompt=record["caption"],
@@ -88,12 +94,18 @@ def _row(record: Record, path: Path) -> Row:
         split=read_split(record, patient_id or path.name),
         source=record["source"],
         license=record["license"],
-        native_size=min((side for side in sides if side), default=0),
+        native_size=native_size(record, path),
     )
 
 
+def native_size(record: Record, path: Path) -> int:
+    """The short side in pixels of the file or of the original, whichever is smaller; 0: not known."""
+    sides = (short_side(path), record.integer("orig_width"), record.integer("orig_height"))
+    return min((side for side in sides if side), default=0)
+
+
 def read_split(record: Record, owner: str) -> Split:
-    """The split that a line states, else the one that the hash of `owner`, a patient or a file, gives."""
+    """The split that a line states, or one derived from a hash of `owner`, a patient or file."""
     split = record["split"].lower()
     if split not in ("", *get_args(Split)):
         raise record.error(f"split {record['split']!r}; allowed: {', '.join(get_args(Split))} or empty.")

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pydantic import TypeAdapter
 
-from xray_generator.data.health import HealthReport, Issue
+from xray_generator.data.health import HealthReport, Issue, to_json
 from xray_generator.data.rows import FINDINGS, Row, finding_name
 from xray_generator.data.rows import evenly as evenly  # as pages ask for rows
 from xray_generator.data.tables import write_table
@@ -137,7 +136,7 @@ def health_json(report: HealthReport, folder: Path) -> str:
         Issue(issue.kind, issue.message, tuple(Path(relative_name(path, folder)) for path in issue.paths))
         for issue in report.issues
     )
-    return TypeAdapter(HealthReport).dump_json(HealthReport(report.num_images, issues), indent=2).decode() + "\n"
+    return to_json(HealthReport(report.num_images, issues))
 
 
 def count_findings(rows: Sequence[Row]) -> pd.DataFrame:
