@@ -44,7 +44,7 @@ def test_byte_order_mark_and_blank_lines_are_read(tmp_path: Path, end: bytes) ->
         (b"uid,findings\n1,a\n2,a,b\n", "line 3: 3 cells under 2 columns"),
         (b'uid,findings\n1,"open\n', "double quote"),
         (b"uid,findings\n1,a\0b\n", "line 2: a NUL byte"),
-        (b"uid,uid,findings\n1,1,a\n", "'uid' stands there twice"),
+        (b"uid,uid,findings\n1,1,a\n", "'uid' occurs twice"),
         (b"uid,Findngs\n1,a\n", "missing 'findings' (is it 'Findngs'?). Needed: uid, findings. Found: uid, Findngs."),
     ],
 )

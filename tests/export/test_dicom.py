@@ -10,7 +10,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCapture
 
 from tests.ct_files import opened
 from xray_generator.config import dump, parse
-from xray_generator.data.ct_series import read_ct_series
+from xray_generator.data.ct_series import CtOptions, read_ct_series
 from xray_generator.dicom import read_header, read_slice
 from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.export.dicom import RECIPE, encode_dicom
@@ -105,6 +105,6 @@ def test_our_file_is_refused_as_real_training_data(tmp_path: Path) -> None:
     assert header.is_synthetic and not header.identifying and header.burned_in is False
     with pytest.raises(StudioError, match="say that they are synthetic"):
         read_ct_series(tmp_path)
-    (row,) = read_ct_series(tmp_path, accept_synthetic=True).rows
+    (row,) = read_ct_series(tmp_path, CtOptions(accept_synthetic=True)).rows
     inside = RAMP > 0.22  # of the lung window: from -1024 HU on
     assert np.abs(row.image() - RAMP)[inside].max() < 0.001

@@ -2,8 +2,8 @@
 
 Layout: `images/images_normalized/`, `indiana_reports.csv` (uid, findings, impression and more) and
 `indiana_projections.csv` (uid, filename, projection). Demner-Fushman et al., Preparing a collection of radiology
-examinations for distribution and retrieval, JAMIA 23(2):304-310, 2016: 7,470 images of 3,955 reports. One uid is one
-examination of one patient, so that the split by uid is a split by patient. Findings are read from the text.
+examinations for distribution and retrieval, JAMIA 23(2):304-310, 2016: 7,470 images of 3,955 reports. A uid is one
+examination of one patient, so splitting by uid splits by patient. Findings are extracted from the report text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SOURCE = "indiana_university"
 
 
 def read_indiana(images: Path, reports_csv: Path, projections_csv: Path) -> Dataset:
-    """Read the frontal views whose report has both findings and impression; the rest is counted with its reason.
+    """Read the frontal views whose report has both findings and impression; the others are counted, by reason.
 
     Raises:
         StudioError: a fault in a table (named with its line), or not one image left.
@@ -91,7 +91,7 @@ def _row(path: Path, report: Record) -> Row:
 
 
 def _prompt(impression: str, findings: str) -> str:
-    """Impression first, since encoders cut the end; whole sentences within the prompt's limit."""
+    """Impression, then findings (encoders truncate the end), in whole sentences within MAX_PROMPT_CHARACTERS."""
     text = f"{impression.rstrip('.')}. {findings}"
     if len(text) <= MAX_PROMPT_CHARACTERS:
         return text
