@@ -35,8 +35,8 @@ RIPPLES = (2, 3, 4, 5, 7)  # waves around the membrane
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a class shows."""
+class CiliumClass:
+    """The structures that the cilia of a class have."""
 
     title: str
     outer_arms: bool = True
@@ -45,16 +45,16 @@ class Recipe:
     disarranged: bool = False
 
 
-CLASSES: Mapping[str, Recipe] = MappingProxyType(
+CLASSES: Mapping[str, CiliumClass] = MappingProxyType(
     {
-        "normal": Recipe("Normal, 9 + 2"),
-        "oda": Recipe("Outer dynein arms missing", outer_arms=False),
-        "ida": Recipe("Inner dynein arms missing", inner_arms=False),
-        "oda_ida": Recipe("Outer and inner dynein arms missing", outer_arms=False, inner_arms=False),
-        "cp": Recipe("Central pair missing, 9 + 0", num_central=0),
-        "cp_one": Recipe("One central microtubule missing, 9 + 1", num_central=1),
-        "disarranged": Recipe("Microtubules disarranged", disarranged=True),
-        "ida_disarranged": Recipe("Inner arms missing, disarranged", inner_arms=False, disarranged=True),
+        "normal": CiliumClass("Normal, 9 + 2"),
+        "oda": CiliumClass("Outer dynein arms missing", outer_arms=False),
+        "ida": CiliumClass("Inner dynein arms missing", inner_arms=False),
+        "oda_ida": CiliumClass("Outer and inner dynein arms missing", outer_arms=False, inner_arms=False),
+        "cp": CiliumClass("Central pair missing, 9 + 0", num_central=0),
+        "cp_one": CiliumClass("One central microtubule missing, 9 + 1", num_central=1),
+        "disarranged": CiliumClass("Microtubules disarranged", disarranged=True),
+        "ida_disarranged": CiliumClass("Inner arms missing, disarranged", inner_arms=False, disarranged=True),
     }
 )
 
@@ -137,11 +137,11 @@ def draw_truth(label: str, rng: np.random.Generator) -> Axoneme:
     """
     if label not in CLASSES:
         raise StudioError(f"Unknown class {label!r}; allowed: {', '.join(CLASSES)}.")
-    recipe = CLASSES[label]
+    kind = CLASSES[label]
     phase = rng.uniform(0, 2 * math.pi)
     membrane = _membrane(rng)
-    places = _disarranged_places(phase, rng) if recipe.disarranged else _places(phase, NUM_DOUBLETS, 1.2, rng)
-    outer, inner = (_choose_arms(len(places), kept, rng) for kept in (recipe.outer_arms, recipe.inner_arms))
+    places = _disarranged_places(phase, rng) if kind.disarranged else _places(phase, NUM_DOUBLETS, 1.2, rng)
+    outer, inner = (_choose_arms(len(places), kept, rng) for kept in (kind.outer_arms, kind.inner_arms))
     spokes = [rng.random() < 0.85 and math.hypot(x, y) > SPOKE_RADIUS for x, y, _ in places]
     neighbor_angle = rng.uniform(0, 2 * math.pi) if rng.random() < 0.4 else None
     return Axoneme(
@@ -150,7 +150,7 @@ def draw_truth(label: str, rng: np.random.Generator) -> Axoneme:
             Doublet(x, y, angle, bool(o), bool(i), s)
             for (x, y, angle), o, i, s in zip(places, outer, inner, spokes, strict=True)
         ),
-        central=_central(places, phase, recipe, rng),
+        central=_central(places, phase, kind, rng),
         membrane=membrane,
         x=rng.normal(0, 5),
         y=rng.normal(0, 5),
@@ -230,14 +230,14 @@ def _choose_arms(count: int, kept: bool, rng: np.random.Generator) -> NDArray[np
 
 
 def _central(
-    places: list[tuple[float, float, float]], phase: float, recipe: Recipe, rng: np.random.Generator
+    places: list[tuple[float, float, float]], phase: float, kind: CiliumClass, rng: np.random.Generator
 ) -> tuple[tuple[float, float], ...]:
     """Centers of the central microtubules; beside a doublet that moved to the center, or none."""
     axis, apart = phase + math.pi / 2 + rng.normal(0, 0.15), rng.uniform(31, 34)
     x, y = rng.normal(0, 2.5), rng.normal(0, 2.5)
-    count = recipe.num_central
+    count = kind.num_central
     inside = [(px, py) for px, py, _ in places if math.hypot(px, py) < 40]
-    if recipe.disarranged:
+    if kind.disarranged:
         count = 0 if len(inside) > 1 else int(rng.choice([1, 2, 2])) if not inside else int(rng.choice([0, 1]))
         axis = rng.uniform(0, 2 * math.pi)
     if inside and count:  # opposite the doublet

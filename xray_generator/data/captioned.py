@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from xray_generator.data.rows import FINDINGS, Dataset, Row, Split, short_side, split_by_patient
-from xray_generator.data.tables import Record, counted, is_inside, read_table
+from xray_generator.data.tables import Line, count_names, is_inside, read_table
 from xray_generator.types import StudioError
 
 METADATA = "metadata.csv"
@@ -55,7 +55,7 @@ def _largest(row: Row) -> Row:
 
 
 def read_listed(
-    table: Path, images: Path, needed: Sequence[str], to_row: Callable[[Record, Path], Row | None]
+    table: Path, images: Path, needed: Sequence[str], to_row: Callable[[Line, Path], Row | None]
 ) -> Dataset:
     """The images that a table lists; missing, repeated and unsafe file names are left out and counted.
 
@@ -63,67 +63,67 @@ def read_listed(
     """
     rows: dict[str, Row | None] = {}
     missing, repeated = [], []
-    for record in read_table(table, needed):
-        name = record["image"]
+    for line in read_table(table, needed):
+        name = line["image"]
         if name in rows:
             repeated.append(name)
         elif is_inside(name) and (images / name).is_file():
-            rows[name] = to_row(record, images / name)
+            rows[name] = to_row(line, images / name)
         else:
-            missing.append(name or f"line {record.line}")
+            missing.append(name or f"line {line.number}")
     where = f" in {images.name}/" if images != table.parent else ""
-    skipped = counted(f"images of {table.name} are missing{where}", missing)
-    skipped += counted(f"rows of {table.name} repeat an image", repeated)
+    skipped = count_names(f"images of {table.name} are missing{where}", missing)
+    skipped += count_names(f"rows of {table.name} repeat an image", repeated)
     return Dataset(tuple(row for row in rows.values() if row), skipped)
 
 
-def _to_row(record: Record, path: Path) -> Row:
-    sex = record["sex"].upper()
+def _to_row(line: Line, path: Path) -> Row:
+    sex = line["sex"].upper()
     if sex not in ("", "M", "F"):
-        raise record.error(f"sex {record['sex']!r}; allowed: M, F or empty.")
-    patient_id = record["patient_id"]
+        raise line.error(f"sex {line['sex']!r}; allowed: M, F or empty.")
+    patient_id = line["patient_id"]
     return Row(
         path=path,
-        prompt=record["caption"],
-        findings=_findings(record),
-        view=record["view"],
-        age=_age(record),
+        prompt=line["caption"],
+        findings=_findings(line),
+        view=line["view"],
+        age=_age(line),
         sex=cast(Literal["M", "F", ""], sex),
-        age_group=record["age_group"],
+        age_group=line["age_group"],
         patient_id=patient_id,
-        split=read_split(record, patient_id or path.name),
-        source=record["source"],
-        license=record["license"],
-        native_size=native_size(record, path),
+        split=read_split(line, patient_id or path.name),
+        source=line["source"],
+        license=line["license"],
+        native_size=native_size(line, path),
     )
 
 
-def native_size(record: Record, path: Path) -> int:
+def native_size(line: Line, path: Path) -> int:
     """The short side in pixels of the file or of the original, whichever is smaller; 0: not known."""
-    sides = (short_side(path), record.integer("orig_width"), record.integer("orig_height"))
+    sides = (short_side(path), line.integer("orig_width"), line.integer("orig_height"))
     return min((side for side in sides if side), default=0)
 
 
-def read_split(record: Record, owner: str) -> Split:
+def read_split(line: Line, owner: str) -> Split:
     """The split that a line states, or one derived from a hash of `owner`, a patient or file."""
-    split = record["split"].lower()
+    split = line["split"].lower()
     if split not in ("", *get_args(Split)):
-        raise record.error(f"split {record['split']!r}; allowed: {', '.join(get_args(Split))} or empty.")
+        raise line.error(f"split {line['split']!r}; allowed: {', '.join(get_args(Split))} or empty.")
     return cast(Split, split) if split else split_by_patient(owner)
 
 
-def _findings(record: Record) -> tuple[str, ...]:
-    findings = tuple(label.strip() for label in record["labels"].split("|") if label.strip())
+def _findings(line: Line) -> tuple[str, ...]:
+    findings = tuple(label.strip() for label in line["labels"].split("|") if label.strip())
     for label in findings:
         if label not in FINDINGS:
             close = difflib.get_close_matches(label.lower(), FINDINGS, n=1)
             hint = f"is it {close[0]!r}?" if close else f"allowed: {', '.join(FINDINGS)}."
-            raise record.error(f"unknown label {label!r}; {hint}")
+            raise line.error(f"unknown label {label!r}; {hint}")
     return findings
 
 
-def _age(record: Record) -> int | None:
-    age = record.integer("age")
+def _age(line: Line) -> int | None:
+    age = line.integer("age")
     if age is not None and not 0 <= age <= MAX_AGE:
-        raise record.error(f"age {record['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
+        raise line.error(f"age {line['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
     return age

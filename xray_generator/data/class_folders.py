@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xray_generator.data.rows import Dataset, Row, Split, short_side
-from xray_generator.data.tables import counted
+from xray_generator.data.tables import count_names
 from xray_generator.types import CLASS_NAME, StudioError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -49,9 +49,9 @@ def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
         files = list_files(parent)
         images = [path for path in files if path.suffix.lower() in PICTURES]
         others = [path.name for path in files if path.suffix.lower() not in PICTURES]
-        notes += counted(f"files of {parent.name}/ are not PNG, JPEG or TIFF images", others)
+        notes += count_names(f"files of {parent.name}/ are not PNG, JPEG or TIFF images", others)
         odd = [path.name for path in images if _contradicts(path, label, classes)]
-        notes += counted(f"names in {parent.name}/ are those of another class; used as {label}", odd)
+        notes += count_names(f"names in {parent.name}/ are those of another class; used as {label}", odd)
         splits = _stratify([path.relative_to(parent).with_suffix("").as_posix() for path in images], label, seed)
         rows += (
             Row(path, "", (), label=label, split=split, source=source, native_size=short_side(path))

@@ -19,7 +19,7 @@ from typing import Literal, TypeVar
 
 from xray_generator.data.class_folders import PICTURES, list_files
 from xray_generator.data.rows import Dataset, Row, split_by_patient
-from xray_generator.data.tables import counted
+from xray_generator.data.tables import count_names, count_reasons
 from xray_generator.dicom import Header, check_axial_ct, is_dicom, read_header
 from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.types import StudioError
@@ -127,8 +127,11 @@ def read_ct_series(folder: Path, options: CtOptions = CT) -> Dataset:
             series[header.series_uid or str(path.parent)].append(_File(path, header))
     rows, notes = _rows(series.values(), folder, options)
     unclear = [_name(file.path, folder) for files in series.values() for file in files if file.header.burned_in is None]
-    lines = (line for reason, names in refused.items() for line in counted(reason, names))
-    skipped = (*lines, *notes, *counted("files do not say whether text is burned into their pixels", unclear))
+    skipped = (
+        *count_reasons(refused),
+        *notes,
+        *count_names("files do not say whether text is burned into their pixels", unclear),
+    )
     if not rows:
         raise StudioError(f"No CT slice of {folder.name} can be used. {'; '.join(skipped[:NAMED])}")
     return Dataset(rows, skipped)

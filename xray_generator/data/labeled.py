@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xray_generator.data.captioned import METADATA, native_size, read_listed, read_split
 from xray_generator.data.rows import Dataset, Row
-from xray_generator.data.tables import Record, counted, read_table
+from xray_generator.data.tables import Line, count_names, read_table
 from xray_generator.dicom import is_dicom
 from xray_generator.types import CLASS_NAME, StudioError
 
@@ -32,31 +32,31 @@ def read_labeled(folder: Path) -> Dataset:
         owners = {line["image"]: line["patient_id"] or line["group"] for line in lines}
     dicom: list[str] = []
 
-    def to_row(record: Record, path: Path) -> Row | None:
+    def to_row(line: Line, path: Path) -> Row | None:
         if is_dicom(path):
-            dicom.append(record["image"])
+            dicom.append(line["image"])
             return None
-        return _to_row(record, path, owners.get(record["image"], ""))
+        return _to_row(line, path, owners.get(line["image"], ""))
 
     dataset = read_listed(folder / METADATA, folder, NEEDED, to_row)
-    skipped = dataset.skipped + counted("DICOM files are left out: they are read as chest CT series only", dicom)
+    skipped = dataset.skipped + count_names("DICOM files are left out: they are read as chest CT series only", dicom)
     if not dataset.rows:
         raise StudioError(f"{folder.name} holds no readable image. {'; '.join(skipped)}")
     return Dataset(dataset.rows, skipped)
 
 
-def _to_row(record: Record, path: Path, owner: str) -> Row:
-    label = record["label"].lower()
+def _to_row(line: Line, path: Path, owner: str) -> Row:
+    label = line["label"].lower()
     if label not in UNKNOWN and not CLASS_NAME.fullmatch(label):
-        raise record.error(f"label {record['label']!r}; a class is named by 1 to 64 of a-z, 0-9 and _.")
+        raise line.error(f"label {line['label']!r}; a class is named by 1 to 64 of a-z, 0-9 and _.")
     return Row(
         path=path,
-        prompt=record["caption"],
+        prompt=line["caption"],
         findings=(),
         patient_id=owner,
-        split=read_split(record, owner or path.name),
-        source=record["source"],
-        license=record["license"],
+        split=read_split(line, owner or path.name),
+        source=line["source"],
+        license=line["license"],
         label="" if label in UNKNOWN else label,
-        native_size=native_size(record, path),
+        native_size=native_size(line, path),
     )

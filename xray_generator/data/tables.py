@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,11 +20,11 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how formulas begin in spread
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Line:
     """One line of a table; a column that the file does not have is empty."""
 
     file: str
-    line: int
+    number: int  # in the file; the header is line 1
     cells: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
@@ -33,7 +33,7 @@ class Record:
 
     def error(self, reason: str) -> StudioError:
         """An error that names this line."""
-        return StudioError(f"{self.file}, line {self.line}: {reason}")
+        return StudioError(f"{self.file}, line {self.number}: {reason}")
 
     def integer(self, column: str) -> int | None:
         """The cell as a whole number; None if empty; StudioError if not a number."""
@@ -43,7 +43,7 @@ class Record:
             raise self.error(f"{column} {self[column]!r} is not a number.") from None
 
 
-def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
+def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
     """Read a comma-separated UTF-8 file, with or without a byte order mark, that has a header line.
 
     Raises:
@@ -55,7 +55,7 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
     text = _decode(path)
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records = []
+    lines = []
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path.name, header, needed)
@@ -67,12 +67,12 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
                     f"{path.name}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns."
                     " Put a text that contains a comma in double quotes."
                 )
-            records.append(Record(path.name, reader.line_num, dict(zip(header, cells, strict=True))))
+            lines.append(Line(path.name, reader.line_num, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
         raise StudioError(f"{path.name}, line {reader.line_num}: {error}. Is a double quote not closed?") from error
-    if not records:
+    if not lines:
         raise StudioError(f"{path.name} has a header but no rows.")
-    return tuple(records)
+    return tuple(lines)
 
 
 def read_header(path: Path) -> tuple[str, ...]:
@@ -102,12 +102,17 @@ def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def counted(reason: str, names: Sequence[str]) -> tuple[str, ...]:
+def count_names(reason: str, names: Sequence[str]) -> tuple[str, ...]:
     """One sentence, "<number> <reason>: <first five names>", or nothing if there are no names."""
     if not names:
         return ()
     more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
     return (f"{len(names):,} {reason}: {', '.join(names[:NAMED_AT_MOST])}{more}",)
+
+
+def count_reasons(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """`count_names` for each reason."""
+    return tuple(sentence for reason, names in left_out.items() for sentence in count_names(reason, names))
 
 
 def _cell(value: object) -> object:

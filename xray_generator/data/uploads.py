@@ -27,7 +27,7 @@ from xray_generator.data.captioned import METADATA
 from xray_generator.data.exploration import LOOSE_IMAGES, relative_name
 from xray_generator.data.read import PROJECTIONS, REPORTS, read_dataset
 from xray_generator.data.rows import Dataset, Row, short_side
-from xray_generator.data.tables import counted
+from xray_generator.data.tables import count_reasons
 from xray_generator.images import FORMATS, header_pixels
 from xray_generator.types import StudioError
 
@@ -254,8 +254,7 @@ def _read(folder: UploadFolder, intake: Intake) -> Upload:
         if unlisted := [path.name for path in images if path not in listed]:
             intake.left_out["images are in no table, or their row was left out"] = unlisted
     rows = _decode(dataset.rows, intake)
-    reasons = (line for reason, names in intake.left_out.items() for line in counted(reason, names))
-    dataset = Dataset(rows, (*dataset.skipped, *reasons))
+    dataset = Dataset(rows, (*dataset.skipped, *count_reasons(intake.left_out)))
     if not rows:
         raise StudioError(f"The upload holds no readable image ({', '.join(FORMATS)}). {'; '.join(dataset.skipped)}")
     return Upload(folder, root or folder.path, dataset, has_table=root is not None)
