@@ -50,7 +50,7 @@ from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import summarize
 from xray_generator.export.files import make_folder
 from xray_generator.registry import get_family
-from xray_generator.requests import read_condition, make_request
+from xray_generator.requests import make_request, read_condition
 from xray_generator.sampling import keep_samples, load_model
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_SEED, Condition, StudioError, TextPrompt

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from xray_generator.data.rows import Row, evenly
-from xray_generator.data.tables import counted
+from xray_generator.data.tables import count_names
 from xray_generator.images import read_image, resize_square
 from xray_generator.types import Image, StudioError
 
@@ -128,8 +128,8 @@ def _changes(paths: Sequence[Path], name: str, size: int) -> tuple[str, ...]:
     colored = [file for file, (mode, _) in headers.items() if mode in ("RGB", "RGBA", "CMYK", "YCbCr", "P")]
     scaled = [file for file, (_, sides) in headers.items() if sides != (size, size)]
     notes = (
-        *counted("images are stored in colors and were read as gray", colored),
-        *counted(f"images were scaled or cropped to {size} x {size} pixels", scaled),
+        *count_names("images are stored in colors and were read as gray", colored),
+        *count_names(f"images were scaled or cropped to {size} x {size} pixels", scaled),
     )
     return tuple(f"{name}: {note}." for note in notes)
 

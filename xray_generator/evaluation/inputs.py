@@ -12,7 +12,7 @@ from xray_generator.data.class_folders import has_class_folders, read_class_fold
 from xray_generator.data.read import REPORTS, read_dataset
 from xray_generator.data.report import read_findings
 from xray_generator.data.rows import Row, Split, class_names
-from xray_generator.data.tables import counted
+from xray_generator.data.tables import count_names
 from xray_generator.evaluation.image_sets import ImageSet, from_folder, from_rows
 from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
 from xray_generator.evaluation.study import MIN_IMAGES
@@ -150,7 +150,7 @@ def by_folder(images: ImageSet, folder: Path, classes: Sequence[str]) -> ImageSe
         return images
     inside = images.take([place for place, name in enumerate(images.names) if name in rows])
     beside = sorted(set(images.names) - set(rows))
-    others = counted(f"{images.name} images lie in no class folder and were left out", beside)
+    others = count_names(f"{images.name} images lie in no class folder and were left out", beside)
     return replace(inside, rows=tuple(rows[name] for name in inside.names), notes=(*images.notes, *others))
 
 
@@ -169,7 +169,7 @@ def warnings(generated: ImageSet, real: ImageSet) -> tuple[str, ...]:
     """What a reader must know of the images: unreadable ones, changes, and images that stand in both sets."""
     notes = [*generated.notes, *real.notes]
     for images in (generated, real):
-        notes += counted(f"{images.name} images could not be read and were left out", images.skipped)
+        notes += count_names(f"{images.name} images could not be read and were left out", images.skipped)
     both = num_shared(thumbnails(generated.images), thumbnails(real.images))
     if both:
         notes.append(

@@ -1,6 +1,6 @@
-"""What a DICOM header tells, by an allow-list: no name, date or private tag of a patient leaves the dataset.
+"""The facts of a DICOM header, by an allow-list: no name, date or private tag of a patient is kept.
 
-Geometry is in the patient's coordinates of DICOM PS3.3 C.7.6.2: x to the left, y to the back, z to the head, in mm.
+Geometry is in patient coordinates (DICOM PS3.3 C.7.6.2): x to the left, y to the back, z to the head, in mm.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.hounsfield import Window
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.types import StudioError, normalize_text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 Plane = Literal["axial", "coronal", "sagittal", ""]
-DUMMIES = ("PatientName", "PatientID", "AccessionNumber", "StudyID")  # PS3.15: kept, or replaced by another value
+DUMMIES = (
+    "PatientName",
+    "PatientID",
+    "AccessionNumber",
+    "StudyID",
+)  # PS3.15: may hold dummy values
 IDENTIFYING = (
     *DUMMIES,
     "PatientBirthDate",
@@ -71,14 +76,14 @@ READ = (
     "Columns",
     "NumberOfFrames",
 )
-AXIAL = 0.8  # cosine between a slice's normal and an axis of the body: a tilted gantry stays below 37 degrees
-UNIT = 0.02  # how far the cosines of a header may be from unit length and right angles
-TILT = 5.0  # degrees that are worth a note
+AXIAL = 0.8  # least cosine between a slice's normal and an axis of the body: at most 37 degrees of gantry tilt
+UNIT = 0.02  # tolerance of the unit length and right angle of a header's cosines
+TILT = 5.0  # degrees from which on a note is given
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is known of a DICOM image without its pixels; an empty text or None is "not stated"."""
+    """What is known of a DICOM image without its pixels; an empty text or None means "not stated"."""
 
     patient_id: str
     series_uid: str
@@ -88,11 +93,11 @@ class Header:
     columns: int
     position_mm: float | None  # along the slice's normal, toward the head in an axial slice
     orientation: tuple[float, ...]  # six cosines: along a row, along a column, as in the file
-    spacing_mm: tuple[float, float] | None  # between rows and between columns, after the turn of `turned`
+    spacing_mm: tuple[float, float] | None  # between rows and between columns, after `turn_to_patient`
     thickness_mm: float | None
     is_synthetic: bool  # (0008,001C) SyntheticData
     is_deidentified: bool  # (0012,0062) PatientIdentityRemoved
-    identifying: tuple[str, ...]  # keywords of filled tags that may tell who the patient is; never their values
+    identifying: tuple[str, ...]  # keywords of filled tags that may identify the patient; never their values
     burned_in: bool | None  # (0028,0301): text is drawn into the pixels
     windows: tuple[Window, ...] = ()
     sex: Literal["M", "F", ""] = ""
@@ -101,7 +106,7 @@ class Header:
 
     @property
     def plane(self) -> Plane:
-        """How the slice lies in the body; empty where that is oblique or not stated."""
+        """The plane of the slice; empty if oblique or not stated."""
         if not self.orientation:
             return ""
         shares = [abs(share) for share in _normal(self.orientation)]
@@ -109,8 +114,8 @@ class Header:
         return planes[shares.index(max(shares))] if max(shares) >= AXIAL else ""
 
 
-def header_of(dataset: Dataset) -> Header:
-    """The header of an opened file; a value that cannot be read as a number is an error of pydicom or StudioError."""
+def to_header(dataset: Dataset) -> Header:
+    """The header of an opened file; ValueError (pydicom) or StudioError where a number cannot be parsed."""
     notes: list[str] = []
     orientation = _orientation(dataset)
     removed, burned_in = _code(dataset, "PatientIdentityRemoved") == "YES", _code(dataset, "BurnedInAnnotation")
@@ -146,12 +151,12 @@ def header_of(dataset: Dataset) -> Header:
 
 
 def plain_text(value: object) -> str:
-    """Foreign text as letters, digits and a few harmless signs: it draws no tag, link or formula on any screen."""
+    """Reduce foreign text to letters, digits and harmless signs, so that it shows no markup, link or formula."""
     return re.sub(r"[^\w .,:;()/^+-]", "_", normalize_text(str(value or "")))
 
 
 def check_axial_ct(header: Header) -> None:
-    """Refuse what is no axial CT slice in patient coordinates.
+    """Refuse a header that is not of an axial CT slice in patient coordinates.
 
     Raises:
         StudioError: another modality or plane, or an orientation or position that is not stated.
@@ -160,13 +165,13 @@ def check_axial_ct(header: Header) -> None:
         raise StudioError(f"The modality is {header.modality or 'not stated'}; only CT is read in Hounsfield units.")
     if not header.orientation or header.position_mm is None:
         missing = "ImagePositionPatient" if header.orientation else "ImageOrientationPatient"
-        raise StudioError(f"The tag {missing} is missing; the slice can be neither turned nor ordered.")
+        raise StudioError(f"The tag {missing} is missing, so the slice can be neither oriented nor put in order.")
     if header.plane != "axial":
         raise StudioError(f"The slice is {header.plane or 'oblique'}; only axial chest CT is read.")
 
 
-def turned(pixels: NDArray[np.float32], orientation: tuple[float, ...]) -> NDArray[np.float32]:
-    """An axial slice as radiologists see it: rows run to the patient's left, columns to the back."""
+def turn_to_patient(pixels: NDArray[np.float32], orientation: tuple[float, ...]) -> NDArray[np.float32]:
+    """Flip and transpose an axial slice as radiologists view it: right is the patient's left, down is the back."""
     row, column = orientation[:3], orientation[3:]
     if _is_transposed(orientation):
         pixels, row, column = pixels.T, column, row
@@ -179,7 +184,7 @@ def _is_transposed(orientation: tuple[float, ...]) -> bool:
 
 
 def _normal(orientation: tuple[float, ...]) -> tuple[float, ...]:
-    """The slice's normal, toward the head (the back, the left) whatever way the rows run."""
+    """The unit normal of the slice, signed so that its largest component is positive (head, back or left)."""
     (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
     normal = (b * f - c * e, c * d - a * f, a * e - b * d)  # the cross product
     return normal if max(normal, key=abs) > 0 else (-normal[0], -normal[1], -normal[2])
@@ -210,7 +215,7 @@ def _tilt(orientation: tuple[float, ...]) -> Iterator[str]:
 
 
 def _identifying(dataset: Dataset, is_removed: bool) -> tuple[str, ...]:
-    """Filled tags that name the patient or the people and places around; dummies of a de-identified file do not."""
+    """Filled tags that name the patient, people or places; of a de-identified file DUMMIES do not count."""
     harmless = DUMMIES if is_removed else ()
     return tuple(
         name for name in IDENTIFYING if name not in harmless and str(dataset.get(name, None) or "").strip(" ^\0")
@@ -218,14 +223,14 @@ def _identifying(dataset: Dataset, is_removed: bool) -> tuple[str, ...]:
 
 
 def _windows(dataset: Dataset, notes: list[str]) -> tuple[Window, ...]:
-    """Every window that the file states; one that cannot be is noted."""
+    """Every distinct window in the file; those of width 0 or less are noted and ignored."""
     centers, widths = _numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth")
     windows = []
     for center, width in zip(centers, widths, strict=False):
         if width > 0:
             windows.append(Window(center, width))
         else:
-            notes.append(f"states a window of width {width:g}, which is not used")
+            notes.append(f"states a window of width {width:g}, which is ignored")
     return tuple(dict.fromkeys(windows))
 
 
@@ -242,7 +247,7 @@ def _code(dataset: Dataset, keyword: str) -> str:
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int | None = None) -> tuple[float, ...]:
-    """The values of a tag; none where it is absent or empty.
+    """The values of a tag; () where it is absent or empty.
 
     Raises:
         StudioError: not `count` numbers, or one that is not finite.

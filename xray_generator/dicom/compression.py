@@ -1,6 +1,6 @@
-"""Compressed DICOM pixels, looked at before a decoder is: can one be had, and does the stream keep to its header?
+"""Check compressed DICOM pixels before decoding: is a decoder installed, and does the stream's size match the header?
 
-A stream of JPEG or JPEG 2000 states its own size, and is unpacked at that size whatever the header says.
+A JPEG or JPEG 2000 stream states its own size and is decoded at that size, whatever the DICOM header says.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from xray_generator.dicom_header import plain_text
+from xray_generator.dicom.header import plain_text
 from xray_generator.types import StudioError
 
 if TYPE_CHECKING:
@@ -16,15 +16,23 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
 JPEG = "1.2.840.10008.1.2.4."
-JPEG_2000 = ("90", "91", "92", "93", "201", "202", "203")  # after JPEG: the others of our decoders are JPEG and JPEG-LS
-DECODERS = {True: "pylibjpeg-openjpeg", False: "pylibjpeg-libjpeg (its license is GPL 3.0)"}  # whether JPEG 2000
+JPEG_2000 = (
+    "90",
+    "91",
+    "92",
+    "93",
+    "201",
+    "202",
+    "203",
+)  # ends of its syntaxes; the rest is JPEG and JPEG-LS
+DECODERS = {True: "pylibjpeg-openjpeg", False: "pylibjpeg-libjpeg (its license is GPL 3.0)"}  # by is JPEG 2000
 
 
 def check_compressed(dataset: Dataset) -> None:
-    """Refuse pixels that no installed package unpacks, and a stream of another size than the header.
+    """Refuse pixels that no installed package decodes, and a stream whose size differs from the header.
 
     Raises:
-        StudioError: either; the compression and the package that is missing are named.
+        StudioError: either; it names the compression and the missing package.
     """
     from pydicom.encaps import generate_frames
 

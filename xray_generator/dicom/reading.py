@@ -1,7 +1,7 @@
-"""DICOM files, read here and nowhere else: the one door through which foreign datasets and their pixels come.
+"""Read DICOM files: headers, axial CT slices in Hounsfield units, and other gray images as a display shows them.
 
-A file is judged by its header before anything is unpacked, and only the tags of an allow-list are kept. Whatever
-pydicom and its decoders raise becomes a StudioError in words.
+The header is checked before anything is decompressed, and only the tags of an allow-list are kept. Whatever pydicom and
+its decoders raise becomes a StudioError with the reason.
 """
 
 from __future__ import annotations
@@ -19,20 +19,26 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.dicom_compression import check_compressed
-from xray_generator.dicom_header import IDENTIFYING, READ, Header, check_axial_ct, header_of, plain_text, turned
+from xray_generator.dicom.compression import check_compressed
+from xray_generator.dicom.header import (
+    IDENTIFYING,
+    READ,
+    Header,
+    check_axial_ct,
+    plain_text,
+    to_header,
+    turn_to_patient,
+)
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Header", "Slice", "is_dicom", "num_pixels", "read_gray", "read_header", "read_slice"]
-
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 2**28
-AIR, LOWEST, HIGHEST = -1000.0, -1024.0, 3071.0  # HU; the ends are those of the scale of 12 bits that scanners use
+AIR, LOWEST, HIGHEST = -1000.0, -1024.0, 3071.0  # HU; the ends of the 12-bit scale that scanners use
 SIGN = slice(128, 132)
-FOREIGN = {  # what a program or an archive begins with; DICOM leaves its first 128 bytes to anyone (CVE-2019-11687)
+FOREIGN = {  # first bytes of other files: the preamble of 128 bytes may hold a program (CVE-2019-11687)
     b"MZ": "Windows program",
     b"\x7fELF": "Linux program",
     b"PK": "ZIP archive",
@@ -42,7 +48,7 @@ FOREIGN = {  # what a program or an archive begins with; DICOM leaves its first 
     b"\xcf\xfa\xed\xfe": "Mac program",
     b"%PDF": "PDF document",
 }
-DEFLATED = (  # transfer syntaxes that are unpacked to any size before a header can be read
+DEFLATED = (  # transfer syntaxes whose header can be read only after unpacking to an unbounded size
     "1.2.840.10008.1.2.1.99",
     "1.2.840.10008.1.2.4.95",
     "1.2.840.10008.1.2.4.205",
@@ -72,51 +78,59 @@ GRAY = ("MONOCHROME1", "MONOCHROME2")
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """An axial CT slice in Hounsfield units, turned: rows run to the patient's left, columns to the back."""
+    """An axial CT slice in Hounsfield units; along a row to the patient's left, down a column to the back."""
 
-    hu: NDArray[np.float32]  # (H, W), -1024 to 3071 HU; out of the field of view: air, -1000 HU
+    hu: NDArray[np.float32]  # (H, W), -1024 to 3071 HU; air (-1000 HU) outside the field of view
     header: Header
-    notes: tuple[str, ...] = ()  # what was done to the values, beside what the header notes
+    notes: tuple[str, ...] = ()  # what was done to the values; header.notes are not repeated
 
 
-def is_dicom(data: bytes) -> bool:
-    """Whether a file that begins with `data`, 132 bytes or more, is DICOM."""
-    return data[SIGN] == b"DICM"
+def is_dicom(source: Path | bytes) -> bool:
+    """Whether a file has the DICOM mark; False for one that cannot be opened."""
+    if isinstance(source, bytes):
+        return source[SIGN] == b"DICM"
+    try:
+        with source.open("rb") as stream:
+            return is_dicom(stream.read(SIGN.stop))
+    except OSError:
+        return False
 
 
 def read_header(source: Path | bytes) -> Header:
-    """The header of a DICOM image; its pixels are looked for, and not decoded.
+    """Read the header of a DICOM image and check that its pixels are there, without decoding them.
 
     Raises:
-        StudioError: not DICOM, dangerous, damaged, cut short, or without an image.
+        StudioError: not DICOM, a program in disguise, damaged, cut short, or without an image.
     """
     with _faults(), _stream(source) as stream:
         dataset = _open(stream, (*READ, *IDENTIFYING, *PIXELS), stop_before_pixels=True)
         _check_place_of_pixels(dataset, stream)
-        return header_of(dataset)
+        return to_header(dataset)
 
 
 def read_slice(source: Path | bytes) -> Slice:
-    """An axial CT slice in Hounsfield units: rescaled, padding set to air, metal clipped, turned; each with a note.
+    """Read an axial CT slice in Hounsfield units: rescale, set padding to air, clip metal, turn to the patient.
 
     Raises:
-        StudioError: no axial CT image with one gray frame and a rescale slope and intercept, or it cannot be read.
+        StudioError: the file cannot be read, or is no axial CT image with one gray frame and a rescale.
     """
     with _faults(), _stream(source) as stream:
         dataset = _open(stream, (*READ, *IDENTIFYING, *PIXELS))
         _check_image(dataset)
-        header, notes = header_of(dataset), list[str]()
+        header, notes = to_header(dataset), list[str]()
         check_axial_ct(header)
         slope, intercept = _rescale(dataset)
         levels = _levels(dataset, notes)
         if dataset.PhotometricInterpretation == "MONOCHROME1":
             notes.append("MONOCHROME1: only a display inverts it, Hounsfield units stay")
-        hu = _limited(levels.astype(np.float64) * slope + intercept, _padding(levels, dataset), notes)
-        return Slice(turned(hu, header.orientation), header, tuple(notes))
+        hu = _clip_to_scale(levels.astype(np.float64) * slope + intercept, _padding(levels, dataset), notes)
+        return Slice(turn_to_patient(hu, header.orientation), header, tuple(notes))
 
 
 def read_gray(data: bytes) -> Image:
-    """A DICOM image as on a display: modality and VOI tables (the first window), MONOCHROME2, darkest to brightest.
+    """Read a DICOM image as a display shows it: modality and VOI tables (the first window), stretched to [0, 1].
+
+    MONOCHROME1 is inverted; padding is black.
 
     Raises:
         StudioError: not a single gray frame, or it cannot be read.
@@ -143,18 +157,18 @@ def read_gray(data: bytes) -> Image:
     return np.where(padding, 0.0, shown).astype(np.float32)
 
 
-def num_pixels(stream: BinaryIO) -> int:
-    """Pixels of all frames as the header states them, none decoded; StudioError where it cannot be read."""
-    with _faults():
+def num_pixels(path: Path) -> int:
+    """Pixels of all frames according to the header, none decoded; StudioError where it cannot be read."""
+    with _faults(), path.open("rb") as stream:
         return math.prod(_shape(_open(stream, READ, stop_before_pixels=True)))
 
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    """Say what is wrong with a DICOM file in one sentence."""
+    """Turn every error of pydicom and its decoders into a StudioError of one sentence."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom's, on values that are judged here
+            warnings.simplefilter("ignore")  # of pydicom, about values that are checked here
             yield
     except StudioError:
         raise
@@ -175,7 +189,7 @@ def _stream(source: Path | bytes) -> Iterator[BinaryIO]:
 
 
 def _open(stream: BinaryIO, keywords: Sequence[str], *, stop_before_pixels: bool = False) -> Dataset:
-    """These tags of a DICOM file, unless it is deflated: zlib would unpack it without a bound."""
+    """Parse these tags of a DICOM file. Deflated files are refused: zlib would unpack them without a bound."""
     import pydicom
     from pydicom.filereader import _read_file_meta_info
 
@@ -212,7 +226,7 @@ def _no_image(dataset: Dataset) -> StudioError:
 
 
 def _check_place_of_pixels(dataset: Dataset, stream: BinaryIO) -> None:
-    """Look at the tag and length of the pixel data, at which `stream` stands: they must lie in the file, in full."""
+    """Refuse a file whose pixel data, at which `stream` stands, is absent or ends beyond the end of the file."""
     is_implicit, is_little = dataset.original_encoding
     place, order = stream.tell(), "<" if is_little else ">"
     start = stream.read(12)
@@ -224,7 +238,7 @@ def _check_place_of_pixels(dataset: Dataset, stream: BinaryIO) -> None:
 
 
 def _check_image(dataset: Dataset) -> None:
-    """Refuse, before a pixel is unpacked, what is no single gray frame of sensible size."""
+    """Refuse, before decoding, everything but a single gray frame of at most MAX_PIXELS."""
     if "PixelData" not in dataset:
         raise _no_image(dataset)
     width, height, num_frames = _shape(dataset)
@@ -240,11 +254,11 @@ def _check_image(dataset: Dataset) -> None:
     if num_frames != 1:
         raise StudioError(f"Only single-frame DICOM images are read, not one of {num_frames:,} frames.")
     if int(dataset.get("HighBit", dataset.BitsStored - 1)) != dataset.BitsStored - 1:
-        raise StudioError("The bits of its pixels do not start at the lowest (HighBit is not BitsStored - 1).")
+        raise StudioError("The pixels do not use the lowest bits (HighBit is not BitsStored - 1).")
 
 
 def _levels(dataset: Dataset, notes: list[str]) -> NDArray[Any]:
-    """The stored integers of the one frame (H, W), signed where the file says so, unused high bits dropped."""
+    """The stored integers (H, W), signed where the file says so; unused high bits are dropped."""
     from pydicom.pixels.utils import pixel_array
 
     if dataset.file_meta.TransferSyntaxUID.is_compressed:
@@ -254,7 +268,7 @@ def _levels(dataset: Dataset, notes: list[str]) -> NDArray[Any]:
         if len(dataset.PixelData) < needed:
             raise StudioError(f"The DICOM file is cut short: {len(dataset.PixelData):,} of {needed:,} bytes of pixels.")
         if len(dataset.PixelData) > needed + 1:
-            notes.append(f"{len(dataset.PixelData) - needed:,} bytes after the first frame are not read")
+            notes.append(f"{len(dataset.PixelData) - needed:,} bytes after the first frame are ignored")
             dataset.PixelData = dataset.PixelData[:needed]
     levels = pixel_array(dataset, index=0)
     if levels.shape != (dataset.Rows, dataset.Columns):
@@ -263,7 +277,7 @@ def _levels(dataset: Dataset, notes: list[str]) -> NDArray[Any]:
 
 
 def _rescale(dataset: Dataset) -> tuple[float, float]:
-    """Slope and intercept to Hounsfield units; without them stored values have no unit."""
+    """Slope and intercept from stored values to Hounsfield units."""
     _check_tags(dataset, ("RescaleSlope", "RescaleIntercept"))
     slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
     kind = plain_text(dataset.get("RescaleType", "")).strip()[:16]
@@ -275,7 +289,7 @@ def _rescale(dataset: Dataset) -> tuple[float, float]:
 
 
 def _padding(levels: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
-    """Where the file says that no pixel was measured."""
+    """(H, W): True where the file says that nothing was measured."""
     if dataset.get("PixelPaddingValue", None) is None:
         return np.zeros(levels.shape, np.bool_)
     low = _as_stored(dataset.PixelPaddingValue, dataset)
@@ -284,14 +298,14 @@ def _padding(levels: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_]:
 
 
 def _as_stored(value: bytes | int, dataset: Dataset) -> int:
-    """A padding value in the sign of the pixels: some signed files state -2000 as 63536."""
+    """A padding value read with the sign of the pixels: some signed files state -2000 as 63536."""
     bits = int(dataset.BitsAllocated)
     value = (struct.unpack("<H", value)[0] if isinstance(value, bytes) else int(value)) % 2**bits
     return value - 2**bits if dataset.PixelRepresentation == 1 and value >= 2 ** (bits - 1) else int(value)
 
 
-def _limited(hu: NDArray[np.float64], padding: NDArray[np.bool_], notes: list[str]) -> NDArray[np.float32]:
-    """Padding and what lies below the scale become air, metal the end of the scale."""
+def _clip_to_scale(hu: NDArray[np.float64], padding: NDArray[np.bool_], notes: list[str]) -> NDArray[np.float32]:
+    """Set padding and values below LOWEST to air, and clip values above HIGHEST."""
     outside, metal = padding | (hu < LOWEST), ~padding & (hu > HIGHEST)
     if outside.any():
         notes.append(f"{int(outside.sum()):,} pixels outside the field of view are set to air ({AIR:g} HU)")
