@@ -43,7 +43,7 @@ from xray_generator.evaluation.inputs import (
     warnings,
 )
 from xray_generator.evaluation.records import Record, write_record
-from xray_generator.evaluation.spaces import find_judges
+from xray_generator.evaluation.spaces import find_classifiers
 from xray_generator.evaluation.speed import machine_facts
 from xray_generator.evaluation.study import Model, Study
 from xray_generator.evaluation.suite import SUITES, run
@@ -138,7 +138,7 @@ def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[
     else:
         real, rows = _asked(real, studio, options.checkpoint)
         generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
-    classifiers = find_judges(
+    classifiers = find_classifiers(
         real.images, studio.encoder_root, options.device, pretrained=not is_quick, asked=generated.rows
     )
     study = Study(generated, real.images, real.split, options.seed, classifiers, _cache(studio), real.training, model)

@@ -1,4 +1,4 @@
-"""`python -m xray_generator.train_encoder`: train the reference encoder, the classifier of the evaluation, on real films.
+"""`python -m xray_generator.train_encoder`: train the reference classifier of the evaluation on real images.
 
     python -m xray_generator.train_encoder --dataset_path DATASET --output_dir outputs
     python -m torch.distributed.run --nproc_per_node 2 -m xray_generator.train_encoder --dataset_path DATASET

@@ -100,7 +100,7 @@ def test_what_cannot_be_judged_says_why(encoder: ReferenceEncoder, real: ImageSe
 
 
 def test_a_class_that_fills_a_source_of_its_own_is_not_judged() -> None:
-    """The classifier takes every image for the first class; a second source holds that class alone, and earns nothing."""
+    """The classifier always answers the first class; a second source, which holds that class alone, does not count."""
     rng = np.random.default_rng(0)
     both = textures("a", ["along_fine", "across_fine"] * 5, rng).rows
     alone = textures("b", ["along_fine"] * 90, rng, source="another hospital").rows

@@ -1,4 +1,4 @@
-"""A classifier of classes, trained by the command; what it finds of an engine that draws by class, and of class folders."""
+"""The reference classifier trained by the command, on an engine that draws by class and on class folders."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from xray_generator.evaluation.inputs import Classes, read_real, spread
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import list_records
 from xray_generator.evaluation.reference_encoder import load_reference_encoder
-from xray_generator.evaluation.spaces import NO_ENCODER, find_judges
+from xray_generator.evaluation.spaces import NO_ENCODER, find_classifiers
 from xray_generator.evaluation.study import Study
 from xray_generator.images import encode_png
 from xray_generator.requests import request_of
@@ -81,7 +81,7 @@ def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: P
     classes = Classes(CLASSES[:6], unconditional=False)
     part, rows = classes.part(real), classes.rows(real.images.rows)
     generated = model.redraw(spread(rows, 120), {})
-    classifiers = find_judges(part.images, outputs / "encoders", "cpu", pretrained=False)
+    classifiers = find_classifiers(part.images, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is not None and classifiers.encoder.name.startswith("stripes@") and not classifiers.notes
     study = Study(generated, part.images, part.split, 0, classifiers, tmp_path / "cache", part.training, model)
     steps = [
@@ -113,8 +113,8 @@ def test_what_the_checkpoint_does_not_draw_is_left_out_with_a_note(pack: Path) -
     assert [row.label for row in Classes(CLASSES, True).rows(())] == list(CLASSES)
 
 
-def test_a_classifier_of_stripes_judges_no_x_ray(outputs: Path, real: ImageSet) -> None:
-    classifiers = find_judges(real, outputs / "encoders", "cpu", pretrained=False)
+def test_a_classifier_of_stripes_is_not_used_on_x_rays(outputs: Path, real: ImageSet) -> None:
+    classifiers = find_classifiers(real, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is None and classifiers.notes == (NO_ENCODER,)
 
 

@@ -1,4 +1,4 @@
-"""Which encoder of a folder classifiers which images."""
+"""Which encoder of a folder is used for which images."""
 
 import json
 from collections.abc import Sequence

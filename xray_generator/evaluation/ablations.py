@@ -18,7 +18,7 @@ from xray_generator.evaluation.summary import markdown_table
 from xray_generator.types import StudioError
 
 TABLE = "ablations"
-NUM_IMAGES = 200  # a ablation
+NUM_IMAGES = 200  # per ablation
 SHOWN = ("frechet_ratio", "kernel_distance", "recall", "sharpness_ratio")
 HEADING, NEXT = "## Ablations of sampling", "## All settings"
 

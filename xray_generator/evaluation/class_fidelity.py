@@ -1,4 +1,4 @@
-"""Class fidelity: is the likeliest class, to a classifier that learned from real images alone, the one that was asked for?"""
+"""Class fidelity: is an image, to a classifier trained on real images alone, most likely of the class asked for?"""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def call_rows(
 def class_quality(
     rows: Sequence[Row], classes: Sequence[str], probabilities: NDArray[np.float64]
 ) -> ClassQuality | None:
-    """How often a classifier is right on real images that it did not learn from; None where none has one of its classes."""
+    """Accuracy of a classifier on real images it was not trained on; None where none has one of its classes."""
     if not classes or not rows:
         return None
     judged = call_rows(rows, classes, probabilities, patients(rows))

@@ -14,8 +14,8 @@ from xray_generator.evaluation.encoder_manifest import CHEST, EncoderManifest, L
 
 LIMITS = (
     "Labels of NIH films are text-mined; about one in ten is wrong, so no figure above can reach 1.",
-    "Pneumonia of children was learned from one hospital, with a tight crop; other findings from adults of another one.",
-    "COVID-19 has no output: all its films come from one hospital, so a classifier would learn the hospital.",
+    "Pneumonia in children was learned from one hospital, with a tight crop; other findings from adults of another.",
+    "COVID-19 has no output: all its films come from one hospital, so a network would learn the hospital.",
     "Films are seen at 128 pixels: what is finer than that is invisible to it.",
     "As a feature space it knows chest X-rays alone; distances in it compare with no distance in another space.",
 )
@@ -42,8 +42,8 @@ def write_encoder_card(folder: Path, manifest: EncoderManifest) -> None:
         "**Scores synthetic images. Research and education only. Not for diagnosis.**",
         "",
         f"A ResNet with {len(manifest.labels)} outputs on {manifest.subject} of {size}x{size} pixels, trained from "
-        f"scratch on real {films} only. It is the independent classifier of what generated images show, and the feature "
-        f"space ({manifest.shape.channels[-1]} numbers {'a film' if films == 'films' else 'an image'}) of the "
+        f"scratch on real {films} only. It is the independent classifier of what generated images show, and the "
+        f"feature space ({manifest.shape.channels[-1]} numbers {'a film' if films == 'films' else 'an image'}) of the "
         "distances between image sets. It never trained a generator.",
         "",
         "## How to load it",

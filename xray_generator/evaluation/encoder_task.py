@@ -116,7 +116,7 @@ class EncoderTask:
 
     def __init__(
         self,
-        network: Any,
+        network: Any,  # noqa: ANN401 - mypy skips transformers
         labels: tuple[str, ...],
         train: Sequence[Row],
         images: NDArray[np.uint8],

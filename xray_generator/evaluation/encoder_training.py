@@ -108,7 +108,7 @@ def train_encoder(config: EncoderConfig, dataset: Dataset, run: Path, folder: Pa
 
 def export(
     config: EncoderConfig,
-    network: Any,
+    network: Any,  # noqa: ANN401 - mypy skips transformers
     labels: tuple[str, ...],
     dataset: Dataset,
     images: dict[str, NDArray[np.uint8]],

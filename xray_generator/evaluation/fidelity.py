@@ -1,8 +1,8 @@
-"""Prompt fidelity: does a classifier that learned from real films alone see in generated images what their prompts ask for?
+"""Prompt fidelity: does a classifier trained on real images alone see in generated images what their prompts ask for?
 
-The classifier is the reference encoder, its yardstick itself on real films of unseen patients: a label that it cannot tell
-there cannot be judged here either, and says so. Scores are compared within one source, as in `discrimination`, so that
-a model which draws the right hospital and not the finding earns nothing.
+The yardstick is the same classifier on real images of unseen patients: a label that it cannot recognize there is not
+measured on generated images either, and the record says why. Scores are compared within one source, as in
+`discrimination`, so that a model which draws the right hospital but not the finding gains nothing.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Cases:
 
 
 def cases(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> dict[str, Cases]:
-    """Each label of the classifier over a set: what generated images were asked to show, what is known of real films."""
+    """Each label of the classifier over a set: as prompted for generated images, as known for real ones."""
     scores = encoder.probabilities(images.images)
     truth = (asked if generated else targets)(images.rows, encoder.labels)
     owners = np.arange(len(images)).astype(np.str_) if generated else patients(images.rows)
@@ -120,12 +120,12 @@ def measure_fidelity(
                 "extractor": encoder.name,
                 "settings": more,
             }
-            found += _classifier(ours, theirs, calibration.threshold, rng, common)
+            found += _measure_label(ours, theirs, calibration.threshold, rng, common)
     return found
 
 
 def confusion_table(encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet) -> tuple[dict[str, Any], ...]:
-    """How the classifier calls each label, against the prompt for generated images and the known label for real films."""
+    """Confusion counts of each label: against the prompt for generated images, the known label for real ones."""
     pairs = (
         (images.name, cases(encoder, images, generated=is_generated))
         for images, is_generated in ((generated, True), (real, False))
@@ -150,9 +150,9 @@ def guidance_curve(measurements: Sequence[Measurement]) -> Curve:
 def _scopes(
     encoder: ReferenceEncoder, label: str, drawn: Cases, unseen: Cases
 ) -> Iterator[tuple[str, Cases, Cases, float | None]]:
-    """(condition, generated, real, the classifier's AUROC on `val`) over the sources that it can classifier, then in each.
+    """(condition, generated, real, the classifier's AUROC on `val`), over all measurable sources and then for each one.
 
-    A source that it cannot score would pass in the company of an easy one.
+    Pooled with an easy source, one that the classifier fails on would go unnoticed.
     """
     known = encoder.quality.get(label)
     sources = sources_with_both(unseen.truth, unseen.sources, MIN_CASES)
@@ -181,7 +181,7 @@ def _reason(drawn: Cases, unseen: Cases, split: str, quality: float | None) -> s
         return f"{unseen.count} {split} films have it, or lack it, beside others of their source; {MIN_CASES} needed"
     for name, value in (("val", quality), (split, unseen.auroc)):
         if value is not None and value < MIN_AUROC:
-            return f"not measurable here: on real {name} films the classifier's AUROC is {value:.3f}, under {MIN_AUROC:.2f}"
+            return f"not measurable: the classifier's AUROC on real {name} images is {value:.3f}, below {MIN_AUROC:.2f}"
     if drawn.count < MIN_CASES:
         return (
             f"{drawn.count} prompts ask for it, or for its absence, beside others of their source; {MIN_CASES} needed"
@@ -189,7 +189,7 @@ def _reason(drawn: Cases, unseen: Cases, split: str, quality: float | None) -> s
     return ""
 
 
-def _classifier(
+def _measure_label(
     drawn: Cases, unseen: Cases, threshold: float, rng: np.random.Generator, common: dict[str, Any]
 ) -> Iterator[Measurement]:
     """AUROC, balanced accuracy, and how much of the real skill that is."""

@@ -23,22 +23,22 @@ MEASURES: dict[str, Measure] = {
     "prompt_auroc": Measure(
         "Prompt fidelity (AUROC)",
         "higher",
-        "How often a classifier trained on real films scores an image that was asked to show this above one that was asked "
-        "not to. 0.5 is chance, 1 is always; beside it the same on real films of unseen patients.",
+        "How often the reference classifier scores an image prompted to show this above one prompted not to: 0.5 is "
+        "chance, 1 is always. For comparison, the same on real images of unseen patients.",
         group="prompts",
     ),
     "prompt_accuracy": Measure(
         "Prompt fidelity (balanced accuracy)",
         "higher",
-        "How often the classifier sees what the prompt asked for, the mean over images that should show it and that should "
-        "not. 0.5 is chance; the classifier makes mistakes on real films too, so compare with the figure beside it.",
+        "How often the reference classifier agrees with the prompt: the mean of sensitivity and specificity, 0.5 by "
+        "chance. It makes mistakes on real images too, so compare with its figure there.",
         group="prompts",
     ),
     "prompt_accuracy_share": Measure(
         "Prompt fidelity, share of real",
         "higher",
-        "The classifier's accuracy above chance on generated images, divided by that on real films. 1 means that generated "
-        "images show what they should as clearly as real ones, 0 that they ignore the prompt.",
+        "The classifier's accuracy above chance on generated images, divided by that on real ones. 1: generated "
+        "images show the finding as clearly as real ones do; 0: they ignore the prompt.",
         group="prompts",
     ),
     "utility_synthetic": Measure(
@@ -65,8 +65,8 @@ MEASURES: dict[str, Measure] = {
     "class_accuracy": Measure(
         "Class fidelity",
         "higher",
-        "Share of generated images that a classifier, trained on real images alone, takes for the class that was asked for. "
-        "Beside it the classifier's own share of right answers on unseen real images: it errs there too, so compare.",
+        "Share of generated images that the reference classifier assigns to the class that was asked for. It makes "
+        "mistakes on real images too, so compare with its accuracy on unseen real images.",
         group="prompts",
     ),
     "few_gain": Measure(

@@ -79,7 +79,7 @@ class Record:
         return next(found, None)
 
     def is_stale(self, checkpoints: Sequence[CheckpointRef]) -> bool:
-        """Whether the weights that it classifiers have been replaced since."""
+        """Whether the weights it was measured on have been replaced since."""
         return self.checkpoint is not None and self.checkpoint not in checkpoints
 
 

@@ -45,7 +45,7 @@ class ReferenceEncoder:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it classifiers."""
+        """Its outputs, in order."""
         return tuple(self.calibration)
 
     @property

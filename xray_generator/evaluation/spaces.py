@@ -16,8 +16,8 @@ from xray_generator.evaluation.reference_encoder import ReferenceEncoder, load_r
 PRETRAINED_SIZE = 299  # pixels a side that Inception-v3 looks at; the networks for X-rays look at more
 NUM_COMPONENTS = 32  # of the encoder: half of the unseen films are too few for a Fréchet distance of all its features
 NO_ENCODER = (
-    "There is no reference encoder of such images in outputs/encoders/: features are radiomics, and neither prompts "
-    "nor classes are judged."
+    "outputs/encoders/ holds no reference encoder of such images: features are radiomics, and fidelity to prompts and "
+    "classes is not measured."
 )
 
 
@@ -31,7 +31,7 @@ class Space:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classifiers:
-    """What compares images; the first space is the best one at hand and classifiers copies, conditions and sweeps."""
+    """What compares images; the first space is the best at hand; copies, conditions and sweeps are measured in it."""
 
     spaces: tuple[Space, ...]
     encoder: ReferenceEncoder | None = None
@@ -39,7 +39,7 @@ class Classifiers:
     notes: tuple[str, ...] = ()
 
 
-def find_judges(
+def find_classifiers(
     real: ImageSet, encoders: Path, device: str | None, *, pretrained: bool, asked: Sequence[Row] = ()
 ) -> Classifiers:
     """The reference encoder of a folder of encoders, radiomics in units of the real images, and foreign networks.

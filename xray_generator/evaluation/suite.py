@@ -131,7 +131,7 @@ def find_reconstruction(study: Study, rng: np.random.Generator) -> Findings:
 
 
 def find_realism(study: Study, rng: np.random.Generator) -> Findings:
-    """Distances, shares and detectability in every feature space."""
+    """Distances, shares and the C2ST AUROC in every feature space."""
     found: list[Measurement] = []
     for space in study.classifiers.spaces:
         generated, real = study.pair(min(space.size, study.size))
@@ -298,7 +298,7 @@ def _training(study: Study) -> TrainingSet:
 def _encoder(study: Study) -> ReferenceEncoder:
     if study.classifiers.encoder is None:
         raise StudioError(
-            "There is no reference encoder of such images in outputs/encoders/; nothing else classifiers them."
+            "There is no reference encoder of such images in outputs/encoders/; fidelity cannot be measured."
         )
     return study.classifiers.encoder
 
