@@ -18,7 +18,7 @@ from pathlib import Path
 from xray_generator.config import dump, override, parse
 from xray_generator.console import exit_code
 from xray_generator.devices import set_threads
-from xray_generator.evaluation.encoder_training import EncoderConfig, train_encoder
+from xray_generator.reference_encoder.training import EncoderConfig, train_encoder
 from xray_generator.train import common_parser, opened_run
 from xray_generator.types import StudioError
 

@@ -8,8 +8,9 @@ from xray_generator.evaluation.features import Principal, Radiomics, Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.pretrained import LOADERS, checked_weights, pretrained_extractors
 from xray_generator.evaluation.radiomics import NAMES, radiomics
-from xray_generator.evaluation.reference_encoder import Calibration, EncoderShape, ReferenceEncoder, build_network
 from xray_generator.evaluation.spaces import spaces_of
+from xray_generator.reference_encoder.manifest import Calibration, EncoderShape
+from xray_generator.reference_encoder.model import ReferenceEncoder, build_network
 from xray_generator.types import StudioError
 
 

@@ -13,7 +13,8 @@ from xray_generator.evaluation.fidelity import confusion_table, guidance_curve, 
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Measurement
-from xray_generator.evaluation.reference_encoder import Calibration, EncoderShape, ReferenceEncoder, build_network
+from xray_generator.reference_encoder.manifest import Calibration, EncoderShape
+from xray_generator.reference_encoder.model import ReferenceEncoder, build_network
 
 N = 120
 LABELS = ("mass", "no_finding", "nodule", "bacterial_pneumonia")

@@ -14,17 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.evaluation.discrimination import (
-    auroc,
-    balanced_accuracy,
-    confusion,
-    interval,
-    sources_with_both,
-)
 from xray_generator.evaluation.image_sets import ImageSet
-from xray_generator.evaluation.labels import asked, patients, strata, targets
 from xray_generator.evaluation.records import Curve, Measurement
-from xray_generator.evaluation.reference_encoder import ReferenceEncoder
+from xray_generator.reference_encoder.bootstrap import patient_interval
+from xray_generator.reference_encoder.labels import patients, prompt_targets, strata, targets
+from xray_generator.reference_encoder.metrics import auroc, balanced_accuracy, confusion, sources_with_both
+from xray_generator.reference_encoder.model import ReferenceEncoder
 
 MIN_AUROC = 0.75  # on real films of both unseen splits, for a label to be judged
 MIN_CASES = 10  # images with the label, and as many without, in each set
@@ -70,7 +65,7 @@ class Cases:
 def cases(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> dict[str, Cases]:
     """Each label of the classifier over a set: as prompted for generated images, as known for real ones."""
     scores = encoder.probabilities(images.images)
-    truth = (asked if generated else targets)(images.rows, encoder.labels)
+    truth = (prompt_targets if generated else targets)(images.rows, encoder.labels)
     owners = np.arange(len(images)).astype(np.str_) if generated else patients(images.rows)
     sources = strata(images.rows)
     return {label: Cases(scores[:, i], truth[:, i], sources, owners) for i, label in enumerate(encoder.labels)}
@@ -200,18 +195,18 @@ def _measure_label(
         real = _skill(unseen.take(places[places >= count] - count), threshold)
         return _skill(drawn.take(places[places < count]), threshold) / real if real > 0 else float("nan")
 
-    spread = interval(lambda i: drawn.take(i).auroc, drawn.owners, rng)
+    spread = patient_interval(lambda i: drawn.take(i).auroc, drawn.owners, rng)
     yield Measurement("prompt_auroc", drawn.auroc, interval=spread, real=unseen.auroc, **common)
-    spread = interval(lambda i: drawn.take(i).accuracy(threshold), drawn.owners, rng)
+    spread = patient_interval(lambda i: drawn.take(i).accuracy(threshold), drawn.owners, rng)
     yardstick = unseen.accuracy(threshold)
     yield Measurement("prompt_accuracy", drawn.accuracy(threshold), interval=spread, real=yardstick, **common)
-    real_skill = interval(lambda i: _skill(unseen.take(i), threshold), unseen.owners, rng)
+    real_skill = patient_interval(lambda i: _skill(unseen.take(i), threshold), unseen.owners, rng)
     if real_skill is None or real_skill[0] <= 0:
         reason = f"the classifier's accuracy on real films, {yardstick:.3f}, cannot be told from chance"
         yield Measurement("prompt_accuracy_share", None, reason=reason, **common)
         return
     value = _skill(drawn, threshold) / _skill(unseen, threshold)
-    spread = interval(share, np.array(both), rng)
+    spread = patient_interval(share, np.array(both), rng)
     yield Measurement("prompt_accuracy_share", value, interval=spread, **common)
 
 

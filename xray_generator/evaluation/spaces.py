@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.features import Classifier, Extractor, Principal, Radiomics, Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.pretrained import Inception, pretrained_extractors
-from xray_generator.evaluation.reference_encoder import ReferenceEncoder, load_reference_encoder
+from xray_generator.reference_encoder.manifest import fitting_encoder
+from xray_generator.reference_encoder.model import ReferenceEncoder, load_reference_encoder
 
 PRETRAINED_SIZE = 299  # pixels a side that Inception-v3 looks at; the networks for X-rays look at more
 NUM_COMPONENTS = 32  # of the encoder: half of the unseen films are too few for a Fréchet distance of all its features

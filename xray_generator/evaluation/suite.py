@@ -36,9 +36,10 @@ from xray_generator.evaluation.memorization import Audit
 from xray_generator.evaluation.pixel_match import thumbnails
 from xray_generator.evaluation.planted_copies import self_test
 from xray_generator.evaluation.records import Measurement
-from xray_generator.evaluation.reference_encoder import ReferenceEncoder
 from xray_generator.evaluation.study import MIN_IMAGES, NO_MODEL, Findings, Study, conditions
 from xray_generator.evaluation.training_set import TrainingSet, read_training
+from xray_generator.reference_encoder.metrics import rate_interval
+from xray_generator.reference_encoder.model import ReferenceEncoder
 from xray_generator.types import StudioError
 
 TIMED_STEPS = (4, 8, 20)
@@ -176,7 +177,7 @@ def find_copies(study: Study, rng: np.random.Generator) -> Findings:
             condition=name,
             real=float(real_flags.mean()) if len(real_flags) else None,
             real_n=len(real_flags),
-            interval=memorization.rate_interval(flags),
+            interval=rate_interval(flags),
         )
         for name, places in conditions(study.generated.rows).items()
         if len(places) >= MIN_IMAGES

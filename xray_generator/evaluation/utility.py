@@ -22,10 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xray_generator.evaluation.discrimination import auroc, bounds, resamples, sources_with_both
 from xray_generator.evaluation.image_sets import ImageSet
-from xray_generator.evaluation.labels import Targets, asked, labels_of, patients, strata, targets
 from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.reference_encoder.bootstrap import bounds, resamples
+from xray_generator.reference_encoder.labels import Targets, labels_of, patients, prompt_targets, strata, targets
+from xray_generator.reference_encoder.metrics import auroc, sources_with_both
 
 CLASSIFIER = "logistic regression on HOG and thumbnail"
 HOG_SIZE, THUMBNAIL_SIZE, NUM_COMPONENTS = 64, 16, 64
@@ -94,7 +95,7 @@ def measure_utility(
     if not labels:
         reason = f"no label is in {MIN_CASES} images and absent in as many of each of the three sets"
         return [Measurement("utility_synthetic", None, len(synthetic), split="test", reason=reason)], None
-    ours = Examples(describe(synthetic.images), asked(synthetic.rows, labels))
+    ours = Examples(describe(synthetic.images), prompt_targets(synthetic.rows, labels))
     theirs = Examples(describe(real.images), targets(real.rows, labels))
     classifier = _Test(describe(test.images), targets(test.rows, labels), strata(test.rows), patients(test.rows))
     count = min(len(ours.known), len(theirs.known))
@@ -164,7 +165,7 @@ class _Table:
 
 
 def _is_frequent(label: str, synthetic: ImageSet, *films: ImageSet) -> bool:
-    sets = [(asked(synthetic.rows, [label]), strata(synthetic.rows))]
+    sets = [(prompt_targets(synthetic.rows, [label]), strata(synthetic.rows))]
     sets += [(targets(part.rows, [label]), strata(part.rows)) for part in films]
     return all(sources_with_both(known[:, 0], sources, MIN_CASES) for known, sources in sets)
 

@@ -9,8 +9,8 @@ import pytest
 
 from xray_generator.config import dump
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.encoder_manifest import Calibration, EncoderManifest, EncoderShape, fitting_encoder
 from xray_generator.hounsfield import WINDOWS
+from xray_generator.reference_encoder.manifest import Calibration, EncoderManifest, EncoderShape, fitting_encoder
 from xray_generator.types import StudioError
 
 CILIA, LUNGS = ("cp", "normal", "oda"), ("benign", "malignant", "normal")
