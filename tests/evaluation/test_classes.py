@@ -10,17 +10,16 @@ from xray_generator.checkpoints import read_manifest_of
 from xray_generator.data.rows import Row
 from xray_generator.evaluate import main as evaluate
 from xray_generator.evaluation import suite
+from xray_generator.evaluation.drawing import load_model
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.inputs import Classes, read_real, spread
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import list_records
-from xray_generator.evaluation.spaces import NO_ENCODER, find_classifiers
-from xray_generator.evaluation.study import Study
+from xray_generator.evaluation.study import NO_ENCODER, Study, find_classifiers
 from xray_generator.images import encode_png
 from xray_generator.reference_encoder.manifest import EncoderManifest
 from xray_generator.reference_encoder.model import load_reference_encoder
 from xray_generator.requests import request_of
-from xray_generator.sampling import load_model
 from xray_generator.train_encoder import main as train_encoder
 from xray_generator.types import ClassLabel, StudioError
 

@@ -1,4 +1,4 @@
-"""Images through the autoencoder of an engine: their latents, and the copies that come of these."""
+"""Images through the autoencoder of an engine: their latents and their reconstructions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from xray_generator.images import from_tensor, to_tensor
 from xray_generator.types import Image
 
 
-def latents_and_copies(
+def encode_and_decode(
     engine: Autoencoding | ClassAutoencoding, images: ImageSet
 ) -> Iterator[tuple[NDArray[np.float32], Image]]:
-    """Each image's latents (C, h, w) and its copy (H, W), told the class of its row where the engine heeds one.
+    """Latents (C, h, w) and reconstruction (H, W) of each image, given the class of its row if the engine takes one.
 
     Raises:
         StudioError: a class that the engine does not know.
@@ -25,9 +25,9 @@ def latents_and_copies(
         given = to_tensor(image[None])
         if isinstance(engine, Autoencoding):
             latents = engine.encode_images(given)
-            copies = engine.decode_latents(latents)
+            decoded = engine.decode_latents(latents)
         else:
             label = (images.rows[i].label or None) if images.rows else None
             latents = engine.encode(given, label)
-            copies = engine.decode(latents, label)
-        yield latents[0].float().cpu().numpy(), from_tensor(copies)[0]
+            decoded = engine.decode(latents, label)
+        yield latents[0].float().cpu().numpy(), from_tensor(decoded)[0]

@@ -21,7 +21,7 @@ from xray_generator.reference_encoder.labels import patients, prompt_targets, st
 from xray_generator.reference_encoder.metrics import auroc, balanced_accuracy, confusion, sources_with_both
 from xray_generator.reference_encoder.model import ReferenceEncoder
 
-MIN_AUROC = 0.75  # on real films of both unseen splits, for a label to be judged
+MIN_AUROC = 0.75  # on real images of both unseen splits, for a label to be measured
 MIN_CASES = 10  # images with the label, and as many without, in each set
 
 
@@ -54,7 +54,7 @@ class Cases:
 
     @property
     def used(self) -> int:
-        """How many images are compared: those of which the label is known, in sources that hold both kinds."""
+        """How many images are compared: those whose label is known, in sources that hold both kinds."""
         return int((~np.isnan(self._inside)).sum())
 
     @property
@@ -79,17 +79,17 @@ def measure_fidelity(
     split: str = "test",
     settings: Mapping[str, Any] | None = None,
 ) -> list[Measurement]:
-    """AUROC, balanced accuracy and its share of the real one above chance, for each label that prompts ask for.
+    """AUROC, balanced accuracy and its share of that on real images above chance, for each label that prompts ask for.
 
-    A label that several sources hold is measured in each, as "pneumonia, kermany_pediatric", and over those that can be
-    judged.
+    A label that occurs in several sources is measured in each, as "pneumonia, kermany_pediatric", and over all sources
+    where it is measurable.
 
     Args:
         encoder: the classifier.
         generated: images with the rows whose prompts were asked.
-        real: unseen films with their rows, of the same size.
+        real: unseen images with their rows, of the same size.
         rng: draws the bootstrap.
-        split: of the real films.
+        split: of the real images.
         settings: what these images were drawn with where that varies, such as guidance.
     """
     more = dict(settings or {})
@@ -97,7 +97,7 @@ def measure_fidelity(
         return [_missing("", len(generated), "the prompts of the images are not known", encoder, split, more)]
     asked_for = {finding for row in generated.rows for finding in row.findings}
     found = [
-        _missing(label, len(generated), "the real films cannot teach a classifier of it", encoder, split, more)
+        _missing(label, len(generated), "the real images cannot teach a classifier of it", encoder, split, more)
         for label in sorted(asked_for - set(encoder.labels))
     ]
     drawn, unseen = cases(encoder, generated, generated=True), cases(encoder, real, generated=False)
@@ -127,8 +127,8 @@ def confusion_table(encoder: ReferenceEncoder, generated: ImageSet, real: ImageS
     )
     return tuple(
         {"label": label, "images": name, **confusion(case.scores, case.truth, encoder.calibration[label].threshold)}
-        for name, judged in pairs
-        for label, case in judged.items()
+        for name, found in pairs
+        for label, case in found.items()
     )
 
 
@@ -138,7 +138,7 @@ def guidance_curve(measurements: Sequence[Measurement]) -> Curve:
     values = {(m.condition, float(m.settings["guidance_scale"])): m.value for m in shares}
     scales = tuple(sorted({scale for _, scale in values}))
     lines = {name: tuple(values.get((name, scale)) for scale in scales) for name in sorted({n for n, _ in values})}
-    title, share = "Prompt fidelity against guidance", "accuracy above chance, share of that on real films"
+    title, share = "Prompt fidelity against guidance", "accuracy above chance, share of that on real images"
     return Curve(title, "guidance", share, scales, lines)
 
 
@@ -171,23 +171,21 @@ def _scopes(
 
 
 def _reason(drawn: Cases, unseen: Cases, split: str, quality: float | None) -> str:
-    """Why a label cannot be judged; empty where it can."""
+    """Why a label is not measurable; empty where it is."""
     if unseen.count < MIN_CASES:
-        return f"{unseen.count} {split} films have it, or lack it, beside others of their source; {MIN_CASES} needed"
+        return f"{unseen.count} {split} images have it, or lack it, in sources with both kinds; {MIN_CASES} needed"
     for name, value in (("val", quality), (split, unseen.auroc)):
         if value is not None and value < MIN_AUROC:
             return f"not measurable: the classifier's AUROC on real {name} images is {value:.3f}, below {MIN_AUROC:.2f}"
     if drawn.count < MIN_CASES:
-        return (
-            f"{drawn.count} prompts ask for it, or for its absence, beside others of their source; {MIN_CASES} needed"
-        )
+        return f"{drawn.count} prompts ask for it, or for its absence, in sources with both kinds; {MIN_CASES} needed"
     return ""
 
 
 def _measure_label(
     drawn: Cases, unseen: Cases, threshold: float, rng: np.random.Generator, common: dict[str, Any]
 ) -> Iterator[Measurement]:
-    """AUROC, balanced accuracy, and how much of the real skill that is."""
+    """AUROC, balanced accuracy, and its share of that on real images above chance."""
     both = [*(f"drawn {owner}" for owner in drawn.owners), *(f"real {owner}" for owner in unseen.owners)]
     count = len(drawn.scores)
 
@@ -202,7 +200,7 @@ def _measure_label(
     yield Measurement("prompt_accuracy", drawn.accuracy(threshold), interval=spread, real=yardstick, **common)
     real_skill = patient_interval(lambda i: _skill(unseen.take(i), threshold), unseen.owners, rng)
     if real_skill is None or real_skill[0] <= 0:
-        reason = f"the classifier's accuracy on real films, {yardstick:.3f}, cannot be told from chance"
+        reason = f"the classifier's accuracy on real images, {yardstick:.3f}, cannot be told from chance"
         yield Measurement("prompt_accuracy_share", None, reason=reason, **common)
         return
     value = _skill(drawn, threshold) / _skill(unseen, threshold)
@@ -210,9 +208,9 @@ def _measure_label(
     yield Measurement("prompt_accuracy_share", value, interval=spread, **common)
 
 
-def _skill(judged: Cases, threshold: float) -> float:
+def _skill(cases: Cases, threshold: float) -> float:
     """Balanced accuracy above chance."""
-    return judged.accuracy(threshold) - 0.5
+    return cases.accuracy(threshold) - 0.5
 
 
 def _missing(

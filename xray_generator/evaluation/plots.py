@@ -14,9 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from xray_generator.evaluation.palette import GENERATED, RADAR_LIMIT, REAL
 from xray_generator.evaluation.records import Curve, Measurement
-from xray_generator.evaluation.summary import NOT_MEASURED
+from xray_generator.evaluation.summary import GENERATED, NOT_MEASURED, RADAR_LIMIT, REAL
 from xray_generator.reference_encoder.bootstrap import Floats
 from xray_generator.types import Image, StudioError
 

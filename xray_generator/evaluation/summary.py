@@ -25,6 +25,9 @@ BETTER = {
     "chance": "a control: 0.5",
 }
 NOT_MEASURED = "not measured"
+SUMMARY = "model_summary.md"  # file name
+REAL, GENERATED = "#0072B2", "#D55E00"  # in every figure; of the palette by Okabe & Ito 2008, clear to all eyes
+RADAR_LIMIT = 2.0  # times real; larger ratios lie on the rim
 TABLES = {
     "enlargement": "Beside interpolation",
     "ablations": "Ablations of sampling",
