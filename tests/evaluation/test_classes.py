@@ -135,4 +135,4 @@ def test_class_folders_that_anything_made_are_judged(
     assert found and found.value is not None and found.value > 0.85 and found.n == 96
     assert any("no class folder" in note and "sheet.png" in note for note in record.notes)
     text = (tmp_path / "metrics" / record.name / "model_summary.md").read_text()
-    assert "Class fidelity" in text and "What the classifier takes each class for" in text
+    assert "Class fidelity" in text and "Confusion matrix of the classifier" in text
