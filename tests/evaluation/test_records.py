@@ -3,14 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_generator.evaluation.records import (
-    Curve,
-    Measurement,
-    Record,
-    list_records,
-    read_record,
-    write_record,
-)
+from xray_generator.evaluation.records import Curve, Measurement, Record, list_records, read_record, write_record
 from xray_generator.evaluation.summary import summarize
 from xray_generator.types import CheckpointRef, StudioError
 

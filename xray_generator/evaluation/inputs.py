@@ -19,12 +19,7 @@ from xray_generator.evaluation.study import MIN_IMAGES
 from xray_generator.types import StudioError
 
 SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType(
-    {
-        "unseen": ("val", "test"),
-        "val": ("val",),
-        "test": ("test",),
-        "train": ("train",),
-    }
+    {"unseen": ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",)}
 )
 TRAINING_NOTE = (
     "The real images are those of the training split, which a generator may copy: every yardstick here is too easy."

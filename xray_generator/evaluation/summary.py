@@ -105,14 +105,7 @@ def known_measure(m: Measurement) -> Measure:
     return MEASURES.get(m.measure) or Measure(m.measure, "real", "", group="realism")
 
 
-VARIED = (
-    "scheduler",
-    "steps",
-    "guidance_scale",
-    "num_inference_steps",
-    "network_evaluations",
-    "real_images_a_class",
-)
+VARIED = ("scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations", "real_images_a_class")
 
 
 def _name(m: Measurement) -> str:

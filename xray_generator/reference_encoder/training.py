@@ -24,13 +24,7 @@ from xray_generator.images import from_uint8
 from xray_generator.reference_encoder.bootstrap import patient_interval
 from xray_generator.reference_encoder.card import write_encoder_card
 from xray_generator.reference_encoder.labels import learnable_labels, patients, strata, targets
-from xray_generator.reference_encoder.manifest import (
-    CHEST,
-    Calibration,
-    EncoderManifest,
-    EncoderShape,
-    LabelQuality,
-)
+from xray_generator.reference_encoder.manifest import CHEST, Calibration, EncoderManifest, EncoderShape, LabelQuality
 from xray_generator.reference_encoder.metrics import (
     auroc,
     balanced_accuracy,
