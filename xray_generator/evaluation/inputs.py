@@ -19,12 +19,7 @@ from xray_generator.evaluation.study import MIN_IMAGES
 from xray_generator.types import StudioError
 
 SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType(
-    {
-        "unseen": ("val", "test"),
-        "val": ("val",),
-        "test": ("test",),
-        "train": ("train",),
-    }
+    {"unseen": ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",)}
 )
 TRAINING_NOTE = (
     "The real images are those of the training split, which a generator may copy: every yardstick here is too easy."
@@ -48,7 +43,7 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
         path: a captioned pack, the Indiana layout, or any folder of images.
         size: pixels a side that all get.
         split: of `SPLITS`; a folder has none.
-        sharp_only: leave out films enlarged to `size`, where enough others are left.
+        sharp_only: leave out images enlarged to `size`, where enough others are left.
         limit: most images taken of a folder.
 
     Raises:
@@ -62,7 +57,7 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
     sharp = [row for row in rows if row.native_size == 0 or row.native_size >= size]
     notes = list(dataset.skipped)
     if sharp_only and len(sharp) >= MIN_IMAGES and len(sharp) < len(rows):
-        notes.append(f"{len(rows) - len(sharp):,} real films of less than {size} pixels a side were left out.")
+        notes.append(f"{len(rows) - len(sharp):,} real images of less than {size} pixels a side were left out.")
         rows = sharp
     if split == "train":
         notes.append(TRAINING_NOTE)

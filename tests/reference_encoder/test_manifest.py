@@ -1,4 +1,4 @@
-"""Which encoder of a folder classifiers which images."""
+"""Which encoder of a folder is used for which images."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pytest
 from xray_generator.config import dump
 from xray_generator.data.rows import Row
 from xray_generator.dicom.hounsfield import WINDOWS
-from xray_generator.evaluation.encoder_manifest import Calibration, EncoderManifest, EncoderShape, fitting_encoder
+from xray_generator.reference_encoder.manifest import Calibration, EncoderManifest, EncoderShape, fitting_encoder
 from xray_generator.types import StudioError
 
 CILIA, LUNGS = ("cp", "normal", "oda"), ("benign", "malignant", "normal")

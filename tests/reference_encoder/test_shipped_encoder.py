@@ -10,14 +10,15 @@ import pytest
 from xray_generator.checkpoints import read_manifest_of
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.discrimination import auroc
 from xray_generator.evaluation.distribution import kernel_distance
-from xray_generator.evaluation.encoder_card import write_encoder_card
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
-from xray_generator.evaluation.labels import strata, targets
 from xray_generator.evaluation.planted_copies import self_test
-from xray_generator.evaluation.reference_encoder import EncoderManifest, ReferenceEncoder, load_reference_encoder
 from xray_generator.evaluation.training_set import read_training
+from xray_generator.reference_encoder.card import write_encoder_card
+from xray_generator.reference_encoder.labels import strata, targets
+from xray_generator.reference_encoder.manifest import EncoderManifest
+from xray_generator.reference_encoder.metrics import auroc
+from xray_generator.reference_encoder.model import ReferenceEncoder, load_reference_encoder
 
 FOLDER = Path(__file__).parents[2] / "outputs" / "encoders" / "chest_xray_128"
 MAX_BYTES = 12 * 2**20

@@ -8,10 +8,10 @@ import pytest
 from tests.evaluation.textures import Loom
 from xray_generator.checkpoints import find_checkpoint
 from xray_generator.data.rows import Row
+from xray_generator.evaluation.drawing import draw_rows, keep_samples, load_model
 from xray_generator.export.recipe import read_recipe
 from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.requests import make_request, text_request
-from xray_generator.sampling import draw_rows, keep_samples, load_model
 from xray_generator.types import ClassLabel, Engine, StudioError, Unconditional
 
 TEMPLATE = text_request("Chest X-ray", seed=7, size=64, steps=2)

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.labels import LABELS, asked, class_places, labels_of, patients, targets, taught
+from xray_generator.reference_encoder.labels import (
+    LABELS,
+    class_places,
+    labels_of,
+    learnable_labels,
+    patients,
+    prompt_targets,
+    targets,
+)
 
 NIH = Row(
     Path("a.png"),
@@ -69,19 +77,19 @@ def test_only_what_somebody_looked_for_is_known(row: Row, label: str, value: int
 
 def test_a_prompt_asks_only_for_what_its_words_say() -> None:
     labels = ("AP", "M", "child", "viral_pneumonia")
-    assert np.isnan(asked([CHILD], labels)[0]).tolist() == [True, True, False, False]
-    assert not np.isnan(asked([NIH], ("AP", "M", "adult"))).any()
-    assert np.isnan(asked([replace(NIH, prompt="Chest X-ray, nodule")], ("AP", "M", "adult"))).all()
+    assert np.isnan(prompt_targets([CHILD], labels)[0]).tolist() == [True, True, False, False]
+    assert not np.isnan(prompt_targets([NIH], ("AP", "M", "adult"))).any()
+    assert np.isnan(prompt_targets([replace(NIH, prompt="Chest X-ray, nodule")], ("AP", "M", "adult"))).all()
     for word in ("pediatric", "paediatric", "child"):
-        assert asked([replace(CHILD, prompt=f"{word} chest X-ray")], ("child",))[0, 0] == 1
-    assert asked([], labels).shape == (0, 4)
+        assert prompt_targets([replace(CHILD, prompt=f"{word} chest X-ray")], ("child",))[0, 0] == 1
+    assert prompt_targets([], labels).shape == (0, 4)
 
 
 def test_a_label_without_films_that_lack_it_is_not_taught() -> None:
     rows = [NIH, replace(NIH, findings=("mass",)), COVID, COVID, CHILD, replace(CHILD, findings=("no_finding",))]
-    assert "covid19" not in taught(rows, 1)  # else its opposite would be another hospital
-    assert {"nodule", "mass", "viral_pneumonia", "AP"} <= set(taught(rows, 1))
-    assert taught(rows, 7) == ()
+    assert "covid19" not in learnable_labels(rows, 1)  # else its opposite would be another hospital
+    assert {"nodule", "mass", "viral_pneumonia", "AP"} <= set(learnable_labels(rows, 1))
+    assert learnable_labels(rows, 7) == ()
 
 
 def scan(label: str, source: str) -> Row:
@@ -103,14 +111,14 @@ def test_a_class_is_known_to_be_absent_only_beside_others_of_its_source() -> Non
     known = targets(SCANS, CLASSES)
     assert np.array_equal(known[:3, 1:], np.eye(3)) and np.isnan(known[:3, 0]).all()
     assert np.isnan(known[3:]).all(), "alone in its source, or of no class"
-    assert np.array_equal(asked(SCANS, CLASSES), known, equal_nan=True)
+    assert np.array_equal(prompt_targets(SCANS, CLASSES), known, equal_nan=True)
     assert class_places(SCANS, CLASSES).tolist() == [1, 2, 3, -1, -1, -1, -1]
     assert class_places(SCANS, ()).tolist() == [-1] * 7
 
 
 def test_a_class_that_fills_its_source_is_not_taught() -> None:
-    assert taught(SCANS, 1) == CLASSES[1:]
-    assert taught(SCANS * 5, 6) == ()
+    assert learnable_labels(SCANS, 1) == CLASSES[1:]
+    assert learnable_labels(SCANS * 5, 6) == ()
 
 
 def test_a_class_named_as_a_finding_is_one_label() -> None:

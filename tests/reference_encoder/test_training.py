@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 
 from xray_generator.checkpoints import read_manifest_of
 from xray_generator.data.read import read_dataset
-from xray_generator.evaluation.encoder_manifest import MAX_FEATURES, EncoderManifest, EncoderShape
-from xray_generator.evaluation.encoder_training import EncoderConfig, quality
-from xray_generator.evaluation.reference_encoder import build_network, load_reference_encoder
 from xray_generator.images import resize_square, to_uint8
+from xray_generator.reference_encoder.manifest import MAX_FEATURES, EncoderManifest, EncoderShape
+from xray_generator.reference_encoder.model import build_network, load_reference_encoder
+from xray_generator.reference_encoder.training import EncoderConfig, quality
 from xray_generator.train_encoder import main
 from xray_generator.types import StudioError
 

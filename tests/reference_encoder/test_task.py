@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from xray_generator.data.read import read_dataset
-from xray_generator.evaluation.encoder_task import EncoderLoss, Films, augment, pack_images
-from xray_generator.evaluation.encoder_training import _temperature
-from xray_generator.evaluation.reference_encoder import EncoderShape, build_network
 from xray_generator.images import resize_square, to_uint8
+from xray_generator.reference_encoder.manifest import EncoderShape
+from xray_generator.reference_encoder.model import build_network
+from xray_generator.reference_encoder.task import EncoderLoss, PackedImages, augment, pack_images
+from xray_generator.reference_encoder.training import _temperature
 from xray_generator.training.task import Draw, step_generator
 
 SHAPE = EncoderShape(32, 8, (8, 16), (1, 1))
@@ -74,7 +75,7 @@ def test_packed_films_are_read_once(dataset_folder: Path, tmp_path: Path) -> Non
     assert file.stat().st_mtime_ns == file_time
     assert len(pack_images(rows[:3], 32, tmp_path)) == 3
     assert len(pack_images([], 32, tmp_path)) == 0
-    item = Films(packed, np.ones((6, 2), np.float32))[Draw(2, 0)]
+    item = PackedImages(packed, np.ones((6, 2), np.float32))[Draw(2, 0)]
     assert np.array_equal(item["images"][0].numpy(), packed[2])
 
 

@@ -1,4 +1,4 @@
-"""What the reference encoder's training optimizes: masked cross-entropy of every label that is known of a real film."""
+"""The training task of the reference encoder: cross-entropy over every known label of real images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from torch.nn import functional as F  # noqa: N812
 from tqdm import tqdm
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.class_fidelity import class_quality
-from xray_generator.evaluation.discrimination import auroc
-from xray_generator.evaluation.encoder_manifest import Calibration
-from xray_generator.evaluation.labels import Targets, strata, targets
-from xray_generator.evaluation.reference_encoder import ReferenceEncoder
 from xray_generator.images import from_uint8, resize_square, to_uint8
+from xray_generator.reference_encoder.labels import Targets, strata, targets
+from xray_generator.reference_encoder.manifest import Calibration
+from xray_generator.reference_encoder.metrics import auroc, class_quality
+from xray_generator.reference_encoder.model import ReferenceEncoder
 from xray_generator.training.task import Draw, step_generator
 
 NUM_PREVIEWS = 16
@@ -34,7 +33,7 @@ TURNS: Mapping[Augmentation, float] = MappingProxyType({"upright": 0.14, "any_or
 
 
 def pack_images(rows: Sequence[Row], size: int, folder: Path) -> NDArray[np.uint8]:
-    """(N, size, size) at 8 bits of all rows, read once and kept in `folder`, mapped from disk by every process."""
+    """8-bit images (N, size, size) of all rows, read once, kept in `folder` and memory-mapped by every process."""
     key = hashlib.sha256(str(size).encode())
     for row in rows:
         key.update(f"{row.path}:{row.path.stat().st_size}:{row.path.stat().st_mtime_ns}".encode())
@@ -42,18 +41,18 @@ def pack_images(rows: Sequence[Row], size: int, folder: Path) -> NDArray[np.uint
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         packed = np.empty((len(rows), size, size), np.uint8)
-        for i, row in enumerate(tqdm(rows, desc="packing", unit="film")):
+        for i, row in enumerate(tqdm(rows, desc="packing", unit="image")):
             packed[i] = to_uint8(resize_square(row.image(), size))
         staged = path.with_suffix(".tmp")
         with staged.open("wb") as file:
             np.save(file, packed)
         staged.replace(path)
-    films: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return films
+    images: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return images
 
 
-class Films:
-    """Packed films with their targets; augmented a batch at a time, in the loss."""
+class PackedImages:
+    """Packed images with their targets; the loss augments them, a batch at a time."""
 
     def __init__(self, images: NDArray[np.uint8], known: Targets) -> None:
         self.images, self.targets = images, torch.from_numpy(known)
@@ -67,10 +66,10 @@ class Films:
 
 
 def augment(images: Tensor, generator: torch.Generator, augmentation: Augmentation = "upright") -> Tensor:
-    """Films (B, 1, S, S) in [0, 1] as another exposure, position and detector might have given them; never mirrored.
+    """Images (B, 1, S, S) in [0, 1] as another exposure, position and detector might have given them; never mirrored.
 
-    The heart lies on one side, and the arms of a cilium point one way round: a mirror image is another finding. What
-    lies as it fell, such as a cell, may be turned to any side. Drawn on the CPU, one set of values a film.
+    The heart lies on one side, and the arms of a cilium point one way round: a mirror image is another finding. Only
+    what has no upright, such as a cell, is rotated freely. Random values are drawn on the CPU, one set per image.
     """
     count, device = len(images), images.device
 
@@ -81,29 +80,29 @@ def augment(images: Tensor, generator: torch.Generator, augmentation: Augmentati
     cos, sin, right, down = zoom * angle.cos(), zoom * angle.sin(), 2 * spread(SHIFT), 2 * spread(SHIFT)
     affine = torch.stack([cos, -sin, right, sin, cos, down], dim=-1).view(count, 2, 3)
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)
-    corners = "border" if augmentation == "upright" else "reflection"  # a wide turn lays bare more than a rim
+    corners = "border" if augmentation == "upright" else "reflection"  # a wide rotation uncovers more than a rim
     moved = F.grid_sample(images, grid, padding_mode=corners, align_corners=False)
 
-    def per_film(values: Tensor) -> Tensor:
+    def per_image(values: Tensor) -> Tensor:
         return values.view(count, 1, 1, 1)
 
-    exposed = moved.clamp(1e-4, 1) ** per_film(spread(GAMMA).exp())
-    exposed = (exposed - 0.5) * per_film(1 + spread(CONTRAST)) + per_film(0.5 + spread(BRIGHTNESS))
+    exposed = moved.clamp(1e-4, 1) ** per_image(spread(GAMMA).exp())
+    exposed = (exposed - 0.5) * per_image(1 + spread(CONTRAST)) + per_image(0.5 + spread(BRIGHTNESS))
     smooth = F.avg_pool2d(exposed, 3, 1, 1, count_include_pad=False)
-    softened = exposed.lerp(smooth, per_film(spread(BLUR).clamp(min=0)))  # half of the films stay sharp
+    softened = exposed.lerp(smooth, per_image(spread(BLUR).clamp(min=0)))  # half of the images stay sharp
     noise = torch.randn(images.shape, generator=generator).to(device)
-    return (softened + noise * per_film(spread(NOISE).clamp(min=0))).clamp(0, 1)
+    return (softened + noise * per_image(spread(NOISE).clamp(min=0))).clamp(0, 1)
 
 
 class EncoderLoss(nn.Module):
-    """Binary cross-entropy, the mean over all known pairs of film and label."""
+    """Binary cross-entropy, averaged over all known pairs of image and label."""
 
     def __init__(self, network: Any, augmentation: Augmentation = "upright") -> None:  # noqa: ANN401 - mypy skips it
         super().__init__()
         self.network, self.augmentation = network, augmentation
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Loss of films (B, 1, S, S) at 8 bits and targets (B, L) of 1, 0 or NaN."""
+        """Loss of 8-bit images (B, 1, S, S) and targets (B, L) of 1, 0 or NaN."""
         images = augment(batch["images"].float() / 255, generator, self.augmentation)
         known = ~batch["targets"].isnan()
         logits = self.network((images * 2 - 1).contiguous(memory_format=torch.channels_last)).logits.float()
@@ -112,11 +111,11 @@ class EncoderLoss(nn.Module):
 
 
 class EncoderTask:
-    """Trains on the train split; validates by the AUROC of each label, and the accuracy over classes, on the next."""
+    """Trains on one set of rows; validates on another by the AUROC of each label and the accuracy over classes."""
 
     def __init__(
         self,
-        network: Any,
+        network: Any,  # noqa: ANN401 - mypy skips transformers
         labels: tuple[str, ...],
         train: Sequence[Row],
         images: NDArray[np.uint8],
@@ -128,20 +127,20 @@ class EncoderTask:
         self.module = EncoderLoss(network, augmentation)
         calibration = dict.fromkeys(labels, Calibration())
         self.encoder = ReferenceEncoder(network, images.shape[-1], calibration, classes=classes)
-        self.films = Films(images, targets(train, labels))
+        self.packed = PackedImages(images, targets(train, labels))
         self.validation, self.validation_images = validation, validation_images
 
-    def dataset(self) -> Films:
-        """Every training film."""
-        return self.films
+    def dataset(self) -> PackedImages:
+        """Every training image."""
+        return self.packed
 
     def preview(self) -> Tensor:
-        """Training films as the network sees them, augmented."""
-        first = torch.from_numpy(np.array(self.films.images[:NUM_PREVIEWS]))[:, None].float() / 255
+        """Training images as the network sees them, augmented."""
+        first = torch.from_numpy(np.array(self.packed.images[:NUM_PREVIEWS]))[:, None].float() / 255
         return augment(first, step_generator(0), self.module.augmentation) * 2 - 1
 
     def validate(self) -> Mapping[str, float]:
-        """AUROC of each label that validation films have and lack, and the mean; accuracy where there are classes."""
+        """AUROC of each label that validation images have and lack, and its mean; accuracy where there are classes."""
         logits = self.encoder.logits(from_uint8(self.validation_images))
         truth, sources = targets(self.validation, self.encoder.labels), strata(self.validation)
         values = {

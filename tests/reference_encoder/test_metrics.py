@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from xray_generator.evaluation.discrimination import (
+from xray_generator.reference_encoder.metrics import (
     auroc,
     balanced_accuracy,
     best_threshold,
-    bounds,
     confusion,
-    interval,
     sources_with_both,
 )
 
@@ -69,18 +67,3 @@ def test_confusion_counts_each_known_film_once() -> None:
     truth, scores = np.array([1, 1, 0, 0, np.nan]), np.array([0.9, 0.1, 0.8, 0.2, 0.9])
     cells = confusion(scores, truth, 0.5)
     assert cells == {"true_positive": 1, "false_negative": 1, "false_positive": 1, "true_negative": 1}
-
-
-def test_interval_draws_patients_and_not_films(rng: np.random.Generator) -> None:
-    values = np.repeat(rng.normal(size=20), 10)  # ten equal films of each of twenty patients
-    by_film = interval(lambda i: float(values[i].mean()), np.arange(200).astype(str), rng)
-    by_patient = interval(lambda i: float(values[i].mean()), np.repeat(np.arange(20), 10).astype(str), rng)
-    assert by_film is not None and by_patient is not None
-    ratio = (by_patient[1] - by_patient[0]) / (by_film[1] - by_film[0])
-    assert 2 < ratio < 5  # sqrt(10) = 3.2
-    assert by_patient[0] < values.mean() < by_patient[1]
-
-
-def test_bounds_need_numbers() -> None:
-    assert bounds([np.nan, np.nan, 1.0]) is None
-    assert bounds([0.0, 1.0, np.nan]) == pytest.approx((0.025, 0.975))

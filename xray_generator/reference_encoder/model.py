@@ -1,7 +1,8 @@
-"""The reference encoder: a small classifier of real images, classifier of prompts and feature space of distances.
+"""The reference encoder: a small ResNet trained on real images, the classifier and feature space of the evaluation.
 
-It never trains a generator and never learns from a generated image. On disk: `ResNetForImageClassification` of
-transformers in `save_pretrained` layout, beside a manifest with its labels, its calibration and each file's hash.
+It never trains a generator and never learns from a generated image. On disk it is a transformers
+`ResNetForImageClassification` in `save_pretrained` layout, beside a manifest with its labels, its calibration and the
+hash of each file.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ from transformers import ResNetConfig, ResNetForImageClassification
 
 from xray_generator.checkpoints import read_manifest_of, verify, weights_sha256
 from xray_generator.devices import pick_device
-from xray_generator.evaluation.encoder_manifest import Calibration, EncoderShape
-from xray_generator.evaluation.encoder_manifest import EncoderManifest as EncoderManifest
-from xray_generator.evaluation.encoder_manifest import LabelQuality as LabelQuality
 from xray_generator.images import resize_square, to_tensor
+from xray_generator.reference_encoder.manifest import Calibration, EncoderManifest, EncoderShape, LabelQuality
 from xray_generator.types import StudioError
 
 BATCH = 64
@@ -34,18 +33,18 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class ReferenceEncoder:
-    """A network with its labels and calibration; called, it is the feature space (an `Extractor`)."""
+    """A network with its labels and calibration; calling it gives features, as any `Extractor` does."""
 
     network: Any  # ResNetForImageClassification
     size: int
     calibration: dict[str, Calibration]  # of each label, in the order of the outputs
     name: str = "reference encoder"
     quality: Mapping[str, LabelQuality] = field(default_factory=dict)  # of each label on `val`, where it is known
-    classes: tuple[str, ...] = ()  # of the labels: those that exclude each other, one an image
+    classes: tuple[str, ...] = ()  # the labels that exclude each other: one per image
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it classifiers."""
+        """Its outputs, in order."""
         return tuple(self.calibration)
 
     @property
@@ -54,7 +53,7 @@ class ReferenceEncoder:
         return int(self.network.config.hidden_sizes[-1])
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Features (N, D) of images (N, H, W) in [0, 1]: the last stage, averaged over places."""
+        """Features (N, D) of images (N, H, W) in [0, 1]: the last stage, averaged over all positions."""
         return self._run(images, lambda batch: self.network.resnet(batch).pooler_output.flatten(1), self.dimension)
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -63,11 +62,11 @@ class ReferenceEncoder:
         return np.asarray(expit(self.logits(images) / temperatures), np.float64)
 
     def class_probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Calibrated probabilities (N, C) of `classes` alone; their sum is not 1."""
+        """Calibrated probabilities (N, C) of `classes` alone; each is independent, so they do not sum to 1."""
         return self.probabilities(images)[:, [self.labels.index(name) for name in self.classes]]
 
     def logits(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Outputs (N, L) as they leave the network."""
+        """Uncalibrated outputs (N, L) of the network."""
         return self._run(images, lambda batch: self.network(batch).logits, len(self.labels))
 
     def _run(self, images: NDArray[np.float32], read: Callable[[Tensor], Tensor], width: int) -> NDArray[np.float64]:
@@ -82,7 +81,7 @@ class ReferenceEncoder:
 
 
 def build_network(shape: EncoderShape, labels: Sequence[str]) -> Any:  # noqa: ANN401 - mypy skips transformers
-    """An untrained network with one output a label."""
+    """An untrained network with one output per label."""
     config = ResNetConfig(
         num_channels=1,
         embedding_size=shape.stem_channels,
@@ -100,7 +99,7 @@ def load_reference_encoder(folder: Path, device: str | None = None) -> Reference
     """Load an encoder in float32 after comparing every file with its manifest.
 
     Raises:
-        StudioError: no reference encoder, or a file is missing, changed or damaged.
+        StudioError: the folder holds no reference encoder, or a file is missing, changed or damaged.
     """
     manifest = read_manifest_of(folder, EncoderManifest)
     verify(folder, manifest)

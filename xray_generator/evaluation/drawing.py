@@ -1,4 +1,4 @@
-"""Images for the prompts or classes of rows, each drawn once and kept: a run that was killed goes on from there."""
+"""Images for the prompts or classes of rows, each drawn once and kept, so that a stopped run can go on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from xray_generator.abilities import Ablatable, Autoencoding, ClassAutoencoding
 from xray_generator.data.rows import Row
 from xray_generator.devices import runtime_facts
-from xray_generator.evaluation.autoencoding import latents_and_copies
+from xray_generator.evaluation.autoencoding import encode_and_decode
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.speed import peak_memory_mb
 from xray_generator.evaluation.study import Model, Variant
@@ -27,7 +27,6 @@ from xray_generator.images import read_image
 from xray_generator.types import (
     CheckpointRef,
     ClassLabel,
-    Condition,
     Engine,
     GenerationRequest,
     StudioError,
@@ -36,41 +35,8 @@ from xray_generator.types import (
 )
 
 
-def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path) -> ImageSet:
-    """Image i shows what row i is with the template's settings and its seed + i.
-
-    A template with a prompt asks for the rows' prompts; any other one for their classes, or for none where a row has
-    none.
-
-    Each lies in `folder` as a PNG with its recipe, under a name made of checkpoint, seed and recipe; one that is there
-    already is read. All are read back from their files, so that a run in pieces gives what a run in one does.
-
-    Raises:
-        StudioError: the checkpoint cannot do what is asked, or the folder cannot be written to.
-    """
-    runtime = runtime_facts(engine.device)
-    make_folder(folder)
-    images, names = [], []
-    for i, row in enumerate(tqdm(rows, desc="drawing", unit="image", disable=None)):
-        condition = _condition(row, template.condition)
-        single = replace(template, condition=condition, num_images=1, seed=template.seed + i)
-        recipe = Recipe(engine.resolve(single), engine.checkpoint, runtime)
-        path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"
-        if not _is_kept(path, recipe):
-            write_file(path, encode_png(generate(engine, recipe.request).images[0], recipe))
-        images.append(read_image(path))
-        names.append(path.name)
-    return ImageSet("generated", np.stack(images), tuple(rows), tuple(names))
-
-
-def _condition(row: Row, kind: Condition) -> Condition:
-    if isinstance(kind, TextPrompt):
-        return TextPrompt(row.prompt)
-    return ClassLabel(row.label) if row.label else Unconditional()
-
-
 def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Model:
-    """A checkpoint as an evaluation asks it, with the template's settings; what it draws is kept in `folder`."""
+    """A checkpoint as an evaluation uses it, with the template's settings; its images are kept in `folder`."""
 
     def redraw(rows: Sequence[Row], settings: dict[str, Any]) -> ImageSet:
         return draw_rows(engine, rows, replace(template, **settings), folder)
@@ -81,7 +47,7 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
         engine.checkpoint,
         engine.components(),
         request,
-        lambda asked: generate(engine, asked),
+        partial(generate, engine),
         redraw,
         peak_memory_mb(),
         _autoencoder(engine),
@@ -89,27 +55,60 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     )
 
 
+def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path) -> ImageSet:
+    """Image i is made for row i with the template's settings and its seed + i.
+
+    If the template has a prompt, the rows' prompts are used; otherwise their classes, or no condition where a row has
+    no class.
+
+    Each image is kept in `folder` as a PNG with its recipe, named after checkpoint, seed and recipe; existing ones are
+    read. All are read back from their files, so that a run in pieces gives the same images as a run in one.
+
+    Raises:
+        StudioError: the checkpoint cannot serve the request, or the folder cannot be written to.
+    """
+    runtime = runtime_facts(engine.device)
+    make_folder(folder)
+    images, names = [], []
+    for i, row in enumerate(tqdm(rows, desc="drawing", unit="image", disable=None)):
+        condition = ClassLabel(row.label) if row.label else Unconditional()
+        if isinstance(template.condition, TextPrompt):
+            condition = TextPrompt(row.prompt)
+        single = replace(template, condition=condition, num_images=1, seed=template.seed + i)
+        recipe = Recipe(engine.resolve(single), engine.checkpoint, runtime)
+        path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"
+        if not _is_kept(path, recipe):
+            write_file(path, encode_png(generate(engine, recipe.request).images[0], recipe))
+        images.append(read_image(path))
+        names.append(path.name)
+    return ImageSet("generated", np.stack(images), tuple(rows), tuple(names))
+
+
+def _is_kept(path: Path, recipe: Recipe) -> bool:
+    try:
+        return read_recipe(path.read_bytes()) == recipe
+    except (OSError, StudioError):  # not there, or damaged
+        return False
+
+
 def _variants(engine: Engine, template: GenerationRequest, folder: Path) -> Iterator[Variant]:
-    """Each keeps its images apart: with an engine of other settings the same recipe makes another image."""
+    """Ablations whose engine differs keep their images apart: the same recipe makes another image there."""
     template = replace(template, num_inference_steps=None, guidance_scale=None, scheduler=None)  # as recommended
     for ablation in engine.ablations() if isinstance(engine, Ablatable) else ():
         place = folder if ablation.engine is engine else folder / re.sub(r"\W+", "_", ablation.change)
-        asked = replace(template, **ablation.settings)
-        yield Variant(ablation.change, ablation.predicted, partial(_redraw, ablation.engine, asked, place))
-
-
-def _redraw(engine: Engine, template: GenerationRequest, folder: Path, rows: Sequence[Row]) -> ImageSet:
-    return draw_rows(engine, rows, template, folder)
+        request = replace(template, **ablation.settings)
+        redraw = partial(draw_rows, ablation.engine, template=request, folder=place)
+        yield Variant(ablation.change, ablation.predicted, redraw)
 
 
 def _autoencoder(engine: Engine) -> Callable[[ImageSet], NDArray[np.float32]] | None:
     if not isinstance(engine, (Autoencoding, ClassAutoencoding)):
         return None
-    return lambda images: np.stack([copy for _, copy in latents_and_copies(engine, images)])
+    return lambda images: np.stack([image for _, image in encode_and_decode(engine, images)])
 
 
 def keep_samples(names: Sequence[str], drawn: Path, folder: Path, checkpoint: CheckpointRef) -> None:
-    """Copy some of the images that lie in `drawn` to `folder`; those of other weights go.
+    """Copy some images of the folder `drawn` to `folder`, and remove from there those of other weights.
 
     Raises:
         StudioError: the folder cannot be written to.
@@ -121,10 +120,3 @@ def keep_samples(names: Sequence[str], drawn: Path, folder: Path, checkpoint: Ch
             path.unlink()
     for name in names:
         write_file(folder / name, (drawn / name).read_bytes())
-
-
-def _is_kept(path: Path, recipe: Recipe) -> bool:
-    try:
-        return read_recipe(path.read_bytes()) == recipe
-    except (OSError, StudioError):  # not there, or damaged
-        return False

@@ -1,6 +1,6 @@
-"""What is written beside a reference encoder's weights, and which encoder of a folder fits given images.
+"""The manifest beside a reference encoder's weights, and which encoder of a folder fits given images.
 
-Reading it needs no torch, so that a page can ask which classifier there is.
+Reading it needs no torch, so a page can ask which encoders there are.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from xray_generator.types import StudioError
 
 MAX_FEATURES = 256  # a Fréchet distance needs several times as many images
 CHEST = "frontal chest X-rays"
-MIN_CLASSES = 2  # that images and encoder share: "normal" alone is a word of many fields
+MIN_CLASSES = 2  # shared by images and encoder: "normal" alone occurs in many fields
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderShape:
-    """A ResNet of basic blocks: the stem reduces to a quarter of the side, each stage but the first to half of that."""
+    """A ResNet of basic blocks: the stem reduces the side to a quarter, every stage but the first halves it again."""
 
     image_size: int = 128
     stem_channels: int = 32
@@ -39,30 +39,30 @@ class EncoderShape:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of one label, found on the `val` split."""
+    """Calibration of one label, fitted on the `val` split."""
 
     temperature: float = 1.0  # probability = sigmoid(logit / temperature), Guo et al. 2017
-    threshold: float = 0.5  # at this probability or above the label is called present
+    threshold: float = 0.5  # the label is predicted at this probability or above
 
 
 @dataclass(frozen=True, slots=True)
 class LabelQuality:
-    """How well the encoder tells one label on one split; None where too few films say."""
+    """How well the encoder recognizes one label on one split; None where too few images are labeled."""
 
     positives: int
     negatives: int
-    auroc: float | None  # within sources, as the balanced accuracy: see `discrimination`
+    auroc: float | None  # within sources, as is the balanced accuracy: see `metrics`
     interval: tuple[float, float] | None  # 95 %, bootstrap over patients
     balanced_accuracy: float | None
-    pooled_auroc: float | None  # over all films alike, as others report it; flattered by what tells sources apart
-    sources: dict[str, float]  # AUROC in each source that holds both kinds
+    pooled_auroc: float | None  # over all images, as others report it; inflated by differences between sources
+    sources: dict[str, float]  # AUROC within each source that has images with and without the label
 
 
 @dataclass(frozen=True, slots=True)
 class ClassQuality:
-    """How often the likeliest of all classes is the true one on one split."""
+    """Accuracy over all classes on one split: how often the likeliest class is the true one."""
 
-    n: int  # images whose source tells two classes or more
+    n: int  # images whose source has two classes or more
     accuracy: float
     interval: tuple[float, float] | None  # 95 %, bootstrap over patients
     recalls: dict[str, float]  # the same among the images of each class
@@ -70,7 +70,7 @@ class ClassQuality:
 
 @dataclass(frozen=True, slots=True)
 class EncoderManifest:
-    """What an encoder is, what it learned from, how well, and the hash of each of its files."""
+    """What an encoder is, what it was trained on, how well it performs, and the hash of each of its files."""
 
     name: str
     shape: EncoderShape
@@ -82,9 +82,9 @@ class EncoderManifest:
     commit: str  # of the code that trained it
     license: str
     files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
-    subject: str = CHEST  # what its images show
-    classes: tuple[str, ...] = ()  # of the labels: those that exclude each other, one an image
-    class_quality: dict[str, ClassQuality] = field(default_factory=dict)  # split -> accuracy over the classes
+    subject: str = CHEST  # the kind of its images
+    classes: tuple[str, ...] = ()  # the labels that exclude each other: one per image
+    class_quality: dict[str, ClassQuality] = field(default_factory=dict)  # by split
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -95,11 +95,11 @@ class EncoderManifest:
 
 
 def fitting_encoder(root: Path, rows: Sequence[Row] = ()) -> Path | None:
-    """The folder of the encoder in `root` that learned from images like those of `rows`; None where there is none.
+    """The folder in `root` of the encoder trained on images like those of `rows`; None where there is none.
 
-    Images with classes fit an encoder that knows two of them or learned from one of their sources, the one that shares
-    most first; images without fit the first encoder by name that has no classes, but CT slices in Hounsfield units fit
-    none: that one learned from radiographs.
+    Images with classes fit the encoder that shares most with them: one of their sources, or at least two classes.
+    Images without classes fit the first encoder by name that has none; but CT slices in Hounsfield units fit none,
+    since that encoder was trained on radiographs.
 
     Raises:
         StudioError: a manifest is damaged.

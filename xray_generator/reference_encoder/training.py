@@ -1,8 +1,7 @@
-"""From real films to a finished reference encoder: training, calibration on `val`, figures on `test`, export."""
+"""Train a reference encoder on real images, calibrate it on `val`, measure it on `test`, and export it."""
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,26 +20,20 @@ from xray_generator.checkpoints import check_name, code_commit, staged, write_ma
 from xray_generator.config import check_ranges, dump
 from xray_generator.data.rows import Dataset, Row, class_names
 from xray_generator.devices import pick_device, process_state
-from xray_generator.evaluation.class_fidelity import class_quality
-from xray_generator.evaluation.discrimination import (
+from xray_generator.images import from_uint8
+from xray_generator.reference_encoder.bootstrap import patient_interval
+from xray_generator.reference_encoder.card import write_encoder_card
+from xray_generator.reference_encoder.labels import learnable_labels, patients, strata, targets
+from xray_generator.reference_encoder.manifest import CHEST, Calibration, EncoderManifest, EncoderShape, LabelQuality
+from xray_generator.reference_encoder.metrics import (
     auroc,
     balanced_accuracy,
     best_threshold,
-    interval,
+    class_quality,
     sources_with_both,
 )
-from xray_generator.evaluation.encoder_card import write_encoder_card
-from xray_generator.evaluation.encoder_manifest import (
-    CHEST,
-    Calibration,
-    EncoderManifest,
-    EncoderShape,
-    LabelQuality,
-)
-from xray_generator.evaluation.encoder_task import Augmentation, EncoderTask, augment, pack_images
-from xray_generator.evaluation.labels import patients, strata, targets, taught
-from xray_generator.evaluation.reference_encoder import ReferenceEncoder, build_network, load_reference_encoder
-from xray_generator.images import from_uint8
+from xray_generator.reference_encoder.model import ReferenceEncoder, build_network, load_reference_encoder
+from xray_generator.reference_encoder.task import Augmentation, EncoderTask, augment, pack_images
 from xray_generator.training.loop import train
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.training.task import step_generator
@@ -55,9 +48,9 @@ class EncoderConfig:
     """The settings of a whole run."""
 
     name: str = "chest_xray_128"
-    subject: str = ""  # what the images show, for the card; empty: chest X-rays, or images of the data's classes
+    subject: str = ""  # the kind of images, for the card; empty: chest X-rays, or images of the data's classes
     augmentation: Augmentation = "upright"  # any_orientation: of what has no upright, such as cells; never mirrored
-    min_cases: int = 20  # training films that must have a label, and lack it, for the encoder to learn it
+    min_cases: int = 20  # a label is learned if so many training images have it and as many lack it
     shape: EncoderShape = field(default_factory=EncoderShape)
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
@@ -76,15 +69,15 @@ class EncoderConfig:
 
 
 def train_encoder(config: EncoderConfig, dataset: Dataset, run: Path, folder: Path) -> Path:
-    """Train what is left of a run in folder `run`, on the `train` split alone, and export to `folder`.
+    """Train the rest of the run in folder `run`, on the `train` split alone, and export the encoder to `folder`.
 
     Raises:
-        StudioError: see `training.loop.train`; or no label has enough training films.
+        StudioError: see `training.loop.train`; or no label has enough training images.
     """
     commit, size = code_commit(), config.shape.image_size
-    labels = taught(dataset.split("train"), config.min_cases)
+    labels = learnable_labels(dataset.split("train"), config.min_cases)
     if not labels:
-        raise StudioError(f"No label is known to be there and to be absent in {config.min_cases} training films each.")
+        raise StudioError(f"No label is present in {config.min_cases} training images and absent in as many.")
     with process_state().main_process_first():
         images = {name: pack_images(dataset.split(name), size, run / "cache") for name in ("train", "val", "test")}
     torch.manual_seed(config.training.seed)
@@ -108,19 +101,24 @@ def train_encoder(config: EncoderConfig, dataset: Dataset, run: Path, folder: Pa
 
 def export(
     config: EncoderConfig,
-    network: Any,
+    network: Any,  # noqa: ANN401 - mypy skips transformers
     labels: tuple[str, ...],
     dataset: Dataset,
     images: dict[str, NDArray[np.uint8]],
     folder: Path,
     commit: str,
 ) -> EncoderManifest:
-    """Write 16-bit weights, calibrate and measure them as rounded, and add manifest and card."""
+    """Round the weights to 16 bits, calibrate and measure the rounded network, and write weights, manifest and card."""
     network = network.cpu().half().float()  # as the files hold it
     classes, calibration = _classes(labels, dataset), dict.fromkeys(labels, Calibration())
     encoder = ReferenceEncoder(network, config.shape.image_size, calibration, classes=classes)
     encoder = replace(encoder, calibration=calibrate(encoder, dataset.split("val"), images["val"]))
+    over_classes = {
+        split: class_quality(dataset.split(split), classes, encoder.class_probabilities(from_uint8(images[split])))
+        for split in ("val", "test")
+    }
     rows = dataset.split("train")
+    subject = f"images of {', '.join(name.replace('_', ' ') for name in classes)}" if classes else CHEST
     manifest = EncoderManifest(
         name=config.name,
         shape=config.shape,
@@ -137,20 +135,12 @@ def export(
         training=dump(config.training),
         commit=commit,
         license="; ".join(sorted({row.license for row in rows if row.license})),
-        subject=config.subject or _subject(classes),
+        subject=config.subject or subject,
         classes=classes,
-        class_quality={
-            name: found
-            for name in ("val", "test")
-            if (
-                found := class_quality(
-                    dataset.split(name), classes, encoder.class_probabilities(from_uint8(images[name]))
-                )
-            )
-        },
+        class_quality={split: found for split, found in over_classes.items() if found},
     )
     with staged(folder) as place:
-        copy.deepcopy(network).half().save_pretrained(place)
+        network.half().save_pretrained(place)
         manifest = write_manifest(place, manifest)
         write_encoder_card(place, manifest)
         load_reference_encoder(place, "cpu")  # what cannot be read back must not replace what can
@@ -158,18 +148,14 @@ def export(
 
 
 def _classes(labels: Sequence[str], dataset: Dataset) -> tuple[str, ...]:
-    """Those of the labels that are classes of the data, where they are two or more."""
+    """The labels that are classes of the data; none where there is only one."""
     known = set(class_names(dataset.rows))
     found = tuple(label for label in labels if label in known)
     return found if len(found) > 1 else ()
 
 
-def _subject(classes: Sequence[str]) -> str:
-    return f"images of {', '.join(name.replace('_', ' ') for name in classes)}" if classes else CHEST
-
-
 def calibrate(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np.uint8]) -> dict[str, Calibration]:
-    """Temperature and threshold of each label on validation films; as they are where those do not tell."""
+    """Temperature and threshold of each label, fitted on validation images; the defaults where too few are labeled."""
     logits, truth, sources = encoder.logits(from_uint8(images)), targets(rows, encoder.labels), strata(rows)
     found = {}
     for i, label in enumerate(encoder.labels):
@@ -179,7 +165,7 @@ def calibrate(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np
 
 
 def quality(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np.uint8]) -> dict[str, LabelQuality]:
-    """How well each label is told on films that were not trained on."""
+    """How well each label is recognized on images that were not trained on."""
     probabilities, truth = encoder.probabilities(from_uint8(images)), targets(rows, encoder.labels)
     sources, owners, rng = strata(rows), patients(rows), np.random.default_rng(0)
     return {
@@ -204,7 +190,7 @@ def _label_quality(
         positives=int((truth == 1).sum()),
         negatives=int((truth == 0).sum()),
         auroc=value if known else None,
-        interval=interval(lambda i: auroc(scores[i], truth[i], sources[i]), owners, rng) if known else None,
+        interval=patient_interval(lambda i: auroc(scores[i], truth[i], sources[i]), owners, rng) if known else None,
         balanced_accuracy=accuracy if known else None,
         pooled_auroc=pooled if np.isfinite(pooled) else None,
         sources={
@@ -230,6 +216,6 @@ def _augmented(images: NDArray[np.uint8], config: EncoderConfig) -> Iterator[Ten
     for batch in range(NORM_BATCHES):
         generator = step_generator(config.training.seed, batch)
         chosen = torch.randint(len(images), (NORM_BATCH,), generator=generator)
-        films = torch.from_numpy(from_uint8(images[chosen.numpy()]))[:, None]
-        seen = augment(films, generator, config.augmentation) * 2 - 1
+        batch_images = torch.from_numpy(from_uint8(images[chosen.numpy()]))[:, None]
+        seen = augment(batch_images, generator, config.augmentation) * 2 - 1
         yield seen.to(pick_device(), memory_format=torch.channels_last)

@@ -1,12 +1,12 @@
 import numpy as np
+import pytest
 
-from xray_generator.data.rows import Row
-from xray_generator.evaluation.bootstrap import groups, interval, matched_splits, mean_interval
-from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.reference_encoder.bootstrap import bounds, interval, mean_interval, patient_interval
 
 
-def images(num: int, rows: tuple[Row, ...] = ()) -> ImageSet:
-    return ImageSet("some", np.zeros((num, 16, 16), np.float32), rows)
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
 def test_95_percent_of_intervals_hold_the_mean() -> None:
@@ -41,23 +41,6 @@ def test_a_center_takes_the_bias_of_drawing_twice_away() -> None:
     assert centered[0] < 40 < centered[1]
 
 
-def test_splits_are_equally_large_and_share_no_patient(real: ImageSet) -> None:
-    for split in matched_splits(images(60), real, np.random.default_rng(0)):
-        assert split.size == 60 and len(set(split.generated)) == len(set(split.real)) == len(set(split.other)) == 60
-        one, other = ({real.rows[i].patient_id for i in places} for places in (split.real, split.other))
-        assert not one & other
-    assert matched_splits(images(500), real, np.random.default_rng(0))[0].size == len(set(groups(real))) // 2
-    assert matched_splits(images(0), images(1), np.random.default_rng(0))[0].size == 0
-
-
-def test_a_split_takes_one_image_of_a_patient_on_every_side(real: ImageSet) -> None:
-    rows = tuple(Row(row.path, row.prompt, (), patient_id=str(i // 7)) for i, row in enumerate(real.rows))
-    for split in matched_splits(images(len(rows), rows), images(len(rows), rows), np.random.default_rng(0)):
-        assert split.size == len({row.patient_id for row in rows}) // 2
-        for places in (split.generated, np.concatenate([split.real, split.other])):
-            assert len({rows[i].patient_id for i in places}) == len(places)
-
-
 def test_an_interval_draws_whole_patients() -> None:
     rng = np.random.default_rng(0)
     means = rng.normal(size=30)
@@ -66,3 +49,18 @@ def test_an_interval_draws_whole_patients() -> None:
     together = mean_interval(values, rng, owners=owners)
     assert together[1] - together[0] > 2 * (alone[1] - alone[0])
     assert mean_interval(values, rng, owners=np.repeat(np.arange(3), 100).astype(np.str_)) is None
+
+
+def test_interval_draws_patients_and_not_films(rng: np.random.Generator) -> None:
+    values = np.repeat(rng.normal(size=20), 10)  # ten equal films of each of twenty patients
+    by_film = patient_interval(lambda i: float(values[i].mean()), np.arange(200).astype(str), rng)
+    by_patient = patient_interval(lambda i: float(values[i].mean()), np.repeat(np.arange(20), 10).astype(str), rng)
+    assert by_film is not None and by_patient is not None
+    ratio = (by_patient[1] - by_patient[0]) / (by_film[1] - by_film[0])
+    assert 2 < ratio < 5  # sqrt(10) = 3.2
+    assert by_patient[0] < values.mean() < by_patient[1]
+
+
+def test_bounds_need_numbers() -> None:
+    assert bounds([np.nan, np.nan, 1.0]) is None
+    assert bounds([0.0, 1.0, np.nan]) == pytest.approx((0.025, 0.975))
