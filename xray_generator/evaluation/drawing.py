@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from xray_generator.abilities import Ablatable, Autoencoding, ClassAutoencoding
+from xray_generator.abilities import Ablatable, Autoencoding
 from xray_generator.data.rows import Row
 from xray_generator.devices import runtime_facts
 from xray_generator.evaluation.autoencoding import encode_and_decode
@@ -102,7 +102,7 @@ def _variants(engine: Engine, template: GenerationRequest, folder: Path) -> Iter
 
 
 def _autoencoder(engine: Engine) -> Callable[[ImageSet], NDArray[np.float32]] | None:
-    if not isinstance(engine, (Autoencoding, ClassAutoencoding)):
+    if not isinstance(engine, Autoencoding):
         return None
     return lambda images: np.stack([image for _, image in encode_and_decode(engine, images)])
 
