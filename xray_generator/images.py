@@ -1,6 +1,6 @@
 """The only conversions between tensors, float images, 8-bit images and files.
 
-Foreign bytes are decoded here and, of DICOM, in `dicom`: by an allow-list of formats and within a pixel budget.
+Untrusted bytes are decoded only here and in `dicom`, by an allow-list of formats and within a pixel budget.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ def grid(images: Sequence[Image], num_columns: int) -> Image:
 
 
 def read_image(source: Path | bytes) -> Image:
-    """Decode a PNG, JPEG, TIFF or DICOM file to (H, W) in [0, 1], by content and never by extension.
+    """Decode a PNG, JPEG, TIFF or DICOM file, recognized by content, to (H, W) in [0, 1].
 
-    8 bits divide by 255 and 16 bits by 65,535; colors become luma; transparency is laid over black; EXIF orientation
-    is applied; DICOM goes through its modality and VOI tables and is shown in MONOCHROME2 polarity.
+    8 bits are divided by 255 and 16 bits by 65,535; colors become luma; transparency is composited over black; EXIF
+    orientation is applied; DICOM as in `dicom.read_gray`.
 
     Raises:
-        StudioError: not an image of an allowed format, damaged, over 40 megapixels or under 16 pixels a side.
+        StudioError: not an image of an allowed format, damaged, over 40 megapixels, or under 16 pixels a side.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
@@ -118,7 +118,7 @@ def read_image(source: Path | bytes) -> Image:
 
 
 def header_pixels(path: Path) -> int:
-    """Pixels of all frames as a file's header states them, none decoded; its bytes where no header can be read."""
+    """Pixels of all frames according to a file's header, none decoded; the file's size in bytes if there is none."""
     try:
         if dicom.is_dicom(path):
             return dicom.num_pixels(path)
@@ -146,7 +146,7 @@ def _read_pillow(data: bytes) -> Image:
 
 
 def _to_gray(picture: PILImage.Image) -> Image:
-    if picture.mode.startswith("I"):  # 16-bit PNG and TIFF; convert("L") would leave them white
+    if picture.mode.startswith("I"):  # 16-bit PNG and TIFF; convert("L") would clip them to white
         return np.asarray(np.clip(np.asarray(picture, np.float32) / 65_535.0, 0.0, 1.0), np.float32)
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32)
@@ -172,7 +172,7 @@ def resize_square(image: Image, size: int) -> Image:
 
 
 def limit_pixels(image: Image, max_pixels: int) -> Image:
-    """Scale an image down by area, shape kept, to at most `max_pixels`; a smaller one is returned as it is."""
+    """Scale an image down (by area, aspect ratio kept) to at most `max_pixels`; a smaller one is returned as is."""
     height, width = image.shape
     scale = math.sqrt(max_pixels / (height * width))
     if scale >= 1:
