@@ -33,18 +33,19 @@ NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 def to_uint8(image: Image) -> NDArray[np.uint8]:
-    """[0, 1] float -> [0, 255], clipped then rounded.
-
-    Raises:
-        StudioError: the image holds NaN or infinity.
-    """
-    _check_finite(image)
-    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
+    """[0, 1] float -> [0, 255], clipped then rounded; StudioError for NaN or infinity."""
+    return _quantize(image, 255).astype(np.uint8)
 
 
-def _check_finite(image: Image) -> None:
+def to_uint16(image: Image) -> NDArray[np.uint16]:
+    """[0, 1] float -> [0, 65535], clipped then rounded; StudioError for NaN or infinity."""
+    return _quantize(image, 65_535).astype(np.uint16)
+
+
+def _quantize(image: Image, highest: int) -> NDArray[np.floating]:
     if not np.isfinite(image).all():
         raise StudioError("The image holds values that are not numbers (NaN or infinity).")
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * float(highest)))
 
 
 def from_uint8(image: NDArray[np.uint8]) -> Image:
@@ -69,16 +70,6 @@ def to_tensor(images: NDArray[np.float32]) -> Tensor:
     import torch
 
     return torch.from_numpy(images)[:, None] * 2 - 1
-
-
-def to_uint16(image: Image) -> NDArray[np.uint16]:
-    """[0, 1] float -> [0, 65535], clipped then rounded.
-
-    Raises:
-        StudioError: the image holds NaN or infinity.
-    """
-    _check_finite(image)
-    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 65_535.0), dtype=np.uint16)
 
 
 def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -> bytes:

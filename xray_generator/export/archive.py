@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 from postprocess.cost import Cost, measure_cost
 from postprocess.presets import Preset, apply, to_json
 from xray_generator import __version__
 from xray_generator.config import dump
+from xray_generator.data.tables import write_table
 from xray_generator.export.recipe import Recipe, add_preset, recipe_chunks
 from xray_generator.images import encode_png
 from xray_generator.types import NOTICE, PURPOSE, Image
@@ -87,18 +87,9 @@ def _add(archive: zipfile.ZipFile, name: str, data: str | bytes) -> None:
 
 
 def _costs_csv(raw: Image, presets: Sequence[Preset]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, ["file", "preset", *(field.name for field in fields(Cost))])
-    table.writeheader()
-    for index, preset in enumerate(presets):
-        row = {"file": _file_name(index, preset), "preset": _cell(preset.name)}
-        table.writerow(row | asdict(measure_cost(raw, apply(preset, raw))))
-    return text.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Text that no spreadsheet runs as a formula."""
-    return f"'{text}" if text[:1] in "=+-@" else text
+    costs = [astuple(measure_cost(raw, apply(preset, raw))) for preset in presets]
+    lines = ((_file_name(i, preset), preset.name, *costs[i]) for i, preset in enumerate(presets))
+    return write_table(("file", "preset", *(field.name for field in fields(Cost))), lines)
 
 
 def _readme(source: Source, presets: Sequence[Preset]) -> str:
