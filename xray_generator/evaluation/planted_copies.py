@@ -1,4 +1,4 @@
-"""Does the copy audit work? Copies of training images are planted among the generated ones, and it must find them."""
+"""Test of the memorization audit: it must find planted copies of training images, and not flag unseen real ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Change = Callable[[Image, np.random.Generator], Image]
 
 NUM_FOLDS = 10
 NUM_PLANTED = 50  # of each kind
-CROP = (0.8, 0.95)  # of each side that is left
+CROP = (0.8, 0.95)  # share of each side that is kept
 GAMMA, GAIN, OFFSET = (0.7, 1.4), (0.75, 1.1), (-0.05, 0.15)
 
 
@@ -64,9 +64,9 @@ KINDS: Mapping[str, Change] = MappingProxyType(
 def self_test(
     held_out: ImageSet, training: TrainingSet, extractor: Extractor, rng: np.random.Generator, split: str = ""
 ) -> list[Measurement]:
-    """Share of planted copies that are flagged, over all and by kind; and of real images that did not calibrate it.
+    """Share of flagged images among planted copies, overall and by kind, and among unseen real images.
 
-    For these, each tenth of the unseen real images is judged by the threshold of the others.
+    Each tenth of the unseen real images is compared with the threshold of the other nine.
 
     Raises:
         StudioError: fewer than 22 unseen real images: nine tenths must be 19, see `calibrate`.
