@@ -77,7 +77,9 @@ def test_samples_gather_until_the_weights_change(engine: Engine, tiny_rows: tupl
     assert {path.name for path in kept.iterdir()} == {drawn.names[3]}
 
 
-def test_a_model_with_an_autoencoder_copies_images(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
+def test_a_model_with_an_autoencoder_reconstructs_images(
+    engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path
+) -> None:
     model = load_model(engine, TEMPLATE, tmp_path)
     images = draw_rows(engine, tiny_rows[:3], TEMPLATE, tmp_path)
     assert model.reconstruct is not None

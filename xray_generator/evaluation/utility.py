@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Curve, Measurement
-from xray_generator.reference_encoder.bootstrap import Places, bounds, resamples
+from xray_generator.reference_encoder.bootstrap import Floats, Places, bounds, resamples
 from xray_generator.reference_encoder.labels import Targets, labels_of, patients, prompt_targets, strata, targets
 from xray_generator.reference_encoder.metrics import auroc, sources_with_both
 
@@ -101,14 +101,18 @@ def measure_utility(
     spread = [
         classifier.aurocs([scores[rng.integers(num_seeds)]], places) for places in resamples(classifier.owners, rng)
     ]
-    table = _Table(classifier.aurocs(scores, slice(None)), np.array(spread))
-    learned = [i for i in range(len(labels)) if (ends := bounds(table.draws[:, REAL, i])) and ends[0] > 0.5]
+    values, spreads = classifier.aurocs(scores, slice(None)), np.array(spread)
+    learned = [i for i in range(len(labels)) if (ends := bounds(spreads[:, REAL, i])) and ends[0] > 0.5]
     if not learned:
         return [_unlearned(label, count) for label in ("", *labels)], None
-    found = table.measurements(learned, "", count, classifier)
+    found = _measurements(values, spreads, learned, "", count, classifier)
     for i, label in enumerate(labels):
-        found += table.measurements([i], label, count, classifier) if i in learned else [_unlearned(label, count)]
-    return found, _curve(draws, classifier, float(table.values[REAL, learned].mean()), learned)
+        found += (
+            _measurements(values, spreads, [i], label, count, classifier)
+            if i in learned
+            else [_unlearned(label, count)]
+        )
+    return found, _curve(draws, classifier, float(values[REAL, learned].mean()), learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,32 +134,30 @@ class _Test:
         return np.asarray(np.mean(values, axis=0), np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    values: NDArray[np.float64]  # (A, L) AUROC of each arm and label
-    draws: NDArray[np.float64]  # (B, A, L) of each bootstrap draw
+def _measurements(
+    values: Floats, draws: Floats, labels: Sequence[int], condition: str, count: int, test: _Test
+) -> list[Measurement]:
+    """TSTR, training on both, the control and the ratio of TSTR to TRTR, averaged over some labels.
 
-    def measurements(self, labels: Sequence[int], condition: str, count: int, test: _Test) -> list[Measurement]:
-        """TSTR, training on both, the control and the ratio of TSTR to TRTR, averaged over labels."""
-        values, draws = self.values[:, labels].mean(axis=-1), self.draws[:, :, labels].mean(axis=-1)
-        num_test = int((~np.isnan(test.truth[:, labels])).any(axis=1).sum())
-        ratio, ratios = values[SYNTHETIC] / values[REAL], draws[:, SYNTHETIC] / draws[:, REAL]
-        found = [(name, values[arm], draws[:, arm]) for arm, name in MEASURED.items()]
-        yardstick = {name: float(values[REAL]) for arm, name in MEASURED.items() if arm != SHUFFLED}
-        fixed: dict[str, Any] = {
-            "n": count,
-            "real_n": num_test,
-            "condition": condition,
-            "split": "test",
-            "extractor": CLASSIFIER,
-        }
-        return [
-            *(
-                Measurement(name, float(value), interval=bounds(spread), real=yardstick.get(name), **fixed)
-                for name, value, spread in found
-            ),
-            Measurement("utility_ratio", float(ratio), interval=bounds(ratios), **fixed),
-        ]
+    From the AUROC (A, L) of each arm and label, and (B, A, L) of each bootstrap draw.
+    """
+    values, draws = values[:, labels].mean(axis=-1), draws[:, :, labels].mean(axis=-1)
+    fixed: dict[str, Any] = {"n": count, "condition": condition, "split": "test", "extractor": CLASSIFIER}
+    fixed["real_n"] = int((~np.isnan(test.truth[:, labels])).any(axis=1).sum())
+    real, ratios = float(values[REAL]), draws[:, SYNTHETIC] / draws[:, REAL]
+    return [
+        *(
+            Measurement(
+                name,
+                float(values[arm]),
+                interval=bounds(draws[:, arm]),
+                real=None if arm == SHUFFLED else real,
+                **fixed,
+            )
+            for arm, name in MEASURED.items()
+        ),
+        Measurement("utility_ratio", float(values[SYNTHETIC]) / real, interval=bounds(ratios), **fixed),
+    ]
 
 
 def _is_frequent(label: str, synthetic: ImageSet, *real: ImageSet) -> bool:
