@@ -116,9 +116,9 @@ def test_threads_with_different_requests_do_not_mix(studio: Studio) -> None:
 def test_what_is_left_open_comes_from_the_checkpoint(studio: Studio) -> None:
     resolved = studio.generate(text_request(PROMPT, seed=1, size=64)).request
     recommended = studio.manifest().recommended
-    assert resolved.num_inference_steps == recommended["num_inference_steps"] == 4
-    assert resolved.guidance_scale == recommended["guidance_scale"] == 3.0
-    assert resolved.scheduler == recommended["scheduler"] == "dpm++"
+    assert resolved.num_inference_steps == recommended.num_inference_steps == 4
+    assert resolved.guidance_scale == recommended.guidance_scale == 3.0
+    assert resolved.scheduler == recommended.scheduler == "dpm++"
 
 
 def test_guidance_0_is_heeded_and_not_taken_for_unset(engine: Engine) -> None:

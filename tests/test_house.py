@@ -16,7 +16,7 @@ import pytest
 from packaging.version import Version
 
 from xray_generator.config import config_names, parse, read_config
-from xray_generator.registry import FAMILIES, get_family
+from xray_generator.registry import FAMILIES, config_type
 
 ROOT = Path(__file__).parents[1]
 MAX_LINES = 450
@@ -340,7 +340,7 @@ print(json.dumps([names, list(FAMILIES), [name for name in {HEAVY!r} if name in 
 @pytest.mark.parametrize("name", config_names())
 def test_every_shipped_configuration_parses(name: str) -> None:
     data = read_config(name)
-    config = parse(get_family(data["family"]).config(), data)
+    config = parse(config_type(data["family"]), data)
     assert config.name == name
 
 

@@ -10,14 +10,22 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+
+from pydantic import AliasChoices, Field
+from safetensors import SafetensorError
 
 from xray_generator.config import dump, parse
-from xray_generator.types import CheckpointRef, StudioError
+from xray_generator.dicom.hounsfield import Window
+from xray_generator.types import CheckpointRef, Recommendation, StudioError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 MANIFEST, CARD = "manifest.json", "README.md"
 UNLISTED = (MANIFEST, CARD)  # the card may be edited by hand
@@ -37,36 +45,96 @@ def check_name(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What a checkpoint was trained on, validated with and tested on; sources and classes are those of `train`."""
+
+    num_train: int = 0
+    num_val: int = 0
+    num_test: int = 0
+    sources: dict[str, int] = field(default_factory=dict)  # source -> images
+    licenses: dict[str, str] = field(default_factory=dict)  # source -> license
+    classes: dict[str, int] = field(default_factory=dict)  # class -> images
+    num_full_resolution: int | None = None  # images that were not enlarged to the model's size
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well images are given back or enlarged, mean over images; None: not measured."""
+
+    num_images: int
+    psnr_db: float | None = None
+    ssim: float | None = None
+    sharpness_ratio: float | None = None  # mean variance of the Laplacian over that of the real images
+    bicubic_psnr_db: float | None = None  # of the same images enlarged by bicubic interpolation
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodSummary:
+    """Bits per dimension of real images under no class; less is more probable."""
+
+    bits_per_dimension: float  # mean
+    standard_error: float | None  # of the mean; None: one image
+    inversion_rmse: float  # gray 0 to 1, of the images carried to noise and back
+    num_images: int
+    values: tuple[float, ...] = ()  # sorted, so that nothing tells which image has which
+
+
+@dataclass(frozen=True, slots=True)
+class IntensityHistogram:
+    """The share of each gray level among all pixels of the training images at the model's size."""
+
+    edges: tuple[float, ...]
+    train: tuple[float, ...]
+    n: int  # images
+
+
+Splits = dict[str, Quality]  # by split
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What was measured when a checkpoint was released; what was not is left out."""
+
+    reconstruction: Annotated[
+        Splits, Field(validation_alias=AliasChoices("reconstruction", "autoencoder_reconstruction"))
+    ] = field(default_factory=dict)
+    grain: Splits = field(default_factory=dict)
+    enlargement: Splits = field(default_factory=dict)
+    likelihood: dict[str, LikelihoodSummary] = field(default_factory=dict)  # by split
+    likelihood_references: dict[str, float] = field(default_factory=dict)  # bits per dimension of artificial images
+    intensity: IntensityHistogram | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a checkpoint is, where it came from, and the hash of each of its files."""
 
     family: str
     name: str
     config: dict[str, Any]
-    data: dict[str, Any]  # what it was trained on, with counts and sources
-    steps: dict[str, int]  # optimizer steps by stage
+    data: DataFacts
     commit: str  # of the code that trained it
-    license: str
-    preprocessing: dict[str, Any]  # size, range and latent statistics that travel with the weights
-    recommended: dict[str, Any]  # scheduler, num_inference_steps, guidance_scale
+    license: str  # of the data
+    preprocessing: dict[str, Any]  # size, range, and the family's own statistics, which travel with the weights
+    recommended: Recommendation
     sizes: tuple[int, ...]  # sides in pixels that the model draws
+    steps: dict[str, int] = field(default_factory=dict)  # optimizer steps by stage
     vocabulary: dict[str, Any] = field(default_factory=dict)  # of its training captions
-    metrics: dict[str, Any] = field(default_factory=dict)  # measured, with n and split
+    metrics: Metrics = field(default_factory=Metrics)
     files: dict[str, str] = field(default_factory=dict)  # path -> SHA-256
     schedulers: tuple[str, ...] = ("ddim", "ddpm", "dpm++", "unipc")  # that it samples with; these where none is named
-    few_steps: dict[str, int] = field(default_factory=dict)  # scheduler that heeds no guidance -> its most steps
+    few_steps: dict[str, int] = field(default_factory=dict)  # distilled scheduler without guidance -> its most steps
     modality: str = ""  # DICOM code of its images; empty: the family's
     labels: tuple[str, ...] = ()  # classes that it draws
-    unconditional: bool = False  # whether it also draws what no class is named of
-    hu_window: dict[str, float] = field(default_factory=dict)  # of CT: level and width that gray 0 to 1 are
+    unconditional: bool = False  # whether it also draws without a class
+    hu_window: Window | None = None  # of CT: the Hounsfield units that gray 0 to 1 stand for
 
     def __post_init__(self) -> None:
         check_name(self.family)
         check_name(self.name)
-        missing = {"scheduler", "num_inference_steps", "guidance_scale"} - self.recommended.keys()
-        if not self.sizes or missing:
-            raise StudioError(f"The manifest of {self.name} must name sizes and recommend {sorted(missing) or 'them'}.")
-        if self.recommended["scheduler"] not in self.schedulers:
+        if not self.sizes:
+            raise StudioError(f"The manifest of {self.name} names no size.")
+        if self.recommended.scheduler not in self.schedulers:
             known = ", ".join(self.schedulers)
             raise StudioError(f"The manifest of {self.name} must recommend one of its schedulers: {known}.")
 
@@ -86,6 +154,9 @@ class Listing(Protocol):
 
 
 ManifestKind = TypeVar("ManifestKind", bound=Listing)
+ConfigT = TypeVar("ConfigT")
+ModelT = TypeVar("ModelT")
+NetworkT = TypeVar("NetworkT", bound="nn.Module")
 
 
 def weights_sha256(files: dict[str, str]) -> str:
@@ -132,7 +203,15 @@ def read_manifest_of(folder: Path, kind: type[ManifestKind]) -> ManifestKind:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise StudioError(f"The {MANIFEST} of {folder.name} is damaged: {error}.") from None
-    return parse(kind, data)
+    return parse(kind, _without_empty_groups(data))
+
+
+def _without_empty_groups(data: object) -> object:
+    """An empty group says that nothing is known, as if it were left out; what `config` holds is a family's own."""
+    if not isinstance(data, dict):
+        return data
+    kept = {key: value if key == "config" else _without_empty_groups(value) for key, value in data.items()}
+    return {key: value for key, value in kept.items() if value != {} or key == "config"}
 
 
 def verify(folder: Path, manifest: Listing) -> None:
@@ -155,6 +234,40 @@ def verify(folder: Path, manifest: Listing) -> None:
             raise StudioError(
                 f"{folder.name}/{name} is damaged or was changed: its SHA-256 is not the manifest's. Get it again."
             )
+
+
+def open_checkpoint(
+    folder: Path, config_type: type[ConfigT], build: Callable[[Manifest, ConfigT], ModelT]
+) -> tuple[Manifest, ConfigT, ModelT]:
+    """Verify a checkpoint folder, parse its configuration and build its model from the two.
+
+    Raises:
+        StudioError: damaged, incomplete, or not of this architecture; whatever a library raised while building.
+    """
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    config = parse(config_type, manifest.config)
+    try:
+        return manifest, config, build(manifest, config)
+    except StudioError:
+        raise
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise StudioError(f"The checkpoint {folder.name} cannot be loaded ({reason}).") from error
+
+
+def freeze(network: NetworkT, device: torch.device, name: str) -> NetworkT:
+    """A loaded network ready for inference: finite, without gradients, on the device, laid out as CPUs like it.
+
+    Raises:
+        StudioError: it holds values that are not numbers; `name` is the checkpoint's.
+    """
+    import torch
+
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise StudioError(f"The weights of {name} are damaged: they hold values that are not numbers.")
+    network.eval().requires_grad_(requires_grad=False)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def replace_folder(staged: Path, folder: Path) -> None:

@@ -9,12 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from xray_generator import __version__
 from xray_generator.types import StudioError
 
 if TYPE_CHECKING:
+    import torch
     from accelerate import PartialState
 
 MAX_THREADS = 1_024
@@ -28,6 +27,8 @@ def pick_device(name: str | None = None) -> torch.device:
     Raises:
         StudioError: the device is unknown or absent.
     """
+    import torch
+
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -47,6 +48,8 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     On CPUs the instruction flag does not say: with AVX-512 BF16 an AMD Zen 4 multiplies up to 5 times faster than in
     float32, an Intel Xeon without AMX 1.7 times slower (84 against 146 GFLOP/s, one thread, 1024 x 1024).
     """
+    import torch
+
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
@@ -56,11 +59,15 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 autocast where it is fast, else nothing."""
+    import torch
+
     return torch.autocast(device.type, torch.bfloat16) if has_fast_bfloat16(device) else nullcontext()
 
 
 def runtime_facts(device: torch.device) -> dict[str, Any]:
     """What the last bits of an image depend on beside its recipe: versions, machine, device, number format, threads."""
+    import torch
+
     return {
         "xray_generator": __version__,
         "torch": torch.__version__,
@@ -73,6 +80,8 @@ def runtime_facts(device: torch.device) -> dict[str, Any]:
 
 
 def _device_name(device: torch.device) -> str:
+    import torch
+
     if device.type == "cuda":
         return f"cuda, {torch.cuda.get_device_name(device)}"
     return f"cpu, {torch.cpu.get_capabilities().get('cpu_name', 'unknown')}"
@@ -84,6 +93,8 @@ def set_threads(num_threads: int | None = None) -> None:
     Raises:
         StudioError: not a whole number from 1 to 1,024.
     """
+    import torch
+
     wanted = os.environ.get("STUDIO_THREADS") if num_threads is None else str(num_threads)
     if wanted:
         if not wanted.isdecimal() or not 1 <= int(wanted) <= MAX_THREADS:
@@ -104,9 +115,13 @@ def seeded_generators(seed: int, num_images: int, stream: int = 0) -> list[torch
 
     Another `stream` gives other numbers for the same seed. torch reads 32 bits of a seed.
     """
+    import torch
+
     return [torch.Generator("cpu").manual_seed((seed + i + stream * GOLDEN) % 2**32) for i in range(num_images)]
 
 
 def initial_noise(shape: Sequence[int], generators: Sequence[torch.Generator], device: torch.device) -> torch.Tensor:
     """(B, *shape) of unit Gaussian noise drawn on the CPU, one generator a row."""
+    import torch
+
     return torch.stack([torch.randn(tuple(shape), generator=g) for g in generators]).to(device)

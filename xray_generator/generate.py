@@ -17,7 +17,7 @@ from pathlib import Path
 from postprocess.presets import get_preset, load_presets
 from xray_generator.console import exit_code
 from xray_generator.export.files import make_folder
-from xray_generator.requests import condition_of, request_of
+from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 
@@ -53,12 +53,12 @@ def _run(options: argparse.Namespace) -> None:
     if options.prompt is None and options.label is None and options.checkpoint is None:
         raise StudioError("Say what to draw: --prompt, or --checkpoint and --label.")
     manifest = studio.manifest(options.checkpoint)
-    condition = condition_of(manifest, options.prompt, options.label)
+    condition = read_condition(manifest, options.prompt, options.label)
     sizes = studio.sizes(options.checkpoint)
     if options.size is not None and options.size not in sizes:
         allowed = ", ".join(f"{size}" for size in sizes)
         raise StudioError(f"The checkpoint draws images of {allowed} pixels a side, not {options.size}.")
-    request = request_of(
+    request = make_request(
         condition,
         seed=None if options.seed == -1 else options.seed,
         num_images=options.num_images,

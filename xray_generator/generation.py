@@ -1,26 +1,33 @@
-"""One request for images: seeds, sampling, timing and conversion, written once for every family."""
+"""Every verb on an engine: seeds, sampling, timing and conversion, written once for every family.
+
+Each verb is `verb(engine, ..., on_step=None)`, as `Studio.task` calls it. Importing this module costs no torch.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from xray_generator.abilities import (
     Attending,
     AttentionMaps,
     Editing,
+    LatentDirection,
     Likelihood,
     Morphing,
     Scoring,
     Tracing,
+    Traversing,
 )
 from xray_generator.devices import runtime_facts, seeded_generators
 from xray_generator.images import from_tensor, to_uint8
 from xray_generator.types import (
+    CheckpointRef,
+    ClassLabel,
     Edit,
     Engine,
     GenerationRequest,
@@ -31,18 +38,39 @@ from xray_generator.types import (
     Preview,
     StudioError,
     Upscaler,
+    no_report,
+    part,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+NUM_DIRECTIONS = 6  # that are measured of a class
+T = TypeVar("T")
+
+
 @dataclass(frozen=True, slots=True)
 class EditResult:
-    """An image before an edit, as the model holds it, and after."""
+    """An image before an edit, as the model reconstructs it, and after."""
 
     before: Image
     after: GenerationResult
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traversal:
+    """An image moved along a principal direction of its class, by each of some amounts."""
+
+    start: GenerationResult  # the image itself; its latency is that of all images
+    images: tuple[Image, ...]
+    directions: tuple[LatentDirection, ...]  # of the class
+    index: int  # of the direction
+
+    @property
+    def explained_variance(self) -> float:
+        """The share of the variance of the class's samples that lies along the direction."""
+        return self.directions[self.index].share
 
 
 def generate(
@@ -63,17 +91,12 @@ def generate(
     latencies_ms: list[float] = []
     for index in range(request.num_images):
         single = replace(request, num_images=1, height=side, width=side, seed=request.seed + index)
-
-        def step(done: int, total: int, preview: Preview, index: int = index) -> None:
-            if on_step is not None:
-                on_step(index * total + done, request.num_images * total, preview)
-
         draw = partial(_draw, engine, single, request.height, upscaler)
-        drawn, milliseconds = _timed(draw, step)
-        images += drawn
+        image, milliseconds = _run_timed(draw, part(on_step, index, request.num_images))
+        images += image
         latencies_ms.append(milliseconds)
-    result = _result(engine, request, images, latencies_ms, notes)
-    return result if side == request.height or upscaler is None else replace(result, upscaler=upscaler.checkpoint)
+    enlarged_by = None if side == request.height or upscaler is None else upscaler.checkpoint
+    return _result(engine, request, images, latencies_ms, notes, upscaler=enlarged_by)
 
 
 def _resolve(engine: Engine, request: GenerationRequest, upscaler: Upscaler | None) -> tuple[GenerationRequest, int]:
@@ -104,17 +127,16 @@ def _draw(engine: Engine, single: GenerationRequest, size: int, upscaler: Upscal
 
 
 def morph(engine: Engine, request: GenerationRequest, morph: Morph, on_step: OnStep | None = None) -> GenerationResult:
-    """Draw one image part of the way from a request to a second one.
+    """Draw one image on the path from a request to a second one.
 
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    if not isinstance(engine, Morphing):
-        raise StudioError(f"{engine.checkpoint.name} cannot mix two requests.")
+    able = _require(engine, Morphing, "cannot interpolate between two requests")
     notes, request = engine.notes(request), engine.resolve(replace(request, num_images=1))
     morph = replace(morph, second=engine.resolve(replace(morph.second, num_images=1)))
-    images, milliseconds = _timed(lambda report: engine.morph(request, morph, report), on_step)
-    return _result(engine, request, list(images), [milliseconds], notes, morph)
+    images, milliseconds = _run_timed(lambda report: able.morph(request, morph, report), on_step or no_report)
+    return _result(engine, request, images, [milliseconds], notes, morph)
 
 
 def edit(
@@ -125,60 +147,94 @@ def edit(
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    if not isinstance(engine, Editing):
-        raise StudioError(f"{engine.checkpoint.name} cannot edit images.")
-    scheduler = request.scheduler if source is None else engine.given_scheduler
+    able = _require(engine, Editing, "cannot edit images")
+    scheduler = request.scheduler if source is None else able.inversion_scheduler
     request = replace(request, num_images=1, scheduler=scheduler)
     notes, request = engine.notes(request), engine.resolve(request)
     if source is not None:
         edit = replace(edit, image_sha256=hashlib.sha256(to_uint8(source).tobytes()).hexdigest())
-    (before, after), milliseconds = _timed(lambda report: engine.edit(source, request, edit, report), on_step)
+    work = partial(able.edit, source, request, edit)
+    (before, after), milliseconds = _run_timed(work, on_step or no_report)
     return EditResult(before, _result(engine, request, [after], [milliseconds], notes, edit))
 
 
 def attend(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> AttentionMaps:
-    """Where each word of a request's prompt acted on its first image.
+    """Where in the first image of a request each word of its prompt acted.
 
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    if not isinstance(engine, Attending):
-        raise StudioError(f"{engine.checkpoint.name} does not tell where words act.")
-    return engine.attend(engine.resolve(replace(request, num_images=1)), on_step or (lambda *_: None))
+    able = _require(engine, Attending, "has no attention to words that could be shown")
+    return able.attend(engine.resolve(replace(request, num_images=1)), on_step or no_report)
 
 
 def trace(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> tuple[Image, ...]:
-    """The first image of a request at every step, from the noise to the end.
+    """The trajectory of the first image of a request: the noise, then the noisy image after every step.
 
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    if not isinstance(engine, Tracing):
-        raise StudioError(f"{engine.checkpoint.name} does not show the way from noise to image.")
-    return engine.trace(engine.resolve(replace(request, num_images=1)), on_step or (lambda *_: None))
+    able = _require(engine, Tracing, "cannot show its trajectory from noise to image")
+    return able.trace(engine.resolve(replace(request, num_images=1)), on_step or no_report)
 
 
 def likelihood(engine: Engine, image: Image, label: str | None, on_step: OnStep | None = None) -> Likelihood:
-    """How probable a checkpoint holds an image, as one of a class or of none; always by the same probes.
+    """The likelihood of an image under a checkpoint, given a class or none; always by the same random probes.
 
     Raises:
         StudioError: the class is unknown, or the checkpoint cannot do this at all.
     """
-    if not isinstance(engine, Scoring):
-        raise StudioError(f"{engine.checkpoint.name} gives no likelihoods.")
-    return engine.likelihood(image, label, seeded_generators(0, 1)[0], on_step)
+    able = _require(engine, Scoring, "gives no likelihoods")
+    return able.likelihood(image, label, seeded_generators(0, 1)[0], on_step or no_report)
 
 
-def _timed(draw: Callable[[OnStep], Tensor], on_step: OnStep | None) -> tuple[tuple[Image, ...], float]:
-    """Images and the milliseconds they took, less those in the callback: previews are not the model's time."""
+def traverse(
+    engine: Engine,
+    request: GenerationRequest,
+    index: int,
+    amounts: Sequence[float],
+    directions: Sequence[LatentDirection] = (),
+    on_step: OnStep | None = None,
+) -> Traversal:
+    """Move the first image of a request along a principal direction of its class.
+
+    Args:
+        engine: of the checkpoint.
+        request: its first image is moved; resolved here.
+        index: of the direction, from 0, the one with the greatest variance.
+        amounts: how far, in standard deviations along the direction; 0 is among them.
+        directions: of this class, where they have been measured before.
+        on_step: called after each step of the prior.
+
+    Raises:
+        StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
+    """
+    able = _require(engine, Traversing, "has no latent space to explore")
+    notes, request = engine.notes(request), engine.resolve(replace(request, num_images=1))
+    label = request.condition.label if isinstance(request.condition, ClassLabel) else None
+    directions = tuple(directions) or able.directions(label, NUM_DIRECTIONS)
+    work = partial(able.traverse, request, directions[index], amounts)
+    images, milliseconds = _run_timed(work, on_step or no_report)
+    start = _result(engine, request, [images[list(amounts).index(0)]], [milliseconds], notes)
+    return Traversal(start, images, directions, index)
+
+
+def _require(engine: Engine, protocol: type[T], lack: str) -> T:
+    """The engine as one that has an ability; StudioError says what it lacks."""
+    if not isinstance(engine, protocol):
+        raise StudioError(f"{engine.checkpoint.name} {lack}.")
+    return engine
+
+
+def _run_timed(draw: Callable[[OnStep], Tensor], on_step: OnStep) -> tuple[tuple[Image, ...], float]:
+    """Images, and the milliseconds they took without those spent in the callback: previews are not the model's time."""
     away = 0.0
 
     def step(done: int, total: int, preview: Preview) -> None:
         nonlocal away
-        if on_step is not None:
-            left = time.perf_counter()
-            on_step(done, total, preview)
-            away += time.perf_counter() - left
+        left = time.perf_counter()
+        on_step(done, total, preview)
+        away += time.perf_counter() - left
 
     started = time.perf_counter()
     images = from_tensor(draw(step))
@@ -188,17 +244,13 @@ def _timed(draw: Callable[[OnStep], Tensor], on_step: OnStep | None) -> tuple[tu
 def _result(
     engine: Engine,
     request: GenerationRequest,
-    images: list[Image],
-    latencies_ms: list[float],
+    images: Sequence[Image],
+    latencies_ms: Sequence[float],
     notes: tuple[str, ...],
     origin: Morph | Edit | None = None,
+    upscaler: CheckpointRef | None = None,
 ) -> GenerationResult:
+    facts = runtime_facts(engine.device)
     return GenerationResult(
-        tuple(images),
-        request,
-        engine.checkpoint,
-        tuple(latencies_ms),
-        notes,
-        runtime_facts(engine.device),
-        origin,
+        tuple(images), request, engine.checkpoint, tuple(latencies_ms), notes, facts, origin, upscaler
     )

@@ -1,32 +1,70 @@
-"""The model families, by folder name. A family is imported when it is asked for, so that a menu costs no torch."""
+"""The model families by folder name; networks are imported when they are used, so that a menu costs no torch."""
 
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-from xray_generator.types import Family, StudioError
+from xray_generator.checkpoints import Manifest
+from xray_generator.types import Ability, Engine, Family, StudioError, TextPrompt, Upscaler, UpscalerFamily
 
-FAMILIES = {
-    "latent_diffusion": "Text to chest X-ray",
-    "flow_matching": "Lung CT by class",
-    "cvae": "Cells by class",
-    "super_resolution": "Super-resolution of X-rays and CT",
-}
-ENLARGING = ("super_resolution",)  # of these: they enlarge what another one draws
+FAMILIES = ("latent_diffusion", "flow_matching", "cvae", "super_resolution")  # in the order of menus
 
 
-def get_family(name: str) -> Family:
-    """The family of that folder name.
-
-    Raises:
-        StudioError: unknown; the text lists the right ones.
-    """
+def get_family(name: str) -> Family | UpscalerFamily:
+    """The family of that folder name; StudioError where there is none."""
     if name not in FAMILIES:
         raise StudioError(f"Unknown model family {name!r}. Allowed: {', '.join(FAMILIES)}.")
-    family: Family = import_module(f"xray_generator.families.{name}").FAMILY
+    family: Family | UpscalerFamily = import_module(f"xray_generator.families.{name}").FAMILY
     return family
 
 
-def enlarges(name: str) -> bool:
-    """Whether a family enlarges images and draws none; asking imports none."""
-    return name in ENLARGING
+def draws(name: str) -> bool:
+    """Whether a family draws images; one that does not enlarges them."""
+    return isinstance(get_family(name), Family)
+
+
+def offers(manifest: Manifest, ability: Ability) -> bool:
+    """Whether a checkpoint can do something besides drawing; asked without loading it."""
+    family = get_family(manifest.family)
+    return isinstance(family, Family) and ability in family.abilities
+
+
+def reads_prompts(manifest: Manifest) -> bool:
+    """Whether a checkpoint draws from a text prompt."""
+    family = get_family(manifest.family)
+    return isinstance(family, Family) and family.condition is TextPrompt
+
+
+def modality(manifest: Manifest) -> str:
+    """The DICOM code of a checkpoint's images."""
+    return manifest.modality or get_family(manifest.family).modality
+
+
+def config_type(name: str) -> type:
+    """The configuration dataclass of a family's runs."""
+    kind: type = resolve(name, get_family(name).config)
+    return kind
+
+
+def load_engine(family: str, folder: Path, device: str | None = None) -> Engine:
+    """Verify and load a checkpoint that draws images; StudioError where it is damaged or only enlarges."""
+    if not draws(family):
+        raise StudioError(f"{folder.name} enlarges images and draws none by itself. Choose another checkpoint.")
+    engine: Engine = resolve(family, get_family(family).load)(folder, device)
+    return engine
+
+
+def load_upscaler(family: str, folder: Path, device: str | None = None) -> Upscaler:
+    """Verify and load a checkpoint that enlarges images; StudioError where it is damaged or draws them."""
+    if draws(family):
+        raise StudioError(f"{folder.name} draws images and does not enlarge any. Choose another checkpoint.")
+    upscaler: Upscaler = resolve(family, get_family(family).load)(folder, device)
+    return upscaler
+
+
+def resolve(family: str, target: str) -> Any:  # noqa: ANN401 - a class or a function
+    """The object that "module:name" stands for inside a family's package."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(f"xray_generator.families.{family}.{module}"), name)

@@ -1,23 +1,32 @@
-"""From what a person says at any door, a prompt or the name of a class, to a validated request."""
+"""From what a person says at any door, a prompt or the name of a class, to a validated and resolved request."""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.registry import enlarges, get_family
-from xray_generator.types import ClassLabel, Condition, GenerationRequest, StudioError, TextPrompt, Unconditional
+from xray_generator.registry import draws, reads_prompts
+from xray_generator.types import (
+    ClassLabel,
+    Condition,
+    GenerationRequest,
+    StudioError,
+    TextPrompt,
+    Unconditional,
+)
 
 MAX_RANDOM_SEED = 2**31 - 1
+MAX_FLOW_STEPS = 200  # of a flow; more change nothing that can be seen
 
 
 def resolve_seed(seed: int | None) -> int:
-    """The seed itself, or a random one where it is None; resolved once, here, so that it can be recorded."""
+    """The seed itself, or a random one for None; resolved once, here, so that it can be recorded."""
     return secrets.randbelow(MAX_RANDOM_SEED) if seed is None else seed
 
 
-def request_of(
+def make_request(
     condition: Condition,
     *,
     seed: int | None = None,
@@ -31,37 +40,89 @@ def request_of(
     return GenerationRequest(condition, num_images, size, size, steps, guidance, scheduler, resolve_seed(seed))
 
 
-def text_request(prompt: str, **settings: Any) -> GenerationRequest:  # noqa: ANN401 - those of `request_of`
-    """A validated request for images of a prompt; settings as for `request_of`."""
-    return request_of(TextPrompt(prompt), **settings)
+def text_request(prompt: str, **settings: Any) -> GenerationRequest:  # noqa: ANN401 - those of `make_request`
+    """A validated request for images of a prompt; settings as for `make_request`."""
+    return make_request(TextPrompt(prompt), **settings)
 
 
-def condition_of(manifest: Manifest, prompt: str | None = None, label: str | None = None) -> Condition:
-    """What a checkpoint is asked for by a prompt or the name of a class.
+def read_condition(manifest: Manifest, prompt: str | None = None, label: str | None = None) -> Condition:
+    """The condition that a prompt, the name of a class, or neither gives a checkpoint.
 
     Raises:
-        StudioError: the checkpoint wants the other one, or knows no such class; the text lists those it knows.
+        StudioError: the checkpoint cannot draw it; the text says what it can.
     """
-    if enlarges(manifest.family):
+    if not draws(manifest.family):
         raise StudioError(f"{manifest.name} enlarges images and draws none by itself. Choose another checkpoint.")
-    if get_family(manifest.family).condition is TextPrompt:
-        if label is not None or prompt is None:
-            raise StudioError(f"{manifest.name} draws what a prompt says: give a prompt, and no class.")
-        return TextPrompt(prompt)
-    known = f"Allowed: {', '.join(manifest.labels) or 'no class'}."
+    if reads_prompts(manifest) and (prompt is None or label is not None):
+        raise StudioError(f"{manifest.name} draws from a prompt: give a prompt, and no class.")
     if prompt is not None:
-        raise StudioError(f"{manifest.name} reads no prompt; name a class. {known}")
-    if label is None:
-        if not manifest.unconditional:
-            raise StudioError(f"{manifest.name} must be told a class. {known}")
-        return Unconditional()
-    if label not in manifest.labels:
-        raise StudioError(f"{manifest.name} knows no class {label[:80]!r}. {known}")
-    return ClassLabel(label)
+        condition: Condition = TextPrompt(prompt)
+    elif label is None:
+        condition = Unconditional()
+    else:
+        condition = ClassLabel(label) if label in manifest.labels else _refuse_class(manifest, label)
+    check_condition(manifest, condition)
+    return condition
 
 
-def condition_words(condition: Condition) -> str:
-    """What was asked for, in words."""
+def check_condition(manifest: Manifest, condition: Condition) -> None:
+    """Do nothing where a checkpoint that draws images can draw for a condition; else StudioError says what it can."""
+    is_prompted = reads_prompts(manifest)
+    if is_prompted != isinstance(condition, TextPrompt):
+        if is_prompted:
+            raise StudioError(f"{manifest.name} draws from a text prompt, not by class.")
+        raise StudioError(f"{manifest.name} draws a class, not a prompt. {_allowed_classes(manifest)}")
+    if isinstance(condition, ClassLabel) and condition.label not in manifest.labels:
+        _refuse_class(manifest, condition.label)
+    if isinstance(condition, Unconditional) and not manifest.unconditional:
+        raise StudioError(f"{manifest.name} needs a class. {_allowed_classes(manifest)}")
+
+
+def _refuse_class(manifest: Manifest, label: str) -> ClassLabel:
+    raise StudioError(f"{manifest.name} knows no class {label[:80]!r}. {_allowed_classes(manifest)}")
+
+
+def _allowed_classes(manifest: Manifest) -> str:
+    return f"Allowed: {', '.join(manifest.labels) or 'no class'}."
+
+
+def resolve_request(request: GenerationRequest, manifest: Manifest, max_steps: int) -> GenerationRequest:
+    """Fill what a request leaves open from the checkpoint's recommendation; without a class, guidance is 1.
+
+    A distilled scheduler (`Manifest.few_steps`) runs its own number of steps unless fewer are asked for.
+
+    Raises:
+        StudioError: a condition, size or scheduler that the checkpoint does not draw with, or too many steps.
+    """
+    check_condition(manifest, request.condition)
+    if request.height != request.width or request.height not in manifest.sizes:
+        sizes = ", ".join(f"{size}x{size}" for size in manifest.sizes)
+        raise StudioError(f"{manifest.name} draws {sizes} pixels, not {request.width}x{request.height}.")
+    recommended = manifest.recommended
+    scheduler = recommended.scheduler if request.scheduler is None else request.scheduler.strip().lower()
+    if scheduler not in manifest.schedulers:
+        known = ", ".join(manifest.schedulers)
+        raise StudioError(f"{manifest.name} has no scheduler {scheduler[:80]!r}. Allowed: {known}.")
+    most = manifest.few_steps.get(scheduler)
+    steps = request.num_inference_steps or most or recommended.num_inference_steps
+    if most is not None and steps > most:
+        raise StudioError(f"{scheduler} draws in 1 to {most} steps, not {steps}.")
+    if steps > max_steps:
+        raise StudioError(f"At most {max_steps} steps are allowed, not {steps}.")
+    guidance = recommended.guidance_scale if request.guidance_scale is None else request.guidance_scale
+    guidance = 1.0 if isinstance(request.condition, Unconditional) else float(guidance)
+    return replace(request, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance)
+
+
+def unused_guidance(request: GenerationRequest) -> tuple[str, ...]:
+    """A note where guidance was asked for without a class, which it would lead towards."""
+    if isinstance(request.condition, Unconditional) and request.guidance_scale not in (None, 1):
+        return ("Guidance leads towards a class; without a class it was not used.",)
+    return ()
+
+
+def describe_condition(condition: Condition) -> str:
+    """A condition in words."""
     match condition:
         case TextPrompt(text):
             return text

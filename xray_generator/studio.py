@@ -5,35 +5,31 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 from postprocess.presets import PRESETS, Preset, load_presets
+from xray_generator import generation
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
+from xray_generator.devices import set_threads
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.pictures import pictures
-from xray_generator.hounsfield import Window
-from xray_generator.registry import FAMILIES, enlarges, get_family
+from xray_generator.registry import FAMILIES, draws, load_engine, load_upscaler, modality, offers
 from xray_generator.types import (
-    Edit,
+    Ability,
     Engine,
     GenerationRequest,
     GenerationResult,
-    Image,
-    Morph,
     OnStep,
     StudioError,
-    TextPrompt,
     Upscaler,
 )
 
-if TYPE_CHECKING:
-    from xray_generator.abilities import AttentionMaps, Likelihood
-    from xray_generator.generation import EditResult
-
+T = TypeVar("T")
 MAX_LOADED = 2  # engines kept in memory
 LOADING = threading.Lock()  # one for all studios of a process: transformers patches torch while it loads
 
@@ -98,28 +94,21 @@ class Studio:
         """The built-in presets, then the users' own; StudioError for a damaged file."""
         return (*PRESETS, *load_presets(self.preset_dir))
 
-    def checkpoints(self, *, prompted: bool = False) -> tuple[Manifest, ...]:
-        """All readable checkpoints that draw images, by family as listed; `prompted`: those that read a prompt."""
-        found = [manifest for manifest in list_checkpoints(self.checkpoint_root) if manifest.family in FAMILIES]
-        found = [manifest for manifest in found if not enlarges(manifest.family)]
-        if prompted:
-            found = [manifest for manifest in found if get_family(manifest.family).condition is TextPrompt]
-        return tuple(sorted(found, key=lambda manifest: list(FAMILIES).index(manifest.family)))
+    def checkpoints(self, ability: Ability | None = None) -> tuple[Manifest, ...]:
+        """All readable checkpoints that draw images, in the order of the registry; only those with an ability."""
+        found = [m for m in list_checkpoints(self.checkpoint_root) if m.family in FAMILIES and draws(m.family)]
+        found = [manifest for manifest in found if ability is None or offers(manifest, ability)]
+        return tuple(sorted(found, key=lambda manifest: FAMILIES.index(manifest.family)))
 
     def sizes(self, checkpoint: str | None = None) -> tuple[int, ...]:
         """Sides in pixels of a checkpoint's images: those it draws, then those they can be enlarged to."""
         manifest = self.manifest(checkpoint)
-        upscaler, drawn = self._upscaler_manifest(_modality(manifest)), manifest.sizes
+        upscaler, drawn = self._upscaler_manifest(modality(manifest)), manifest.sizes
         return (*drawn, *(size for size in (upscaler.sizes if upscaler else ()) if size > max(drawn)))
 
     def manifest(self, checkpoint: str | None = None) -> Manifest:
         """The manifest of a checkpoint by name, or of the first one; StudioError where there is none."""
         return read_manifest(self._folder(checkpoint))
-
-    def hu_window(self, checkpoint: str | None = None) -> Window | None:
-        """The Hounsfield units that gray 0 to 1 of a checkpoint stand for; None where it draws no CT."""
-        stated = self.manifest(checkpoint).hu_window
-        return parse(Window, stated) if stated else None
 
     def _folder(self, checkpoint: str | None) -> Path:
         if checkpoint is None:
@@ -148,7 +137,7 @@ class Studio:
         with self._lock:
             manifest, engine = read_manifest(folder), self._engines.get(folder)
             if engine is None or engine.checkpoint != manifest.ref:  # trained again since
-                engine = self._engines[folder] = get_family(manifest.family).load(folder, self.device)
+                engine = self._engines[folder] = load_engine(manifest.family, folder, self.device)
             self._engines.move_to_end(folder)
             while len(self._engines) > MAX_LOADED:
                 self._engines.popitem(last=False)
@@ -162,83 +151,46 @@ class Studio:
         folder = self.checkpoint_root / manifest.family / manifest.name
         with self._lock:
             if self._upscaler is None or self._upscaler.checkpoint != manifest.ref:
-                load = get_family(manifest.family).load_upscaler
-                self._upscaler = load(folder, self.device) if load else None
+                self._upscaler = load_upscaler(manifest.family, folder, self.device)
             return self._upscaler
 
-    def _upscaler_manifest(self, modality: str) -> Manifest | None:
-        found = (manifest for manifest in list_checkpoints(self.checkpoint_root) if enlarges(manifest.family))
-        return next((manifest for manifest in found if _modality(manifest) == modality), None)
+    def _upscaler_manifest(self, wanted: str) -> Manifest | None:
+        found = (m for m in list_checkpoints(self.checkpoint_root) if m.family in FAMILIES and not draws(m.family))
+        return next((manifest for manifest in found if modality(manifest) == wanted), None)
+
+    def task(
+        self,
+        verb: Callable[..., T],
+        *arguments: Any,  # noqa: ANN401 - those of the verb
+        checkpoint: str | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> Callable[..., T]:
+        """A piece of work with a checkpoint's engine, for a job: `verb(engine, *arguments, on_step=..., **settings)`.
+
+        The engine is loaded when the work begins. The work takes `on_step`, and may be called without: verbs are those
+        of `generation` and of `experiments`.
+        """
+
+        def work(on_step: OnStep | None = None) -> T:
+            return verb(self._ready(checkpoint), *arguments, on_step=on_step, **settings)
+
+        return work
 
     def generate(
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
     ) -> GenerationResult:
-        """Make the images of a request with a checkpoint; see `generation.generate`."""
+        """Make the images of a request with a checkpoint, and its upscaler where needed; see `generation.generate`."""
         engine = self._ready(checkpoint)
-        from xray_generator import generation
-
-        modality = _modality(self.manifest(engine.checkpoint.full_name))
-        upscaler = None if request.height in engine.sizes else self.upscaler(modality)
+        is_drawn = request.height in engine.sizes
+        upscaler = None if is_drawn else self.upscaler(modality(self.manifest(engine.checkpoint.full_name)))
         return generation.generate(engine, request, on_step, upscaler)
 
-    def morph(
-        self, request: GenerationRequest, morph: Morph, checkpoint: str | None = None, on_step: OnStep | None = None
-    ) -> GenerationResult:
-        """Draw what lies between two requests; see `generation.morph`."""
-        engine = self._ready(checkpoint)
-        from xray_generator import generation
-
-        return generation.morph(engine, request, morph, on_step)
-
-    def edit(
-        self,
-        source: Image | None,
-        request: GenerationRequest,
-        edit: Edit,
-        checkpoint: str | None = None,
-        on_step: OnStep | None = None,
-    ) -> EditResult:
-        """Change what an image shows; see `generation.edit`."""
-        engine = self._ready(checkpoint)
-        from xray_generator import generation
-
-        return generation.edit(engine, source, request, edit, on_step)
-
-    def attend(
-        self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
-    ) -> AttentionMaps:
-        """Where the words of a prompt acted; see `generation.attend`."""
-        engine = self._ready(checkpoint)
-        from xray_generator import generation
-
-        return generation.attend(engine, request, on_step)
-
-    def trace(
-        self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
-    ) -> tuple[Image, ...]:
-        """The way from noise to the first image of a request; see `generation.trace`."""
-        engine = self._ready(checkpoint)
-        from xray_generator import generation
-
-        return generation.trace(engine, request, on_step)
-
-    def likelihood(
-        self, image: Image, label: str | None, checkpoint: str | None = None, on_step: OnStep | None = None
-    ) -> Likelihood:
-        """How probable a checkpoint holds an image; see `generation.likelihood`."""
-        engine = self._ready(checkpoint)
-        from xray_generator import generation
-
-        return generation.likelihood(engine, image, label, on_step)
-
     def _ready(self, checkpoint: str | None) -> Engine:
-        engine = self.engine(checkpoint)  # first: under its lock, so that two threads never import torch at once
-        from xray_generator.devices import set_threads
-
+        engine = self.engine(checkpoint)
         set_threads(self.num_threads)  # here and not at a door: torch keeps them for each thread of a process
         return engine
 
-    def make(
+    def generate_and_save(
         self, request: GenerationRequest, checkpoint: str | None, preset: Preset, on_step: OnStep
     ) -> GenerationResult:
         """Generate and save under `generated_dir`: the work of a job, so that no image is lost with a page."""
@@ -260,11 +212,7 @@ class Studio:
             paths = [write_file(folder / drawn.file_name, drawn.png()) for drawn in pictures(result, index, preset)]
             enhanced_path, dicom_path = paths[1] if len(paths) > 1 else None, None
             if dicom:
-                raw = pictures(result, index)[0].dicom(self.hu_window(result.checkpoint.full_name))
+                raw = pictures(result, index)[0].dicom(self.manifest(result.checkpoint.full_name).hu_window)
                 dicom_path = write_file(paths[0].with_suffix(".dcm"), raw)
             saved.append(SavedImage(paths[0], result.seeds[index], round(milliseconds, 1), enhanced_path, dicom_path))
         return tuple(saved)
-
-
-def _modality(manifest: Manifest) -> str:
-    return manifest.modality or get_family(manifest.family).modality

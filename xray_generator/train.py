@@ -27,11 +27,11 @@ from xray_generator.data.health import check_health
 from xray_generator.data.read import read_dataset
 from xray_generator.data.record import DataRecord, check_record, read_record, record_of, write_record
 from xray_generator.data.rows import Dataset
-from xray_generator.devices import process_state
-from xray_generator.hounsfield import WINDOWS, parse_window
-from xray_generator.registry import get_family
-from xray_generator.training.lock import LOCK, locked
-from xray_generator.types import StudioError
+from xray_generator.devices import process_state, set_threads
+from xray_generator.dicom.hounsfield import WINDOWS, parse_window
+from xray_generator.registry import config_type, get_family, resolve
+from xray_generator.training.state import LOCK, locked
+from xray_generator.types import RunOptions, StudioError
 
 STAGE = "training"  # how the settings of a stage are called, or how their name ends
 QUICK = ("num_steps=8", "checkpoint_every=8", "log_every=4", "batch_size=4")  # of every stage
@@ -73,17 +73,32 @@ def run(options: argparse.Namespace) -> Path:
     """Train as the options say; return the folder of the result.
 
     Raises:
-        StudioError: a fault in configuration, data or an occupied output folder.
+        StudioError: a fault in configuration, options or data, or an occupied output folder.
     """
     data = override(read_config(options.config), options.overrides)
-    family = get_family(str(data.get("family", "")))
-    data = override(data, [*_implied(options, data, family.config()), *options.overrides])
+    name = str(data.get("family", ""))
+    kind = config_type(name)
+    data = override(data, [*_implied(options, data, kind), *options.overrides])
     if options.quick_test:
         data["name"] = f"{data.get('name')}_quick_test"
-    config: Any = parse(family.config(), data)
+    config: Any = parse(kind, data)
     folder = options.output_dir / "runs" / config.name
+    run_options = _run_options(options, name, folder)
     with opened_run(options, config, folder) as dataset:
-        return Path(family.train(config, dataset, folder, options))
+        set_threads(options.num_threads)
+        return Path(resolve(name, get_family(name).train)(config, dataset, run_options))
+
+
+def _run_options(options: argparse.Namespace, name: str, folder: Path) -> RunOptions:
+    """What the family is told; StudioError where it has no such option."""
+    accepts, resume_from = get_family(name).accepts, options.resume_from
+    elsewhere = None if resume_from is None or resume_from.resolve() == folder.resolve() else resume_from
+    if options.train_vae_only and "autoencoder_only" not in accepts:
+        raise StudioError(f"A run of {name} has no autoencoder; leave --train_vae_only out.")
+    if elsewhere is not None and "autoencoder_from" not in accepts:
+        raise StudioError(f"A run of {name} is continued where it is: --resume_from {folder}, not another folder.")
+    checkpoint = options.output_dir / "checkpoints" / name / folder.name
+    return RunOptions(folder, checkpoint, elsewhere, options.train_vae_only)
 
 
 def _implied(options: argparse.Namespace, data: dict[str, Any], kind: type) -> Iterator[str]:

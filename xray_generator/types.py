@@ -98,6 +98,15 @@ def _check_int(name: str, value: object, low: int, high: int) -> None:
         raise StudioError(f"{name} must be a whole number from {low:,} to {high:,}, not {value!r}.")
 
 
+def _check_float(name: str, value: object, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:  # NaN compares false
+        raise StudioError(f"The {name} must be a number from 0 to {high:g}, not {value!r}.")
+
+
+def _check_guidance(value: object) -> None:
+    _check_float("guidance", value, MAX_GUIDANCE)
+
+
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """What a user asks of an engine. None means: the checkpoint's own recommendation.
@@ -126,18 +135,31 @@ class GenerationRequest:
                 )
         if self.num_inference_steps is not None:
             _check_int("The number of steps", self.num_inference_steps, 1, MAX_STEPS)
-        if self.guidance_scale is not None and (
-            isinstance(self.guidance_scale, bool)
-            or not isinstance(self.guidance_scale, int | float)
-            or not 0 <= self.guidance_scale <= MAX_GUIDANCE  # NaN compares false too
-        ):
-            raise StudioError(f"The guidance must be a number from 0 to {MAX_GUIDANCE:g}, not {self.guidance_scale!r}.")
+        if self.guidance_scale is not None:
+            _check_guidance(self.guidance_scale)
         _check_int("The seed", self.seed, 0, MAX_SEED - self.num_images)
 
 
 @dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The sampling settings that a checkpoint recommends; what a request leaves open becomes these.
+
+    Raises:
+        StudioError: a value is outside its range.
+    """
+
+    scheduler: str
+    num_inference_steps: int
+    guidance_scale: float
+
+    def __post_init__(self) -> None:
+        _check_int("The recommended number of steps", self.num_inference_steps, 1, MAX_STEPS)
+        _check_guidance(self.guidance_scale)
+
+
+@dataclass(frozen=True, slots=True)
 class Morph:
-    """Part of the way from a request to a second one: their noise and what their prompts ask, mixed.
+    """A point on the path from one request to a second: both noises and both conditions are interpolated.
 
     Raises:
         StudioError: the weight is not a number from 0 (the first request) to 1 (the second).
@@ -148,16 +170,16 @@ class Morph:
     kind: Literal["morph"] = "morph"
 
     def __post_init__(self) -> None:
-        _check_share("weight", self.weight)
+        _check_float("weight", self.weight, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change to an image: what it is to show instead, and how much of it may go.
+    """A change to an image: the new prompt, and how much of the image may change.
 
-    Of a generated image, the way that led to it is left at `strength` (1: at the noise) and followed to the new prompt.
-    Of any other image, that place is found by `inversion`, which keeps the patient, or by adding `noise`, which each
-    seed does in another way.
+    Generated image: its trajectory is run again, and the prompt is switched at `strength` (1: at pure noise). Any other
+    image reaches that point by DDIM `inversion`, which preserves the patient's identity, or by added `noise` (SDEdit),
+    which depends on the seed.
 
     Raises:
         StudioError: a prompt is too long, or the strength is not a number from 0 to 1.
@@ -165,21 +187,16 @@ class Edit:
 
     prompt: str
     strength: float = 0.7
-    source_prompt: str = ""  # what the image shows now; empty: not said
+    source_prompt: str = ""  # what the image shows now; empty: not stated
     method: Literal["inversion", "noise"] = "inversion"
-    image_sha256: str = ""  # of an image that was not generated here: its gray values at 8 bits
+    image_sha256: str = ""  # of an uploaded image: the hash of its gray values at 8 bits
     kind: Literal["edit"] = "edit"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", TextPrompt(self.prompt).text)
         if self.source_prompt:
             object.__setattr__(self, "source_prompt", TextPrompt(self.source_prompt).text)
-        _check_share("strength", self.strength)
-
-
-def _check_share(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:  # NaN compares false too
-        raise StudioError(f"The {name} must be a number from 0 to 1, not {value!r}.")
+        _check_float("strength", self.strength, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +221,10 @@ class GenerationResult:
     request: GenerationRequest  # every None resolved
     checkpoint: CheckpointRef
     latencies_ms: tuple[float, ...]  # per image: text, sampling and decoding, without previews and other callbacks
-    notes: tuple[str, ...] = ()  # what of the request the model could not heed, in words
-    runtime: Mapping[str, Any] = field(default_factory=dict)  # where and how it was drawn, see devices.runtime_facts
-    origin: Morph | Edit | None = None  # what made the image beside the request
-    upscaler: CheckpointRef | None = None  # what enlarged it; None: it was drawn at its size
+    notes: tuple[str, ...] = ()  # which parts of the request were ignored, and why
+    runtime: Mapping[str, Any] = field(default_factory=dict)  # versions and device, see devices.runtime_facts
+    origin: Morph | Edit | None = None  # how the image was made, if not from the request alone
+    upscaler: CheckpointRef | None = None  # the weights that enlarged it; None: drawn at this size
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -216,7 +233,18 @@ class GenerationResult:
 
 
 Preview = Callable[[], Image]
-OnStep = Callable[[int, int, Preview], None]  # step (from 1), total, a function that draws the present estimate
+OnStep = Callable[[int, int, Preview], None]  # step (from 1), total, a function that draws the current estimate
+
+
+def no_report(*_: object) -> None:
+    """An `OnStep` that does nothing."""
+
+
+def part(on_step: OnStep | None, index: int, count: int) -> OnStep:
+    """The progress of job `index` (from 0) of `count` equally long ones, as progress of all of them together."""
+    if on_step is None:
+        return no_report
+    return lambda step, total, preview: on_step(index * total + step, count * total, preview)
 
 
 class Engine(Protocol):
@@ -290,13 +318,52 @@ class Upscaler(Protocol):
         ...
 
 
+Ability = Literal[
+    "morph",
+    "edit",
+    "attend",
+    "trace",
+    "likelihood",
+    "encode",
+    "traverse",
+    "noise_schedule",
+    "ablate",
+]  # what a model can do besides drawing images, see `abilities`
+
+
 @dataclass(frozen=True, slots=True)
-class Family:
-    """What a family's package exports as FAMILY."""
+class RunOptions:
+    """How a run of training is started, beside its configuration and its data."""
+
+    run: Path  # the run's folder: states, log and previews; a run found there is resumed
+    checkpoint: Path  # where the finished model is released
+    autoencoder_from: Path | None = None  # another run or a checkpoint whose autoencoder replaces stage 1
+    autoencoder_only: bool = False  # stop after stage 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainable:
+    """What every family's package exports as FAMILY: data alone, so that asking costs no torch.
+
+    `config`, `train` and `load` are "module:name" inside the package; the registry resolves them when they are used.
+    """
+
+    title: str  # in menus
+    modality: str  # DICOM code of its images unless a checkpoint states another: DX, CT, MR, SM
+    config: str  # the frozen dataclass of a run
+    train: str  # (config, dataset, RunOptions) -> the folder of what it made
+    load: str  # (checkpoint folder, device name or None) -> Engine or Upscaler
+    accepts: frozenset[Literal["autoencoder_only", "autoencoder_from"]] = frozenset()  # which RunOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family(Trainable):
+    """A family that draws images; `load` gives an Engine."""
 
     condition: type[Condition]  # which form the UI draws
-    modality: str  # DICOM code: DX, CT, MR, SM
-    load: Callable[[Path, str | None], Engine]  # (checkpoint folder, device name); StudioError where it only enlarges
-    train: Callable[..., Any]  # (config, run options) -> checkpoint folder
-    config: Callable[[], type]  # the family's configuration dataclass
-    load_upscaler: Callable[[Path, str | None], Upscaler] | None = None  # of a family that enlarges images
+    abilities: frozenset[Ability] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscalerFamily(Trainable):
+    """A family that enlarges images and draws none; `load` gives an Upscaler."""

@@ -21,7 +21,7 @@ def field(name: str, manifest_name: str) -> str:
 def set_recommended(manifest: Manifest, prefix: str = "") -> None:
     """Begin with what the checkpoint recommends. StudioError where that is not allowed."""
     recommended = manifest.recommended
-    steps, guidance = recommended["num_inference_steps"], recommended["guidance_scale"]
+    steps, guidance = recommended.num_inference_steps, recommended.guidance_scale
     text_request("checked", seed=0, size=manifest.sizes[0], steps=steps, guidance=guidance)
     if None in (steps, guidance):
         raise StudioError(f"The manifest of {manifest.name} must recommend steps and guidance.")
@@ -29,7 +29,7 @@ def set_recommended(manifest: Manifest, prefix: str = "") -> None:
         "size": manifest.sizes[0],
         "steps": steps,
         "guidance": float(guidance),
-        "scheduler": recommended["scheduler"],
+        "scheduler": recommended.scheduler,
     }
     for name, value in defaults.items():
         st.session_state.setdefault(field(prefix + name, manifest.name), value)
@@ -82,4 +82,4 @@ def _follow(manifest: Manifest, prefix: str, before: str) -> None:
     if now in manifest.few_steps:
         st.session_state[field(f"{prefix}steps", manifest.name)] = manifest.few_steps[now]
     elif before in manifest.few_steps:
-        st.session_state[field(f"{prefix}steps", manifest.name)] = manifest.recommended["num_inference_steps"]
+        st.session_state[field(f"{prefix}steps", manifest.name)] = manifest.recommended.num_inference_steps

@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps(_run_side(options)))
         return
     started = time.perf_counter()
-    prompted = [manifest.ref.full_name for manifest in Studio().checkpoints(prompted=True)]
+    prompted = [manifest.ref.full_name for manifest in Studio().checkpoints("prompt")]
     name = Studio().manifest(options.checkpoint or next(iter(prompted), None)).ref.full_name
     sides = {"studio": _measure("studio", name, options)}
     if name in prompted:
@@ -124,7 +124,7 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
     studio = Studio(device="cpu", num_threads=options.num_threads)
     manifest = studio.manifest(options.checkpoint)
     parameters = sum(_count(module) for module in studio.engine(options.checkpoint).components().values())
-    default_steps = 2 if options.quick else int(manifest.recommended["num_inference_steps"])
+    default_steps = 2 if options.quick else int(manifest.recommended.num_inference_steps)
     label = next(iter(manifest.labels), None)
     condition = ClassLabel(label) if label else Unconditional() if manifest.unconditional else TextPrompt(PROMPT)
 
@@ -160,8 +160,8 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
         "size": manifest.sizes[0],
         "runtime": runtime,
         "default_steps": default_steps,
-        "default_scheduler": manifest.recommended["scheduler"],
-        "default_guidance": manifest.recommended["guidance_scale"],
+        "default_scheduler": manifest.recommended.scheduler,
+        "default_guidance": manifest.recommended.guidance_scale,
         "latency_ms_by_steps": by_steps,
         "images_per_second_by_num_images": {n: 1_000 * n / found["median"] for n, found in by_count.items()},
     }

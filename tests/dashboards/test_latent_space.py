@@ -29,13 +29,13 @@ from xray_generator.export.animation import encode_path_gif, encode_path_strip
 from xray_generator.export.recipe import recipes
 from xray_generator.families.cvae.engine import CVAEEngine
 from xray_generator.generation import generate
-from xray_generator.requests import request_of
+from xray_generator.requests import make_request
 from xray_generator.studio import Studio
 from xray_generator.types import Cancelled, ClassLabel, GenerationRequest, StudioError
 
 
 def ask(label: str = "disc", seed: int = 5) -> GenerationRequest:
-    return request_of(ClassLabel(label), seed=seed, size=64)
+    return make_request(ClassLabel(label), seed=seed, size=64)
 
 
 def unseen(*_) -> None:

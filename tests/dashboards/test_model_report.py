@@ -71,7 +71,7 @@ def test_a_probe_asks_what_the_checkpoint_recommends(engine: LatentDiffusionEngi
     manifest = engine.manifest
     request = probe_request(manifest, TextPrompt)
     assert request.condition == TextPrompt(manifest.vocabulary["example_prompts"][0])
-    assert (request.height, request.num_inference_steps) == (64, manifest.recommended["num_inference_steps"])
+    assert (request.height, request.num_inference_steps) == (64, manifest.recommended.num_inference_steps)
     assert probe_request(manifest, Unconditional).condition == Unconditional()
     labeled = replace(manifest, labels=("normal", "pneumonia"))
     assert probe_request(labeled, ClassLabel).condition == ClassLabel("normal")

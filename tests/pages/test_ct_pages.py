@@ -15,8 +15,8 @@ from streamlit.testing.v1 import AppTest
 from pages.parts.services import job_queue, studio
 from tests.ct_files import ct
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
+from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.pictures import pictures
-from xray_generator.hounsfield import WINDOWS
 from xray_generator.jobs import Job
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_the_dicom_file_holds_hounsfield_units_and_says_synthetic(drawn: AppTest
     picture = pictures(wait(drawn).result, 0)[0]
     assert "DICOM" in [button.label for button in drawn.download_button]
     assert picture.dicom_name == picture.file_name[:-4] + ".dcm"
-    file = pydicom.dcmread(io.BytesIO(picture.dicom(studio().hu_window("tiny_ct"))))
+    file = pydicom.dcmread(io.BytesIO(picture.dicom(studio().manifest("tiny_ct").hu_window)))
     assert file[0x0008, 0x001C].value == "YES" and file.Modality == "CT"
     hu = file.pixel_array * float(file.RescaleSlope) + float(file.RescaleIntercept)
     assert np.abs(hu - WINDOWS["lung"].invert(picture.image)).max() <= 0.51

@@ -85,9 +85,9 @@ def test_no_checkpoint_is_said_and_no_picture_drawn(tmp_path: Path, monkeypatch:
 def test_defaults_are_the_checkpoints_own(app: AppTest) -> None:
     manifest = studio().manifest()
     recommended = manifest.recommended
-    assert app.number_input(key=f"steps of {manifest.name}").value == recommended["num_inference_steps"]
-    assert app.number_input(key=f"guidance of {manifest.name}").value == recommended["guidance_scale"]
-    assert app.selectbox(key=f"scheduler of {manifest.name}").value == recommended["scheduler"]
+    assert app.number_input(key=f"steps of {manifest.name}").value == recommended.num_inference_steps
+    assert app.number_input(key=f"guidance of {manifest.name}").value == recommended.guidance_scale
+    assert app.selectbox(key=f"scheduler of {manifest.name}").value == recommended.scheduler
     assert app.text_area(key="prompt").value in studio().vocabulary().example_prompts
 
 

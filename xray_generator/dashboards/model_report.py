@@ -62,11 +62,11 @@ def probe_request(manifest: Manifest, condition: type[Condition], seed: int = 0)
         StudioError: a recommended value is missing or wrong; or it draws from a class, and its manifest names none.
     """
     size, recommended = manifest.sizes[0], manifest.recommended
-    steps, guidance = recommended["num_inference_steps"], recommended["guidance_scale"]
+    steps, guidance = recommended.num_inference_steps, recommended.guidance_scale
     if steps is None or guidance is None:
         raise StudioError(f"The manifest of {manifest.name} must recommend steps and guidance.")
     return GenerationRequest(
-        _condition(manifest, condition), 1, size, size, steps, guidance, recommended["scheduler"], seed
+        _condition(manifest, condition), 1, size, size, steps, guidance, recommended.scheduler, seed
     )
 
 

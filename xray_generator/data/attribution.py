@@ -1,11 +1,10 @@
-"""Whom to name with the images of each source, and with whatever was learned from them."""
+"""The attribution that each image source asks for, also of models trained on it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-TCIA = "Clark K et al. 2013, doi:10.1007/s10278-013-9622-7"  # to be named with every one of its collections
+TCIA = "Clark K et al. 2013, doi:10.1007/s10278-013-9622-7"  # TCIA asks for this citation with each of its collections
 ATTRIBUTION = {
     "nih_chestxray14": "Data provided by the NIH Clinical Center, <https://nihcc.app.box.com/v/ChestXray-NIHCC>. "
     "Wang X et al., ChestX-ray8, IEEE CVPR 2017, 3462-3471",
@@ -25,9 +24,9 @@ ATTRIBUTION = {
 }
 
 
-def source_table(data: Mapping[str, Any], what: str = "images") -> Iterator[str]:
-    """Lines of a Markdown table of a manifest's `data`: training images of each source, its license, whom to name."""
+def source_table(sources: Mapping[str, int], licenses: Mapping[str, str], what: str = "images") -> Iterator[str]:
+    """Lines of a Markdown table: training images of each source, its license, and whom to name."""
     yield from (f"| source | training {what} | license | attribution |", "| --- | --- | --- | --- |")
-    for name, count in sorted(data["sources"].items()):
-        license_name = data["licenses"].get(name) or "not stated in the data"
+    for name, count in sorted(sources.items()):
+        license_name = licenses.get(name) or "not stated in the data"
         yield f"| {name or 'not stated'} | {count:,} | {license_name} | {ATTRIBUTION.get(name, 'see the data')} |"

@@ -13,7 +13,7 @@ from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe
 from xray_generator.gallery import newest, read_source
 from xray_generator.images import FORMATS
-from xray_generator.requests import condition_words
+from xray_generator.requests import describe_condition
 
 KIND, UPLOAD, KEPT, ANY = "enhancement_source", "enhancement_upload", "enhancement_kept", "any"
 KINDS = ("Generated", "Upload", "Dataset")
@@ -101,7 +101,7 @@ def _pick_row() -> Source | None:
 
 
 def _recipe_label(recipe: Recipe) -> str:
-    return f"{condition_words(recipe.request.condition)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
+    return f"{describe_condition(recipe.request.condition)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
 
 
 def _row_label(row: Row) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 from pages.parts.generator import prompt
 from pages.parts.sampling import field
 from xray_generator.checkpoints import Manifest
-from xray_generator.requests import condition_of
+from xray_generator.requests import read_condition
 from xray_generator.types import ClassLabel, Condition, StudioError, TextPrompt
 
 ANY = ""  # no class in particular
@@ -39,7 +39,7 @@ def asked(manifest: Manifest) -> Condition:
     """What the form asks for. StudioError where that is not allowed."""
     if reads_prompt(manifest):
         return TextPrompt(st.session_state[prompt.KEY])
-    return condition_of(manifest, label=st.session_state[field("label", manifest.name)] or None)
+    return read_condition(manifest, label=st.session_state[field("label", manifest.name)] or None)
 
 
 def is_read(condition: Condition, manifest: Manifest) -> bool:
@@ -47,7 +47,7 @@ def is_read(condition: Condition, manifest: Manifest) -> bool:
     if isinstance(condition, TextPrompt):
         return reads_prompt(manifest)
     try:
-        condition_of(manifest, label=condition.label if isinstance(condition, ClassLabel) else None)
+        read_condition(manifest, label=condition.label if isinstance(condition, ClassLabel) else None)
     except StudioError:
         return False
     return True

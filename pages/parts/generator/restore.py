@@ -10,7 +10,7 @@ from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS
 from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
-from xray_generator.requests import condition_words
+from xray_generator.requests import describe_condition
 from xray_generator.types import StudioError
 
 KEY, SENTENCES, ERROR = "recipe_file", "recipe_sentences", "recipe_error"
@@ -57,7 +57,7 @@ def _fill_form(data: bytes) -> tuple[str, ...]:
     named = {manifest.name: manifest for manifest in studio().checkpoints()}
     manifest = named.get(recipe.checkpoint.name) or studio().manifest()
     if not condition.is_read(recipe.request.condition, manifest):
-        asked = condition_words(recipe.request.condition)
+        asked = describe_condition(recipe.request.condition)
         raise StudioError(f"This image was asked for by {asked[:80]!r}, which {manifest.name} cannot draw.")
     settings.fill(recipe.request, str((recipe.preset or {}).get("name", PRESETS[0].name)), manifest)
     st.session_state[checkpoint_picker.KEY] = manifest.name

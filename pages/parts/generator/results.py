@@ -15,9 +15,9 @@ from pages.parts.services import plain
 from pages.parts.viewer import draw_viewer
 from postprocess.cost import Cost, measure_cost
 from postprocess.presets import Preset
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.pictures import Picture, archive, pictures
-from xray_generator.hounsfield import Window
-from xray_generator.requests import condition_words
+from xray_generator.requests import describe_condition
 from xray_generator.types import GenerationResult
 
 SELECTED = "selected_image"
@@ -32,7 +32,7 @@ def draw_result(result: GenerationResult, preset: Preset) -> None:
     """Draw one image of the result large, raw and enhanced, and all of them small below."""
     index = min(st.session_state.get(SELECTED, 0), len(result.images) - 1)
     drawn = pictures(result, index, preset)
-    st.text(condition_words(result.request.condition))
+    st.text(describe_condition(result.request.condition))
     for note in result.notes:
         st.warning(plain(note))
     own = own_window(result.checkpoint)

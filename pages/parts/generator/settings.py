@@ -10,7 +10,7 @@ from pages.parts.sampling import draw_guidance, draw_scheduler, draw_steps, fiel
 from pages.parts.services import plain, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
-from xray_generator.requests import request_of, resolve_seed
+from xray_generator.requests import make_request, resolve_seed
 from xray_generator.types import MAX_IMAGES, MAX_SEED, GenerationRequest, StudioError
 
 NUM_IMAGES, SEED, NEW_SEED, PRESET = "num_images", "seed", "new_seed", "preset"
@@ -61,7 +61,7 @@ def read_request(manifest: Manifest) -> GenerationRequest:
     state = st.session_state
     if state[NEW_SEED]:
         state[SEED] = resolve_seed(None)
-    return request_of(
+    return make_request(
         asked(manifest),
         seed=state[SEED],
         num_images=state[NUM_IMAGES],

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.parts.sampling import field
 from pages.parts.services import studio
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.types import CheckpointRef, Image, StudioError
 
 CUSTOM = "custom"
@@ -16,7 +16,7 @@ LOWEST, HIGHEST = -2_000, 4_000  # HU
 def own_window(checkpoint: CheckpointRef) -> Window | None:
     """The Hounsfield units that a checkpoint's images show; None where it draws no CT, or is no longer here."""
     try:
-        return studio().hu_window(checkpoint.full_name)
+        return studio().manifest(checkpoint.full_name).hu_window
     except StudioError:
         return None
 

@@ -14,7 +14,7 @@ from pages.parts.services import job_queue, plain, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.latent_space import Load
 from xray_generator.jobs import Work
-from xray_generator.requests import condition_of, request_of
+from xray_generator.requests import read_condition, make_request
 from xray_generator.types import GenerationRequest, StudioError
 
 
@@ -42,7 +42,7 @@ def words(label: str) -> str:
 
 def request(manifest: Manifest, label: str, seed: int) -> GenerationRequest:
     """One image of a class with the recommended settings. StudioError where that is not allowed."""
-    return request_of(condition_of(manifest, label=label), seed=seed, size=manifest.sizes[0])
+    return make_request(read_condition(manifest, label=label), seed=seed, size=manifest.sizes[0])
 
 
 def load(manifest: Manifest) -> Load:

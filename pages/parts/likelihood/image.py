@@ -11,12 +11,12 @@ from pages.parts.dataset.source import default_rows
 from pages.parts.services import plain, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.rows import Row, class_names
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe
 from xray_generator.gallery import newest, read_slice_source
-from xray_generator.hounsfield import Window
 from xray_generator.images import FORMATS
-from xray_generator.requests import condition_words
+from xray_generator.requests import describe_condition
 
 ANY = "any"
 KINDS = ("Generated", "Upload", "Dataset")
@@ -35,7 +35,7 @@ def pick_image(
     """
     made = newest(studio().generated_dir)
     generated = {path: recipe for path, recipe in made.items() if recipe.checkpoint == manifest.ref}
-    window = studio().hu_window(manifest.ref.full_name)
+    window = studio().manifest(manifest.ref.full_name).hu_window
     key = f"{prefix}_source"
     st.session_state.setdefault(key, "Generated" if generated else "Upload")
     kind = st.segmented_control("Image", KINDS, required=True, key=key, persist_state="session")
@@ -122,7 +122,7 @@ def _pick_row(rows: Sequence[Row], window: Window | None, prefix: str) -> Source
 
 
 def _words(recipe: Recipe) -> str:
-    return f"{condition_words(recipe.request.condition)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
+    return f"{describe_condition(recipe.request.condition)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
 
 
 def _row_words(row: Row) -> str:

@@ -73,8 +73,8 @@ def draw_sampling(manifest: Manifest) -> Sampling:
     recommended = manifest.recommended
     distilled, most = next(iter(manifest.few_steps.items()), ("", MAX_STEPS))
     steps_key, guidance_key = (f"live_{field(name, manifest.name)}" for name in ("steps", "guidance"))
-    fast = min(most if distilled else FAST_STEPS, int(recommended["num_inference_steps"] or FAST_STEPS))
-    best = float(recommended["guidance_scale"] or 1)
+    fast = min(most if distilled else FAST_STEPS, int(recommended.num_inference_steps or FAST_STEPS))
+    best = float(recommended.guidance_scale or 1)
     st.session_state[steps_key] = min(st.session_state.get(steps_key, fast), most)
     st.session_state.setdefault(guidance_key, best)
     left, right = st.columns(2)
@@ -95,7 +95,7 @@ def draw_sampling(manifest: Manifest) -> Sampling:
             "Steps", 1, most, key=steps_key, persist_state="session", help="Fewer are faster, more are finer."
         )
     )
-    return Sampling(manifest.sizes[0], steps, guidance, distilled or recommended["scheduler"])
+    return Sampling(manifest.sizes[0], steps, guidance, distilled or recommended.scheduler)
 
 
 def _draw_chips(vocabulary: Vocabulary) -> None:

@@ -14,7 +14,7 @@ from pages.parts.viewer import draw_viewer
 from postprocess.presets import PRESETS
 from xray_generator.export.pictures import pictures
 from xray_generator.jobs import Job
-from xray_generator.requests import condition_words
+from xray_generator.requests import describe_condition
 from xray_generator.types import GenerationResult, Morph, StudioError, TextPrompt
 
 PREFIX = "live"  # of the keys of a page's fields
@@ -50,7 +50,7 @@ def draw_picture(drawing: Drawing | None, prefix: str = PREFIX) -> None:
 def _label(result: GenerationResult) -> str:
     if isinstance(result.origin, Morph):
         return f"{result.origin.weight:.2f} of the way from A to B"
-    return condition_words(result.request.condition)
+    return describe_condition(result.request.condition)
 
 
 def _draw_status(answer: Answer, shown: GenerationResult | None, error: str) -> None:

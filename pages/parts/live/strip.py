@@ -11,7 +11,7 @@ from pages.parts.live.ends import COUNT, COUNTS
 from pages.parts.progress import draw_end, draw_progress
 from pages.parts.services import plain
 from xray_generator.export.animation import encode_gif, encode_strip
-from xray_generator.requests import condition_words
+from xray_generator.requests import describe_condition
 from xray_generator.types import StudioError
 
 PREFIX = "live"  # of the keys of a page's fields
@@ -61,7 +61,7 @@ def _draw_row(results: Results, prefix: str) -> None:
     first, last = results[0].request, results[-1].request
     strip = encode_strip(results)
     st.image(strip, width="stretch", output_format="PNG", alt=f"{len(results)} synthetic images from A to B")
-    words = [condition_words(request.condition) for request in (first, last)]
+    words = [describe_condition(request.condition) for request in (first, last)]
     seconds = sum(latency for result in results for latency in result.latencies_ms) / 1_000
     st.caption(
         f"{len(results)} synthetic images, drawn in {seconds:.1f} s. A: {plain(words[0])}, seed {first.seed}. "

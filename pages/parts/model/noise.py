@@ -29,11 +29,11 @@ def draw_noise(manifest: Manifest) -> None:
     scheduler = left.selectbox(
         "Scheduler",
         manifest.schedulers,
-        manifest.schedulers.index(manifest.recommended["scheduler"]),
+        manifest.schedulers.index(manifest.recommended.scheduler),
         key=f"model_scheduler {' '.join(manifest.schedulers)}",
         persist_state="session",
     )
-    recommended = manifest.recommended["num_inference_steps"]
+    recommended = manifest.recommended.num_inference_steps
     steps = right.number_input(
         "Steps",
         1,

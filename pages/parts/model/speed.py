@@ -29,8 +29,8 @@ def draw_speed(manifest: Manifest) -> None:
     job = job_queue().get(st.session_state.get(key, ""))
     is_running = job is not None and not job.is_over
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    recommended = manifest.recommended["num_inference_steps"]
-    most = manifest.few_steps.get(manifest.recommended["scheduler"], max(CHOICES))  # a distilled one has few
+    recommended = manifest.recommended.num_inference_steps
+    most = manifest.few_steps.get(manifest.recommended.scheduler, max(CHOICES))  # a distilled one has few
     steps_key = f"{STEPS} {most}"
     left.pills(
         f"Steps to time; the recommended {plain(recommended)} are always among them",

@@ -17,7 +17,7 @@ from xray_generator.evaluation.summary import NOT_MEASURED
 
 def draw_timings(manifest: Manifest, here: Sequence[Measurement], record: Record | None) -> None:
     """Draw times taken here (none: not yet) beside those of a record (None: there is none)."""
-    timings = compare_times(here, record, manifest.recommended["scheduler"])
+    timings = compare_times(here, record, manifest.recommended.scheduler)
     if not timings:
         st.info("Nothing was measured yet. Press the button, or make a record: `python -m xray_generator.evaluate`.")
         return

@@ -52,7 +52,7 @@ def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(straight: Pat
     assert manifest.steps == {"autoencoder": 4, "prior": 4, "grain": 4}
     assert (manifest.sizes, manifest.schedulers, manifest.labels) == ((64,), ("euler",), ("disc", "ring", "stripes"))
     assert manifest.unconditional
-    assert manifest.data["classes"] == {"disc": 8, "ring": 8, "stripes": 8}
+    assert manifest.data.classes == {"disc": 8, "ring": 8, "stripes": 8}
     for metric in ("reconstruction", "grain"):
         assert [manifest.metrics[metric][split]["num_images"] for split in ("val", "test")] == [6, 3]
     for name, stage in NETWORKS.items():

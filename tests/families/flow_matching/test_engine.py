@@ -13,7 +13,7 @@ from xray_generator.checkpoints import read_manifest, write_manifest
 from xray_generator.data.rows import Dataset
 from xray_generator.families.flow_matching.engine import FlowMatchingEngine, load_engine
 from xray_generator.generation import generate
-from xray_generator.requests import condition_of, request_of
+from xray_generator.requests import read_condition, make_request
 from xray_generator.studio import Studio
 from xray_generator.types import (
     Cancelled,
@@ -25,13 +25,13 @@ from xray_generator.types import (
     Unconditional,
 )
 
-NORMAL = request_of(ClassLabel("normal"), seed=5, size=32, num_images=2)
+NORMAL = make_request(ClassLabel("normal"), seed=5, size=32, num_images=2)
 
 
 def test_an_image_depends_on_its_own_seed_alone(engine: FlowMatchingEngine) -> None:
     protocol: Engine = engine  # it fits
     both = generate(protocol, NORMAL).images
-    alone = generate(engine, request_of(ClassLabel("normal"), seed=6, size=32)).images[0]
+    alone = generate(engine, make_request(ClassLabel("normal"), seed=6, size=32)).images[0]
     assert np.array_equal(both[1], alone) and not np.array_equal(both[0], both[1])
     assert both[0].shape == (32, 32) and both[0].min() >= 0 and both[0].max() <= 1
 
@@ -39,7 +39,7 @@ def test_an_image_depends_on_its_own_seed_alone(engine: FlowMatchingEngine) -> N
 @pytest.mark.parametrize("solver", ["euler", "heun", "dopri5"])
 def test_every_solver_draws_in_any_number_of_steps(engine: FlowMatchingEngine, solver: str) -> None:
     for steps in (1, 3):
-        request = request_of(ClassLabel("benign"), seed=1, size=32, steps=steps, scheduler=solver)
+        request = make_request(ClassLabel("benign"), seed=1, size=32, steps=steps, scheduler=solver)
         told: list[int] = []
         result = generate(engine, request, lambda step, _total, preview: told.append((step, preview())[0]))  # noqa: B023
         assert sorted(set(told)) == list(range(1, steps + 1))
@@ -48,7 +48,7 @@ def test_every_solver_draws_in_any_number_of_steps(engine: FlowMatchingEngine, s
 
 def test_class_and_guidance_change_the_image(engine: FlowMatchingEngine) -> None:
     def draw(label: str, guidance: float) -> np.ndarray:
-        request = request_of(ClassLabel(label) if label else Unconditional(), seed=1, size=32, guidance=guidance)
+        request = make_request(ClassLabel(label) if label else Unconditional(), seed=1, size=32, guidance=guidance)
         return generate(engine, request).images[0]
 
     images = [draw("normal", 1.0), draw("normal", 4.0), draw("malignant", 1.0), draw("", 1.0)]
@@ -59,11 +59,11 @@ def test_class_and_guidance_change_the_image(engine: FlowMatchingEngine) -> None
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (request_of(ClassLabel("cat"), size=32), "no class 'cat'. Allowed: benign, malignant, normal"),
-        (request_of(TextPrompt("a lung"), size=32), "a class, not a prompt"),
-        (request_of(ClassLabel("normal"), size=64), "draws 32x32 pixels, not 64x64"),
-        (request_of(ClassLabel("normal"), size=32, steps=201), "At most 200 steps"),
-        (request_of(ClassLabel("normal"), size=32, scheduler="ddim"), "Allowed: euler, heun, dopri5"),
+        (make_request(ClassLabel("cat"), size=32), "no class 'cat'. Allowed: benign, malignant, normal"),
+        (make_request(TextPrompt("a lung"), size=32), "a class, not a prompt"),
+        (make_request(ClassLabel("normal"), size=64), "draws 32x32 pixels, not 64x64"),
+        (make_request(ClassLabel("normal"), size=32, steps=201), "At most 200 steps"),
+        (make_request(ClassLabel("normal"), size=32, scheduler="ddim"), "Allowed: euler, heun, dopri5"),
     ],
 )
 def test_what_it_cannot_do_is_said(engine: FlowMatchingEngine, request_: GenerationRequest, words: str) -> None:
@@ -72,13 +72,13 @@ def test_what_it_cannot_do_is_said(engine: FlowMatchingEngine, request_: Generat
 
 
 def test_guidance_without_a_class_is_noted(engine: FlowMatchingEngine) -> None:
-    assert "not used" in generate(engine, request_of(Unconditional(), size=32, guidance=3.0)).notes[0]
-    assert not generate(engine, request_of(Unconditional(), size=32)).notes
+    assert "not used" in generate(engine, make_request(Unconditional(), size=32, guidance=3.0)).notes[0]
+    assert not generate(engine, make_request(Unconditional(), size=32)).notes
 
 
 def test_the_way_goes_from_the_noise_to_the_image(engine: FlowMatchingEngine) -> None:
     assert isinstance(engine, Tracing)
-    request = engine.resolve(request_of(ClassLabel("normal"), seed=5, size=32))
+    request = engine.resolve(make_request(ClassLabel("normal"), seed=5, size=32))
     path = engine.trace(request, lambda *_: None)
     noise = torch.randn((1, 32, 32), generator=torch.Generator().manual_seed(5)).numpy()[0]
     assert len(path) == 4
@@ -114,13 +114,13 @@ def test_a_cancel_ends_the_drawing(engine: FlowMatchingEngine) -> None:
 def test_the_studio_draws_it_by_class(straight: Path, tmp_path: Path) -> None:
     studio = Studio(output_dir=straight)
     manifest = studio.manifest("small")
-    request = request_of(condition_of(manifest, label="benign"), seed=3, size=32)
+    request = make_request(read_condition(manifest, label="benign"), seed=3, size=32)
     (saved,) = studio.save(studio.generate(request, "small"), tmp_path)
     assert saved.path.is_file() and studio.sizes("small") == (32,)
-    assert condition_of(manifest) == Unconditional()
+    assert read_condition(manifest) == Unconditional()
     for prompt, label, words in (("lung", None, "reads no prompt"), (None, "cat", "no class 'cat'")):
         with pytest.raises(StudioError, match=words):
-            condition_of(manifest, prompt, label)
+            read_condition(manifest, prompt, label)
 
 
 def test_damaged_weights_are_refused(straight: Path, tmp_path: Path) -> None:

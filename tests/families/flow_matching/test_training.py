@@ -40,7 +40,7 @@ def test_the_checkpoint_tells_what_it_is(straight: Path) -> None:
     manifest = read_manifest(folder)
     assert manifest.labels == ("benign", "malignant", "normal") and manifest.unconditional
     assert manifest.hu_window == {"level": -600.0, "width": 1500.0}
-    assert manifest.data["classes"] == {"benign": 3, "malignant": 3, "normal": 3, "covid19": 3}
+    assert manifest.data.classes == {"benign": 3, "malignant": 3, "normal": 3, "covid19": 3}
     assert manifest.metrics["likelihood"]["test"]["num_images"] == 2
     for one in manifest.metrics["likelihood"].values():
         assert len(one["values"]) == one["num_images"] == 2 and one["values"] == sorted(one["values"])

@@ -116,7 +116,7 @@ def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(
 ) -> None:
     manifest = read_manifest(straight / "tiny")
     assert manifest.steps == {"autoencoder": 4, "denoiser": 4}
-    assert manifest.data["num_train"] == 12
+    assert manifest.data.num_train == 12
     assert manifest.sizes == (64,)
     assert manifest.commit != ""
     assert not any(str(straight) in path.read_text() for path in (straight / "tiny").rglob("*.json"))
@@ -199,7 +199,7 @@ def test_dataset_without_validation_rows_is_trained(
 ) -> None:
     one_row = Dataset(tiny_dataset.split("train")[:1])
     folder = train_run(tiny_config, one_row, tmp_path / "run", tmp_path / "tiny")
-    assert load_engine(folder, "cpu").manifest.data["num_val"] == 0
+    assert load_engine(folder, "cpu").manifest.data.num_val == 0
 
 
 def test_dataset_without_training_rows_is_refused(

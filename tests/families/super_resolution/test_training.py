@@ -39,7 +39,7 @@ def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(straight: Pat
     folder = straight / CHECKPOINT
     manifest = read_manifest(folder)
     assert (manifest.steps, manifest.sizes, manifest.schedulers) == ({"flow": 4}, (64, 96), ("euler",))
-    assert (manifest.data["num_train"], manifest.data["num_val"]) == (12, 4)
+    assert (manifest.data.num_train, manifest.data.num_val) == (12, 4)
     assert manifest.metrics["enlargement"]["val"]["num_images"] == 4
     assert manifest.metrics["enlargement"]["test"] == {}
     state = newest(straight / "run" / "flow")

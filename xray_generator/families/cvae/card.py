@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.config import parse
+from xray_generator.config import dump, parse
 from xray_generator.data.attribution import source_table
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.training.settings import TrainingConfig
@@ -20,9 +20,9 @@ LOADING = """\
 ```python
 from pathlib import Path
 from xray_generator.generation import generate
-from xray_generator.registry import get_family
+from xray_generator.registry import load_engine
 from xray_generator.types import ClassLabel, GenerationRequest
-engine = get_family({family!r}).load(Path("outputs/checkpoints/{family}/{name}"), None)
+engine = load_engine({family!r}, Path("outputs/checkpoints/{family}/{name}"))
 request = GenerationRequest(ClassLabel({label!r}), height={size}, width={size}, seed=1)
 image = generate(engine, request).images[0]  # ({size}, {size}) in [0, 1]
 ```"""
@@ -66,7 +66,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "",
         code,
         "",
-        f"Recommended: {recommended['num_inference_steps']} Euler steps, guidance {recommended['guidance_scale']:g}. "
+        f"Recommended: {recommended.num_inference_steps} Euler steps, guidance {recommended.guidance_scale:g}. "
         "Every file is checked against the SHA-256 in `manifest.json` first.",
         "",
         "## Training data",
@@ -79,7 +79,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "",
         "## Measured",
         "",
-        *_measured(manifest.metrics),
+        *_measured(dump(manifest.metrics)),
         "",
         "## Limits",
         "",
@@ -101,12 +101,12 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 def _data(manifest: Manifest) -> Iterator[str]:
     data = manifest.data
     yield (
-        f"{data['num_train']:,} images of the `train` split; {data['num_val']:,} more served validation and "
-        f"{data['num_test']:,} were kept for tests. By class: "
-        + ", ".join(f"{label} {count:,}" for label, count in data["classes"].items())
+        f"{data.num_train:,} images of the `train` split; {data.num_val:,} more served validation and "
+        f"{data.num_test:,} were kept for tests. By class: "
+        + ", ".join(f"{label} {count:,}" for label, count in data.classes.items())
         + "."
     )
-    yield from ("", *source_table(data))
+    yield from ("", *source_table(data.sources, data.licenses))
 
 
 def _procedure(manifest: Manifest, config: CVAEConfig) -> Iterator[str]:

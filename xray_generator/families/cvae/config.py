@@ -8,9 +8,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from xray_generator.checkpoints import check_name
-from xray_generator.class_requests import MOST_STEPS
 from xray_generator.config import check_ranges
 from xray_generator.nn.grid import LATTICE, STEM
+from xray_generator.requests import MAX_FLOW_STEPS
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, StudioError
 
@@ -35,7 +35,7 @@ RECONSTRUCTION_RANGES = {
 PRIOR_RANGES = {
     "class_dropout": (0.0, 0.9),
     "guidance_scale": (0.0, MAX_GUIDANCE),
-    "num_inference_steps": (1, MOST_STEPS),
+    "num_inference_steps": (1, MAX_FLOW_STEPS),
 }
 
 

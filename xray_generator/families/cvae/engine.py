@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from xray_generator.abilities import LatentDirection
 from xray_generator.checkpoints import Manifest, read_manifest, verify
-from xray_generator.class_requests import class_notes, resolve_class_request
 from xray_generator.config import parse
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, build_grain, build_networks
 from xray_generator.images import from_tensor
 from xray_generator.nn.interpolation import slerp
+from xray_generator.requests import MAX_FLOW_STEPS, resolve_request, unused_guidance
 from xray_generator.types import (
     CheckpointRef,
     ClassLabel,
@@ -63,11 +63,11 @@ class CVAEEngine:
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """See `resolve_class_request`."""
-        return resolve_class_request(request, self.manifest)
+        return resolve_request(request, self.manifest, MAX_FLOW_STEPS)
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
         """What of a request, as it was asked, the model cannot heed, in words."""
-        return class_notes(request)
+        return unused_guidance(request)
 
     @torch.inference_mode()
     def sample(self, request: GenerationRequest, generators: Sequence[torch.Generator], on_step: OnStep) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,8 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from xray_generator.checkpoints import Manifest, code_commit, staged, write_manifest
-from xray_generator.config import dump
+from xray_generator.checkpoints import Manifest, Metrics, code_commit, staged, write_manifest
+from xray_generator.config import dump, parse
 from xray_generator.data.rows import Dataset, class_names
 from xray_generator.devices import pick_device, process_state
 from xray_generator.families.cvae.autoencoder_task import Autoencoder, AutoencoderTask, reconstruction_quality
@@ -28,16 +27,15 @@ from xray_generator.families.cvae.prior_task import PriorTask, cache_posteriors
 from xray_generator.nn.grain import Grain
 from xray_generator.training.history import export_history
 from xray_generator.training.loop import train
-from xray_generator.types import StudioError
+from xray_generator.training.release import data_facts, data_license
+from xray_generator.types import Recommendation, RunOptions, StudioError
 
 Network = TypeVar("Network", bound=nn.Module)
 
 AUTOENCODER, PRIOR, GRAIN, WEIGHTS, CACHE = "autoencoder", "prior", "grain", "weights", "cache"  # folders of a run
 
 
-def train_run(
-    config: CVAEConfig, dataset: Dataset, run: Path, checkpoint: Path, *, autoencoder_only: bool = False
-) -> Path:
+def train_run(config: CVAEConfig, dataset: Dataset, options: RunOptions) -> Path:
     """Train what is left of the stages in folder `run`; return the checkpoint (or the autoencoder's folder).
 
     Args:
@@ -50,6 +48,7 @@ def train_run(
     Raises:
         StudioError: no training image has a class; or see `training.loop.train`.
     """
+    run, checkpoint = options.run, options.checkpoint
     commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
     labels = class_names(dataset.split("train"))
     if not labels:
@@ -58,7 +57,7 @@ def train_run(
         )
     dataset = Dataset(tuple(row for row in dataset.rows if row.label in labels), dataset.skipped)
     autoencoder = _trained_autoencoder(config, dataset, labels, run)
-    if autoencoder_only:
+    if options.autoencoder_only:
         return run / AUTOENCODER / WEIGHTS
     model = _trained_model(config, dataset, autoencoder, run)
     if process_state().is_main_process:
@@ -168,36 +167,25 @@ def _manifest(
     steps: Mapping[str, int],
     commit: str,
 ) -> Manifest:
-    rows, settings = dataset.split("train"), config.prior
+    _rows, settings = dataset.split("train"), config.prior
     return Manifest(
         family=config.family,
         name=config.name,
         config=dump(replace(config, network=config.shape)),  # as it is, whatever the table says later
-        data={
-            "num_train": len(rows),
-            "num_val": len(dataset.split("val")),
-            "num_test": len(dataset.split("test")),
-            "classes": dict(sorted(Counter(row.label for row in rows).items())),
-            "sources": dict(Counter(row.source for row in rows)),
-            "licenses": {row.source: row.license for row in rows},
-        },
+        data=data_facts(dataset),
         steps=dict(steps),
         commit=commit,
-        license="; ".join(sorted({row.license for row in rows if row.license})),
+        license=data_license(dataset),
         preprocessing={
             "size": config.size,
             "range": [-1.0, 1.0],
             "fit": "long side to size, mean of the edges around",
             **model.statistics.to_json(),
         },
-        recommended={
-            "scheduler": SCHEDULER,
-            "num_inference_steps": settings.num_inference_steps,
-            "guidance_scale": settings.guidance_scale,
-        },
+        recommended=Recommendation(SCHEDULER, settings.num_inference_steps, settings.guidance_scale),
         sizes=(config.size,),
         schedulers=(SCHEDULER,),
         labels=model.labels,
         unconditional=config.is_unconditional,
-        metrics=dict(metrics),
+        metrics=parse(Metrics, dict(metrics)),
     )

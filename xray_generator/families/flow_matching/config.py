@@ -7,9 +7,9 @@ from math import inf
 from typing import Literal
 
 from xray_generator.checkpoints import check_name
-from xray_generator.class_requests import MOST_STEPS
 from xray_generator.config import check_ranges
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.dicom.hounsfield import WINDOWS, Window
+from xray_generator.requests import MAX_FLOW_STEPS
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, ClassLabel, StudioError
 
@@ -90,7 +90,7 @@ class FlowMatchingConfig:
                 "sigma_std": (0.01, 10.0),
                 "class_dropout": (0.0, 1.0),
                 "repeats": (1, 100),
-                "num_inference_steps": (1, MOST_STEPS),
+                "num_inference_steps": (1, MAX_FLOW_STEPS),
                 "guidance_scale": (0.0, MAX_GUIDANCE),
                 "num_likelihoods": (0, inf),
             },

@@ -1,4 +1,4 @@
-"""The likelihood of an image under a continuous normalizing flow, and the way from image to noise and back.
+"""The likelihood of an image under a continuous normalizing flow, and its reconstruction from its own noise.
 
 Instantaneous change of variables (Chen et al. 2018, arXiv:1806.07366, theorem 1): along dx / dsigma = v the log density
 falls by div v, so log p_0(x_0) = log N(x_1; 0, I) + integral of div v over sigma from 0 to 1. The divergence is
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torchdiffeq import odeint
 
-from xray_generator.families.flow_matching.model import TOLERANCE, Field, time_grid, transport
+from xray_generator.nn.rectified_flow import TOLERANCE, Field, time_grid, transport
 
-NUM_STAGES = 4  # parts of the way, after each of which progress is told
+NUM_STAGES = 4  # parts of the trajectory, after each of which progress is reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class LogDensity:
     """Of one image."""
 
     values: Tensor  # (P,) nats, one estimate for each probe
-    noise: Tensor  # (1, 1, H, W) where the image lies at sigma 1
+    noise: Tensor  # (1, 1, H, W), the image at sigma 1
 
 
 def log_density(
@@ -48,18 +48,18 @@ def log_density(
     shape = (num_probes, *x.shape[1:])
     probes = (torch.randint(2, shape, generator=generator) * 2 - 1).to(x)
 
-    def slope(sigma: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    def derivative(sigma: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
-            place = state[0].detach().requires_grad_()
-            velocity = field(place, float(sigma))
-            (product,) = torch.autograd.grad(velocity, place, probes)
+            x = state[0].detach().requires_grad_()
+            velocity = field(x, float(sigma))
+            (product,) = torch.autograd.grad(velocity, x, probes)
         return velocity.detach(), (product * probes).sum(dim=(1, 2, 3))
 
     state = x.expand(shape).clone(), x.new_zeros(num_probes)
     sigmas = time_grid(NUM_STAGES)[::-1]
     for stage, bounds in enumerate(pairwise(sigmas), start=1):
         levels = torch.tensor(bounds, dtype=x.dtype, device=x.device)
-        path, gains = odeint(slope, state, levels, rtol=TOLERANCE, atol=TOLERANCE, method="dopri5")
+        path, gains = odeint(derivative, state, levels, rtol=TOLERANCE, atol=TOLERANCE, method="dopri5")
         state = path[-1], gains[-1]
         on_stage(stage, NUM_STAGES)
     noise, gain = state
@@ -82,7 +82,7 @@ def dequantize(levels: Tensor, generator: torch.Generator, num_levels: int = 256
     return (levels.float() + noise) / (num_levels / 2) - 1
 
 
-def there_and_back(field: Field, x: Tensor) -> Tensor:
-    """An image (B, 1, H, W) carried to noise and back: equal, but for what the solver loses."""
+def invert_and_reconstruct(field: Field, x: Tensor) -> Tensor:
+    """Images (B, 1, H, W) carried to noise and back: equal but for the solver's error."""
     sigmas = time_grid(NUM_STAGES)
     return transport(field, transport(field, x, sigmas[::-1]), sigmas)

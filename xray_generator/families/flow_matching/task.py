@@ -1,4 +1,4 @@
-"""What training optimizes: the velocity between noise and slices."""
+"""The training task: mean squared error of the velocity from noise to slices."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 import torch
+from einops import rearrange
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from xray_generator.data.rows import Row, evenly
 from xray_generator.families.flow_matching.config import AugmentationConfig, FlowMatchingConfig
-from xray_generator.families.flow_matching.model import FlowMatching, solve
+from xray_generator.families.flow_matching.model import FlowMatching
 from xray_generator.images import resize_square, to_tensor
+from xray_generator.nn.rectified_flow import euler, interpolate, time_grid
 from xray_generator.training.task import Draw, step_generator
-from xray_generator.types import Image
+from xray_generator.types import Image, no_report
 
 VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # sigma
 VALIDATION_BATCH = 16
@@ -24,9 +26,9 @@ PREVIEWS_PER_CLASS, PREVIEW_STEPS = 4, 12
 
 
 class Slices:
-    """Slices (1, S, S) in [-1, 1], as the scanner's numbers give them, with the index of their class.
+    """Slices (1, S, S) in [-1, 1] with the index of their class, augmented at every draw.
 
-    Kept in memory at full depth; moved a little at every draw.
+    Kept in memory at the full depth of the scanner's values.
     """
 
     def __init__(self, rows: Sequence[Row], model: FlowMatching, config: FlowMatchingConfig) -> None:
@@ -38,11 +40,11 @@ class Slices:
         return len(self.rows)
 
     def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
-        image = move(self.image(draw.index), self.config.augmentation, step_generator(draw.seed))
+        image = augment(self.image(draw.index), self.config.augmentation, step_generator(draw.seed))
         return {"images": to_tensor(image[None])[0], "classes": torch.tensor(self.classes[draw.index])}
 
     def image(self, index: int) -> Image:
-        """(S, S) in [0, 1], not moved; one of an image that stands here twice."""
+        """(S, S) in [0, 1], not augmented; an image that is listed twice is kept once."""
         row = self.rows[index]
         key = str(row.path)
         if key not in self.kept:
@@ -50,13 +52,13 @@ class Slices:
         return self.kept[key]
 
     def batch(self, places: Sequence[int]) -> dict[str, Tensor]:
-        """The slices of some places, not moved."""
+        """The slices at some indices, not augmented."""
         images = to_tensor(np.stack([self.image(place) for place in places]))
         return {"images": images, "classes": torch.tensor([self.classes[place] for place in places])}
 
 
-def move(image: Image, config: AugmentationConfig, generator: torch.Generator) -> Image:
-    """Turned, scaled and shifted by random amounts; the border goes on outwards."""
+def augment(image: Image, config: AugmentationConfig, generator: torch.Generator) -> Image:
+    """Rotate, scale and shift by random amounts; the border is replicated."""
     turn, zoom, right, down = (torch.rand(4, generator=generator) * 2 - 1).tolist()
     size = len(image)
     center = (size - 1) / 2
@@ -87,13 +89,12 @@ class FlowLoss(nn.Module):
 
     def squared_error(self, images: Tensor, noise: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
         """(B,) mean over the pixels."""
-        level = sigma[:, None, None, None]
-        velocity = self.model.velocity((1 - level) * images + level * noise, sigma, classes)
+        velocity = self.model.velocity(interpolate(images, noise, sigma), sigma, classes)
         return (velocity - (noise - images)).square().mean(dim=(1, 2, 3))
 
 
 def couple(images: Tensor, noise: Tensor, classes: Tensor) -> Tensor:
-    """The noise (B, ...) in the order that lies nearest to the images, within each class.
+    """The noise (B, ...) reordered within each class so that it is nearest to the images.
 
     Minibatch optimal transport (Tong et al. 2023, arXiv:2302.00482, section 3.2); across classes the noise of a class
     would no longer be Gaussian.
@@ -123,15 +124,13 @@ class FlowMatchingTask:
 
     @torch.no_grad()
     def preview(self) -> Tensor:
-        """Slices of each class, then of none, a column each, from the same noise."""
+        """Slices of each class and of none, one column each, all from the same noise."""
         names = (*self.config.labels, "")
         size = self.config.image_size
         noise = torch.randn((PREVIEWS_PER_CLASS, 1, size, size), generator=torch.Generator().manual_seed(0))
-        drawn = [
-            solve(self.model.field(name), noise.to(self.model.device), PREVIEW_STEPS, "euler", lambda *_: None)
-            for name in names
-        ]
-        return torch.stack(drawn, dim=1).flatten(0, 1).clamp(-1, 1)
+        grid = time_grid(PREVIEW_STEPS)
+        images = [euler(self.model.field(name), noise.to(self.model.device), grid, no_report) for name in names]
+        return rearrange(images, "classes images 1 h w -> (images classes) 1 h w").clamp(-1, 1)
 
     @torch.no_grad()
     def validate(self) -> Mapping[str, float]:

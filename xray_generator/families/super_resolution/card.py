@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.config import parse
+from xray_generator.config import dump, parse
 from xray_generator.data.attribution import source_table
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.types import PURPOSE
@@ -19,8 +19,8 @@ LOADING = """\
 ```python
 from pathlib import Path
 import torch
-from xray_generator.registry import get_family
-upscaler = get_family({family!r}).load_upscaler(Path("outputs/checkpoints/{family}/{name}"), None)
+from xray_generator.registry import load_upscaler
+upscaler = load_upscaler({family!r}, Path("outputs/checkpoints/{family}/{name}"))
 images = torch.zeros(1, 1, 256, 256)  # (B, 1, S, S) in [-1, 1]
 larger = upscaler.upscale(images, {size}, {steps}, [torch.Generator().manual_seed(1)])
 ```"""
@@ -70,7 +70,7 @@ def write_card(folder: Path, manifest: Manifest) -> None:
         "",
         "## Measured",
         "",
-        *_measured(manifest.metrics.get("enlargement", {}), config),
+        *_measured(dump(manifest.metrics)["enlargement"], config),
         "",
         "## Limits",
         "",
@@ -90,10 +90,10 @@ def write_card(folder: Path, manifest: Manifest) -> None:
 def _data(manifest: Manifest, config: SuperResolutionConfig) -> Iterator[str]:
     data = manifest.data
     yield (
-        f"{data['num_train']:,} films of the `train` split that reach {config.film_size} pixels by themselves; "
-        f"{data['num_val']:,} more served validation and {data['num_test']:,} were kept for tests."
+        f"{data.num_train:,} films of the `train` split that reach {config.film_size} pixels by themselves; "
+        f"{data.num_val:,} more served validation and {data.num_test:,} were kept for tests."
     )
-    yield from ("", *source_table(data, "films"))
+    yield from ("", *source_table(data.sources, data.licenses, "films"))
 
 
 def _procedure(manifest: Manifest, config: SuperResolutionConfig) -> Iterator[str]:

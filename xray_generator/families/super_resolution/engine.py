@@ -48,7 +48,7 @@ class SuperResolutionEngine:
 
     @property
     def _recommended_steps(self) -> int:
-        return int(self.manifest.recommended["num_inference_steps"])
+        return int(self.manifest.recommended.num_inference_steps)
 
     @torch.inference_mode()
     def upscale(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_model
 
-from xray_generator.checkpoints import Manifest, code_commit, staged, write_manifest
-from xray_generator.config import dump
+from xray_generator.checkpoints import Manifest, Metrics, code_commit, staged, write_manifest
+from xray_generator.config import dump, parse
 from xray_generator.data.captioned import large_rows
 from xray_generator.data.rows import Dataset
 from xray_generator.devices import process_state
@@ -26,12 +25,13 @@ from xray_generator.families.super_resolution.task import (
 )
 from xray_generator.training.history import export_history
 from xray_generator.training.loop import train
-from xray_generator.types import StudioError
+from xray_generator.training.release import data_facts, data_license
+from xray_generator.types import Recommendation, RunOptions, StudioError
 
 STAGE = "flow"
 
 
-def train_run(config: SuperResolutionConfig, dataset: Dataset, run: Path, checkpoint: Path) -> Path:
+def train_run(config: SuperResolutionConfig, dataset: Dataset, options: RunOptions) -> Path:
     """Train what is left in folder `run` and return the checkpoint.
 
     Args:
@@ -43,6 +43,7 @@ def train_run(config: SuperResolutionConfig, dataset: Dataset, run: Path, checkp
     Raises:
         StudioError: no training film is large enough; or see `training.loop.train`.
     """
+    run, checkpoint = options.run, options.checkpoint
     commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
     size = config.film_size
     films = Dataset(tuple(large_rows(dataset.rows, size)))
@@ -88,38 +89,31 @@ def export(
 
 
 def _manifest(config: SuperResolutionConfig, model: SuperResolution, films: Dataset, commit: str) -> Manifest:
-    rows = films.split("train")
+    films.split("train")
     return Manifest(
         family=config.family,
         name=config.name,
         config=dump(config),
-        data={
-            "num_train": len(rows),
-            "num_val": len(films.split("val")),
-            "num_test": len(films.split("test")),
-            "sources": dict(Counter(row.source for row in rows)),
-            "licenses": {row.source: row.license for row in rows},
-        },
+        data=data_facts(films),
         steps={STAGE: config.training.num_steps},
         commit=commit,
-        license="; ".join(sorted({row.license for row in rows if row.license})),
+        license=data_license(films),
         preprocessing={
             "size": config.film_size,
             "range": [-1.0, 1.0],
             "fit": "bicubic to the wanted size",
             **model.statistics.to_json(),
         },
-        recommended={
-            "scheduler": "euler",
-            "num_inference_steps": config.num_inference_steps,
-            "guidance_scale": 1.0,
-        },
+        recommended=Recommendation("euler", config.num_inference_steps, 1.0),
         sizes=config.sizes,
         schedulers=("euler",),
         modality=config.modality,
-        metrics={
-            "enlargement": {
-                split: enlargement_quality(model, films.split(split), config.film_size) for split in ("val", "test")
-            }
-        },
+        metrics=parse(
+            Metrics,
+            {
+                "enlargement": {
+                    split: enlargement_quality(model, films.split(split), config.film_size) for split in ("val", "test")
+                }
+            },
+        ),
     )

@@ -1,0 +1,71 @@
+"""The release of a checkpoint, written once for every family: staged, measured, read back, then in its place."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from xray_generator.cards import Card, write_card
+from xray_generator.checkpoints import DataFacts, Manifest, Metrics, staged, write_manifest
+from xray_generator.data.rows import Dataset
+from xray_generator.training.history import export_history
+
+EngineT = TypeVar("EngineT")
+
+
+def release(
+    folder: Path,
+    manifest: Manifest,
+    save: Callable[[Path], None],
+    load: Callable[[Path, str], EngineT],
+    measure: Callable[[EngineT], Metrics],
+    describe: Callable[[Manifest], Card],
+    run: Path | None = None,
+) -> Manifest:
+    """Write a checkpoint and its card into `folder`, where they replace an older one once all went well.
+
+    Args:
+        folder: the checkpoint's.
+        manifest: without files and metrics.
+        save: writes the weights into a folder, in 16 bit, as safetensors.
+        load: reads them back on a device; what cannot be read must not replace what can.
+        measure: what the manifest says of the weights as released.
+        describe: the card's text.
+        run: a run's folder, of whose log and previews a small copy goes along.
+    """
+    with staged(folder) as place:
+        if run is not None:
+            export_history(run, place)
+        save(place)
+        manifest = write_manifest(place, manifest)
+        manifest = write_manifest(place, replace(manifest, metrics=measure(load(place, "cpu"))))
+        write_card(place, manifest, describe(manifest))
+    return manifest
+
+
+def data_facts(dataset: Dataset) -> DataFacts:
+    """Counts of the splits; sources, licenses and classes of the training split."""
+    rows = dataset.split("train")
+    labels = sorted(row.label for row in rows)
+    return DataFacts(
+        num_train=len(rows),
+        num_val=len(dataset.split("val")),
+        num_test=len(dataset.split("test")),
+        sources=dict(Counter(row.source for row in rows)),
+        licenses={row.source: row.license for row in rows},
+        classes=dict(Counter(label or "not known" for label in labels)) if any(labels) else {},
+    )
+
+
+def data_license(dataset: Dataset) -> str:
+    """The licenses of the training images, each once."""
+    return "; ".join(sorted({row.license for row in dataset.split("train") if row.license}))
+
+
+def half_precision(module: Any) -> Any:  # noqa: ANN401 - networks of diffusers and transformers share no typed base
+    """A copy of a network in 16 bit on the CPU."""
+    return copy.deepcopy(module).cpu().half()
