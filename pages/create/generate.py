@@ -31,10 +31,10 @@ from postprocess.cost import measure_cost
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.export.pictures import Picture, archive, pictures
 from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
-from xray_generator.hounsfield import WINDOWS, Window
 from xray_generator.jobs import Work
 from xray_generator.requests import check_condition, describe_condition, make_request, read_condition, resolve_seed
 from xray_generator.types import (

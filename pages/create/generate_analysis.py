@@ -16,10 +16,10 @@ from xray_generator import generation
 from xray_generator.abilities import AttentionMaps
 from xray_generator.dashboards.noise_path import ends_at, intensity_curve, states
 from xray_generator.dashboards.word_maps import is_same, most_local, overlay, share
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.export.animation import encode_path_gif, encode_path_strip
 from xray_generator.export.pictures import Picture
-from xray_generator.hounsfield import Window
 from xray_generator.registry import offers
 from xray_generator.types import Ability, Image, StudioError
 
