@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -31,7 +31,6 @@ from xray_generator.export.archive import RAW, Source, comparison_zip, encode_en
 from xray_generator.images import encode_png, limit_pixels
 from xray_generator.types import StudioError
 
-SHOWN_PIXELS = 1_000_000
 LEGEND = (
     "Compared with the raw image. SSIM: structural similarity, 1 = unchanged. Entropy: change in the Shannon entropy "
     "of the gray levels, in bits per pixel. Saturated: pixels that are black or white; new: those that were not before."
@@ -74,19 +73,11 @@ def _read_presets() -> Sequence[Preset]:
         return PRESETS
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """An enhanced image as it is shown, and what the enhancement cost at full size."""
-
-    png: bytes
-    cost: Cost
-
-
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs={Source: attrgetter("digest"), Preset: to_json})
-def enhance(source: Source, preset: Preset) -> Tile:
-    """The source after a preset."""
+def _enhance(source: Source, preset: Preset) -> tuple[bytes, Cost]:
+    """A PNG of the source after a preset, at most 1 megapixel, and what the preset cost at full size."""
     enhanced = apply(preset, source.image)
-    return Tile(encode_png(limit_pixels(enhanced, SHOWN_PIXELS)), measure_cost(source.image, enhanced))
+    return encode_png(limit_pixels(enhanced, 1_000_000)), measure_cost(source.image, enhanced)
 
 
 def _title(preset: Preset) -> str:
@@ -124,7 +115,7 @@ def draw_grid(source: Source, presets: Sequence[Preset]) -> None:
     grid = st.grid(5, min_column_width=180)
     for preset in (RAW, *(preset for preset in presets if preset.operations)):
         with grid.cell():
-            tile, label = enhance(source, preset), _label(source, preset)
+            (png, cost), label = _enhance(source, preset), _label(source, preset)
             line = st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="center")
             line.text(label, width="stretch", wrap=False)
             line.download_button(
@@ -137,9 +128,9 @@ def draw_grid(source: Source, presets: Sequence[Preset]) -> None:
                 type="tertiary",
                 help=f"Download {escape_markdown(_title(preset))} as PNG",
             )
-            st.image(tile.png, width="stretch", output_format="PNG", alt=label)
-            raw = f"the reference  \nsaturated {tile.cost.raw_saturated_fraction:.2%}"
-            st.caption(_describe_cost(tile.cost) if preset.operations else raw)
+            st.image(png, width="stretch", output_format="PNG", alt=label)
+            raw = f"the reference  \nsaturated {cost.raw_saturated_fraction:.2%}"
+            st.caption(_describe_cost(cost) if preset.operations else raw)
 
 
 @st.fragment
@@ -151,7 +142,7 @@ def draw_comparison(source: Source, presets: Sequence[Preset]) -> None:
         right = _pick_side("Right", PRESETS[1], presets, source)
         st.caption("Drag the divider, or click it and use the arrow keys.")
     height, width = source.image.shape
-    pictures = [(enhance(source, preset).png, _label(source, preset)) for preset in (left, right)]
+    pictures = [(_enhance(source, preset)[0], _label(source, preset)) for preset in (left, right)]
     with slider:
         draw_slider(*pictures[0], *pictures[1], ratio=width / height, key="enhancement_slider")
 
@@ -163,7 +154,7 @@ def _pick_side(name: str, first: Preset, presets: Sequence[Preset], source: Sour
         st.session_state[key] = first.name
     chosen = st.selectbox(name, list(titles), format_func=titles.__getitem__, key=key, persist_state="session")
     preset = get_preset(chosen, presets)
-    st.caption(_describe_cost(enhance(source, preset).cost) if preset.operations else "the reference")
+    st.caption(_describe_cost(_enhance(source, preset)[1]) if preset.operations else "the reference")
     return preset
 
 
@@ -257,13 +248,13 @@ def _draw_parameter(label: str, scale: Scale, value: float, key: str) -> float:
 
 
 def _draw_before_and_after(source: Source, edited: Preset) -> None:
-    raw, result = enhance(source, RAW), enhance(source, edited)
+    (raw_png, raw_cost), (png, cost) = _enhance(source, RAW), _enhance(source, edited)
     left, right = st.columns(2)
-    left.image(raw.png, width="stretch", output_format="PNG", alt=_label(source, RAW))
-    left.caption(f"**{_label(source, RAW)}** · saturated {raw.cost.raw_saturated_fraction:.2%}")
-    right.image(result.png, width="stretch", output_format="PNG", alt="Edited")
+    left.image(raw_png, width="stretch", output_format="PNG", alt=_label(source, RAW))
+    left.caption(f"**{_label(source, RAW)}** · saturated {raw_cost.raw_saturated_fraction:.2%}")
+    right.image(png, width="stretch", output_format="PNG", alt="Edited")
     synthetic = " · synthetic" if source.recipe else ""
-    right.caption(f"**Edited{synthetic}** · {_describe_cost(result.cost)}", help=LEGEND)
+    right.caption(f"**Edited{synthetic}** · {_describe_cost(cost)}", help=LEGEND)
 
 
 def _draw_actions(source: Source, base: Preset, edited: Preset) -> None:

@@ -189,9 +189,16 @@ def test_model_analysis_shows_a_flow(output_dir: Path, tab: str) -> None:
     assert told.get(tab, "") in words(app)
 
 
-@pytest.mark.parametrize("name", ["measure/research.py", "create/live.py", "create/edit.py"])
-def test_a_page_that_needs_a_prompt_says_so(output_dir: Path, name: str) -> None:
-    assert "No checkpoint here reads a prompt" in page(name).error[0].value
+@pytest.mark.parametrize(
+    ("name", "lack"),
+    [
+        ("measure/research.py", "reads a prompt"),
+        ("create/live.py", "reads a prompt"),
+        ("create/edit.py", "can edit images"),
+    ],
+)
+def test_a_page_that_no_checkpoint_here_can_serve_says_so(output_dir: Path, name: str, lack: str) -> None:
+    assert f"No checkpoint here {lack}" in page(name).error[0].value
 
 
 @pytest.mark.parametrize("name", ["measure/metrics.py", "measure/evaluation.py", "create/enhancement.py"])
