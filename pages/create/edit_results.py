@@ -13,7 +13,6 @@ from pages.kit import charts
 from pages.kit.services import escape_markdown
 from pages.kit.viewer import draw_viewer
 from xray_generator.dashboards.difference import comparison_strip, contact_sheet, difference
-from xray_generator.evaluation.bootstrap import MIN_SAMPLES
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.experiments.counterfactual import (
     OTHERS,
@@ -27,6 +26,7 @@ from xray_generator.experiments.counterfactual import (
     verdict_csv,
 )
 from xray_generator.export.pictures import pictures
+from xray_generator.reference_encoder.bootstrap import MIN_SAMPLES
 from xray_generator.types import NOTICE, Edit
 
 GRAY = "#8A8A8A"

@@ -26,8 +26,6 @@ from pages.kit.services import Stamped, default_folder, escape_markdown, preload
 from pages.kit.viewer import draw_viewer
 from xray_generator import generation
 from xray_generator.checkpoints import Manifest
-from xray_generator.contact_sheet import REAL_NOTICE, encode_sheet
-from xray_generator.contact_sheet import Row as SheetRow
 from xray_generator.data.fitting import fit_square
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
@@ -46,6 +44,7 @@ from xray_generator.experiments.reconstruction import GAIN, ClassReconstruction,
 from xray_generator.export.animation import encode_path_gif, encode_path_strip, encode_row
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import recipes
+from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
 from xray_generator.generation import NUM_DIRECTIONS, Traversal
 from xray_generator.requests import make_request, read_condition
 from xray_generator.types import NOTICE, GenerationRequest, Image, StudioError

@@ -11,9 +11,8 @@ from xray_generator.dashboards.board import Column, Entry, column_names, headlin
 from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.report import to_html
 from xray_generator.dashboards.series import STEPS, Point, over_time, ratio_table, spokes, sweep
-from xray_generator.evaluation.palette import REAL
 from xray_generator.evaluation.plots import COLORS, bars, heat_map, radar
-from xray_generator.evaluation.summary import known_measure
+from xray_generator.evaluation.summary import REAL, known_measure
 
 PALETTE = tuple(color for color in COLORS if color != REAL)
 NAMES_HEIGHT = 2  # inches that slanted names of measures take below a heat map

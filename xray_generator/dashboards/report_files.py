@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xray_generator.dashboards.board import Entry
-from xray_generator.evaluation.summary import summarize
-
-SUMMARY = "model_summary.md"
+from xray_generator.evaluation.summary import SUMMARY, summarize
 
 
 def stored_figures(entry: Entry, figure_dir: Path) -> dict[str, Path]:

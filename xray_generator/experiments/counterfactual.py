@@ -19,14 +19,14 @@ from xray_generator.checkpoints import read_manifest_of
 from xray_generator.dashboards.prompts import TITLES, row_of_prompt
 from xray_generator.data.rows import finding_name
 from xray_generator.data.tables import write_table
-from xray_generator.evaluation.bootstrap import Interval, mean_interval
-from xray_generator.evaluation.encoder_manifest import EncoderManifest, LabelQuality, fitting_encoder
-from xray_generator.evaluation.labels import AGE_GROUPS, SEXES, VIEWS, targets
 from xray_generator.generation import EditResult
+from xray_generator.reference_encoder.bootstrap import Interval, mean_interval
+from xray_generator.reference_encoder.labels import AGE_GROUPS, SEXES, VIEWS, targets
+from xray_generator.reference_encoder.manifest import EncoderManifest, LabelQuality, fitting_encoder
 from xray_generator.types import Edit, Engine, GenerationRequest, Image, OnStep, part
 
 if TYPE_CHECKING:
-    from xray_generator.evaluation.reference_encoder import ReferenceEncoder
+    from xray_generator.reference_encoder.model import ReferenceEncoder
 
 NO_CLASSIFIER = "There is no reference classifier in outputs/encoders/."
 NOT_TRAINED = "the real films are not labeled well enough to train a classifier of it"
@@ -163,7 +163,7 @@ def find_classifier(encoders: Path, device: str | None = None) -> Classifier | N
     folder = fitting_encoder(encoders)
     if folder is None:
         return None
-    from xray_generator.evaluation.reference_encoder import load_reference_encoder  # torch
+    from xray_generator.reference_encoder.model import load_reference_encoder  # torch
 
     encoder = load_reference_encoder(folder, device)
     return Classifier(encoder, read_manifest_of(folder, EncoderManifest).metrics)

@@ -26,7 +26,6 @@ from xray_generator.devices import seeded_generators
 from xray_generator.generation import require
 from xray_generator.images import from_tensor
 from xray_generator.registry import offers
-from xray_generator.studio import Studio
 from xray_generator.types import (
     ClassLabel,
     Engine,
@@ -41,6 +40,8 @@ from xray_generator.types import (
 if TYPE_CHECKING:
     from sklearn.decomposition import PCA
     from torch import Tensor
+
+    from xray_generator.studio import Studio
 
 AMOUNTS = tuple(step / 2 for step in range(-6, 7))  # standard deviations along a direction
 STRIP = slice(None, None, 2)  # the seven of them that stand in a strip

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from xray_generator.abilities import Autoencoding
 from xray_generator.data.fitting import FittedImage, fit_square
 from xray_generator.data.rows import Row, evenly
+from xray_generator.evaluation.autoencoding import encode_and_decode
 from xray_generator.evaluation.image_quality import compare_pairs
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.evaluation.records import Measurement
@@ -84,11 +85,9 @@ def reconstruct(engine: Engine, images: ImageSet, on_step: OnStep | None = None)
     able = require(engine, Autoencoding, LACK)
     latents: list[NDArray[np.float32]] = []
     decoded: list[Image] = []
-    for i, image in enumerate(images.images):
-        label = (images.rows[i].label or None) if images.rows else None
-        latent = able.encode(to_tensor(image[None]), label)
-        decoded += from_tensor(able.decode(latent, label))
-        latents.append(latent[0].float().cpu().numpy())
+    for i, (latent, image) in enumerate(encode_and_decode(able, images)):
+        latents.append(latent)
+        decoded.append(image)
         (on_step or no_report)(i + 1, len(images), partial(decoded.__getitem__, i))
     reconstructions = ImageSet("reconstructions", np.stack(decoded))
     items = tuple(

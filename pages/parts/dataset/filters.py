@@ -10,8 +10,16 @@ import streamlit as st
 from pages.parts.dataset.image import FACT_NAMES
 from pages.parts.dataset.source import Explored
 from pages.parts.services import plain
-from xray_generator.data.exploration import FACTS, MAX_QUERY_CHARACTERS, Filters, filter_rows, to_csv
-from xray_generator.data.exploration_counts import NOT_KNOWN, count_facts, count_findings
+from xray_generator.data.exploration import (
+    FACTS,
+    MAX_QUERY_CHARACTERS,
+    NOT_KNOWN,
+    Filters,
+    count_facts,
+    count_findings,
+    filter_rows,
+    to_csv,
+)
 from xray_generator.data.rows import Row, finding_name
 
 ANY, WITH, WITHOUT = "any", "with a report", "without a report"
@@ -34,7 +42,7 @@ def draw_filters(explored: Explored) -> tuple[Row, ...]:
         placeholder='effusion "AP chest"',
         persist_state="session",
     )
-    counts = {count.finding: count.present for count in count_findings(rows) if count.present}
+    counts = count_findings(rows).query("present > 0").present.to_dict()
     _forget_unknown(_key(explored, "findings"), counts)
     chosen = findings.multiselect(
         "Finding",

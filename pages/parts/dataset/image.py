@@ -11,8 +11,7 @@ from pages.parts.dataset.source import Explored
 from pages.parts.services import plain
 from xray_generator.dashboards.dataset_images import SIZE, measure_image
 from xray_generator.data.attribution import ATTRIBUTION
-from xray_generator.data.exploration import fact, relative_name
-from xray_generator.data.exploration_counts import NOT_KNOWN
+from xray_generator.data.exploration import NOT_KNOWN, fact, relative_name
 from xray_generator.data.report import split_sections
 from xray_generator.data.rows import Row, finding_name
 from xray_generator.evaluation.summary import known_measure, value_text

@@ -10,9 +10,8 @@ import streamlit as st
 from pages.parts import charts
 from pages.parts.dataset.image import SEXES
 from pages.parts.dataset.source import Explored
-from xray_generator.data.exploration_counts import (
+from xray_generator.data.exploration import (
     NOT_KNOWN,
-    Table,
     co_occurrence,
     count_ages,
     count_facts,
@@ -43,7 +42,8 @@ def draw_labels(rows: Sequence[Row], explored: Explored) -> None:
     splits, images = st.columns(2)
     with splits:
         st.subheader("Split and source", anchor=False)
-        _draw_table(cross_count(rows, "source", "split"), "source")
+        table = cross_count(rows, "source", "split").rename_axis("Source").reset_index()
+        st.dataframe(table, hide_index=True, key="dataset_split_table")
     with images:
         _draw_images_each(rows)
     _draw_co_occurrence(rows)
@@ -68,26 +68,17 @@ def _draw_patients(rows: Sequence[Row]) -> None:
 
 def _draw_findings(rows: Sequence[Row]) -> None:
     st.subheader("Findings", anchor=False)
-    counts = count_findings(rows)
-    if not counts:
+    counts = count_findings(rows).rename(index=finding_name)
+    if counts.empty:
         st.info("No row states or denies a finding.")
         return
     chart, table = st.columns([3, 2], gap="medium")
     with chart:
-        present = {finding_name(count.finding): count.present for count in counts}
-        charts.draw(charts.counts(present, "images"), "dataset_findings", AROUND_PX + FINDING_PX * len(counts))
+        present = charts.counts(counts.present.to_dict(), "images")
+        charts.draw(present, "dataset_findings", AROUND_PX + FINDING_PX * len(counts))
     with table:
-        st.dataframe(
-            {
-                "Finding": [finding_name(count.finding) for count in counts],
-                "Present": [count.present for count in counts],
-                "Absent": [count.absent for count in counts],
-                "Unknown": [count.unknown for count in counts],
-            },
-            hide_index=True,
-            key="dataset_finding_table",
-            height="content",
-        )
+        table = counts.rename(columns=str.capitalize).rename_axis("Finding").reset_index()
+        st.dataframe(table, hide_index=True, key="dataset_finding_table", height="content")
         st.caption("Absent: the report denies it. Unknown: neither stated nor denied. An image may have several.")
 
 
@@ -124,16 +115,11 @@ def _draw_co_occurrence(rows: Sequence[Row]) -> None:
     st.subheader("Findings that stand together", anchor=False)
     share = st.toggle("As a share of the row's finding", key="dataset_share", persist_state="session")
     table = co_occurrence(rows, share=share)
-    if len(table.rows) < 2:
+    if len(table) < 2:
         st.info("Fewer than two findings are stated in these images.")
         return
     label = "share" if share else "images"
-    figure = charts.heat_map(table.rows, table.columns, table.values, label)
-    charts.draw(figure, "dataset_co_occurrence", 160 + CELL_PX * len(table.rows))
+    figure = charts.heat_map(tuple(table.index), tuple(table.columns), table.values.tolist(), label)
+    charts.draw(figure, "dataset_co_occurrence", 160 + CELL_PX * len(table))
     said = "Of the images that state the finding of the row, the share that also states that of the column."
     st.caption(said if share else "Images that state both; on the diagonal, all that state the finding.")
-
-
-def _draw_table(table: Table, corner: str) -> None:
-    columns = {name: [line[i] for line in table.values] for i, name in enumerate(table.columns)}
-    st.dataframe({corner.capitalize(): list(table.rows), **columns}, hide_index=True, key="dataset_split_table")

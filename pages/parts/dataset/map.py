@@ -14,8 +14,7 @@ from pages.parts.dataset.request import is_asked
 from pages.parts.dataset.source import Explored
 from pages.parts.services import encoders_key, plain, studio
 from xray_generator.dashboards.embedding import METHODS, Embedding, Features, allows_tsne, embed, extract
-from xray_generator.data.exploration import FACTS, evenly, fact, fingerprint
-from xray_generator.data.exploration_counts import NOT_KNOWN, count_findings
+from xray_generator.data.exploration import FACTS, NOT_KNOWN, count_findings, evenly, fact, fingerprint
 from xray_generator.data.rows import Row, finding_name
 from xray_generator.types import StudioError
 
@@ -60,7 +59,7 @@ def _embed(key: str, method: str, _features: Features) -> Embedding:  # noqa: AR
 
 def _draw_fields(features: Features, explored: Explored) -> tuple[str, str]:
     colors, methods = st.columns([1, 1])
-    findings = [count.finding for count in count_findings(explored.dataset.rows) if count.present]
+    findings = list(count_findings(explored.dataset.rows).query("present > 0").index)
     color = colors.selectbox(
         "Color by",
         [*FACTS, *findings],

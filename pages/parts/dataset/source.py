@@ -12,8 +12,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from pages.parts.services import plain
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
-from xray_generator.data.uploads import MAX_UPLOAD_MB, NamedBytes, Upload, receive
-from xray_generator.data.uploads_unpacking import TABLES
+from xray_generator.data.uploads import MAX_UPLOAD_MB, TABLES, NamedBytes, Upload, receive
 from xray_generator.types import StudioError
 
 KIND, FILES, HAS_NEW, UPLOAD, FAULT = (

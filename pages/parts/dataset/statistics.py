@@ -13,8 +13,7 @@ from pages.parts.dataset.request import is_asked
 from pages.parts.dataset.source import Explored
 from pages.parts.services import plain
 from xray_generator.dashboards.dataset_images import SIZE, ImageStatistics, measure_rows, stretched
-from xray_generator.data.exploration import FACTS, evenly, fact, fingerprint
-from xray_generator.data.exploration_counts import NOT_KNOWN
+from xray_generator.data.exploration import FACTS, NOT_KNOWN, evenly, fact, fingerprint
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.types import StudioError
