@@ -1,4 +1,4 @@
-"""A residual block of convolutions that is told something: a noise level, a class."""
+"""A residual block of convolutions with a condition, such as a noise level or a class."""
 
 from __future__ import annotations
 
