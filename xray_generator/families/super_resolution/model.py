@@ -1,4 +1,4 @@
-"""Rectified flow (`nn.rectified_flow`) from noise to the residual: an image less its enlarged low-resolution version."""
+"""The network, and the flow from noise to the residual: an image less its enlarged low-resolution version."""
 
 from __future__ import annotations
 
