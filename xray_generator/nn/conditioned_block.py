@@ -1,4 +1,4 @@
-"""A residual block of convolutions with a condition, such as a noise level or a class."""
+"""A residual block of convolutions that is conditioned on an embedding: of a noise level, of a class."""
 
 from __future__ import annotations
 
