@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from xray_generator.checkpoints import Quality
 from xray_generator.types import StudioError
 
 
@@ -95,8 +94,3 @@ def step_generator(seed: int, *counters: int) -> torch.Generator:
     for counter in counters:
         value = (value * 6_364_136_223_846_793_005 + counter + 1_442_695_040_888_963_407) % 2**63
     return torch.Generator().manual_seed(value)
-
-
-def log_values(quality: Quality | None) -> dict[str, float]:
-    """What was measured, by name, for the log of a run."""
-    return {} if quality is None else {name: value for name, value in asdict(quality).items() if value is not None}

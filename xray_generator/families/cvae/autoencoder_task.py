@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import laplace
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from xray_generator.checkpoints import Quality
@@ -20,7 +17,8 @@ from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.images import from_tensor, from_uint8, to_tensor, to_uint8
 from xray_generator.nn.compact_autoencoder import LatentDistribution
 from xray_generator.nn.detail import band_energy, lattice_bias, mean_l1
-from xray_generator.training.task import Draw, log_values, step_generator
+from xray_generator.training.quality import compare_pairs, validation_values
+from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import Image
 
 NUM_PREVIEWS = 8
@@ -151,19 +149,10 @@ class AutoencoderTask:
 
     def validate(self) -> Mapping[str, float]:
         """See `measure_reconstruction`."""
-        return log_values(measure_reconstruction(self.autoencoder, self.validation, self.config.size))
+        return validation_values(measure_reconstruction(self.autoencoder, self.validation, self.config.size))
 
 
 def measure_reconstruction(autoencoder: Autoencoder, rows: Sequence[Row], size: int) -> Quality | None:
     """The quality of reconstructions without their padding, in [0, 1]; None where there is no row."""
-    measures = []
-    for row in rows:
-        fitted = load_square(row, size)
-        real, ours = fitted.image[fitted.box], reconstruct(autoencoder, row, size)[fitted.box]
-        psnr = -10 * math.log10(float(np.mean((real - ours) ** 2)) + 1e-12)
-        ssim = float(structural_similarity(real, ours, data_range=1.0))
-        measures.append([psnr, ssim, float(laplace(ours).var()), float(laplace(real).var())])
-    if not measures:
-        return None
-    psnr, ssim, sharpness, real_sharpness = np.mean(measures, axis=0).tolist()
-    return Quality(len(rows), psnr, ssim, sharpness / real_sharpness if real_sharpness > 0 else None)
+    fitted = ((row, load_square(row, size)) for row in rows)
+    return compare_pairs((one.image[one.box], reconstruct(autoencoder, row, size)[one.box]) for row, one in fitted)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from scipy.ndimage import laplace
 from torch import Tensor, nn
 
 from xray_generator.checkpoints import Quality
@@ -15,7 +14,8 @@ from xray_generator.families.cvae.autoencoder_task import MAX_VALIDATION, NUM_PR
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.images import from_tensor, to_tensor
 from xray_generator.nn.grain import Grain
-from xray_generator.training.task import log_values, step_generator
+from xray_generator.training.quality import compare_pairs, validation_values
+from xray_generator.training.task import step_generator
 
 
 class GrainLoss(nn.Module):
@@ -58,7 +58,7 @@ class GrainTask:
 
     def validate(self) -> Mapping[str, float]:
         """See `measure_grain`."""
-        return log_values(measure_grain(self.grain, self.autoencoder, self.validation, self.config.size))
+        return validation_values(measure_grain(self.grain, self.autoencoder, self.validation, self.config.size))
 
 
 @torch.no_grad()
@@ -71,10 +71,7 @@ def reconstruct_with_grain(grain: Grain, autoencoder: Autoencoder, row: Row, siz
 
 
 def measure_grain(grain: Grain, autoencoder: Autoencoder, rows: Sequence[Row], size: int) -> Quality | None:
-    """How sharp reconstructions with grain are, without their padding; None where there is no sharp image."""
-    ours, real = 0.0, 0.0
-    for row in rows:
-        fitted = load_square(row, size)
-        ours += float(laplace(from_tensor(reconstruct_with_grain(grain, autoencoder, row, size))[0][fitted.box]).var())
-        real += float(laplace(fitted.image[fitted.box]).var())
-    return Quality(len(rows), sharpness_ratio=ours / real) if real > 0 else None
+    """How sharp reconstructions with grain are, without their padding; None where there is no row."""
+    fitted = ((load_square(row, size), reconstruct_with_grain(grain, autoencoder, row, size)) for row in rows)
+    quality = compare_pairs((one.image[one.box], from_tensor(ours)[0][one.box]) for one, ours in fitted)
+    return None if quality is None else Quality(quality.num_images, sharpness_ratio=quality.sharpness_ratio)

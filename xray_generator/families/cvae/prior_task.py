@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from xray_generator.families.cvae.autoencoder_task import SYMMETRIES, apply_symm
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior
 from xray_generator.nn.rectified_flow import interpolate
+from xray_generator.training.cache import cached_array, content_key
 from xray_generator.training.task import Draw, step_generator
 
 Posteriors = NDArray[np.float16]  # (N, 2 C, h, w): mean, then log variance
@@ -30,20 +31,9 @@ VALIDATION_BATCH = 32
 
 def cache_posteriors(autoencoder: Autoencoder, rows: Sequence[Row], config: CVAEConfig, folder: Path) -> Posteriors:
     """The posteriors (N V, 2 C, h, w) of all rows, each in V of its symmetries, kept in `folder`, mapped from disk."""
-    key = hashlib.sha256(f"{config.size} {pick_symmetries(config, 0)}".encode())
-    for name, value in sorted(autoencoder.encoder.state_dict().items()):
-        key.update(name.encode() + value.cpu().numpy().tobytes())
-    for row in rows:
-        key.update(f"{row.path} {row.label}\n".encode())
-    path = folder / f"posteriors-{key.hexdigest()[:16]}.npy"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(".tmp")
-        with staged.open("wb") as file:
-            np.save(file, _encode(autoencoder, rows, config))
-        staged.replace(path)
-    mapped: Posteriors = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    names = (f"{row.path} {row.label}\n".encode() for row in rows)
+    key = content_key(f"{config.size} {pick_symmetries(config, 0)}", autoencoder.encoder, names)
+    return cached_array(folder, f"posteriors-{key}", partial(_encode, autoencoder, rows, config))
 
 
 def pick_symmetries(config: CVAEConfig, index: int) -> list[int]:

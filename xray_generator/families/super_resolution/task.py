@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from einops import rearrange
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
 from xray_generator.checkpoints import Quality
@@ -29,7 +28,8 @@ from xray_generator.families.super_resolution.model import (
 )
 from xray_generator.images import from_tensor, from_uint8, resize_square, to_tensor, to_uint8
 from xray_generator.nn.rectified_flow import interpolate
-from xray_generator.training.task import Draw, log_values, step_generator
+from xray_generator.training.quality import compare_pairs, validation_values
+from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import Image
 
 NUM_PREVIEWS = 8
@@ -157,7 +157,7 @@ class SuperResolutionTask:
 
     def validate(self) -> Mapping[str, float]:
         """See `measure_enlargement`."""
-        return log_values(measure_enlargement(self.model, self.validation, self.config.image_size))
+        return validation_values(measure_enlargement(self.model, self.validation, self.config.image_size))
 
 
 @torch.no_grad()
@@ -172,14 +172,8 @@ def enlarge_by_model(model: SuperResolution, low: Image, size: int, num_steps: i
 
 def measure_enlargement(model: SuperResolution, rows: Sequence[Row], size: int) -> Quality | None:
     """The quality of images enlarged in one step from half the side, and bicubic PSNR; None where there is no row."""
-    measures = []
-    for row in rows:
-        image = resize_square(row.image(), size)
-        low = scale_down(image, round(size / FACTOR))
-        ours, bicubic = enlarge_by_model(model, low, size, 1), resize_square(low, size)
-        psnr, bicubic_psnr = (-10 * math.log10(float(np.mean((image - one) ** 2)) + 1e-12) for one in (ours, bicubic))
-        measures.append([psnr, float(structural_similarity(image, ours, data_range=1.0)), bicubic_psnr])
-    if not measures:
-        return None
-    psnr, ssim, bicubic_psnr = np.mean(measures, axis=0).tolist()
-    return Quality(len(measures), psnr, ssim, bicubic_psnr_db=bicubic_psnr)
+    images = [resize_square(row.image(), size) for row in rows]
+    low = [scale_down(image, round(size / FACTOR)) for image in images]
+    quality = compare_pairs(zip(images, (enlarge_by_model(model, one, size, 1) for one in low), strict=True))
+    bicubic = compare_pairs(zip(images, (resize_square(one, size) for one in low), strict=True))
+    return None if quality is None or bicubic is None else replace(quality, bicubic_psnr_db=bicubic.psnr_db)
