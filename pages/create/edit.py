@@ -13,7 +13,7 @@ from pages.create.edit_results import draw_many, draw_one
 from pages.kit import checkpoints
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.images import pick_upload
-from pages.kit.jobs import draw_end, draw_hint, draw_progress, find_job, keep_error, start_button
+from pages.kit.jobs import draw_end, draw_hint, draw_progress, find_job, keep_error, last_result, start_button
 from pages.kit.sampling import (
     check_field_seed,
     draw_guidance,
@@ -117,8 +117,7 @@ def _draw_upload() -> Image | None:
 
 def _find_generator_image() -> tuple[GenerationRequest, str] | None:
     """The request of the image that the Generator shows, and the name of its checkpoint."""
-    job = find_job("result_job")
-    result = None if job is None else job.result
+    result = last_result("job")
     if not isinstance(result, GenerationResult) or result.origin is not None:
         return None
     if not isinstance(result.request.condition, TextPrompt):

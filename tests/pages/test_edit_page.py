@@ -212,5 +212,5 @@ def test_words_are_drawn_over_the_very_image_that_is_shown(app: AppTest) -> None
     assert [word.replace("\\", "") for word in words.options] == list(maps.words) == TARGET.split()
     assert len(words.value) == 1
     words.set_value([])
-    assert "Choose a word." in said(run(app))
+    assert "Choose one or more words." in said(run(app))
     assert "does not prove that a finding is there" in said(app)
