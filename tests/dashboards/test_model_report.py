@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor, nn
 
 from xray_generator.checkpoints import find_checkpoint, read_manifest
 from xray_generator.dashboards.model_report import dissect, probe_request, time_images, view_noise
-from xray_generator.dashboards.reconstruction import GAIN, pick_images, reconstruct, single_image
 from xray_generator.dashboards.timings import compare_times, stored_times, time_curve
-from xray_generator.data.read import read_dataset
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
 from xray_generator.families.latent_diffusion.loading import load_engine
@@ -115,37 +112,8 @@ def test_what_a_schedule_cannot_do_is_said(engine: LatentDiffusionEngine) -> Non
         view_noise(engine, "heun", 5)
 
 
-def test_reconstruction_is_the_autoencoders_own(engine: LatentDiffusionEngine, dataset_folder: Path) -> None:
-    images = pick_images(read_dataset(dataset_folder).split("test"), 64, 3)
-    found = reconstruct(engine, images)
-    assert found is not None and found.latent_shape == (4, 8, 8) and len(found.items) == 3
-    batch = torch.from_numpy(images.images)[:, None] * 2 - 1
-    with torch.no_grad():
-        latents = engine.model.autoencoder.encode(batch).mean
-        copies = engine.model.autoencoder.decode(latents).clamp(-1, 1)[:, 0].numpy() / 2 + 0.5
-    psnr = [peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in zip(images.images, copies, strict=True)]
-    for i, item in enumerate(found.items):
-        measured = {m.measure: m.value for m in item.measurements}
-        assert measured["psnr"] == pytest.approx(psnr[i], abs=1e-3) and item.name == images.names[i]
-        np.testing.assert_allclose(item.difference, np.clip(abs(item.copy - item.original) * GAIN, 0, 1), atol=1e-6)
-        assert all(latent.min() == 0 and latent.max() == 1 and min(latent.shape) >= 128 for latent in item.latents)
-    (mean,) = (m for m in found.measurements if m.measure == "psnr")
-    assert mean.value == pytest.approx(np.mean(psnr), abs=1e-3) and mean.n == 3
-
-
-def test_images_are_spread_and_others_follow(dataset_folder: Path) -> None:
-    rows = read_dataset(dataset_folder).split("test")
-    first, second = (pick_images(rows, 256, 4, place) for place in (0, 1))
-    assert len(set(first.names)) == 4 and set(first.names) != set(second.names)
-    assert all(row.native_size == 0 or row.native_size >= 256 for row in first.rows)
-    assert len(pick_images(rows[:2], 256, 8)) == 2
-    assert single_image(np.zeros((90, 50), np.float32), 32, "x").images.shape == (1, 32, 32)
-
-
-def test_an_engine_without_these_parts_says_none(engine: LatentDiffusionEngine) -> None:
-    plain = Plain(engine)
-    assert view_noise(plain, "ddim", 5) is None
-    assert reconstruct(plain, single_image(np.zeros((64, 64), np.float32), 64, "x")) is None
+def test_an_engine_without_a_noise_schedule_has_no_view_of_it(engine: LatentDiffusionEngine) -> None:
+    assert view_noise(Plain(engine), "ddim", 5) is None
 
 
 def test_times_report_every_step_and_stop_when_asked(engine: LatentDiffusionEngine) -> None:
