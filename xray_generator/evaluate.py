@@ -25,7 +25,7 @@ from typing import Any
 from xray_generator.checkpoints import CARD, Manifest, code_commit, find_checkpoint
 from xray_generator.config import dump
 from xray_generator.console import exit_code
-from xray_generator.dashboards.report_files import SUMMARY
+from xray_generator.dashboards.report import SUMMARY
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row, class_names, evenly
 from xray_generator.devices import set_threads
