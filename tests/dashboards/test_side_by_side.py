@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from xray_generator.dashboards.copies import check_copies, copy_space, recorded_pairs
+from xray_generator.dashboards.memorization import check_memorization, feature_space, recorded_pairs
 from xray_generator.dashboards.distributions import (
     compare,
     cumulative,
@@ -240,17 +240,17 @@ def test_a_planted_copy_is_flagged_and_found_in_the_film_that_it_is(real: ImageS
     noise = np.random.default_rng(0).random((3, 64, 64)).astype(np.float32)
     images = np.concatenate([real.images[train[5]][None, :, ::-1], noise])
     generated = ImageSet("generated", images, (), ("copy", "x", "y", "z"))
-    space = copy_space(tmp_path / "none", unseen, None)
+    space = feature_space(tmp_path / "none", unseen, None)
     assert isinstance(space, Radiomics)
-    found = check_copies(generated, unseen, [real.rows[i] for i in train], space, tmp_path)
+    found = check_memorization(generated, unseen, [real.rows[i] for i in train], space, tmp_path)
     first = found.pairs[0]
     assert (first.image, first.path, first.flagged, first.flipped) == ("copy", real.rows[train[5]].path, True, True)
     assert found.num_flagged == 1 and found.num_training == len(train) and len(found.pairs) == 4
     assert first.score > first.threshold and first.similarity > 0.95
     with pytest.raises(StudioError, match="no generated image"):
-        check_copies(generated.take([]), unseen, [real.rows[i] for i in train], space, tmp_path)
+        check_memorization(generated.take([]), unseen, [real.rows[i] for i in train], space, tmp_path)
     with pytest.raises(StudioError, match="19 unseen"):
-        check_copies(generated, unseen.take(range(9)), [real.rows[i] for i in train], space, tmp_path)
+        check_memorization(generated, unseen.take(range(9)), [real.rows[i] for i in train], space, tmp_path)
 
 
 def test_pairs_of_a_record_are_read_and_films_at_hand_are_found(rows: tuple[Row, ...]) -> None:
