@@ -15,10 +15,10 @@ from xray_generator import gallery, images
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.devices import pick_device, runtime_facts
+from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
 from xray_generator.gallery import differences, newest, read_slice_source, read_source
-from xray_generator.hounsfield import WINDOWS
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, StudioError, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)

@@ -25,11 +25,11 @@ from typing import Any
 from xray_generator.checkpoints import CARD, Manifest, code_commit, find_checkpoint
 from xray_generator.config import dump
 from xray_generator.console import exit_code
-from xray_generator.dashboards.report import SUMMARY
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row, class_names, evenly
 from xray_generator.devices import set_threads
 from xray_generator.evaluation import ablations, plots, super_resolution
+from xray_generator.evaluation.drawing import keep_samples, load_model
 from xray_generator.evaluation.image_sets import common_size, from_folder
 from xray_generator.evaluation.inputs import (
     SPLITS,
@@ -43,15 +43,13 @@ from xray_generator.evaluation.inputs import (
     warnings,
 )
 from xray_generator.evaluation.records import Record, write_record
-from xray_generator.evaluation.spaces import find_judges
 from xray_generator.evaluation.speed import machine_facts
-from xray_generator.evaluation.study import Model, Study
+from xray_generator.evaluation.study import Model, Study, find_classifiers
 from xray_generator.evaluation.suite import SUITES, run
-from xray_generator.evaluation.summary import summarize
+from xray_generator.evaluation.summary import SUMMARY, summarize
 from xray_generator.export.files import make_folder
 from xray_generator.registry import get_family
-from xray_generator.requests import read_condition, make_request
-from xray_generator.sampling import keep_samples, load_model
+from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_SEED, Condition, StudioError, TextPrompt
 
@@ -138,8 +136,8 @@ def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[
     else:
         real, rows = _asked(real, studio, options.checkpoint)
         generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
-    classifiers = find_judges(
-        real.images, studio.encoder_root, options.device, pretrained=not is_quick, asked=generated.rows
+    classifiers = find_classifiers(
+        real.images, studio.encoder_root, options.device, pretrained=not is_quick, rows=generated.rows
     )
     study = Study(generated, real.images, real.split, options.seed, classifiers, _cache(studio), real.training, model)
     return study, (*real.notes, *warnings(generated, real.images), *classifiers.notes)

@@ -11,9 +11,9 @@ from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.dicom import is_dicom, read_header, read_slice
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
-from xray_generator.hounsfield import Window
 from xray_generator.images import limit_pixels, read_image
 from xray_generator.types import StudioError
 

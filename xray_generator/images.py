@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from xray_generator import dicom
-from xray_generator.dicom import MAX_PIXELS
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
@@ -92,14 +92,11 @@ def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -
 
 
 def grid(images: Sequence[Image], num_columns: int) -> Image:
-    """Equally sized images as one, row by row from the top left; places that stay free are black."""
-    height, width = images[0].shape
-    num_rows = -(-len(images) // num_columns)
-    whole = np.zeros((num_rows * height, min(num_columns, len(images)) * width), np.float32)
-    for i, image in enumerate(images):
-        top, left = i // num_columns * height, i % num_columns * width
-        whole[top : top + height, left : left + width] = image
-    return whole
+    """Join images of one size, row by row from the top left; empty places are black."""
+    columns = min(num_columns, len(images))
+    blank = [np.zeros_like(images[0])] * (-len(images) % columns)
+    cells = np.asarray([*images, *blank], np.float32)
+    return rearrange(cells, "(row column) h w -> (row h) (column w)", column=columns)
 
 
 def read_image(source: Path | bytes) -> Image:
@@ -123,20 +120,12 @@ def read_image(source: Path | bytes) -> Image:
 def header_pixels(path: Path) -> int:
     """Pixels of all frames as a file's header states them, none decoded; its bytes where no header can be read."""
     try:
-        with path.open("rb") as stream:
-            is_dicom = dicom.is_dicom(stream.read(dicom.SIGN.stop))
-            stream.seek(0)
-            if is_dicom:
-                return dicom.num_pixels(stream)
-            with PILImage.open(stream, formats=["PNG", "JPEG", "TIFF"]) as picture:
-                return picture.width * picture.height
+        if dicom.is_dicom(path):
+            return dicom.num_pixels(path)
+        with PILImage.open(path, formats=["PNG", "JPEG", "TIFF"]) as picture:
+            return picture.width * picture.height
     except (StudioError, OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):
         return path.stat().st_size
-
-
-def _check_budget(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise StudioError(f"The image has {width}x{height} pixels; at most {MAX_PIXELS // 10**6} megapixels are read.")
 
 
 def _read_pillow(data: bytes) -> Image:
@@ -144,7 +133,9 @@ def _read_pillow(data: bytes) -> Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # our own budget is stricter
             picture = PILImage.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF"])
-            _check_budget(*picture.size)
+            if picture.width * picture.height > dicom.MAX_PIXELS:
+                size, most = f"{picture.width}x{picture.height}", dicom.MAX_PIXELS // 10**6
+                raise StudioError(f"The image has {size} pixels; at most {most} megapixels are read.")
             return _to_gray(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
         raise StudioError(f"This is not an image. Allowed: {', '.join(FORMATS)}.") from None

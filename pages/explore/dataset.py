@@ -23,21 +23,19 @@ from pages.kit.services import count_text, default_dataset, default_folder, esca
 from xray_generator.data.exploration import (
     FACTS,
     MAX_QUERY_CHARACTERS,
-    Filters,
-    filter_rows,
-    fingerprint,
-    health_json,
-    relative_name,
-    to_csv,
-)
-from xray_generator.data.exploration_counts import (
     NOT_KNOWN,
+    Filters,
     co_occurrence,
     count_ages,
     count_facts,
     count_findings,
     count_patients,
     cross_count,
+    filter_rows,
+    fingerprint,
+    health_json,
+    relative_name,
+    to_csv,
 )
 from xray_generator.data.health import HealthReport, Kind, check_health
 from xray_generator.data.rows import Dataset, Row, finding_name
@@ -153,8 +151,8 @@ def _receive(files: list[UploadedFile]) -> None:
 ANY, WITH, WITHOUT = "any", "with a report", "without a report"
 REPORTS = {ANY: None, WITH: True, WITHOUT: False}
 SEARCH_HELP = (
-    "Finds images whose prompt and report contain all words. A word also matches longer words that begin with it: pneumo"
-    ' finds pneumonia and pneumothorax. Put "quotes" around words to find them in this order. Case is ignored.'
+    "Finds images whose prompt and report contain all words. A word also matches longer words that begin with it:"
+    ' pneumo finds pneumonia and pneumothorax. Put "quotes" around words to find them in this order. Case is ignored.'
 )
 
 
@@ -170,7 +168,7 @@ def _draw_filters(explored: Explored) -> tuple[Row, ...]:
         placeholder='effusion "AP chest"',
         persist_state="session",
     )
-    counts = {count.finding: count.present for count in count_findings(rows) if count.present}
+    counts = count_findings(rows).query("present > 0").present.to_dict()
     _drop_unknown(_key(explored, "findings"), counts)
     chosen = findings.multiselect(
         "Finding",
@@ -328,9 +326,8 @@ def _draw_labels(rows: Sequence[Row], explored: Explored) -> None:
     splits, images = st.columns(2)
     with splits:
         st.subheader("Split and source", anchor=False)
-        table = cross_count(rows, "source", "split")
-        columns = {name: [line[i] for line in table.values] for i, name in enumerate(table.columns)}
-        st.dataframe({"Source": list(table.rows), **columns}, hide_index=True, key="dataset_split_table")
+        table = cross_count(rows, "source", "split").rename_axis("Source").reset_index()
+        st.dataframe(table, hide_index=True, key="dataset_split_table")
     with images:
         figure = _columns(patients.images_each, "images", "patients")
         _draw_bars("Images per patient", figure, "dataset_images_each", "No image has a patient id.")
@@ -339,18 +336,17 @@ def _draw_labels(rows: Sequence[Row], explored: Explored) -> None:
 
 def _draw_findings(rows: Sequence[Row]) -> None:
     st.subheader("Findings", anchor=False)
-    counts = count_findings(rows)
-    if not counts:
+    counts = count_findings(rows).rename(index=finding_name)
+    if counts.empty:
         st.info("No image has a finding that is stated or ruled out.")
         return
     chart, table = st.columns([3, 2], gap="medium")
     with chart:
-        present = {finding_name(count.finding): count.present for count in counts}
-        charts.draw(charts.counts(present, "images"), "dataset_findings", 90 + 34 * len(counts))
+        present = charts.counts(counts.present.to_dict(), "images")
+        charts.draw(present, "dataset_findings", 90 + 34 * len(counts))
     with table:
-        names = [finding_name(count.finding) for count in counts]
-        columns = {name: [getattr(c, name.lower()) for c in counts] for name in ("Present", "Absent", "Unknown")}
-        st.dataframe({"Finding": names, **columns}, hide_index=True, key="dataset_finding_table", height="content")
+        shown = counts.rename(columns=str.capitalize).rename_axis("Finding").reset_index()
+        st.dataframe(shown, hide_index=True, key="dataset_finding_table", height="content")
         st.caption("Absent: ruled out by the report. Unknown: not mentioned. An image may have several findings.")
 
 
@@ -376,11 +372,12 @@ def _draw_co_occurrence(rows: Sequence[Row]) -> None:
     st.subheader("Findings that occur together", anchor=False)
     share = st.toggle("As a share of the row's finding", key="dataset_share", persist_state="session")
     table = co_occurrence(rows, share=share)
-    if len(table.rows) < 2:
+    if len(table) < 2:
         st.info("Fewer than two findings are stated in these images.")
         return
-    figure = charts.heat_map(table.rows, table.columns, table.values, "share" if share else "images")
-    charts.draw(figure, "dataset_co_occurrence", 160 + 26 * len(table.rows))
+    label = "share" if share else "images"
+    figure = charts.heat_map(tuple(table.index), tuple(table.columns), table.values.tolist(), label)
+    charts.draw(figure, "dataset_co_occurrence", 160 + 26 * len(table))
     of_share = "Of the images with the row's finding, the share that also has the column's finding."
     st.caption(of_share if share else "Images with both findings; on the diagonal, all images with the finding.")
 

@@ -19,8 +19,15 @@ from pages.kit.services import Stamped, encoders_key, escape_markdown, studio
 from xray_generator.dashboards import dataset_images
 from xray_generator.dashboards.embedding import METHODS, Embedding, Features, allows_tsne, embed, extract
 from xray_generator.data.attribution import ATTRIBUTION
-from xray_generator.data.exploration import FACTS, evenly, fact, fingerprint, relative_name
-from xray_generator.data.exploration_counts import NOT_KNOWN, count_findings
+from xray_generator.data.exploration import (
+    FACTS,
+    NOT_KNOWN,
+    count_findings,
+    evenly,
+    fact,
+    fingerprint,
+    relative_name,
+)
 from xray_generator.data.report import split_sections
 from xray_generator.data.rows import Dataset, Row, finding_name
 from xray_generator.evaluation.measures import MEASURES
@@ -388,7 +395,7 @@ def _embed(features: Features, method: str) -> Embedding:
 def _draw_map_fields(features: Features, explored: Explored) -> tuple[str, str]:
     """Draw what the color and the axes mean; return both."""
     colors, methods = st.columns([1, 1])
-    findings = [count.finding for count in count_findings(explored.dataset.rows) if count.present]
+    findings = list(count_findings(explored.dataset.rows).query("present > 0").index)
     color = colors.selectbox(
         "Color by",
         [*FACTS, *findings],

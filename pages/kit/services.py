@@ -13,7 +13,7 @@ import streamlit as st
 
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
-from xray_generator.data.uploads_unpacking import TABLES
+from xray_generator.data.uploads import TABLES
 from xray_generator.jobs import JobQueue
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xray_generator.dashboards.noise_path import ends_at, intensity_curve, states
-from xray_generator.hounsfield import WINDOWS
+from xray_generator.dicom.hounsfield import WINDOWS
 
 PATH = tuple(np.random.default_rng(i).random((16, 16), np.float32) for i in range(13))
 LUNG = WINDOWS["lung"]

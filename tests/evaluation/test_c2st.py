@@ -2,10 +2,10 @@ import numpy as np
 
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.c2st import compare, out_of_fold_scores
-from xray_generator.evaluation.discrimination import auroc
 from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
+from xray_generator.reference_encoder.metrics import auroc
 
 
 def test_noise_gives_images_away_and_real_ones_hide_among_real_ones(

@@ -6,13 +6,14 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from tests.evaluation.textures import CLASSES, every_class, textures
-from xray_generator.evaluation.class_fidelity import class_confusion, class_quality, measure_class_accuracy
-from xray_generator.evaluation.encoder_manifest import Calibration, EncoderShape
+from xray_generator.evaluation.class_fidelity import class_confusion, measure_class_accuracy
 from xray_generator.evaluation.fidelity import measure_fidelity
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Measurement
-from xray_generator.evaluation.reference_encoder import ReferenceEncoder, build_network
+from xray_generator.reference_encoder.manifest import Calibration, EncoderShape
+from xray_generator.reference_encoder.metrics import class_quality
+from xray_generator.reference_encoder.model import ReferenceEncoder, build_network
 
 ASKED = every_class(12)
 
@@ -100,7 +101,7 @@ def test_what_cannot_be_judged_says_why(encoder: ReferenceEncoder, real: ImageSe
 
 
 def test_a_class_that_fills_a_source_of_its_own_is_not_judged() -> None:
-    """The classifier takes every image for the first class; a second source holds that class alone, and earns nothing."""
+    """The classifier always answers the first class; a second source, which holds that class alone, does not count."""
     rng = np.random.default_rng(0)
     both = textures("a", ["along_fine", "across_fine"] * 5, rng).rows
     alone = textures("b", ["along_fine"] * 90, rng, source="another hospital").rows

@@ -1,4 +1,4 @@
-"""A classifier of classes, trained by the command; what it finds of an engine that draws by class, and of class folders."""
+"""The reference classifier trained by the command, on an engine that draws by class and on class folders."""
 
 from pathlib import Path
 
@@ -10,17 +10,16 @@ from xray_generator.checkpoints import read_manifest_of
 from xray_generator.data.rows import Row
 from xray_generator.evaluate import main as evaluate
 from xray_generator.evaluation import suite
-from xray_generator.evaluation.encoder_manifest import EncoderManifest
+from xray_generator.evaluation.drawing import load_model
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.inputs import Classes, read_real, spread
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import list_records
-from xray_generator.evaluation.reference_encoder import load_reference_encoder
-from xray_generator.evaluation.spaces import NO_ENCODER, find_judges
-from xray_generator.evaluation.study import Study
+from xray_generator.evaluation.study import NO_ENCODER, Study, find_classifiers
 from xray_generator.images import encode_png
+from xray_generator.reference_encoder.manifest import EncoderManifest
+from xray_generator.reference_encoder.model import load_reference_encoder
 from xray_generator.requests import make_request
-from xray_generator.sampling import load_model
 from xray_generator.train_encoder import main as train_encoder
 from xray_generator.types import ClassLabel, StudioError
 
@@ -81,7 +80,7 @@ def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: P
     classes = Classes(CLASSES[:6], unconditional=False)
     part, rows = classes.part(real), classes.rows(real.images.rows)
     generated = model.redraw(spread(rows, 120), {})
-    classifiers = find_judges(part.images, outputs / "encoders", "cpu", pretrained=False)
+    classifiers = find_classifiers(part.images, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is not None and classifiers.encoder.name.startswith("stripes@") and not classifiers.notes
     study = Study(generated, part.images, part.split, 0, classifiers, tmp_path / "cache", part.training, model)
     steps = [
@@ -113,8 +112,8 @@ def test_what_the_checkpoint_does_not_draw_is_left_out_with_a_note(pack: Path) -
     assert [row.label for row in Classes(CLASSES, True).rows(())] == list(CLASSES)
 
 
-def test_a_classifier_of_stripes_judges_no_x_ray(outputs: Path, real: ImageSet) -> None:
-    classifiers = find_judges(real, outputs / "encoders", "cpu", pretrained=False)
+def test_a_classifier_of_stripes_is_not_used_on_x_rays(outputs: Path, real: ImageSet) -> None:
+    classifiers = find_classifiers(real, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is None and classifiers.notes == (NO_ENCODER,)
 
 
@@ -136,4 +135,4 @@ def test_class_folders_that_anything_made_are_judged(
     assert found and found.value is not None and found.value > 0.85 and found.n == 96
     assert any("no class folder" in note and "sheet.png" in note for note in record.notes)
     text = (tmp_path / "metrics" / record.name / "model_summary.md").read_text()
-    assert "Class fidelity" in text and "What the classifier takes each class for" in text
+    assert "Class fidelity" in text and "Confusion matrix of the classifier" in text

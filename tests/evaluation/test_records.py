@@ -3,14 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_generator.evaluation.records import (
-    Curve,
-    Measurement,
-    Record,
-    list_records,
-    read_record,
-    write_record,
-)
+from xray_generator.evaluation.records import Curve, Measurement, Record, list_records, read_record, write_record
 from xray_generator.evaluation.summary import summarize
 from xray_generator.types import CheckpointRef, StudioError
 
@@ -45,6 +38,12 @@ def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
         read_record(path.parent / "broken.record.json")
 
 
+def test_the_table_of_ablations_is_found_under_its_old_name(tmp_path: Path) -> None:
+    table = ({"change": "plain DDIM", "n": 5},)
+    path = write_record(replace(RECORD, tables={"levers": table}), tmp_path)
+    assert '"levers"' in path.read_text() and read_record(path).tables == {"ablations": table}
+
+
 def test_a_record_is_asked_by_measure_and_condition() -> None:
     assert RECORD.get("precision").value == 0.5 and RECORD.get("precision", "mass").value == 0.625
     assert RECORD.get("recall") is None
@@ -71,7 +70,7 @@ def test_the_summary_says_all_that_the_record_holds() -> None:
     assert (
         "checkpoint `latent_diffusion/tiny`, weights SHA-256 `abababababab`" in text and "- num images: 2,000" in text
     )
-    cells = ["0.5", "0.25 to 0.75", "0.8", "2,000", "300", "best as on real images", "some space"]
+    cells = ["0.5", "0.25 to 0.75", "0.8", "2,000", "300", "best as in real images", "some space"]
     assert f"| Precision | all | {' | '.join(cells)} |" in text
     assert "| Precision | mass, guidance scale 2 | 0.625 |" in text
     assert "- Copy rate: no training images" in text and "| of_a_later_version | all | 1 |" in text

@@ -15,8 +15,7 @@ from xray_generator.evaluation.features import Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Record
-from xray_generator.evaluation.spaces import Classifiers, Space
-from xray_generator.evaluation.study import Findings, Model, Study, Variant, conditions
+from xray_generator.evaluation.study import Classifiers, Findings, Model, Space, Study, Variant, conditions
 from xray_generator.evaluation.suite import Step, run
 from xray_generator.types import CheckpointRef, GenerationRequest, StudioError, TextPrompt
 

@@ -90,4 +90,4 @@ def test_the_command_measures_what_enlarges(
     (found,) = list_records(metrics)
     assert found.name == f"small_enlargement_{dataset_folder.name}"
     assert {row["method"] for row in found.tables["enlargement"]} >= {"lanczos", "upscaler"}
-    assert "## Beside interpolation" in next(metrics.rglob("model_summary.md")).read_text()
+    assert "## Compared with interpolation" in next(metrics.rglob("model_summary.md")).read_text()

@@ -15,8 +15,8 @@ from streamlit.testing.v1 import AppTest
 from pages.parts.services import job_queue, studio
 from tests.ct_files import ct
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
+from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.pictures import pictures
-from xray_generator.hounsfield import WINDOWS
 from xray_generator.jobs import Job
 
 ROOT = Path(__file__).parents[2]

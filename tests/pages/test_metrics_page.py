@@ -61,7 +61,7 @@ def test_tiles_show_the_encoders_space_with_yardstick_and_the_reason_of_what_is_
     page = open_page(PAGE)
     tiles = {tile.label.replace("\\", ""): tile.value for tile in page.metric}
     assert tiles["Fréchet distance, ratio to real"] == "1.5 × real" and tiles["Precision"] == "0.5"
-    assert tiles["Time for one image"] == "500 ms" and tiles["Detectability"] == "not measured"
+    assert tiles["Time for one image"] == "500 ms" and tiles["C2ST AUROC"] == "not measured"
     text = words(page)
     assert "95 % interval 0.4 to 0.6; real 0.9 (n = 100); n = 100; classifier@c9d40e0ea6cf" in text
     assert "Not measured: this record of the full suite does not hold it." in text  # of the autoencoder

@@ -15,12 +15,13 @@ import numpy as np
 
 from xray_generator.dashboards.prompts import TITLES, row_of_prompt
 from xray_generator.data.rows import finding_name
-from xray_generator.evaluation.encoder_manifest import fitting_encoder
-from xray_generator.evaluation.labels import AGE_GROUPS, SEXES, VIEWS, targets
+from xray_generator.reference_encoder.labels import AGE_GROUPS, SEXES, VIEWS, targets
+from xray_generator.reference_encoder.manifest import fitting_encoder
 from xray_generator.types import Image
 
 if TYPE_CHECKING:
-    from xray_generator.evaluation.reference_encoder import LabelQuality, ReferenceEncoder
+    from xray_generator.reference_encoder.manifest import LabelQuality
+    from xray_generator.reference_encoder.model import ReferenceEncoder
 
 NO_CLASSIFIER = "There is no reference encoder in outputs/encoders/, so no classifier looked at the images."
 NOT_TAUGHT = "the real films cannot teach a classifier of it"
@@ -117,7 +118,8 @@ def find_classifier(encoders: Path, device: str | None = None) -> Classifier | N
     if folder is None:
         return None
     from xray_generator.checkpoints import read_manifest_of
-    from xray_generator.evaluation.reference_encoder import EncoderManifest, load_reference_encoder  # torch
+    from xray_generator.reference_encoder.manifest import EncoderManifest
+    from xray_generator.reference_encoder.model import load_reference_encoder  # torch
 
     encoder = load_reference_encoder(folder, device)
     return Classifier(encoder, read_manifest_of(folder, EncoderManifest).metrics)

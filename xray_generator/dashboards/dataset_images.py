@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.bootstrap import Floats
 from xray_generator.evaluation.image_quality import STATISTICS
 from xray_generator.evaluation.records import Measurement
 from xray_generator.images import resize_square
+from xray_generator.reference_encoder.bootstrap import Floats
 from xray_generator.types import Image, StudioError
 
 SIZE = 256  # pixels a side

@@ -10,11 +10,11 @@ from scipy.stats import ks_2samp
 from xray_generator.dashboards.side_by_side import MIN_SET, Sides
 from xray_generator.data.tables import write_table
 from xray_generator.evaluation import image_quality
-from xray_generator.evaluation.bootstrap import Floats, groups
-from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.image_sets import ImageSet, groups
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.images import to_uint8
+from xray_generator.reference_encoder.bootstrap import Floats
 from xray_generator.types import Image, StudioError
 
 GRAY_BINS = 64

@@ -15,7 +15,7 @@ import numpy as np
 
 from xray_generator.dashboards.counterfactual import NO_CLASSIFIER, Verdict, asked_changes, find_classifier, label_title
 from xray_generator.data.tables import write_table
-from xray_generator.evaluation.bootstrap import Interval, mean_interval
+from xray_generator.reference_encoder.bootstrap import Interval, mean_interval
 from xray_generator.types import Edit, GenerationRequest, OnStep, Preview
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.bootstrap import Floats
-from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.reference_encoder.bootstrap import Floats
+from xray_generator.reference_encoder.manifest import fitting_encoder
 from xray_generator.types import StudioError
 
 METHODS = ("PCA", "t-SNE")
@@ -82,8 +82,8 @@ def allows_tsne(n: int) -> bool:
 
 
 def _encoded(images: ImageSet, folder: Path) -> Features:
-    from xray_generator.devices import set_threads  # torch
-    from xray_generator.evaluation.reference_encoder import load_reference_encoder
+    from xray_generator.devices import set_threads  # imports torch
+    from xray_generator.reference_encoder.model import load_reference_encoder
 
     set_threads()
     encoder = load_reference_encoder(folder)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.encoder_manifest import fitting_encoder
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Measurement, Record
+from xray_generator.reference_encoder.manifest import fitting_encoder
 from xray_generator.types import StudioError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def feature_space(encoders: Path, unseen: ImageSet, device: str | None) -> Extra
     folder = fitting_encoder(encoders, unseen.rows)
     if folder is None:
         return Radiomics.of(unseen.images)
-    from xray_generator.evaluation.reference_encoder import load_reference_encoder  # imports torch
+    from xray_generator.reference_encoder.model import load_reference_encoder  # imports torch
 
     return load_reference_encoder(folder, device)
 

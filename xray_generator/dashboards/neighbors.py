@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from xray_generator.dashboards.side_by_side import Sides
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.bootstrap import Floats, groups
-from xray_generator.evaluation.encoder_manifest import fitting_encoder
-from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.image_sets import ImageSet, groups
 from xray_generator.evaluation.pixel_match import thumbnails
 from xray_generator.evaluation.records import Curve
+from xray_generator.reference_encoder.bootstrap import Floats
+from xray_generator.reference_encoder.manifest import fitting_encoder
 from xray_generator.types import StudioError
 
 ENCODER, RADIOMICS, PIXELS = "reference encoder", "radiomics", "pixels"
@@ -82,7 +82,7 @@ def find_features(space: str, encoders: Path, device: str | None, rows: Sequence
         from xray_generator.evaluation.radiomics import radiomics
 
         return lambda images: np.array([radiomics(image) for image in images], np.float64)
-    from xray_generator.evaluation.reference_encoder import load_reference_encoder  # imports torch
+    from xray_generator.reference_encoder.model import load_reference_encoder  # imports torch
 
     folder = fitting_encoder(encoders, rows)
     if folder is None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.evaluation.records import Curve
-from xray_generator.hounsfield import Window
 from xray_generator.images import to_uint8
 from xray_generator.types import Image
 

@@ -60,7 +60,7 @@ def condition_title(condition: str, whole: str = "any") -> str:
 
 
 def similarity(some: Row, other: Row) -> float:
-    """How much two rows share: 10 for the same prompt, up to 4 for findings, 1 each for age group, view, sex and age."""
+    """How much two rows share: 10 for equal prompts, up to 4 for findings, 1 each for age group, view, sex and age."""
     shared = len(set(some.findings) & set(other.findings)) / max(1, len(set(some.findings) | set(other.findings)))
     facts = sum(
         mine == theirs != ""

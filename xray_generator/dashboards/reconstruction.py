@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xray_generator.abilities import Autoencoding, ClassAutoencoding
 from xray_generator.data.rows import Row, evenly
-from xray_generator.evaluation.autoencoding import latents_and_copies
+from xray_generator.evaluation.autoencoding import encode_and_decode
 from xray_generator.evaluation.image_quality import compare_pairs
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.evaluation.records import Measurement
@@ -70,7 +70,7 @@ def reconstruct(engine: Engine, images: ImageSet) -> Reconstructions | None:
     if not isinstance(engine, (Autoencoding, ClassAutoencoding)):
         return None
     set_threads()  # as for a generation: torch keeps them for each thread of a process
-    latents, copied = zip(*latents_and_copies(engine, images), strict=True)
+    latents, copied = zip(*encode_and_decode(engine, images), strict=True)
     copies, channels = ImageSet("copies", np.stack(copied)), np.stack(latents)
     items = tuple(_item(images, copies, i, channels[i]) for i in range(len(images)))
     shape = (int(channels.shape[1]), int(channels.shape[2]), int(channels.shape[3]))

@@ -21,15 +21,22 @@ from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.series import STEPS, Point, over_time, ratio_table, spokes, sweep
 from xray_generator.data.tables import write_table
 from xray_generator.evaluation.measures import MEASURES
-from xray_generator.evaluation.palette import REAL
 from xray_generator.evaluation.records import Measurement, Record
-from xray_generator.evaluation.summary import BETTER, GROUPS, NOT_MEASURED, known_measure, summarize, value_text
+from xray_generator.evaluation.summary import (
+    BETTER,
+    GROUPS,
+    NOT_MEASURED,
+    REAL,
+    SUMMARY,
+    known_measure,
+    summarize,
+    value_text,
+)
 from xray_generator.types import NOTICE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SUMMARY = "model_summary.md"
 NAMES_HEIGHT = 2  # inches that slanted names of measures take below a heat map
 SWEEPS = ("kernel_distance", "sharpness_ratio")
 HEADER = ("Measure", "Of", "Value (95 % interval); real", "n", "Real n", "Split", "Space or classifier", "Settings")

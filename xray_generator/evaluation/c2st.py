@@ -11,11 +11,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xray_generator.evaluation.bootstrap import Floats, Interval, groups, matched_splits
-from xray_generator.evaluation.discrimination import auroc, interval
 from xray_generator.evaluation.features import Extractor
-from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.image_sets import ImageSet, groups, matched_splits
 from xray_generator.evaluation.records import Measurement
+from xray_generator.reference_encoder.bootstrap import Floats, Interval, patient_interval
+from xray_generator.reference_encoder.metrics import auroc
 from xray_generator.types import StudioError
 
 NUM_FOLDS = 5
@@ -84,5 +84,5 @@ def _auroc(
     features, owners = np.concatenate([x, y]), np.concatenate([x_owners, y_owners])
     truth = np.repeat([1.0, 0.0], [len(x), len(y)])
     scores, folds = out_of_fold_scores(features, truth, owners, rng)
-    ends = interval(lambda places: auroc(scores[places], truth[places], folds[places]), owners, rng)
+    ends = patient_interval(lambda places: auroc(scores[places], truth[places], folds[places]), owners, rng)
     return auroc(scores, truth, folds), ends

@@ -20,12 +20,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from xray_generator.data.rows import Row, class_names
-from xray_generator.evaluation.discrimination import bounds, resamples
 from xray_generator.evaluation.image_sets import ImageSet
-from xray_generator.evaluation.labels import class_places, patients
 from xray_generator.evaluation.radiomics import NAMES, radiomics
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.evaluation.utility import Features
+from xray_generator.reference_encoder.bootstrap import bounds, resamples
+from xray_generator.reference_encoder.labels import class_places, patients
 from xray_generator.types import StudioError
 
 GAIN, SYNTHETIC = "few_gain", "few_synthetic"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, eigvalsh
 from scipy.spatial.distance import cdist
 
-from xray_generator.evaluation.bootstrap import Floats, Interval, interval, matched_splits, mean_interval
 from xray_generator.evaluation.features import Classifier, Extractor
-from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.image_sets import ImageSet, matched_splits
 from xray_generator.evaluation.records import Measurement
+from xray_generator.reference_encoder.bootstrap import Floats, Interval, interval, mean_interval
 from xray_generator.types import StudioError
 
 Between = Callable[[Floats, Floats], Any]  # features of real and of generated images -> a number, or one an image

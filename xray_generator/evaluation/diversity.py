@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.evaluation.bootstrap import Interval, interval
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Measurement
+from xray_generator.reference_encoder.bootstrap import Interval, interval
 from xray_generator.types import Image
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first: Wang et al. 2003, section 4.2

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scipy.stats import entropy as entropy_of
 from skimage.metrics import structural_similarity
 
-from xray_generator.evaluation.bootstrap import Floats, groups, interval, matched_splits, mean_interval
-from xray_generator.evaluation.image_sets import ImageSet
+from xray_generator.evaluation.image_sets import ImageSet, groups, matched_splits
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.images import to_uint8
+from xray_generator.reference_encoder.bootstrap import Floats, interval, mean_interval
 from xray_generator.types import Image, StudioError
 
 ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: what lies below cannot be told

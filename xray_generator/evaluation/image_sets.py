@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from xray_generator.data.rows import Row, evenly
-from xray_generator.data.tables import counted
+from xray_generator.data.tables import count_names
 from xray_generator.images import read_image, resize_square
+from xray_generator.reference_encoder.bootstrap import Places
+from xray_generator.reference_encoder.labels import patients
 from xray_generator.types import Image, StudioError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
@@ -52,6 +54,51 @@ class ImageSet:
             rows=tuple(self.rows[i] for i in chosen) if self.rows else (),
             names=tuple(self.names[i] for i in chosen) if self.names else (),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Places of three equally large samples; the two of real images share no patient."""
+
+    generated: Places
+    real: Places
+    other: Places  # the yardstick: as far from `real` as real images are
+
+    @property
+    def size(self) -> int:
+        """How many images each sample holds."""
+        return len(self.real)
+
+
+def matched_splits(
+    generated: ImageSet, real: ImageSet, rng: np.random.Generator, num_splits: int = 5
+) -> tuple[Split, ...]:
+    """Random splits into equally large samples of min(generated, real / 2), since distances depend on the number.
+
+    Each takes one image of a patient: several would make one half of the real images look far from the other. Of
+    generated images it takes one of those made for a patient's rows, so that both sides have the same mix.
+    """
+    owners = groups(generated), groups(real)
+    splits = []
+    for _ in range(num_splits):
+        ours, theirs = (_one_each(names, rng) for names in owners)
+        size = min(len(ours), len(theirs) // 2)
+        splits.append(Split(ours[:size], theirs[:size], theirs[len(theirs) - size :]))
+    return tuple(splits)
+
+
+def groups(images: ImageSet) -> NDArray[np.str_]:
+    """(N,) the patient of each image, or the image itself where nothing is known of it."""
+    if images.rows:
+        return patients(images.rows)
+    return np.array([f"{images.name} {i}" for i in range(len(images))], np.str_)
+
+
+def _one_each(owners: NDArray[np.str_], rng: np.random.Generator) -> Places:
+    """One place of each owner, owners and places in random order."""
+    order = rng.permutation(len(owners))
+    _, first = np.unique(owners[order], return_index=True)
+    return np.asarray(order[rng.permutation(first)])
 
 
 def from_rows(rows: Sequence[Row], size: int, name: str) -> ImageSet:
@@ -128,8 +175,8 @@ def _changes(paths: Sequence[Path], name: str, size: int) -> tuple[str, ...]:
     colored = [file for file, (mode, _) in headers.items() if mode in ("RGB", "RGBA", "CMYK", "YCbCr", "P")]
     scaled = [file for file, (_, sides) in headers.items() if sides != (size, size)]
     notes = (
-        *counted("images are stored in colors and were read as gray", colored),
-        *counted(f"images were scaled or cropped to {size} x {size} pixels", scaled),
+        *count_names("images are stored in colors and were read as gray", colored),
+        *count_names(f"images were scaled or cropped to {size} x {size} pixels", scaled),
     )
     return tuple(f"{name}: {note}." for note in notes)
 

@@ -12,19 +12,14 @@ from xray_generator.data.class_folders import has_class_folders, read_class_fold
 from xray_generator.data.read import REPORTS, read_dataset
 from xray_generator.data.report import read_findings
 from xray_generator.data.rows import Row, Split, class_names
-from xray_generator.data.tables import counted
+from xray_generator.data.tables import count_names
 from xray_generator.evaluation.image_sets import ImageSet, from_folder, from_rows
 from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
 from xray_generator.evaluation.study import MIN_IMAGES
 from xray_generator.types import StudioError
 
 SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType(
-    {
-        "unseen": ("val", "test"),
-        "val": ("val",),
-        "test": ("test",),
-        "train": ("train",),
-    }
+    {"unseen": ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",)}
 )
 TRAINING_NOTE = (
     "The real images are those of the training split, which a generator may copy: every yardstick here is too easy."
@@ -48,7 +43,7 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
         path: a captioned pack, the Indiana layout, or any folder of images.
         size: pixels a side that all get.
         split: of `SPLITS`; a folder has none.
-        sharp_only: leave out films enlarged to `size`, where enough others are left.
+        sharp_only: leave out images enlarged to `size`, where enough others are left.
         limit: most images taken of a folder.
 
     Raises:
@@ -62,7 +57,7 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
     sharp = [row for row in rows if row.native_size == 0 or row.native_size >= size]
     notes = list(dataset.skipped)
     if sharp_only and len(sharp) >= MIN_IMAGES and len(sharp) < len(rows):
-        notes.append(f"{len(rows) - len(sharp):,} real films of less than {size} pixels a side were left out.")
+        notes.append(f"{len(rows) - len(sharp):,} real images of less than {size} pixels a side were left out.")
         rows = sharp
     if split == "train":
         notes.append(TRAINING_NOTE)
@@ -150,7 +145,7 @@ def by_folder(images: ImageSet, folder: Path, classes: Sequence[str]) -> ImageSe
         return images
     inside = images.take([place for place, name in enumerate(images.names) if name in rows])
     beside = sorted(set(images.names) - set(rows))
-    others = counted(f"{images.name} images lie in no class folder and were left out", beside)
+    others = count_names(f"{images.name} images lie in no class folder and were left out", beside)
     return replace(inside, rows=tuple(rows[name] for name in inside.names), notes=(*images.notes, *others))
 
 
@@ -169,7 +164,7 @@ def warnings(generated: ImageSet, real: ImageSet) -> tuple[str, ...]:
     """What a reader must know of the images: unreadable ones, changes, and images that stand in both sets."""
     notes = [*generated.notes, *real.notes]
     for images in (generated, real):
-        notes += counted(f"{images.name} images could not be read and were left out", images.skipped)
+        notes += count_names(f"{images.name} images could not be read and were left out", images.skipped)
     both = num_shared(thumbnails(generated.images), thumbnails(real.images))
     if both:
         notes.append(

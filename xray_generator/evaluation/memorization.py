@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.neighbors import NearestNeighbors
 
-from xray_generator.evaluation.bootstrap import interval, mean_interval
 from xray_generator.evaluation.features import Extractor
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.pixel_match import Match, best_matches, thumbnails
 from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.training_set import TrainingSet
+from xray_generator.reference_encoder.bootstrap import interval, mean_interval
+from xray_generator.reference_encoder.metrics import rate_interval
 from xray_generator.types import StudioError
 
 Floats = NDArray[np.float64]
@@ -208,12 +208,6 @@ def audit(
         threshold,
         theirs,
     )
-
-
-def rate_interval(flags: NDArray[np.bool_]) -> tuple[float, float]:
-    """95 % interval of a share by Wilson 1927: a bootstrap of no case at all would claim to be certain."""
-    ends = binomtest(int(flags.sum()), len(flags)).proportion_ci(method="wilson")
-    return float(ends.low), float(ends.high)
 
 
 def closest(audit: Audit, generated: ImageSet, training: TrainingSet) -> tuple[dict[str, Any], ...]:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from xray_generator.evaluation.features import Extractor
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
-from xray_generator.evaluation.memorization import calibrate, nearest, rate_interval
+from xray_generator.evaluation.memorization import calibrate, nearest
 from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.training_set import TrainingSet
+from xray_generator.reference_encoder.metrics import rate_interval
 from xray_generator.types import Image, StudioError
 
 Change = Callable[[Image, np.random.Generator], Image]

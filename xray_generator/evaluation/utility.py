@@ -3,8 +3,8 @@
 Train on synthetic, test on real (TSTR), beside the same on real images (TRTR) and on both. The classifier is a logistic
 regression on principal components of gradient histograms (Dalal & Triggs 2005) and a thumbnail. It must not be built on
 the reference encoder, whose features have seen real labels and would lend them to either side. A network trained from
-scratch on some hundred films varies from seed to seed by more than the sets differ, and takes minutes where this takes
-seconds; what this classifier cannot learn from real films it does not score, and says so.
+scratch on some hundred images varies from seed to seed by more than the sets differ, and takes minutes where this takes
+seconds. A label that this classifier cannot learn from real images is not measured, and the record says why.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from xray_generator.evaluation.discrimination import auroc, bounds, resamples, sources_with_both
 from xray_generator.evaluation.image_sets import ImageSet
-from xray_generator.evaluation.labels import Targets, asked, labels_of, patients, strata, targets
 from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.reference_encoder.bootstrap import bounds, resamples
+from xray_generator.reference_encoder.labels import Targets, labels_of, patients, prompt_targets, strata, targets
+from xray_generator.reference_encoder.metrics import auroc, sources_with_both
 
 CLASSIFIER = "logistic regression on HOG and thumbnail"
 HOG_SIZE, THUMBNAIL_SIZE, NUM_COMPONENTS = 64, 16, 64
@@ -75,15 +76,15 @@ def describe(images: NDArray[np.float32]) -> Features:
 def measure_utility(
     synthetic: ImageSet, real: ImageSet, test: ImageSet, rng: np.random.Generator, num_seeds: int = 8
 ) -> tuple[list[Measurement], Curve | None]:
-    """AUROC on real test films after learning from synthetic, real and both, by label and over all; and over amounts.
+    """AUROC on real test images after training on synthetic, real and both, by label and overall; and a curve.
 
     Each seed learns from another draw, with replacement, of as many images as the smaller training set has. A draw of
     the interval takes the classifiers of one seed and whole test patients: it holds the chance of both.
 
     Args:
         synthetic: images with the rows whose prompts were asked.
-        real: films of the `train` split with their rows.
-        test: films of other patients, never trained on.
+        real: images of the `train` split with their rows.
+        test: images of other patients, never trained on.
         rng: draws subsets and bootstrap.
         num_seeds: how often each classifier is trained.
 
@@ -94,7 +95,7 @@ def measure_utility(
     if not labels:
         reason = f"no label is in {MIN_CASES} images and absent in as many of each of the three sets"
         return [Measurement("utility_synthetic", None, len(synthetic), split="test", reason=reason)], None
-    ours = Examples(describe(synthetic.images), asked(synthetic.rows, labels))
+    ours = Examples(describe(synthetic.images), prompt_targets(synthetic.rows, labels))
     theirs = Examples(describe(real.images), targets(real.rows, labels))
     classifier = _Test(describe(test.images), targets(test.rows, labels), strata(test.rows), patients(test.rows))
     count = min(len(ours.known), len(theirs.known))
@@ -163,14 +164,14 @@ class _Table:
         ]
 
 
-def _is_frequent(label: str, synthetic: ImageSet, *films: ImageSet) -> bool:
-    sets = [(asked(synthetic.rows, [label]), strata(synthetic.rows))]
-    sets += [(targets(part.rows, [label]), strata(part.rows)) for part in films]
+def _is_frequent(label: str, synthetic: ImageSet, *real: ImageSet) -> bool:
+    sets = [(prompt_targets(synthetic.rows, [label]), strata(synthetic.rows))]
+    sets += [(targets(part.rows, [label]), strata(part.rows)) for part in real]
     return all(sources_with_both(known[:, 0], sources, MIN_CASES) for known, sources in sets)
 
 
 def _scores(examples: Examples, test: _Test) -> NDArray[np.float64]:
-    """(N, L) log-odds of each label for the test films; 0 where the examples do not teach it."""
+    """(N, L) log-odds of each label for the test images; 0 where the examples do not teach it."""
     components = min(NUM_COMPONENTS, len(examples.features) - 1)
     reduce = make_pipeline(StandardScaler(), PCA(components, whiten=True, svd_solver="full")).fit(examples.features)
     inputs, tests = reduce.transform(examples.features), reduce.transform(test.features)
@@ -184,7 +185,7 @@ def _scores(examples: Examples, test: _Test) -> NDArray[np.float64]:
 
 
 def _unlearned(condition: str, count: int) -> Measurement:
-    reason = "not measurable here: the classifier does not learn it from real films either"
+    reason = "not measurable: the classifier does not learn it from real images either"
     return Measurement(
         "utility_synthetic", None, count, condition=condition, split="test", extractor=CLASSIFIER, reason=reason
     )
@@ -202,7 +203,7 @@ def _curve(draws: Sequence[tuple[Examples, Examples]], test: _Test, real: float,
     return Curve(
         "Learning from generated images",
         "number of generated images",
-        "AUROC on real test films",
+        "AUROC on real test images",
         tuple(map(float, counts)),
         {"generated alone": tuple(alone), "both": tuple(both), "real alone": (real,) * len(counts)},
     )

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from xray_generator import __version__
 from xray_generator.config import dump
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.recipe import Recipe
-from xray_generator.hounsfield import Window
 from xray_generator.images import to_uint8, to_uint16
 from xray_generator.types import Image, StudioError
 

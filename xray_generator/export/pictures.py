@@ -7,10 +7,10 @@ import zipfile
 from dataclasses import dataclass
 
 from postprocess.presets import Preset, apply
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
-from xray_generator.hounsfield import Window
 from xray_generator.types import NOTICE, GenerationResult, Image
 
 

@@ -11,8 +11,8 @@ from pages.parts.services import plain
 from xray_generator.dashboards.counterfactual import label_title
 from xray_generator.dashboards.difference import contact_sheet
 from xray_generator.dashboards.edit_runs import OTHERS, Effect, Repeated, effects_csv
-from xray_generator.evaluation.bootstrap import MIN_SAMPLES
 from xray_generator.evaluation.summary import NOT_MEASURED
+from xray_generator.reference_encoder.bootstrap import MIN_SAMPLES
 from xray_generator.types import Edit
 
 ROW_PX, FRAME_PX = 26, 70

@@ -12,10 +12,10 @@ from pages.parts.progress import draw_end, draw_progress
 from pages.parts.services import job_queue, plain, studio
 from xray_generator.abilities import Tracing
 from xray_generator.dashboards.noise_path import ends_at, intensity_curve, states
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.export.animation import encode_path_gif, encode_path_strip
 from xray_generator.export.pictures import Picture
-from xray_generator.hounsfield import Window
 from xray_generator.jobs import Job
 from xray_generator.types import CheckpointRef, Image, StudioError
 

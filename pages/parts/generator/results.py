@@ -15,8 +15,8 @@ from pages.parts.services import plain
 from pages.parts.viewer import draw_viewer
 from postprocess.cost import Cost, measure_cost
 from postprocess.presets import Preset
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.pictures import Picture, archive, pictures
-from xray_generator.hounsfield import Window
 from xray_generator.requests import describe_condition
 from xray_generator.types import GenerationResult
 

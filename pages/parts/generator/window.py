@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.parts.sampling import field
 from pages.parts.services import studio
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.types import CheckpointRef, Image, StudioError
 
 CUSTOM = "custom"

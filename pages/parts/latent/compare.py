@@ -11,8 +11,8 @@ from pages.parts.latent.folders import pick_rows
 from pages.parts.latent.work import draw_start, draw_work, pick_class, pick_seed, words
 from pages.parts.services import plain, studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.contact_sheet import Row, encode_sheet
 from xray_generator.dashboards.latent_space import Comparison, compare_sizes, same_classes
+from xray_generator.export.sheet import SheetRow, encode_sheet
 from xray_generator.types import NOTICE, PURPOSE, Image
 
 COUNT, PER_ROW = 4, 2
@@ -92,7 +92,7 @@ def _sheet(found: Comparison) -> bytes:
     side = max(result.request.height for result in found.generated)
     return encode_sheet(
         [
-            Row(
+            SheetRow(
                 f"{GIVEN if title == 'Of the data set' else NOTICE} {words(found.label)}. {said}",
                 [fit_square(image, side).image for image in images],
             )

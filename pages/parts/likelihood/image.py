@@ -11,10 +11,10 @@ from pages.parts.dataset.source import default_rows
 from pages.parts.services import plain, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.rows import Row, class_names
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe
 from xray_generator.gallery import newest, read_slice_source
-from xray_generator.hounsfield import Window
 from xray_generator.images import FORMATS
 from xray_generator.requests import describe_condition
 

@@ -8,10 +8,10 @@ import streamlit as st
 
 from pages.parts.services import plain
 from xray_generator.dashboards.board import Entry, age
-from xray_generator.dashboards.report_files import SUMMARY, stored_figures, zip_record
+from xray_generator.dashboards.report_files import stored_figures, zip_record
 from xray_generator.dashboards.timings import MACHINE
 from xray_generator.evaluation.records import Record
-from xray_generator.evaluation.summary import summarize
+from xray_generator.evaluation.summary import SUMMARY, summarize
 from xray_generator.studio import Studio
 
 UNKNOWN = "not recorded"

@@ -8,7 +8,7 @@ FAMILY = Family(
     condition=TextPrompt,
     config="config:LatentDiffusionConfig",
     train="training:train_run",
-    load="loading:load_engine",
+    load="engine:load_engine",
     accepts=frozenset({"autoencoder_only", "autoencoder_from"}),
     abilities=frozenset({"morph", "edit", "attend", "encode", "noise_schedule", "ablate"}),
 )

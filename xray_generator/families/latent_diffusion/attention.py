@@ -1,6 +1,6 @@
 """Where the words acted: cross-attention of the denoiser, recorded while it draws (Tang et al. 2023, arXiv:2210.04885).
 
-Every attention of a loaded UNet is watched; the watching costs nothing while nobody asks. Who asks is kept in a context
+Every attention layer of a loaded UNet can be recorded, which costs nothing while nobody does. The recorder is a context
 variable, so that two threads that share the network do not record each other.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -22,12 +23,12 @@ _recorder: ContextVar[AttentionRecorder | None] = ContextVar("attention recorder
 
 
 class AttentionRecorder:
-    """The mean attention of each position (h x w, the finest that attends) to each token of the last prompt."""
+    """The attention of each position to each token of the last prompt of a batch, mean over layers, heads and steps."""
 
     def __init__(self, side: int) -> None:
         self.side, self.total, self.count = side, torch.zeros(0), 0
 
-    def add(self, attention: Any, positions: Tensor, text: Tensor, bias: Tensor | None) -> None:  # noqa: ANN401
+    def add(self, attention: Attention, positions: Tensor, text: Tensor, bias: Tensor | None) -> None:
         """One layer at one step: positions (B, h w, C), text (B, L, D), bias (B, 1, L) as diffusers passes them."""
         query = attention.head_to_batch_dim(attention.to_q(positions[-1:]))
         key = attention.head_to_batch_dim(attention.to_k(text[-1:]))
@@ -35,7 +36,7 @@ class AttentionRecorder:
             bias = bias[-1:].repeat_interleave(len(query), 0)
         shares = attention.get_attention_scores(query, key, bias).mean(0)  # (h w, L)
         side = int(len(shares) ** 0.5)
-        maps = shares.T.reshape(1, -1, side, side).float()
+        maps = rearrange(shares, "(h w) tokens -> 1 tokens h w", h=side).float()
         maps = F.interpolate(maps, (self.side, self.side), mode="bilinear", align_corners=False)[0]
         self.total = maps if self.count == 0 else self.total + maps
         self.count += 1
@@ -45,12 +46,12 @@ class AttentionRecorder:
         return cast(NDArray[np.float32], (self.total / max(self.count, 1)).cpu().numpy())
 
 
-class WatchedAttention(AttnProcessor2_0):  # type: ignore[misc]
-    """diffusers' attention; the weights are computed once more where they are recorded."""
+class RecordableAttention(AttnProcessor2_0):  # type: ignore[misc]
+    """diffusers' attention, whose weights are computed once more where they are recorded."""
 
     def __call__(
         self,
-        attn: Any,
+        attn: Attention,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -65,8 +66,8 @@ class WatchedAttention(AttnProcessor2_0):  # type: ignore[misc]
 
 
 @contextmanager
-def recorded(side: int) -> Iterator[AttentionRecorder]:
-    """Record the attention of every watched network that this thread calls."""
+def record_attention(side: int) -> Iterator[AttentionRecorder]:
+    """Record the attention of every loaded UNet that this thread calls; `side` is that of the finest maps."""
     recorder = AttentionRecorder(side)
     token = _recorder.set(recorder)
     try:
@@ -78,7 +79,7 @@ def recorded(side: int) -> Iterator[AttentionRecorder]:
 def word_maps(
     prompt: str, offsets: list[tuple[int, int]], maps: NDArray[np.float32]
 ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """The words of a prompt, parted by spaces, and the sum of their tokens' maps; a word that was not read has none.
+    """The words of a prompt, split at spaces, and the sum of their tokens' maps; a word that was not read has none.
 
     Args:
         prompt: the text.

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from scipy.ndimage import laplace
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
-from xray_generator.data.rows import Row
+from xray_generator.checkpoints import Quality
+from xray_generator.data.rows import Row, evenly
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.training.quality import compare_pairs, validation_values
 from xray_generator.training.task import Draw, step_generator
 
 NUM_PREVIEWS = 8
@@ -23,7 +23,7 @@ MAX_VALIDATION = 256
 class Crops:
     """Random square crops (1, S, S) in [-1, 1]. No flips.
 
-    An image is enlarged only where it is smaller than a crop, so that no other crop teaches blur.
+    Only an image smaller than a crop is enlarged: a crop of an enlarged image teaches blur.
     """
 
     def __init__(self, rows: Sequence[Row], crop_size: int, image_size: int) -> None:
@@ -65,37 +65,42 @@ class AutoencoderLoss(nn.Module):
         return {"loss": loss, "l1": pixels, "gradient_l1": gradients, "kl": kl}
 
 
-class AutoencoderTask:
-    """Trains `CompactAutoencoder` on the train split; validates by PSNR and SSIM on whole validation images."""
+class ReconstructionTask:
+    """Trains all or a part of an autoencoder on crops; validates reconstructions of whole images."""
 
     def __init__(
         self,
         config: LatentDiffusionConfig,
         autoencoder: CompactAutoencoder,
+        module: nn.Module,
         rows: Sequence[Row],
         validation: Sequence[Row],
     ) -> None:
-        self.config, self.autoencoder, self.rows = config, autoencoder, rows
-        self.validation = native_rows(validation, config.image_size)[:MAX_VALIDATION]
-        settings = config.autoencoder
-        self.module = AutoencoderLoss(autoencoder, settings.gradient_weight, settings.kl_weight)
+        self.config, self.autoencoder, self.module = config, autoencoder, module
+        self.rows, self.validation = rows, validation
 
     def dataset(self) -> Crops:
-        """Crops of every training row, those of full resolution `native_repeats` times an epoch."""
-        rows = repeat_native(self.rows, self.config.image_size, self.config.native_repeats)
-        return Crops(rows, self.config.autoencoder.crop_size, self.config.image_size)
+        """A crop of every row."""
+        return Crops(self.rows, self.config.autoencoder.crop_size, self.config.image_size)
 
     def preview(self) -> Tensor:
         """Validation images (training images where there are none) above their reconstructions."""
-        images = load_images((self.validation or self.rows)[:NUM_PREVIEWS], self.config.image_size)
-        return torch.cat([images, self._reconstruct(images)])
+        images = load_images(evenly(self.validation or self.rows, NUM_PREVIEWS), self.config.image_size)
+        return torch.cat([images, reconstruct(self.autoencoder, images)])
 
     def validate(self) -> Mapping[str, float]:
-        """Mean PSNR (dB) and SSIM of reconstructions, range [0, 1], on validation images of full resolution."""
-        return reconstruction_quality(self.autoencoder, self.validation, self.config.image_size)
+        """The quality of reconstructions of the validation images."""
+        return validation_values(reconstruction_quality(self.autoencoder, self.validation, self.config.image_size))
 
-    def _reconstruct(self, images: Tensor) -> Tensor:
-        return reconstruct(self.autoencoder, images)
+
+def autoencoder_task(
+    config: LatentDiffusionConfig, autoencoder: CompactAutoencoder, rows: Sequence[Row], validation: Sequence[Row]
+) -> ReconstructionTask:
+    """Stage 1: encoder and decoder; images of full resolution count `native_repeats` times."""
+    module = AutoencoderLoss(autoencoder, config.autoencoder.gradient_weight, config.autoencoder.kl_weight)
+    rows = repeat_native(rows, config.image_size, config.native_repeats)
+    validation = native_rows(validation, config.image_size)[:MAX_VALIDATION]
+    return ReconstructionTask(config, autoencoder, module, rows, validation)
 
 
 def reconstruct(autoencoder: CompactAutoencoder, images: Tensor) -> Tensor:
@@ -105,23 +110,10 @@ def reconstruct(autoencoder: CompactAutoencoder, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def reconstruction_quality(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> dict[str, float]:
-    """Mean PSNR in dB and SSIM over single images in [0, 1] at 8 bits of gray, and their number.
-
-    `sharpness_ratio` is the mean variance of the Laplacian of the copies over that of the images.
-    """
-    psnr, ssim, sharpness = [], [], []
-    for row in rows:
-        image = load_images([row], size)
-        (real,), (copy,) = from_tensor(image), from_tensor(reconstruct(autoencoder, image))
-        psnr.append(-10 * np.log10(np.mean((real - copy) ** 2) + 1e-12))
-        ssim.append(structural_similarity(real, copy, data_range=1.0))
-        sharpness.append([laplace(copy).var(), laplace(real).var()])
-    if not rows:
-        return {}
-    ours, theirs = np.mean(sharpness, axis=0)
-    quality = {"psnr_db": float(np.mean(psnr)), "ssim": float(np.mean(ssim)), "num_images": len(rows)}
-    return quality | ({"sharpness_ratio": float(ours / theirs)} if theirs > 0 else {})
+def reconstruction_quality(autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int) -> Quality | None:
+    """Of whole images, one by one; None where there is no row."""
+    images = (load_images([row], size) for row in rows)
+    return compare_pairs((from_tensor(image)[0], from_tensor(reconstruct(autoencoder, image))[0]) for image in images)
 
 
 def load_images(rows: Sequence[Row], size: int) -> Tensor:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -22,39 +23,29 @@ from xray_generator.data.rows import Row, repeat_rare
 from xray_generator.devices import initial_noise, seeded_generators
 from xray_generator.families.latent_diffusion.autoencoder_task import is_native, load_images, repeat_native
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
-from xray_generator.families.latent_diffusion.guidance import ENLARGED, NATIVE, of_prompt
+from xray_generator.families.latent_diffusion.guidance import ENLARGED, NATIVE, Conditioning, Sampling, run_unet
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, make_scheduler
 from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.training.cache import cached_array, content_key
 from xray_generator.training.task import Draw, step_generator
+from xray_generator.types import no_report
 
 ENCODING_BATCH = 16
 STATISTICS_BATCH = 512
 NUM_PREVIEWS = 8
 VALIDATION_BATCH = 32
-NOISE_LEVELS = 16  # shares of the timesteps whose errors are balanced
+NOISE_LEVELS = 16  # equal shares of the timesteps, whose errors are balanced
 USUAL_ERROR_DECAY = 0.98
-MIN_SPREAD = 0.05  # of the noise, where the error of v follows from that of the latents
+MIN_SIGMA = 0.05  # of the divisor where the error of v follows from that of x_0
 
 
 def cache_latents(
     autoencoder: CompactAutoencoder, rows: Sequence[Row], size: int, folder: Path
 ) -> np.memmap[Any, np.dtype[np.float16]]:
-    """Posterior means (N, C, size/8, size/8) of all rows, computed once and kept in `folder`, mapped from disk."""
-    key = hashlib.sha256(str(size).encode())
-    for name, value in sorted(autoencoder.encoder.state_dict().items()):
-        key.update(name.encode() + value.cpu().float().numpy().tobytes())
-    for row in rows:
-        key.update(row.path.read_bytes())
-    path = folder / f"latents-{key.hexdigest()[:16]}.npy"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(".tmp")
-        with staged.open("wb") as file:
-            np.save(file, _encode(autoencoder, rows, size))
-        staged.replace(path)
-    latents: np.memmap[Any, np.dtype[np.float16]] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return latents
+    """Posterior means (N, C, size/8, size/8) of all rows, see `training.cache.cached_array`."""
+    key = content_key(str(size), autoencoder.encoder, (row.path.read_bytes() for row in rows))
+    return cached_array(folder, f"latents-{key}", partial(_encode, autoencoder, rows, size))
 
 
 @torch.no_grad()
@@ -72,8 +63,8 @@ def measure_statistics(latents: NDArray[np.float16], fold: int = 2) -> LatentSta
     size = fold**2 * latents.shape[1]
     total, products, count = torch.zeros(size).double(), torch.zeros(size, size).double(), 0
     for start in range(0, len(latents), STATISTICS_BATCH):
-        batch = F.pixel_unshuffle(torch.from_numpy(latents[start : start + STATISTICS_BATCH].astype(np.float32)), fold)
-        values = batch.movedim(1, -1).flatten(0, -2).double()
+        batch = torch.from_numpy(latents[start : start + STATISTICS_BATCH].astype(np.float64))
+        values = rearrange(batch, "n c (h p) (w q) -> (n h w) (c p q)", p=fold, q=fold)
         total, products, count = total + values.sum(0), products + values.T @ values, count + len(values)
     mean = total / count
     variance, axes = torch.linalg.eigh(products / count - mean.outer(mean))
@@ -84,7 +75,7 @@ def measure_statistics(latents: NDArray[np.float16], fold: int = 2) -> LatentSta
 def cache_statistics(latents: np.memmap[Any, np.dtype[np.float16]], fold: int) -> LatentStatistics:
     """The statistics of cached latents, measured once and kept beside them.
 
-    Another machine or number of threads may turn the axes of nearly equal variance: a run goes on with its first ones.
+    A resumed run keeps its first ones: another machine or number of threads may rotate axes of nearly equal variance.
     """
     path = Path(str(latents.filename)).with_suffix(".json" if fold == 2 else f".fold{fold}.json")
     if not path.is_file():
@@ -107,19 +98,30 @@ def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tenso
     return {"text_states": states, "attention_mask": mask}
 
 
-class LatentRows:
-    """Folded, whitened latents, each with one of the wordings (N, variants, ...) of its text."""
+def embed_text(encoder: TextEncoder, text: Mapping[str, Tensor]) -> Tensor:
+    """Embeddings (B, L, E) of a batch of `text_inputs`."""
+    if encoder.is_frozen:
+        return encoder.project(text["text_states"].float())
+    return encoder(text["input_ids"], text["attention_mask"])  # type: ignore[no-any-return]
 
-    def __init__(
-        self,
-        latents: NDArray[np.float16],
-        statistics: LatentStatistics,
-        text: Mapping[str, Tensor],
-        resolution: Sequence[int],
-        order: Sequence[int],
-    ) -> None:
-        self.latents, self.statistics, self.text = latents, statistics, text
-        self.resolution, self.order = resolution, order
+
+@torch.no_grad()
+def empty_text(encoder: TextEncoder, length: int, device: torch.device) -> dict[str, Tensor]:
+    """`text_inputs` (1, L) of the empty prompt, which stands for no prompt."""
+    ids, mask = (tokens.to(device) for tokens in encoder.tokenize([""], length=length))
+    text = {"text_states": encoder.states(ids, mask)} if encoder.is_frozen else {"input_ids": ids}
+    return {**text, "attention_mask": mask}
+
+
+@dataclass(frozen=True, slots=True)
+class LatentRows:
+    """Folded, whitened latents, each with one of the wordings of its text."""
+
+    latents: NDArray[np.float16]  # (N, C, H, W) of the autoencoder
+    statistics: LatentStatistics
+    text: Mapping[str, Tensor]  # (N, variants, ...)
+    resolution: Sequence[int]  # (N,) NATIVE or ENLARGED
+    order: Sequence[int]  # of an epoch, before it is shuffled
 
     def __len__(self) -> int:
         return len(self.order)
@@ -141,7 +143,7 @@ def even_timesteps(count: int, num_train_timesteps: int, generator: torch.Genera
 
 
 class DenoisingLoss(nn.Module):
-    """Mean squared error of v, or of the predicted noise; min-SNR weights (Hang et al. 2023, arXiv:2303.09556) if set.
+    """Mean squared error of v or epsilon, with min-SNR weights (Hang et al. 2023, arXiv:2303.09556) if set.
 
     With `balance_errors` each channel's error is divided by its running mean at that noise level.
     """
@@ -149,7 +151,7 @@ class DenoisingLoss(nn.Module):
     def __init__(self, unet: nn.Module, text_encoder: TextEncoder, schedule: ScheduleConfig) -> None:
         super().__init__()
         self.unet, self.text_encoder, self.schedule = unet, text_encoder, schedule
-        self.noise_scheduler: DDPMScheduler = make_scheduler("ddpm", schedule)
+        self.noise_scheduler: Any = make_scheduler("ddpm", schedule)
         channels: int = cast(Any, unet).config.in_channels
         self.usual_error: Tensor
         if schedule.balance_errors:
@@ -157,41 +159,35 @@ class DenoisingLoss(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Loss of folded latents (B, D, S, S); every sample drops its prompt with `prompt_dropout`."""
-        latents = batch["latents"].contiguous(memory_format=torch.channels_last)
-        count, device = len(latents), latents.device
-        noise = torch.randn(latents.shape, generator=generator).to(device)
+        x_0 = batch["latents"].contiguous(memory_format=torch.channels_last)
+        count, device = len(x_0), x_0.device
+        noise = torch.randn(x_0.shape, generator=generator).to(device)
         timesteps = even_timesteps(count, self.schedule.num_train_timesteps, generator).to(device)
-        dropped = (torch.rand(count, generator=generator) < self.schedule.prompt_dropout).to(device)
-        embeddings, mask = self._embed(batch, dropped)
-        noisy = self.noise_scheduler.add_noise(latents, noise, timesteps)
-        output = self.unet(
-            noisy,
-            timesteps,
-            encoder_hidden_states=embeddings,
-            encoder_attention_mask=mask,
-            class_labels=batch["resolution"],
-        ).sample.float()
-        error = self._squared_error(output, latents, noise, timesteps).mean(dim=(2, 3))
-        balanced = error / self.usual_error_of(error.detach(), timesteps) if self.schedule.balance_errors else error
+        is_dropped = (torch.rand(count, generator=generator) < self.schedule.prompt_dropout).to(device)
+        text = self._drop_prompts(batch, is_dropped)
+        states = embed_text(self.text_encoder, text)
+        x_t = self.noise_scheduler.add_noise(x_0, noise, timesteps)
+        output = run_unet(self.unet, x_t, timesteps, states, text["attention_mask"], batch["resolution"])
+        error = self._squared_error(output, x_0, noise, timesteps).mean(dim=(2, 3))
+        balanced = error / self.running_error(error.detach(), timesteps) if self.schedule.balance_errors else error
         return {"loss": (self._weight(timesteps)[:, None] * balanced).mean(), "mse": error.mean()}
 
-    def _squared_error(self, output: Tensor, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Of v, whether the network tells v or the latents, from which v follows; of the noise where it tells that."""
+    def _squared_error(self, output: Tensor, x_0: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Squared error of v for v- and x_0-prediction, of epsilon for epsilon-prediction."""
         if self.schedule.prediction_type == "epsilon":
             return F.mse_loss(output, noise, reduction="none")
         if self.schedule.prediction_type == "v_prediction":
-            target = self.noise_scheduler.get_velocity(latents, noise, timesteps)
-            return F.mse_loss(output, target, reduction="none")
-        spread = (1 - self.noise_scheduler.alphas_cumprod.to(latents)[timesteps]).sqrt().clamp(min=MIN_SPREAD)
-        squared: Tensor = F.mse_loss(output, latents, reduction="none") / spread[:, None, None, None] ** 2
+            return F.mse_loss(output, self.noise_scheduler.get_velocity(x_0, noise, timesteps), reduction="none")
+        sigma_t = (1 - self.noise_scheduler.alphas_cumprod.to(x_0)[timesteps]).sqrt().clamp(min=MIN_SIGMA)
+        squared: Tensor = F.mse_loss(output, x_0, reduction="none") / sigma_t[:, None, None, None] ** 2
         return squared
 
-    def usual_error_of(self, error: Tensor, timesteps: Tensor) -> Tensor:
-        """Running mean of the error (B, C) of each channel at each noise level; in training `error` goes into it.
+    def running_error(self, error: Tensor, timesteps: Tensor) -> Tensor:
+        """Running mean (B, C) of each channel's error at each sample's noise level; training updates it with `error`.
 
-        Errors over their usual size weigh like tasks over their learned variance (Kendall et al. 2018,
-        arXiv:1705.07115; over noise levels alone: Karras et al. 2024, arXiv:2312.02696). Else channels that hold
-        mostly noise, whose error stays near one, drown what can be learned of the others.
+        Errors divided by their usual size weigh like tasks divided by their learned variance (Kendall et al. 2018,
+        arXiv:1705.07115; by noise level alone: Karras et al. 2024, arXiv:2312.02696). Otherwise channels that hold
+        mostly noise, whose error stays near one, would drown what can be learned of the others.
         """
         level = timesteps * NOISE_LEVELS // self.schedule.num_train_timesteps
         if self.training:
@@ -200,17 +196,14 @@ class DenoisingLoss(nn.Module):
                     self.usual_error[i].lerp_(error[level == i].mean(0), 1 - USUAL_ERROR_DECAY)
         return self.usual_error[level].clamp(min=0.02)
 
-    def _embed(self, batch: Mapping[str, Tensor], dropped: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (B, L, D) and mask (B, L); dropped rows get the empty prompt's."""
-        encoder, mask = self.text_encoder, batch["attention_mask"]
-        empty = [x.to(mask.device) for x in encoder.tokenize([""], length=mask.shape[1])]
-        mask = torch.where(dropped[:, None], empty[1], mask)
-        if not encoder.is_frozen:
-            return encoder(torch.where(dropped[:, None], empty[0], batch["input_ids"]), mask), mask
-        with torch.no_grad():
-            empty_states = encoder.states(*empty)
-        states = torch.where(dropped[:, None, None], empty_states, batch["text_states"].float())
-        return encoder.project(states), mask
+    def _drop_prompts(self, batch: Mapping[str, Tensor], is_dropped: Tensor) -> dict[str, Tensor]:
+        """The batch's text, that of the empty prompt where it is dropped (B,)."""
+        length = batch["attention_mask"].shape[1]
+        empty = empty_text(self.text_encoder, length, is_dropped.device)
+        return {
+            name: torch.where(is_dropped.view(-1, *[1] * (value.ndim - 1)), value, batch[name])
+            for name, value in empty.items()
+        }
 
     def _weight(self, timesteps: Tensor) -> Tensor:
         if self.schedule.min_snr_gamma is None:
@@ -224,13 +217,13 @@ def draw_previews(
     model: LatentDiffusion, prompts: Sequence[str], scheduler: str, num_inference_steps: int, guidance_scale: float
 ) -> Tensor:
     """Images (B, 1, H, W) in [-1, 1], one for each prompt, always from the same noise."""
-    unet, images = model.unet, []
-    shape = (unet.config.in_channels, unet.config.sample_size, unet.config.sample_size)
+    side, images = model.side_of(model.image_size), []
     for i, prompt in enumerate(prompts):
         (generator,) = seeded_generators(i, 1)
-        noise, wanted = initial_noise(shape, [generator], unet.device), of_prompt(prompt, guidance_scale)
-        latents = model.sample_latents(noise, wanted, scheduler, num_inference_steps, generator, lambda *_: None)
-        images.append(model.decode(latents).cpu())
+        noise = initial_noise((model.unet.config.in_channels, side, side), [generator], model.unet.device)
+        sampling = Sampling(Conditioning.single(prompt, guidance_scale), scheduler, num_inference_steps)
+        x_0 = model.sample_latents(noise, sampling, generator, no_report)
+        images.append(model.decode(x_0).cpu())
     return torch.cat(images)
 
 
@@ -245,7 +238,7 @@ def mean_over(loss: nn.Module, rows: LatentRows, name: str, most: int | None = N
 
 
 class DenoiserTask:
-    """Trains UNet and text encoder on the train split's latents; validates plain error on the validation split's."""
+    """Trains UNet and text encoder on the train split's latents; validates the unweighted error on the val split's."""
 
     def __init__(
         self,
@@ -271,8 +264,10 @@ class DenoiserTask:
         self, rows: Sequence[Row], latents: NDArray[np.float16], order: Sequence[int], variants: int
     ) -> LatentRows:
         wordings = [wording for row in rows for wording in reword(row, variants)]
-        text = text_inputs(self.model.text_encoder, wordings)
-        text = {name: values.reshape(-1, variants, *values.shape[1:]) for name, values in text.items()}
+        text = {
+            name: rearrange(values, "(rows variants) ... -> rows variants ...", variants=variants)
+            for name, values in text_inputs(self.model.text_encoder, wordings).items()
+        }
         resolution = [NATIVE if is_native(row, self.config.image_size) else ENLARGED for row in rows]
         return LatentRows(latents, self.model.statistics, text, resolution, order)
 

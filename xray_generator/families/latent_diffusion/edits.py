@@ -1,16 +1,17 @@
-"""Between two images, and from one to another: morphs and edits along the model's own trajectories."""
+"""Edits along the model's own trajectories: of an image that it generated, and of one that is given."""
 
 from __future__ import annotations
 
 import copy
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from xray_generator.families.latent_diffusion.guidance import Conditioning, GuidedDenoiser, of_prompt
-from xray_generator.families.latent_diffusion.model import LatentDiffusion
+from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
 from xray_generator.families.latent_diffusion.trajectory import (
     FIXED_POINT_ITERATIONS,
+    INVERTIBLE,
     StepCallback,
     denoise,
     first_step,
@@ -19,74 +20,56 @@ from xray_generator.families.latent_diffusion.trajectory import (
 from xray_generator.types import Edit
 
 
-def mix(first: str, second: str, weight: float, guidance_scale: float) -> Conditioning:
-    """What two prompts ask together; a prompt without weight is left out."""
-    parts = ((first, 1 - weight), (second, weight)) if first != second else ((first, 1.0),)
-    return Conditioning(tuple((text, share) for text, share in parts if share > 0), guidance_scale)
-
-
 def edit_generated(
-    model: LatentDiffusion,
-    noise: Tensor,
-    source_prompt: str,
-    edit: Edit,
-    scheduler: str,
-    num_inference_steps: int,
-    guidance_scale: float,
-    generator: torch.Generator,
-    on_step: StepCallback,
+    model: LatentDiffusion, noise: Tensor, sampling: Sampling, edit: Edit, generator: Generator, on_step: StepCallback
 ) -> tuple[Tensor, Tensor]:
-    """(the image's own latents, edited): both follow one trajectory to the step of `edit.strength`, then part."""
-    begin = first_step(num_inference_steps, edit.strength)
-    total = 2 * num_inference_steps - begin
-    job = model.scheduler(scheduler, num_inference_steps)
-    source = model.denoiser(of_prompt(source_prompt, guidance_scale), scheduler)
-    shared = denoise(job, source, noise * job.init_noise_sigma, generator, _counted(on_step, 0, total), end=begin)
-    state, parted = generator.get_state(), copy.deepcopy(job)  # a multistep solver goes on with what it remembers
-    before = denoise(job, source, shared, generator, _counted(on_step, begin, total), begin=begin)
+    """(x_0 of the image, x_0 edited): one trajectory up to the step of `edit.strength`, where the prompts part."""
+    conditioning, name, num_steps = sampling
+    begin = first_step(num_steps, edit.strength)
+    total = 2 * num_steps - begin
+    scheduler, source = make_scheduler(name, model.schedule, num_steps), model.denoiser(conditioning, name)
+    shared = denoise(scheduler, source, noise, generator, _offset(on_step, 0, total), end=begin)
+    state, fork = generator.get_state(), copy.deepcopy(scheduler)  # a multistep solver remembers earlier steps
+    before = denoise(scheduler, source, shared, generator, _offset(on_step, begin, total), begin=begin)
     generator.set_state(state)  # a scheduler that adds noise adds the same to both
-    target = model.denoiser(of_prompt(edit.prompt, guidance_scale), scheduler)
-    after = denoise(parted, target, shared, generator, _counted(on_step, num_inference_steps, total), begin=begin)
+    target = model.denoiser(Conditioning.single(edit.prompt, conditioning.guidance_scale), name)
+    after = denoise(fork, target, shared, generator, _offset(on_step, num_steps, total), begin=begin)
     return before, after
 
 
 def edit_given(
-    model: LatentDiffusion,
-    latents: Tensor,
-    edit: Edit,
-    num_inference_steps: int,
-    guidance_scale: float,
-    generator: torch.Generator,
-    on_step: StepCallback,
+    model: LatentDiffusion, x_0: Tensor, sampling: Sampling, edit: Edit, generator: Generator, on_step: StepCallback
 ) -> Tensor:
-    """The latents of an image (1, D, h, w), edited, along DDIM.
+    """x_0 (1, D, h, w) of an image, edited along DDIM.
 
-    By inversion, guidance leads from what the image shows to what it is to show, so that nothing else moves: with equal
+    By inversion, guidance leads from the prompt of the image to the new one, so that nothing else moves: with equal
     prompts the image comes back. By noise it is SDEdit (Meng et al. 2022, arXiv:2108.01073).
     """
-    job = model.scheduler("ddim", num_inference_steps)
-    begin = first_step(num_inference_steps, edit.strength)
-    ahead = num_inference_steps - begin
-    inverted = ahead * FIXED_POINT_ITERATIONS if edit.method == "inversion" else 0
+    num_steps, guidance_scale = sampling.num_inference_steps, sampling.conditioning.guidance_scale
+    scheduler = make_scheduler(INVERTIBLE, model.schedule, num_steps)
+    begin = first_step(num_steps, edit.strength)
+    num_inversion_calls, total = 0, num_steps - begin
+    conditioning = Conditioning.single(edit.prompt, guidance_scale)
     if edit.method == "inversion":
-        plain, done = GuidedDenoiser(model, of_prompt(edit.source_prompt, 1.0)), 0
+        num_inversion_calls = total * FIXED_POINT_ITERATIONS
+        total += num_inversion_calls
+        plain, calls = model.denoiser(Conditioning.single(edit.source_prompt, 1.0), INVERTIBLE), 0
 
-        def watched(noisy: Tensor, timestep: Tensor) -> Tensor:
-            nonlocal done
-            output = plain(noisy, timestep)
-            done += 1
-            on_step(done, inverted + ahead, latents)
+        def count_calls(x_t: Tensor, timestep: Tensor) -> Tensor:
+            nonlocal calls
+            output = plain(x_t, timestep)
+            calls += 1
+            on_step(calls, total, x_0)
             return output
 
-        start = invert(job, watched, latents, begin)
-        wanted = Conditioning(((edit.prompt, 1.0),), guidance_scale, edit.source_prompt)
+        start = invert(scheduler, count_calls, x_0, begin)
+        conditioning = Conditioning(((edit.prompt, 1.0),), guidance_scale, edit.source_prompt)
     else:
-        noise = torch.randn(latents.shape, generator=generator).to(latents)
-        start = job.add_noise(latents, noise, job.timesteps[begin : begin + 1])
-        wanted = of_prompt(edit.prompt, guidance_scale)
-    counted = _counted(on_step, inverted, inverted + ahead)
-    return denoise(job, GuidedDenoiser(model, wanted), start, generator, counted, begin=begin)
+        noise = torch.randn(x_0.shape, generator=generator).to(x_0)
+        start = scheduler.add_noise(x_0, noise, scheduler.timesteps[begin : begin + 1])
+    report = _offset(on_step, num_inversion_calls, total)
+    return denoise(scheduler, model.denoiser(conditioning, INVERTIBLE), start, generator, report, begin=begin)
 
 
-def _counted(on_step: StepCallback, done: int, total: int) -> StepCallback:
-    return lambda step, _steps, estimate: on_step(done + step, total, estimate)
+def _offset(on_step: StepCallback, done: int, total: int) -> StepCallback:
+    return lambda step, _steps, x_0: on_step(done + step, total, x_0)

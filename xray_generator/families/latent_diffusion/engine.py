@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from xray_generator.abilities import Ablation, AttentionMaps, NoiseSchedule
-from xray_generator.checkpoints import Manifest
-from xray_generator.devices import autocast, initial_noise, seeded_generators
-from xray_generator.families.latent_diffusion.attention import recorded, word_maps
-from xray_generator.families.latent_diffusion.config import FewStepConfig
-from xray_generator.families.latent_diffusion.edits import edit_generated, edit_given, mix
-from xray_generator.families.latent_diffusion.guidance import Conditioning, of_prompt
-from xray_generator.families.latent_diffusion.model import (
-    FEW_STEP,
-    LatentDiffusion,
-    noise_schedule,
-    visited_timesteps,
-)
-from xray_generator.families.latent_diffusion.trajectory import StepCallback
+from xray_generator.checkpoints import Manifest, freeze, open_checkpoint
+from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
+from xray_generator.families.latent_diffusion.attention import RecordableAttention, record_attention, word_maps
+from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.edits import edit_generated, edit_given
+from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
+from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion, LatentStatistics, make_scheduler
+from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
+from xray_generator.families.latent_diffusion.trajectory import INVERTIBLE, StepCallback
 from xray_generator.images import from_tensor, resize_square, to_tensor
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.interpolation import slerp
-from xray_generator.requests import resolve_request
+from xray_generator.requests import check_condition, resolve_request
 from xray_generator.types import (
     CheckpointRef,
+    ClassLabel,
     Edit,
     GenerationRequest,
     Image,
@@ -38,12 +40,12 @@ from xray_generator.types import (
 
 @dataclass(frozen=True, slots=True)
 class LatentDiffusionEngine:
-    """The `Engine` of this family."""
+    """The `Engine` of this family; for what else it can do see `Family.abilities`."""
 
     model: LatentDiffusion
     manifest: Manifest
+    config: LatentDiffusionConfig
     device: torch.device
-    few_step: FewStepConfig
 
     @property
     def checkpoint(self) -> CheckpointRef:
@@ -52,36 +54,35 @@ class LatentDiffusionEngine:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Sides in pixels."""
+        """Sides in pixels of the square images that it draws."""
         return self.manifest.sizes
 
     @property
     def inversion_scheduler(self) -> str:
-        """See `abilities.Editing`: the one that can be inverted."""
-        return "ddim"
-
-    def resolve(self, request: GenerationRequest) -> GenerationRequest:
-        """See `requests.resolve_request`; the few-step adapter always draws with its own guidance."""
-        resolved = resolve_request(request, self.manifest, self.model.schedule.num_train_timesteps)
-        is_few_step = resolved.scheduler == FEW_STEP
-        return replace(resolved, guidance_scale=self.few_step.guidance_scale) if is_few_step else resolved
-
-    def notes(self, request: GenerationRequest) -> tuple[str, ...]:
-        """What of a request, as it was asked, the model cannot heed, in words."""
-        text = request.condition.text if isinstance(request.condition, TextPrompt) else ""
-        ignored = self.model.text_encoder.ignored_text(text)
-        limit = self.model.text_encoder.max_length
-        cut = f"The prompt exceeds {limit} tokens; this end was not read: {ignored!r}"
-        asked, within = request.guidance_scale, self.few_step.guidance_scale
-        told = [cut] if ignored else []
-        if request.scheduler == FEW_STEP and asked not in (None, within):
-            told.append(f"Guidance {asked:g} was not used: {FEW_STEP} always draws with {within:g}.")
-        return tuple(told)
+        """See `abilities.Editing`."""
+        return INVERTIBLE
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""
         model = self.model
         return {"autoencoder": model.autoencoder, "unet": model.unet, "text_encoder": model.text_encoder}
+
+    def resolve(self, request: GenerationRequest) -> GenerationRequest:
+        """See `requests.resolve_request`; the few-step adapter always draws with its own guidance."""
+        resolved = resolve_request(request, self.manifest, self.model.schedule.num_train_timesteps)
+        is_few_step = resolved.scheduler == FEW_STEP
+        return replace(resolved, guidance_scale=self.config.few_step.guidance_scale) if is_few_step else resolved
+
+    def notes(self, request: GenerationRequest) -> tuple[str, ...]:
+        """The end of a prompt that is too long, and guidance that the few-step adapter does not use."""
+        notes, encoder = [], self.model.text_encoder
+        text = request.condition.text if isinstance(request.condition, TextPrompt) else ""
+        if ignored := encoder.ignored_text(text):
+            notes.append(f"The prompt exceeds {encoder.max_length} tokens; this end was not read: {ignored!r}")
+        guidance, built_in = request.guidance_scale, self.config.few_step.guidance_scale
+        if request.scheduler == FEW_STEP and guidance not in (None, built_in):
+            notes.append(f"Guidance {guidance:g} was not used: {FEW_STEP} always draws with {built_in:g}.")
+        return tuple(notes)
 
     @torch.inference_mode()
     def sample(self, request: GenerationRequest, generators: Sequence[torch.Generator], on_step: OnStep) -> Tensor:
@@ -89,92 +90,70 @@ class LatentDiffusionEngine:
 
         One at a time, because on a CPU the batch size changes the last bits of a result.
         """
+        sampling = _read_sampling(request)
         with autocast(self.device):
-            return torch.cat([self._sample_one(request, generator, on_step) for generator in generators])
+            return torch.cat([self._draw(sampling, self._noise(request, g), g, on_step) for g in generators])
 
-    def _sample_one(self, request: GenerationRequest, generator: torch.Generator, on_step: OnStep) -> Tensor:
-        conditioning = of_prompt(_text(request), _guidance(request))
-        return self._draw_latents(request, self._noise(request, generator), conditioning, generator, on_step)
-
-    def _draw_latents(
-        self,
-        request: GenerationRequest,
-        noise: Tensor,
-        conditioning: Conditioning,
-        generator: torch.Generator,
-        on_step: OnStep,
-    ) -> Tensor:
-        assert request.scheduler and request.num_inference_steps
-        latents = self.model.sample_latents(
-            noise, conditioning, request.scheduler, request.num_inference_steps, generator, self._report(on_step)
-        )
-        return self.model.decode(latents)
+    def _draw(self, sampling: Sampling, noise: Tensor, generator: torch.Generator, on_step: OnStep) -> Tensor:
+        return self.model.decode(self.model.sample_latents(noise, sampling, generator, self._preview(on_step)))
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator) -> Tensor:
         channels, side = self.model.unet.config.in_channels, self.model.side_of(request.height)
         return initial_noise((channels, side, side), [generator], self.device)
 
-    def _report(self, on_step: OnStep) -> StepCallback:
-        return lambda step, total, estimate: on_step(step, total, lambda: self._draw(estimate))
+    def _preview(self, on_step: OnStep) -> StepCallback:
+        @torch.inference_mode()
+        def preview(x_0: Tensor) -> Image:
+            return from_tensor(self.model.decode(x_0))[0]
+
+        return lambda step, total, x_0: on_step(step, total, lambda: preview(x_0))
 
     @torch.inference_mode()
     def morph(self, first: GenerationRequest, morph: Morph, on_step: OnStep) -> Tensor:
         """See `abilities.Morphing`."""
         second, weight = morph.second, morph.weight
         (generator,), (other,) = seeded_generators(first.seed, 1), seeded_generators(second.seed, 1)
-        guidance = (1 - weight) * _guidance(first) + weight * _guidance(second)
+        sampling, ours, theirs = _read_sampling(first), *map(_read_prompt, (first, second))
+        guidance_scale = (1 - weight) * ours[1] + weight * theirs[1]
+        conditioning = Conditioning.interpolate(ours[0], theirs[0], weight, guidance_scale)
         with autocast(self.device):
             noise = slerp(self._noise(first, generator), self._noise(first, other), weight)
-            conditioning = mix(_text(first), _text(second), weight, guidance)
-            return self._draw_latents(first, noise, conditioning, generator, on_step)
+            return self._draw(sampling._replace(conditioning=conditioning), noise, generator, on_step)
 
     @torch.inference_mode()
     def edit(self, source: Image | None, request: GenerationRequest, edit: Edit, on_step: OnStep) -> Tensor:
         """See `abilities.Editing`."""
-        assert request.scheduler and request.num_inference_steps
-        model, report, (generator,) = self.model, self._report(on_step), seeded_generators(request.seed, 1)
+        model, sampling, report = self.model, _read_sampling(request), self._preview(on_step)
+        (generator,) = seeded_generators(request.seed, 1)
         with autocast(self.device):
             if source is None:
-                before, after = edit_generated(
-                    model,
-                    self._noise(request, generator),
-                    _text(request),
-                    edit,
-                    request.scheduler,
-                    request.num_inference_steps,
-                    _guidance(request),
-                    generator,
-                    report,
-                )
+                noise = self._noise(request, generator)
+                before, after = edit_generated(model, noise, sampling, edit, generator, report)
             else:
                 pixels = to_tensor(resize_square(source, request.height)[None]).to(self.device)
                 before = model.statistics.normalize(model.autoencoder.encode(pixels).mean)
-                after = edit_given(
-                    model, before, edit, request.num_inference_steps, _guidance(request), generator, report
-                )
+                after = edit_given(model, before, sampling, edit, generator, report)
             return torch.cat([model.decode(before), model.decode(after)])
 
-    @torch.inference_mode()
     def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
         """See `abilities.Attending`."""
-        (generator,), prompt = seeded_generators(request.seed, 1), _text(request)
-        with recorded(self.model.side_of(request.height)) as recorder, autocast(self.device):
-            (image,) = from_tensor(self._sample_one(request, generator, on_step))
+        prompt, _ = _read_prompt(request)
+        with record_attention(self.model.side_of(request.height)) as recorder:
+            (image,) = from_tensor(self.sample(request, seeded_generators(request.seed, 1), on_step))
         words, maps = word_maps(prompt, self.model.text_encoder.offsets(prompt), recorder.maps())
         return AttentionMaps(words, maps, image)
 
     def ablations(self) -> tuple[Ablation, ...]:
         """See `abilities.Ablatable`."""
-        model, schedule = self.model, self.model.schedule
+        model, schedule, few_step = self.model, self.model.schedule, self.config.few_step
         everywhere = replace(self, model=replace(model, schedule=replace(schedule, guidance_interval=(0.0, 1.0))))
         rescaled = replace(self, model=replace(model, schedule=replace(schedule, guidance_rescale=0.7)))
         low, high = schedule.guidance_interval
-        found = [
+        ddim = {"scheduler": "ddim"}
+        ablations = [
             Ablation("as recommended", "", self, {}),
-            Ablation(
-                "plain DDIM, guided at all noise levels", "farther from real films", everywhere, {"scheduler": "ddim"}
-            ),
-            Ablation("DDIM", "farther at so few steps", self, {"scheduler": "ddim"}),
+            Ablation("plain DDIM, guided at all noise levels", "farther from real films", everywhere, ddim),
+            Ablation("DDIM", "farther at so few steps", self, ddim),
             Ablation(
                 f"guided at all noise levels, not from {low:g} to {high:g}",
                 "less varied, harder contrast",
@@ -184,42 +163,104 @@ class LatentDiffusionEngine:
             Ablation("guidance rescaled by 0.7", "softer contrast", rescaled, {}),
         ]
         if model.few_step_unet is not None:
-            few = {"scheduler": FEW_STEP, "num_inference_steps": self.few_step.num_steps}
-            found.append(
-                Ablation(f"{FEW_STEP}, {self.few_step.num_steps} steps", "a little farther, in fewer passes", self, few)
-            )
-        return tuple(found)
+            settings = {"scheduler": FEW_STEP, "num_inference_steps": few_step.num_steps}
+            change = f"{FEW_STEP}, {few_step.num_steps} steps"
+            ablations.append(Ablation(change, "a little farther, in fewer passes", self, settings))
+        return tuple(ablations)
 
     def noise_schedule(self) -> NoiseSchedule:
-        """The schedule of the denoiser's training."""
-        return noise_schedule(self.model.schedule)
+        """See `abilities.NoiseScheduled`: the same for every scheduler."""
+        schedule = self.model.schedule
+        alpha_bar = make_scheduler(schedule.scheduler, schedule).alphas_cumprod.double()
+        alphas, sigmas = alpha_bar.sqrt().tolist(), (1 - alpha_bar).sqrt().tolist()
+        return NoiseSchedule(tuple(map(float, range(len(alpha_bar)))), tuple(alphas), tuple(sigmas))
 
     def visited_timesteps(self, scheduler: str, num_inference_steps: int) -> tuple[float, ...]:
-        """Where a scheduler calls the denoiser, from noise to image; errors as in `model`."""
-        return visited_timesteps(scheduler, self.model.schedule, num_inference_steps)
+        """See `abilities.NoiseScheduled`; errors as of `model.make_scheduler`."""
+        return tuple(make_scheduler(scheduler, self.model.schedule, num_inference_steps).timesteps.double().tolist())
 
     @torch.inference_mode()
-    def encode(self, images: Tensor) -> Tensor:
-        """Posterior means (B, C, H/8, W/8) of images (B, 1, H, W) in [-1, 1]."""
+    def encode(self, images: Tensor, label: str | None = None) -> Tensor:
+        """See `abilities.Autoencoding`; (B, C, H/8, W/8). This model knows no classes."""
+        self._refuse_class(label)
         with autocast(self.device):
             return self.model.autoencoder.encode(images.to(self.device)).mean
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Images (B, 1, H, W) in [-1, 1] of latents as `encode` gives them."""
+    def decode(self, latents: Tensor, label: str | None = None) -> Tensor:
+        """See `abilities.Autoencoding`."""
+        self._refuse_class(label)
         with autocast(self.device):
             return self.model.autoencoder.decode(latents.to(self.device)).clamp(-1, 1)
 
-    @torch.inference_mode()
-    def _draw(self, estimate: Tensor) -> Image:
-        return from_tensor(self.model.decode(estimate))[0]
+    def _refuse_class(self, label: str | None) -> None:
+        if label is not None:
+            check_condition(self.manifest, ClassLabel(label))
 
 
-def _text(request: GenerationRequest) -> str:
-    assert isinstance(request.condition, TextPrompt)
-    return request.condition.text
+def _read_prompt(request: GenerationRequest) -> tuple[str, float]:
+    """Prompt and guidance scale of a resolved request."""
+    assert isinstance(request.condition, TextPrompt) and request.guidance_scale is not None
+    return request.condition.text, request.guidance_scale
 
 
-def _guidance(request: GenerationRequest) -> float:
-    assert request.guidance_scale is not None
-    return request.guidance_scale
+def _read_sampling(request: GenerationRequest) -> Sampling:
+    assert request.scheduler and request.num_inference_steps
+    conditioning = Conditioning.single(*_read_prompt(request))
+    return Sampling(conditioning, request.scheduler, request.num_inference_steps)
+
+
+def load_engine(folder: Path, device: str | None = None, pretrained: str | None = None) -> LatentDiffusionEngine:
+    """Verify a checkpoint folder against its manifest and load it in float32; errors as `open_checkpoint`.
+
+    For `pretrained` see `TextEncoder.load`.
+    """
+    target = pick_device(device)
+
+    def build(manifest: Manifest, config: LatentDiffusionConfig) -> LatentDiffusion:
+        autoencoder = CompactAutoencoder.from_pretrained(folder / "autoencoder", **LOADING)
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", **LOADING)
+        text_encoder = TextEncoder.load(folder, pretrained)
+        _check_tensors(autoencoder, folder / "autoencoder")
+        _check_tensors(unet, folder / "unet")
+        if text_encoder.is_frozen:
+            _check_tensors(text_encoder.projection, folder / "text_projection")
+        else:
+            _check_tensors(text_encoder.transformer, folder / "text_encoder")
+        statistics = LatentStatistics.from_json(manifest.preprocessing)
+        channels = {*statistics.mean.shape, *statistics.std.shape, *statistics.axes.shape}
+        if channels | {statistics.fold**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:
+            raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
+        few_step = None
+        if FEW_STEP in manifest.schedulers:
+            from xray_generator.families.latent_diffusion.few_step_task import merge_adapter  # peft: where there is one
+
+            few_step = freeze(merge_adapter(unet, folder / FEW_STEP), target, folder.name)
+            few_step.set_attn_processor(RecordableAttention())
+        unet.set_attn_processor(RecordableAttention())
+        return LatentDiffusion(
+            freeze(autoencoder, target, folder.name),
+            freeze(unet, target, folder.name),
+            freeze(text_encoder, target, folder.name),
+            statistics,
+            config.schedule,
+            config.image_size,
+            few_step,
+        )
+
+    manifest, config, model = open_checkpoint(folder, LatentDiffusionConfig, build)
+    return LatentDiffusionEngine(model, manifest, config, target)
+
+
+def _check_tensors(module: Any, folder: Path) -> None:  # noqa: ANN401 - networks of diffusers and transformers
+    """The files must hold exactly the module's tensors: the libraries fill what is missing with random numbers."""
+    stored: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            stored.update(file.keys())
+    expected = set(module.state_dict())
+    if stored != expected:
+        names = ", ".join(sorted(stored ^ expected)[:3])
+        raise ValueError(
+            f"{folder.name} lacks {len(expected - stored)} tensors and has {len(stored - expected)} unknown: {names}"
+        )

@@ -1,93 +1,110 @@
-"""Which way the words pull: classifier-free guidance over one prompt or several, in one pass a step."""
+"""Classifier-free guidance over one prompt or several, in one pass of the denoiser a step."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from xray_generator.families.latent_diffusion.config import ScheduleConfig
+from xray_generator.nn.rectified_flow import guide
 
-if TYPE_CHECKING:
-    from xray_generator.families.latent_diffusion.model import LatentDiffusion
-
-NATIVE, ENLARGED = 0, 1  # the image's own resolution reached the training size, or it was enlarged to it
+NATIVE, ENLARGED = 0, 1  # resolution of a training image: its own reached the training size, or it was enlarged to it
 
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """Prompts with weights that sum to 1, what guidance leads away from, and how far.
+    """Prompts with weights that sum to 1, the prompt that guidance leads away from, and the guidance scale.
 
-    Guidance 1 is the plain conditional model and needs no second pass.
+    Scale 1 is the plain conditional model and needs no second pass.
     """
 
     prompts: tuple[tuple[str, float], ...]
     guidance_scale: float = 1.0
-    baseline: str = ""  # no prompt; or a prompt to leave: a negative one, or the one of the image that is edited
+    negative_prompt: str = ""  # empty: unconditional
+
+    @classmethod
+    def single(cls, prompt: str, guidance_scale: float) -> Conditioning:
+        """One prompt, guided away from none."""
+        return cls(((prompt, 1.0),), guidance_scale)
+
+    @classmethod
+    def interpolate(cls, first: str, second: str, weight: float, guidance_scale: float) -> Conditioning:
+        """From the first prompt (weight 0) to the second (weight 1); a prompt of no weight is left out."""
+        parts = ((first, 1 - weight), (second, weight)) if first != second else ((first, 1.0),)
+        return cls(tuple((prompt, share) for prompt, share in parts if share > 0), guidance_scale)
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The prompts of one pass, the baseline first where guidance needs it."""
+        """The prompts of one pass, the negative one first where guidance needs it."""
         texts = tuple(text for text, _ in self.prompts)
-        return texts if self.guidance_scale == 1 else (self.baseline, *texts)
+        return texts if self.guidance_scale == 1 else (self.negative_prompt, *texts)
 
 
-def of_prompt(prompt: str, guidance_scale: float) -> Conditioning:
-    """The usual case: one prompt against none."""
-    return Conditioning(((prompt, 1.0),), guidance_scale)
+class Sampling(NamedTuple):
+    """What is sampled, and how."""
+
+    conditioning: Conditioning
+    scheduler: str
+    num_inference_steps: int
 
 
-def acts(schedule: ScheduleConfig, timestep: Tensor) -> bool:
-    """Whether guidance acts at a timestep: Kynkäänniemi et al. 2024, arXiv:2404.07724."""
+def is_guided_at(schedule: ScheduleConfig, timestep: Tensor) -> bool:
+    """Whether a timestep lies in the guidance interval: Kynkäänniemi et al. 2024, arXiv:2404.07724."""
     low, high = schedule.guidance_interval
     return low <= float(timestep) / schedule.num_train_timesteps <= high
 
 
-def guide(baseline: Tensor, prompted: Tensor, scale: float, rescale: float) -> Tensor:
-    """baseline + scale * (prompted - baseline): Ho & Salimans 2022, arXiv:2207.12598, eq. 6; outputs (B, C, h, w).
+def guide_rescaled(cond: Tensor, uncond: Tensor, guidance_scale: float, rescale: float) -> Tensor:
+    """`rectified_flow.guide` on predictions (B, C, h, w), then a share `rescale` of the way to cond's deviation.
 
-    With `rescale` up to 1 each channel gets back the spread of the prompted output (Lin et al. 2024, arXiv:2305.08891,
-    section 3.4).
+    The standard deviation is that of each channel (Lin et al. 2024, arXiv:2305.08891, section 3.4).
     """
-    guided = baseline + scale * (prompted - baseline)
+    guided = guide(cond, uncond, guidance_scale)
     if not rescale:
         return guided
-    spreads = prompted.std((2, 3), keepdim=True) / guided.std((2, 3), keepdim=True).clamp(min=1e-6)
-    return guided * (1 + rescale * (spreads - 1))
+    ratio = cond.std((2, 3), keepdim=True) / guided.std((2, 3), keepdim=True).clamp(min=1e-6)
+    return guided * (1 + rescale * (ratio - 1))
+
+
+def run_unet(
+    unet: nn.Module, x_t: Tensor, timestep: Tensor, states: Tensor, mask: Tensor, resolution: Tensor
+) -> Tensor:
+    """The prediction (B, D, h, w) in float32 for text states (B, L, E), their mask (B, L) and resolutions (B,)."""
+    output = unet(x_t, timestep, encoder_hidden_states=states, encoder_attention_mask=mask, class_labels=resolution)
+    return cast(Tensor, output.sample.float())
 
 
 class GuidedDenoiser:
-    """What the guided model tells (v, the noise or the latents), a function of latents (1, D, h, w) and timestep.
+    """The guided prediction (v, epsilon or x_0), a function of x_t (1, D, h, w) and the timestep.
 
-    `guide` leads from the baseline to the weighted sum over prompts (Liu et al. 2022, arXiv:2206.01714); where it does
-    not act the model is the plain conditional one, and saves the second pass. The text is encoded once.
+    Guidance leads from the negative prompt to the weighted sum over prompts (Liu et al. 2022, arXiv:2206.01714).
+    Outside its interval the model is the plain conditional one, in one pass less. The text is encoded once.
     """
 
-    def __init__(self, model: LatentDiffusion, conditioning: Conditioning) -> None:
-        self.unet, self.scale, self.schedule = model.unet, conditioning.guidance_scale, model.schedule
-        self.states, self.mask = model.embed(conditioning.texts)
+    def __init__(
+        self,
+        unet: nn.Module,
+        schedule: ScheduleConfig,
+        embed: Callable[[Sequence[str]], tuple[Tensor, Tensor]],
+        conditioning: Conditioning,
+    ) -> None:
+        self.unet, self.schedule, self.guidance_scale = unet, schedule, conditioning.guidance_scale
+        self.states, self.mask = embed(conditioning.texts)
         self.weights = torch.tensor([weight for _, weight in conditioning.prompts], device=self.states.device)
 
-    def __call__(self, latents: Tensor, timestep: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, timestep: Tensor) -> Tensor:
         """(1, D, h, w)."""
         count = len(self.weights)
-        is_guided = len(self.states) > count and acts(self.schedule, timestep)
-        output = self._run(latents, timestep, 0 if is_guided else len(self.states) - count)
-        prompted = output[-count:] if count == 1 else torch.einsum("p,pchw->chw", self.weights, output[-count:])[None]
-        if not is_guided:
-            return prompted
-        return guide(output[:1], prompted, self.scale, self.schedule.guidance_rescale)
-
-    def _run(self, latents: Tensor, timestep: Tensor, first: int) -> Tensor:
+        is_guided = len(self.states) > count and is_guided_at(self.schedule, timestep)
+        first = 0 if is_guided else len(self.states) - count
         states, mask = self.states[first:], self.mask[first:]
-        inputs, labels = latents.expand(len(states), -1, -1, -1), torch.full((len(states),), NATIVE)
-        output = self.unet(
-            inputs,
-            timestep,
-            encoder_hidden_states=states,
-            encoder_attention_mask=mask,
-            class_labels=labels.to(states.device),
-        )
-        return cast(Tensor, output.sample.float())
+        resolution = torch.full((len(states),), NATIVE).to(states.device)
+        output = run_unet(self.unet, x_t.expand(len(states), -1, -1, -1), timestep, states, mask, resolution)
+        cond = output[-count:] if count == 1 else torch.einsum("p,pchw->chw", self.weights, output[-count:])[None]
+        if not is_guided:
+            return cond
+        return guide_rescaled(cond, output[:1], self.guidance_scale, self.schedule.guidance_rescale)

@@ -1,26 +1,20 @@
-"""The latent diffusion model (Rombach et al. 2022, arXiv:2112.10752): its networks, latents and noise schedule."""
+"""The latent diffusion model (Rombach et al. 2022, arXiv:2112.10752): its networks, latents and schedulers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
-from diffusers import (
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    UNet2DConditionModel,
-    UniPCMultistepScheduler,
-)
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel, UniPCMultistepScheduler
+from einops import einsum, rearrange
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
-from xray_generator.abilities import NoiseSchedule
 from xray_generator.families.latent_diffusion.config import ScheduleConfig, UNetConfig
-from xray_generator.families.latent_diffusion.guidance import Conditioning, GuidedDenoiser
+from xray_generator.families.latent_diffusion.guidance import Conditioning, GuidedDenoiser, Sampling
 from xray_generator.families.latent_diffusion.text import TextEncoder
-from xray_generator.families.latent_diffusion.trajectory import StepCallback, denoise
+from xray_generator.families.latent_diffusion.trajectory import Scheduler, StepCallback, denoise
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.types import StudioError
 
@@ -32,25 +26,19 @@ SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
     "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
 }
-FEW_STEP = "few_step"  # the distilled adapter, where a checkpoint has one: DDIM with guidance within
+FEW_STEP = "few_step"  # the distilled adapter, where a checkpoint has one: DDIM with guidance built in
 
 
-def scheduler_name(name: str) -> str:
-    """The scheduler's name in its own spelling, whatever the case.
+def make_scheduler(name: str, schedule: ScheduleConfig, num_inference_steps: int | None = None) -> Scheduler:
+    """A new scheduler, its timesteps set where a number of steps is given; one per sampling, whose state it holds.
 
     Raises:
-        StudioError: unknown; the text lists the right ones.
+        StudioError: an unknown name, or more steps than the schedule has.
     """
-    if name.lower() not in (*SCHEDULERS, FEW_STEP):
+    if name not in (*SCHEDULERS, FEW_STEP):
         raise StudioError(f"Unknown scheduler {name!r}. Allowed: {', '.join((*SCHEDULERS, FEW_STEP))}.")
-    return name.lower()
-
-
-def make_scheduler(name: str, schedule: ScheduleConfig) -> Any:  # noqa: ANN401 - diffusers schedulers share no base
-    """A new diffusers scheduler; one per job, since they hold the state of a sampling."""
-    name = scheduler_name(name)
     kind, options = SCHEDULERS["ddim" if name == FEW_STEP else name]
-    return kind(
+    scheduler = kind(
         num_train_timesteps=schedule.num_train_timesteps,
         beta_schedule=schedule.beta_schedule,
         beta_start=1e-4,
@@ -58,27 +46,11 @@ def make_scheduler(name: str, schedule: ScheduleConfig) -> Any:  # noqa: ANN401 
         prediction_type=schedule.prediction_type,
         **options,
     )
-
-
-def noise_schedule(schedule: ScheduleConfig) -> NoiseSchedule:
-    """sqrt(alpha_bar) and sqrt(1 - alpha_bar) at each training timestep: the same for every scheduler."""
-    alphas: Tensor = make_scheduler(schedule.scheduler, schedule).alphas_cumprod.double()
-    return NoiseSchedule(
-        tuple(float(t) for t in range(len(alphas))), tuple(alphas.sqrt().tolist()), tuple((1 - alphas).sqrt().tolist())
-    )
-
-
-def visited_timesteps(name: str, schedule: ScheduleConfig, num_inference_steps: int) -> tuple[float, ...]:
-    """The timesteps at which `LatentDiffusion.sample_latents` calls the denoiser.
-
-    Raises:
-        StudioError: an unknown scheduler, or more steps than the schedule has.
-    """
-    if num_inference_steps > schedule.num_train_timesteps:
-        raise StudioError(f"At most {schedule.num_train_timesteps} steps are allowed, not {num_inference_steps}.")
-    job = make_scheduler(name, schedule)
-    job.set_timesteps(num_inference_steps)
-    return tuple(float(t) for t in job.timesteps)
+    if num_inference_steps is not None:
+        if num_inference_steps > schedule.num_train_timesteps:
+            raise StudioError(f"At most {schedule.num_train_timesteps} steps are allowed, not {num_inference_steps}.")
+        scheduler.set_timesteps(num_inference_steps)
+    return cast(Scheduler, scheduler)
 
 
 def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embedding_size: int) -> Any:  # noqa: ANN401
@@ -103,7 +75,8 @@ class LatentStatistics:
     """Mean, principal axes and standard deviation along each axis of the folded training latents (D = fold^2 C).
 
     The denoiser sees y = axes (fold(z) - mean) / std: every axis meets the noise at the same signal-to-noise ratio.
-    Scaled channel by channel, nearly all variance is brightness, told by many channels at once, and detail drowns.
+    Scaled channel by channel instead, brightness, which many channels share, would hold nearly all variance, and detail
+    would drown.
     """
 
     mean: Tensor  # (D,)
@@ -113,13 +86,17 @@ class LatentStatistics:
 
     def normalize(self, latents: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D, H/fold, W/fold): zero mean, unit variance, no correlation between channels."""
-        centered = F.pixel_unshuffle(latents, self.fold) - self.mean.to(latents)[:, None, None]
-        return _turn(self.axes, centered) / self.std.to(latents)[:, None, None]
+        folded = rearrange(latents, "b c (h p) (w q) -> b (c p q) h w", p=self.fold, q=self.fold)
+        centered = folded - self.mean.to(latents)[:, None, None]
+        whitened: Tensor = einsum(self.axes.to(latents), centered, "o c, b c h w -> b o h w")
+        return whitened / self.std.to(latents)[:, None, None]
 
     def denormalize(self, whitened: Tensor) -> Tensor:
         """The inverse of `normalize`."""
-        centered = _turn(self.axes.T, whitened * self.std.to(whitened)[:, None, None])
-        return F.pixel_shuffle(centered + self.mean.to(whitened)[:, None, None], self.fold)
+        scaled = whitened * self.std.to(whitened)[:, None, None]
+        centered: Tensor = einsum(self.axes.to(whitened), scaled, "c o, b c h w -> b o h w")
+        folded = centered + self.mean.to(whitened)[:, None, None]
+        return rearrange(folded, "b (c p q) h w -> b c (h p) (w q)", p=self.fold, q=self.fold)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers, as manifests and caches hold them."""
@@ -137,10 +114,6 @@ class LatentStatistics:
         return cls(mean, std, axes, int(data.get("latent_fold", 2)))
 
 
-def _turn(matrix: Tensor, features: Tensor) -> Tensor:
-    return torch.einsum("oc,bchw->bohw", matrix.to(features), features)
-
-
 @dataclass(frozen=True, slots=True)
 class LatentDiffusion:
     """The networks of one model and all that sampling needs."""
@@ -154,38 +127,25 @@ class LatentDiffusion:
     few_step_unet: UNet2DConditionModel | None = None
 
     def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Text states (P, L, D) and mask (P, L)."""
+        """Text states (P, L, E) and mask (P, L)."""
         ids, mask = self.text_encoder.tokenize(prompts)
         device = self.unet.device
         return self.text_encoder(ids.to(device), mask.to(device)), mask.to(device)
 
-    def scheduler(self, name: str, num_inference_steps: int) -> Any:  # noqa: ANN401 - see make_scheduler
-        """A new scheduler with its timesteps set."""
-        job = make_scheduler(name, self.schedule)
-        job.set_timesteps(num_inference_steps)
-        return job
+    def denoiser(self, conditioning: Conditioning, scheduler: str) -> GuidedDenoiser:
+        """The guided denoiser that goes with a scheduler; the distilled one has its guidance built in."""
+        unet = self.unet
+        if scheduler == FEW_STEP:
+            unet, conditioning = self.few_step_unet, replace(conditioning, guidance_scale=1.0)
+        return GuidedDenoiser(unet, self.schedule, self.embed, conditioning)
 
     def sample_latents(
-        self,
-        noise: Tensor,
-        conditioning: Conditioning,
-        scheduler: str,
-        num_inference_steps: int,
-        generator: torch.Generator,
-        on_step: StepCallback,
+        self, noise: Tensor, sampling: Sampling, generator: torch.Generator, on_step: StepCallback
     ) -> Tensor:
-        """Folded latents (1, D, h, w) from unit noise of that shape."""
-        job = self.scheduler(scheduler, num_inference_steps)
-        start = noise * job.init_noise_sigma
-        return denoise(job, self.denoiser(conditioning, scheduler), start, generator, on_step)
-
-    def denoiser(self, conditioning: Conditioning, scheduler: str) -> GuidedDenoiser:
-        """The guided denoiser that goes with a scheduler; the distilled one has its guidance within."""
-        if scheduler != FEW_STEP:
-            return GuidedDenoiser(self, conditioning)
-        if self.few_step_unet is None:
-            raise StudioError(f"This checkpoint has no adapter for {FEW_STEP}. Allowed: {', '.join(SCHEDULERS)}.")
-        return GuidedDenoiser(replace(self, unet=self.few_step_unet), replace(conditioning, guidance_scale=1.0))
+        """x_0 (1, D, h, w), folded latents, from unit noise of that shape."""
+        conditioning, name, num_inference_steps = sampling
+        scheduler = make_scheduler(name, self.schedule, num_inference_steps)
+        return denoise(scheduler, self.denoiser(conditioning, name), noise, generator, on_step)
 
     def side_of(self, image_size: int) -> int:
         """Positions a side at which the denoiser sees an image of that side."""

@@ -32,7 +32,7 @@ FAULTS = (OSError, ValueError, RuntimeError, KeyError, SafetensorError, pickle.U
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 # diffusers' default builds a network under a patch of torch that other threads see: theirs would hold no data
-LOADING: dict[str, Any] = {"use_safetensors": True, "low_cpu_mem_usage": False}
+LOADING: dict[str, Any] = {"use_safetensors": True, "low_cpu_mem_usage": False, "torch_dtype": torch.float32}
 REFERENCE = "pretrained.json"  # in place of a pretrained transformer's weights: its name and their hash
 
 

@@ -1,17 +1,44 @@
-"""The way from noise to an image and back: sampling, starting part of the way, and deterministic inversion."""
+"""The trajectory between noise and image: sampling from any step on, and deterministic inversion.
+
+Notation: x_t = alpha_t x_0 + sigma_t epsilon with alpha_t^2 + sigma_t^2 = 1, t falling from noise to image.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol
 
 import torch
 from diffusers import UniPCMultistepScheduler
+from diffusers.schedulers.scheduling_utils import SchedulerOutput
 from torch import Tensor
 
 FIXED_POINT_ITERATIONS = 3
-Denoiser = Callable[[Tensor, Tensor], Tensor]  # latents, timestep -> v or eps
-StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the final latents
+INVERTIBLE = "ddim"  # the scheduler whose steps `invert` runs backwards
+Denoiser = Callable[[Tensor, Tensor], Tensor]  # x_t, timestep -> prediction: v, epsilon or x_0
+StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of x_0
+
+
+class Scheduler(Protocol):
+    """What is used of a variance-preserving diffusers scheduler, which starts at unit noise; it holds one sampling."""
+
+    config: Any
+    timesteps: Tensor  # in the order of sampling
+    alphas_cumprod: Tensor  # alpha_t^2 at each timestep of training
+
+    def set_timesteps(self, num_inference_steps: int) -> None:
+        """Start a sampling."""
+        ...
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """x_t of x_0."""
+        ...
+
+    def step(
+        self, model_output: Tensor, timestep: Tensor, sample: Tensor, **options: torch.Generator
+    ) -> SchedulerOutput:
+        """`prev_sample`: x at the next timestep."""
+        ...
 
 
 def first_step(num_inference_steps: int, strength: float) -> int:
@@ -20,60 +47,64 @@ def first_step(num_inference_steps: int, strength: float) -> int:
 
 
 def denoise(
-    job: Any,
+    scheduler: Scheduler,
     denoiser: Denoiser,
-    latents: Tensor,
+    x_t: Tensor,
     generator: torch.Generator,
     on_step: StepCallback,
     *,
     begin: int = 0,
     end: int | None = None,
 ) -> Tensor:
-    """Latents after steps `begin` to `end` (all of them) of a diffusers scheduler whose timesteps are set.
+    """x after steps `begin` to `end` (default: all) of a scheduler whose timesteps are set.
 
-    Latents are those that hold as much noise as step `begin` expects.
+    `x_t` must hold as much noise as step `begin` expects.
     """
-    options = {} if isinstance(job, UniPCMultistepScheduler) else {"generator": generator}
-    timesteps = job.timesteps[begin:end]
-    if hasattr(job, "set_begin_index"):
-        job.set_begin_index(begin)
+    options = {} if isinstance(scheduler, UniPCMultistepScheduler) else {"generator": generator}
+    timesteps = scheduler.timesteps[begin:end]
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
     for step, timestep in enumerate(timesteps, start=1):
-        output = denoiser(job.scale_model_input(latents, timestep), timestep)
-        clean, _ = split(job, output, latents, timestep)
-        latents = job.step(output, timestep, latents, **options).prev_sample
-        on_step(step, len(timesteps), clean)
-    return latents
+        prediction = denoiser(x_t, timestep)
+        x_0, _ = predict_x0_and_noise(scheduler, prediction, x_t, timestep)
+        x_t = scheduler.step(prediction, timestep, x_t, **options).prev_sample
+        on_step(step, len(timesteps), x_0)
+    return x_t
 
 
-def invert(job: Any, denoiser: Denoiser, latents: Tensor, begin: int) -> Tensor:  # noqa: ANN401 - as above
-    """The noisy latents at step `begin` from which DDIM leads back to `latents`, which hold no noise.
+def invert(scheduler: Scheduler, denoiser: Denoiser, x_0: Tensor, begin: int) -> Tensor:
+    """The x_t at step `begin` from which DDIM leads back to `x_0`.
 
-    DDIM's steps backwards (Song et al. 2021, arXiv:2010.02502, section 4.3), each solved for its start by fixed-point
-    iteration (Pan et al. 2023, arXiv:2309.04907): taking the output at the end for that at the start is not enough.
+    DDIM's steps run backwards (Song et al. 2021, arXiv:2010.02502, section 4.3). Each is solved for its start by
+    fixed-point iteration (Pan et al. 2023, arXiv:2309.04907): the prediction at its end, in place of that at its start,
+    is not accurate enough.
     """
-    ends: list[Tensor | None] = [*job.timesteps[begin + 1 :], None]
-    for timestep, end in zip(reversed(job.timesteps[begin:]), reversed(ends), strict=True):
-        signal, spread = levels(job, timestep, latents)
-        end_signal, end_spread = (1.0, 0.0) if end is None else levels(job, end, latents)
-        start = latents
+    ends: list[Tensor | None] = [*scheduler.timesteps[begin + 1 :], None]
+    x_end = x_0
+    for timestep, end in zip(reversed(scheduler.timesteps[begin:]), reversed(ends), strict=True):
+        alpha_t, sigma_t = alpha_sigma(scheduler, timestep, x_0)
+        alpha_end, sigma_end = alpha_sigma(scheduler, end, x_0)
+        x_t = x_end
         for _ in range(FIXED_POINT_ITERATIONS):
-            _, noise = split(job, denoiser(start, timestep), start, timestep)
-            start = signal / end_signal * (latents - end_spread * noise) + spread * noise
-        latents = start
-    return latents
+            _, noise = predict_x0_and_noise(scheduler, denoiser(x_t, timestep), x_t, timestep)
+            x_t = alpha_t / alpha_end * (x_end - sigma_end * noise) + sigma_t * noise
+        x_end = x_t
+    return x_end
 
 
-def split(job: Any, output: Tensor, latents: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-    """What the model takes latents at a timestep to be made of: (image, noise), x_t = signal x_0 + spread eps."""
-    signal, spread = levels(job, timestep, latents)
-    if job.config.prediction_type == "v_prediction":
-        return signal * latents - spread * output, spread * latents + signal * output
-    if job.config.prediction_type == "sample":
-        return output, (latents - signal * output) / spread.clamp(min=1e-8)
-    return (latents - spread * output) / signal, output
+def predict_x0_and_noise(
+    scheduler: Scheduler, prediction: Tensor, x_t: Tensor, timestep: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(x_0, epsilon) that a prediction of v, x_0 or epsilon implies."""
+    alpha_t, sigma_t = alpha_sigma(scheduler, timestep, x_t)
+    if scheduler.config.prediction_type == "v_prediction":
+        return alpha_t * x_t - sigma_t * prediction, sigma_t * x_t + alpha_t * prediction
+    if scheduler.config.prediction_type == "sample":
+        return prediction, (x_t - alpha_t * prediction) / sigma_t.clamp(min=1e-8)
+    return (x_t - sigma_t * prediction) / alpha_t, prediction
 
 
-def levels(job: Any, timestep: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-    """sqrt(alpha_bar) and sqrt(1 - alpha_bar) at a timestep."""
-    alpha = cast(Tensor, job.alphas_cumprod)[int(timestep)].to(like)
-    return alpha.sqrt(), (1 - alpha).sqrt()
+def alpha_sigma(scheduler: Scheduler, timestep: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
+    """alpha_t = sqrt(alpha_bar_t) and sigma_t = sqrt(1 - alpha_bar_t), scalars; for None, the image itself, 1 and 0."""
+    alpha_bar = like.new_ones(()) if timestep is None else scheduler.alphas_cumprod[int(timestep)].to(like)
+    return alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
