@@ -231,7 +231,7 @@ def test_uploaded_pack_is_replaced_and_its_folder_removed(page: AppTest) -> None
     assert "1 of 1 images" in said(page)
     second = page.session_state["dataset_upload"].folder.path
     page.file_uploader(key="dataset_files").set_value(None)
-    assert "Choose image files, or one ZIP" in said(run(page))
+    assert "Choose image files or one ZIP" in said(run(page))
     assert not second.exists()
 
 

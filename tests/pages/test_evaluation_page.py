@@ -41,7 +41,7 @@ def test_a_row_for_each_record_of_the_suite(page: AppTest) -> None:
     assert list(table[SHARPNESS]) == pytest.approx([0.5, 0.45, 0.4])
     assert table[f"{SHARPNESS}, on"][0] == "0.4 × real to 0.6 × real; n = 100"
     assert list(table["Weights"]) == ["changed or not here", "changed or not here", "of unknown origin"]
-    assert "changed since" in words(page) and "not here" in words(page)
+    assert "have changed since" in words(page) and "not here" in words(page)
 
 
 def test_ranks_follow_the_direction_and_their_rule_is_said(page: AppTest) -> None:

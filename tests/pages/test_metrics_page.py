@@ -1,4 +1,4 @@
-"""The Metrics page without a browser: what it draws of a record, and what it says where there is none."""
+"""The Metrics page without a browser: what it shows of a record, and without one."""
 
 import json
 import shutil
