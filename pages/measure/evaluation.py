@@ -206,8 +206,8 @@ def _draw_sweeps(entries: Sequence[Entry]) -> None:
                 else:
                     st.caption(f"Over {title.lower()}: {NOT_MEASURED}. The full suite varies it.")
     st.caption(
-        "A record without a sweep of the steps is one point, at its own settings. Times depend on the machine that made "
-        "the record: compare only times of the same machine. Steps without a time are left out."
+        "A record without a sweep of the steps is one point, at its own settings. Times depend on the machine that "
+        "made the record: compare only times of the same machine. Steps without a time are left out."
     )
 
 

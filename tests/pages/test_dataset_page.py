@@ -186,7 +186,9 @@ def test_large_datasets_are_measured_only_on_request(page: AppTest, monkeypatch:
     assert "No issues in" in said(run(page))
 
 
-def test_the_map_states_its_features_and_n(rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_map_states_its_features_and_n(
+    rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATASET_PATH", str(small(rows, tmp_path / "pack", 30)))
     page = open_tab(open_page(), MAP)
     assert "PCA of 46 features, radiomics 1; n = 30." in said(page)
@@ -265,7 +267,9 @@ def test_a_missing_dataset_is_one_error_with_a_remedy(tmp_path: Path, monkeypatc
     assert not page.error
 
 
-def test_a_deleted_image_is_an_error_that_names_it(rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_image_is_an_error_that_names_it(
+    rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = small(rows, tmp_path / "pack", 3)
     monkeypatch.setenv("DATASET_PATH", str(folder))
     page = open_page()
