@@ -71,11 +71,13 @@ def last_result(job_key: str) -> Any:  # noqa: ANN401 - what the work returned
     return None if done is None else done.result
 
 
-def draw_job(job_key: str, hint: str, height: int = 380) -> Any:  # noqa: ANN401 - what the work returned
+def draw_job(
+    job_key: str, hint: str, height: int = 380, *, lost: str = "This result is no longer in memory. Start it again."
+) -> Any:  # noqa: ANN401 - what the work returned
     """Draw how the job under a key stands; return its result once it is done, or that of the one before.
 
     While a job waits or runs, its progress is drawn and None is returned. Without a job, `hint` is drawn in an empty
-    frame of `height` pixels.
+    frame of `height` pixels. `lost` is said where the queue has dropped the result.
     """
     job = find_job(job_key)
     draw_error(job_key)
@@ -87,7 +89,7 @@ def draw_job(job_key: str, hint: str, height: int = 380) -> Any:  # noqa: ANN401
     result = last_result(job_key)
     if result is None and job is None:
         if job_key in st.session_state:
-            st.info("This result is no longer in memory. Start it again.")
+            st.info(escape_markdown(lost))
         else:
             draw_hint(hint, height)
     return result

@@ -52,7 +52,7 @@ def test_every_mark_of_a_synthetic_image(window: Window | None) -> None:
     assert not found.get("StudyDate") and not found.get("PatientBirthDate")
 
 
-def test_the_recipe_comes_back() -> None:
+def test_the_recipe_is_read_back() -> None:
 
     assert parse(Recipe, json.loads(opened(encode_dicom(IMAGE, OURS))[RECIPE].value)) == OURS
     assert dump(OURS)["synthetic"] is True
@@ -91,7 +91,7 @@ def test_equal_images_are_equal_files() -> None:
     assert len({opened(data).SOPInstanceUID for data in variants}) == len(variants)
 
 
-def test_what_cannot_be_written() -> None:
+def test_windows_beyond_16_bits_and_non_finite_images_are_refused() -> None:
     with pytest.raises(StudioError, match="not numbers"):
         encode_dicom(np.full((16, 16), np.nan, np.float32), OURS, WINDOWS["lung"])
     with pytest.raises(StudioError, match="16 bits hold"):

@@ -27,55 +27,17 @@ DUMMIES = (
     "AccessionNumber",
     "StudyID",
 )  # PS3.15: may hold dummy values
-IDENTIFYING = (
-    *DUMMIES,
-    "PatientBirthDate",
-    "PatientBirthName",
-    "PatientMotherBirthName",
-    "PatientAddress",
-    "OtherPatientIDs",
-    "PatientTelephoneNumbers",
-    "OtherPatientNames",
-    "IssuerOfPatientID",
-    "MedicalRecordLocator",
-    "MilitaryRank",
-    "ResponsiblePerson",
-    "InstitutionName",
-    "InstitutionAddress",
-    "InstitutionalDepartmentName",
-    "ReferringPhysicianName",
-    "PerformingPhysicianName",
-    "PhysiciansOfRecord",
-    "NameOfPhysiciansReadingStudy",
-    "OperatorsName",
-    "RequestingPhysician",
-    "InsurancePlanIdentification",
-    "OtherPatientIDsSequence",
-    "PatientComments",
-    "PatientBirthTime",
-    "CurrentPatientLocation",
-    "RequestingService",
-    "ContentCreatorName",
-)
-READ = (
-    "PatientSex",
-    "PatientAge",
-    "PatientIdentityRemoved",
-    "SeriesInstanceUID",
-    "SOPInstanceUID",
-    "Modality",
-    "SyntheticData",
-    "BurnedInAnnotation",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "WindowCenter",
-    "WindowWidth",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-)
+BIRTH = ("PatientBirthDate", "PatientBirthTime", "PatientBirthName", "PatientMotherBirthName")
+CONTACT = ("PatientAddress", "PatientTelephoneNumbers", "CurrentPatientLocation", "MilitaryRank", "PatientComments")
+IDS = ("OtherPatientIDs", "OtherPatientIDsSequence", "OtherPatientNames", "IssuerOfPatientID", "MedicalRecordLocator")
+PHYSICIANS = ("ReferringPhysicianName", "PerformingPhysicianName", "PhysiciansOfRecord", "NameOfPhysiciansReadingStudy")
+PEOPLE = ("RequestingPhysician", "OperatorsName", "ContentCreatorName", "ResponsiblePerson")
+PLACES = ("InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "RequestingService")
+IDENTIFYING = (*DUMMIES, *BIRTH, *CONTACT, *IDS, "InsurancePlanIdentification", *PHYSICIANS, *PEOPLE, *PLACES)
+GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness")
+OBJECT = ("SeriesInstanceUID", "SOPInstanceUID", "Modality", "Rows", "Columns", "NumberOfFrames")
+SUBJECT = ("PatientSex", "PatientAge", "PatientIdentityRemoved", "SyntheticData", "BurnedInAnnotation")
+READ = (*SUBJECT, *OBJECT, *GEOMETRY, "WindowCenter", "WindowWidth")
 AXIAL = 0.8  # least cosine between a slice's normal and an axis of the body: at most 37 degrees of gantry tilt
 UNIT = 0.02  # tolerance of the unit length and right angle of a header's cosines
 TILT = 5.0  # degrees from which on a note is given

@@ -56,23 +56,10 @@ DEFLATED = (  # transfer syntaxes whose header can be read only after unpacking 
 )
 DIRECTORY = "1.2.840.10008.1.3.10"  # a DICOMDIR: it names other files, which are never followed
 NEEDED = ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation")
-PIXELS = (
-    *NEEDED,
-    "SamplesPerPixel",
-    "HighBit",
-    "PlanarConfiguration",
-    "PixelData",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-    "ModalityLUTSequence",
-    "VOILUTSequence",
-    "VOILUTFunction",
-)
+FRAMES = ("SamplesPerPixel", "HighBit", "PlanarConfiguration", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
+VALUES = ("PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "RescaleType")
+TABLES = ("ModalityLUTSequence", "VOILUTSequence", "VOILUTFunction")
+PIXELS = (*NEEDED, *FRAMES, *VALUES, *TABLES, "PixelData")
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from xray_generator.abilities import ClassAutoencoding, Morphing, Traversing
+from xray_generator.abilities import Autoencoding, Morphing, Traversing
 from xray_generator.checkpoints import read_manifest, write_manifest
 from xray_generator.devices import seeded_generators
 from xray_generator.families.cvae.engine import CVAEEngine, load_engine
@@ -127,7 +127,7 @@ def test_traversal_leaves_from_the_sample_along_orthogonal_directions(lively: CV
 
 
 def test_images_to_latents_and_back_heed_the_class(lively: CVAEEngine) -> None:
-    assert isinstance(lively, ClassAutoencoding)
+    assert isinstance(lively, Autoencoding)
     images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     latents = lively.encode(images, "disc")
     assert latents.shape == (2, 4, 4, 4)

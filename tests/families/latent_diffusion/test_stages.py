@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from xray_generator.families.latent_diffusion.few_step import DistillationLoss, adapted
+from xray_generator.families.latent_diffusion.loading import load_engine
 
 from xray_generator.checkpoints import read_manifest, write_manifest
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import DecoderConfig, FewStepConfig, LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
-from xray_generator.families.latent_diffusion.few_step import DistillationLoss, adapted
-from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
 from xray_generator.generation import edit, generate

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 from transformers import BertConfig, BertModel
+from xray_generator.families.latent_diffusion.loading import load_engine
 
 from xray_generator.checkpoints import Manifest, read_manifest
 from xray_generator.config import parse
@@ -22,7 +23,6 @@ from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.autoencoder_task import AutoencoderLoss
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, TextEncoderConfig
 from xray_generator.families.latent_diffusion.denoiser_task import DenoisingLoss
-from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
 from xray_generator.generation import generate

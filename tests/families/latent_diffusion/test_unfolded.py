@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xray_generator.families.latent_diffusion.loading import load_engine
 
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, UNetConfig
-from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.families.latent_diffusion.model import LatentDiffusion
 from xray_generator.families.latent_diffusion.training import export
 from xray_generator.generation import generate

@@ -1,4 +1,4 @@
-"""The recipe inside a PNG: complete, the same every time, and never silent about what the image is."""
+"""The recipe inside a PNG: complete, reproducible, and always with the notice."""
 
 import io
 import json
