@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from xray_generator.dashboards.memorization import check_memorization, feature_space, recorded_pairs
 from xray_generator.dashboards.distributions import (
     compare,
     cumulative,
@@ -20,6 +19,7 @@ from xray_generator.dashboards.distributions import (
     spectra,
     to_csv,
 )
+from xray_generator.dashboards.memorization import check_memorization, feature_space, recorded_pairs
 from xray_generator.dashboards.neighbors import (
     PIXELS,
     RADIOMICS,
