@@ -32,7 +32,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(scope="module")
 def all_stages(tiny_config: LatentDiffusionConfig) -> LatentDiffusionConfig:
-    training = replace(tiny_config.denoiser_training, num_steps=2)
+    training = replace(tiny_config.denoiser_training, num_steps=2, checkpoint_every=3)
     return replace(
         tiny_config,
         autoencoder_training=training,

@@ -212,11 +212,11 @@ def test_prompts_are_dropped_one_by_one_and_about_as_often_as_asked(model: Laten
     masks: list[torch.Tensor] = []
     hook = model.text_encoder.register_forward_hook(lambda _module, inputs, _output: masks.append(inputs[1]))
     with torch.no_grad():
-        for step in range(30):
+        for step in range(10):
             loss(batch, step_generator(0, step))
     hook.remove()
     dropped = torch.stack(masks).sum(2) == 2  # the two ends alone are left of an empty prompt
-    assert dropped.float().mean() == pytest.approx(0.1, abs=0.02)
+    assert dropped.float().mean() == pytest.approx(0.1, abs=0.03)
     assert all(0 < int(step.sum()) < 64 for step in dropped)
 
 
@@ -227,8 +227,8 @@ def test_validation_is_the_same_whenever_it_is_asked(
     task = DenoiserTask(tiny_config, model, tiny_rows[:8], latents[:8], tiny_rows[8:], latents[8:])
     with torch.no_grad():
         assert task.validate() == task.validate()
-        assert torch.equal(task.preview(), task.preview())
-        assert task.preview().shape == (4, 1, 64, 64)
+        first, second = task.preview(), task.preview()
+    assert torch.equal(first, second) and first.shape == (4, 1, 64, 64)
     assert len(task.dataset()) == 8
 
 

@@ -104,13 +104,6 @@ def test_both_stages_stopped_and_resumed_equal_straight(
     assert a == b  # the history tells how long the steps took
 
 
-def test_finished_run_makes_the_checkpoint_again(
-    four_steps: LatentDiffusionConfig, tiny_dataset: Dataset, straight: Path, tmp_path: Path
-) -> None:
-    train_run(four_steps, tiny_dataset, RunOptions(straight / "run", tmp_path / "again"))
-    assert read_manifest(tmp_path / "again").ref == read_manifest(straight / "tiny").ref
-
-
 def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(
     four_steps: LatentDiffusionConfig, straight: Path
 ) -> None:
