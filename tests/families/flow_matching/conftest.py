@@ -7,12 +7,21 @@ import pytest
 from PIL import Image as PILImage
 
 from xray_generator.data.rows import Dataset, Row, Split
+from xray_generator.families.flow_matching import likelihood
 from xray_generator.families.flow_matching.config import FlowMatchingConfig, NetworkConfig
 from xray_generator.families.flow_matching.engine import FlowMatchingEngine, load_engine
 from xray_generator.families.flow_matching.training import train_run
+from xray_generator.nn import rectified_flow
 from xray_generator.training.settings import TrainingConfig
+from xray_generator.types import RunOptions
 
 LABELS = ("benign", "malignant", "normal")
+
+
+def use_coarse_solver(patch: pytest.MonkeyPatch) -> None:
+    """A tolerance of the adaptive solver at which the likelihoods of an untrained network take seconds."""
+    for module in (likelihood, rectified_flow):
+        patch.setattr(module, "TOLERANCE", 1e-3)
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +61,10 @@ def small_config() -> FlowMatchingConfig:
 def straight(small_config: FlowMatchingConfig, slices: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run in run/ and its checkpoint in checkpoints/flow_matching/small/; not to be written into."""
     folder = tmp_path_factory.mktemp("straight")
-    train_run(small_config, slices, folder / "run", folder / "checkpoints" / "flow_matching" / "small")
+    options = RunOptions(folder / "run", folder / "checkpoints" / "flow_matching" / "small")
+    with pytest.MonkeyPatch.context() as patch:
+        use_coarse_solver(patch)
+        train_run(small_config, slices, options)
     return folder
 
 

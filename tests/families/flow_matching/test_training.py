@@ -13,11 +13,12 @@ from xray_generator.config import parse, read_config
 from xray_generator.data.rows import Dataset
 from xray_generator.families.flow_matching.config import AugmentationConfig, FlowMatchingConfig
 from xray_generator.families.flow_matching.model import FlowMatching
-from xray_generator.families.flow_matching.task import FlowLoss, FlowMatchingTask, Slices, couple, move
+from xray_generator.families.flow_matching.task import FlowLoss, FlowMatchingTask, Slices, augment, couple
 from xray_generator.families.flow_matching.training import train_run
+from xray_generator.hounsfield import Window
 from xray_generator.images import resize_square
 from xray_generator.training.task import Draw, step_generator
-from xray_generator.types import StudioError
+from xray_generator.types import RunOptions, StudioError
 
 
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(
@@ -26,41 +27,41 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(
     training = replace(small_config.training, num_steps=2, lr_schedule="constant_with_warmup")
     half = replace(small_config, training=training, num_likelihoods=0)
     whole = replace(half, training=replace(half.training, num_steps=4))
-    train_run(half, slices, tmp_path / "run", tmp_path / "half")
-    train_run(whole, slices, tmp_path / "run", tmp_path / "resumed")
-    train_run(whole, slices, tmp_path / "other", tmp_path / "straight")
+    train_run(half, slices, RunOptions(tmp_path / "run", tmp_path / "half"))
+    train_run(whole, slices, RunOptions(tmp_path / "run", tmp_path / "resumed"))
+    train_run(whole, slices, RunOptions(tmp_path / "other", tmp_path / "straight"))
     resumed, at_once = (
         load_file(next((tmp_path / name / "unet").glob("*.safetensors"))) for name in ("resumed", "straight")
     )
     assert all(torch.equal(resumed[name], at_once[name]) for name in at_once)
 
 
-def test_the_checkpoint_tells_what_it_is(straight: Path) -> None:
+def test_the_manifest_and_the_card_describe_the_checkpoint(straight: Path) -> None:
     folder = straight / "checkpoints" / "flow_matching" / "small"
     manifest = read_manifest(folder)
     assert manifest.labels == ("benign", "malignant", "normal") and manifest.unconditional
-    assert manifest.hu_window == {"level": -600.0, "width": 1500.0}
+    assert manifest.hu_window == Window(-600.0, 1500.0)
     assert manifest.data.classes == {"benign": 3, "malignant": 3, "normal": 3, "covid19": 3}
-    assert manifest.metrics["likelihood"]["test"]["num_images"] == 2
-    for one in manifest.metrics["likelihood"].values():
-        assert len(one["values"]) == one["num_images"] == 2 and one["values"] == sorted(one["values"])
-        assert np.isclose(np.mean(one["values"]), one["bits_per_dimension"])
-    assert len(manifest.metrics["likelihood_references"]) == 2
+    assert manifest.metrics.likelihood["test"].num_images == 2
+    for one in manifest.metrics.likelihood.values():
+        assert len(one.values) == one.num_images == 2 and one.values == tuple(sorted(one.values))
+        assert np.isclose(np.mean(one.values), one.bits_per_dimension)
+    assert len(manifest.metrics.likelihood_references) == 2
     card = (folder / CARD).read_text()
     assert "bits per dimension" in card and "-1350 to 150 HU" in card and "by class (benign, malignant, normal)" in card
 
 
 def test_the_checkpoint_knows_the_intensities_of_its_training_images(straight: Path, slices: Dataset) -> None:
-    told = read_manifest(straight / "checkpoints" / "flow_matching" / "small").metrics["intensity"]
+    intensity = read_manifest(straight / "checkpoints" / "flow_matching" / "small").metrics.intensity
     images = np.stack([resize_square(row.image(), 32) for row in slices.split("train")])
-    shares, edges = np.histogram(images, 64, (0, 1), density=False)
-    assert np.allclose(told["edges"], edges) and np.allclose(told["train"], shares / images.size)
-    assert told["n"] == len(images) == 12 and np.isclose(sum(told["train"]), 1)
+    counts, edges = np.histogram(images, 64, (0, 1))
+    assert intensity is not None and intensity.n == len(images) == 12
+    assert np.allclose(intensity.edges, edges) and np.allclose(intensity.train, counts / images.size)
 
 
 def test_a_class_without_images_is_refused(small_config: FlowMatchingConfig, slices: Dataset, tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="No training image is of the class 'cat'. The data hold: benign"):
-        train_run(replace(small_config, labels=("cat",)), slices, tmp_path / "run", tmp_path / "checkpoint")
+        train_run(replace(small_config, labels=("cat",)), slices, RunOptions(tmp_path / "run", tmp_path / "checkpoint"))
 
 
 def test_an_unknown_class_teaches_no_class(small_config: FlowMatchingConfig, slices: Dataset) -> None:
@@ -81,7 +82,7 @@ def test_only_a_class_is_dropped_and_never_the_image(small_config: FlowMatchingC
     assert losses[0] == losses[1]
 
 
-def test_optimal_transport_shortens_the_ways_within_each_class() -> None:
+def test_optimal_transport_shortens_the_paths_within_each_class() -> None:
     generator = torch.Generator().manual_seed(0)
     images, noise = (torch.randn(12, 1, 4, 4, generator=generator) for _ in range(2))
     classes = torch.tensor([0, 1] * 6)
@@ -102,13 +103,13 @@ def test_the_loss_with_coupling_is_finite(small_config: FlowMatchingConfig, slic
     assert task.validate()["num_images"] == 4
 
 
-def test_a_slice_is_moved_but_never_mirrored() -> None:
+def test_augmentation_never_mirrors() -> None:
     image = np.zeros((64, 64), np.float32)
     image[20:44, 8:24] = 1  # on the left
     for seed in range(20):
-        moved = move(image, AugmentationConfig(), step_generator(seed))
+        moved = augment(image, AugmentationConfig(), step_generator(seed))
         assert moved[:, :32].sum() > 10 * moved[:, 32:].sum()
-    still = move(image, AugmentationConfig(0.0, 0.0, 0.0), step_generator(0))
+    still = augment(image, AugmentationConfig(0.0, 0.0, 0.0), step_generator(0))
     assert np.allclose(still, image, atol=1e-4)
 
 
