@@ -13,7 +13,7 @@ from xray_generator.checkpoints import read_manifest, write_manifest
 from xray_generator.data.rows import Dataset
 from xray_generator.families.flow_matching.engine import FlowMatchingEngine, load_engine
 from xray_generator.generation import generate
-from xray_generator.requests import read_condition, make_request
+from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
 from xray_generator.types import (
     Cancelled,
