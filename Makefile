@@ -38,7 +38,7 @@ bench: $(VENV)/.app  ## speed, as JSON
 	@for file in tests/benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$file $(ARGS) || exit 1; done
 
 clean:  ## what tools left behind; keeps .venv, outputs and runs
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist *.egg-info
 	find $(CODE) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so an installation that was cut short is done again.
@@ -49,5 +49,5 @@ $(VENV)/.app: requirements.txt
 
 $(VENV)/.dev: requirements-dev.txt requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -r requirements-dev.txt
+	$(PIP) -r requirements.txt -r requirements-dev.txt
 	touch $(VENV)/.app $@

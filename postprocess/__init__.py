@@ -1,1 +1,1 @@
-"""Image enhancement after generation: six operations, named presets and what each application costs the data."""
+"""Image enhancement: six operations, named presets, and measures of the information that they cost."""

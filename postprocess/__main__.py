@@ -1,9 +1,9 @@
-"""`python -m postprocess`: enhance image files, or one freshly generated image, and print what it cost.
+"""`python -m postprocess`: enhance image files, or one newly generated image, and print the cost.
 
-PNG (8 or 16 bits), JPEG, TIFF and DICOM go in; `<stem>_<preset>.png` comes out, with one JSON line per picture. A PNG
-of this studio keeps its recipe and its notice; every other file says in words what was done to it. CLAHE works on 256
-levels by definition, so a 16-bit output of a preset that holds it is a 16-bit file of an 8-bit picture that later
-operations smoothed; the other operations keep the input's depth.
+Reads PNG (8 or 16 bits), JPEG, TIFF and DICOM; writes `<stem>_<preset>.png` and prints one JSON line for each. A PNG of
+this studio keeps its recipe and notice; other files get a text that says what was done. CLAHE works on 256 levels, so a
+16-bit output of a preset that contains it has no more than these, smoothed by later operations; the other operations
+keep the depth of the input.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ DEFAULT = "Balanced"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; 0 if every picture was written, 1 if one failed, 2 for a wrong option."""
+    """Run the command; 0 if every image was written, 1 if one failed, 2 for a wrong option."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if bool(options.images) == (options.prompt is not None):
-        parser.error("give image files or --prompt TEXT, one of the two")
+        parser.error("give either image files or --prompt TEXT")
     try:
-        presets = _chosen_presets(options.preset, options.preset_file)
+        presets = _choose_presets(options.preset, options.preset_file)
         options.output_dir.mkdir(parents=True, exist_ok=True)
     except (StudioError, OSError) as error:
         return _complain(error)
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read(path: Path) -> Source:
-    """An image file at full size, with its recipe if this studio made it; without its name, which may be a patient's.
+    """Read an image file at full size, with its recipe if it has one; without its name, which may identify a patient.
 
     Raises:
         StudioError: as for `images.read_image`.
@@ -65,7 +65,7 @@ def read(path: Path) -> Source:
 
 
 def generate(prompt: str, seed: int, checkpoint: str | None) -> Source:
-    """Make one image from a description; torch is loaded here and nowhere before."""
+    """Generate one image from a prompt; only here is torch imported."""
     from xray_generator.export.pictures import pictures
     from xray_generator.requests import text_request
     from xray_generator.studio import Studio
@@ -77,7 +77,7 @@ def generate(prompt: str, seed: int, checkpoint: str | None) -> Source:
 
 
 def _enhance(path: Path, source: Source, preset: Preset, folder: Path, bits: int, taken: set[Path]) -> None:
-    """Write one enhanced picture and print its line; `taken` protects the inputs and this call's outputs."""
+    """Write one enhanced image and print its line; `taken` holds the inputs and outputs so far, never overwritten."""
     target = folder / f"{path.stem}_{preset.slug}.png"
     if target.resolve() in taken:
         raise StudioError(f"{target} is already an input or an output of this call; rename one of the images.")
@@ -90,7 +90,7 @@ def _enhance(path: Path, source: Source, preset: Preset, folder: Path, bits: int
     sys.stdout.write(json.dumps(line | asdict(measure_cost(source.image, enhanced))) + "\n")
 
 
-def _chosen_presets(name: str | None, file: Path | None) -> tuple[Preset, ...]:
+def _choose_presets(name: str | None, file: Path | None) -> tuple[Preset, ...]:
     custom = (read_preset(file),) if file else ()
     if name is None:
         return custom or (get_preset(DEFAULT),)

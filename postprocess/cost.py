@@ -1,6 +1,6 @@
-"""What one enhancement cost the data: saturation, entropy and similarity to the raw image.
+"""The cost of an enhancement: saturation, entropy, and structural similarity to the raw image.
 
-An enhanced image looks better and never holds more than the raw one; these figures say how much less.
+An enhanced image never holds more information than the raw one; these figures say how much less.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MIN_SIDE = 7  # the window of structural similarity
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Figures of one application, all on images rounded to 8 bits except the similarity."""
+    """Figures of one enhancement, on images rounded to 8 bits except the similarity."""
 
     saturated_fraction: float  # pixels at 0 or 255 after, 0..1
     raw_saturated_fraction: float  # the same before, 0..1
@@ -41,7 +41,7 @@ def measure_cost(raw: Image, enhanced: Image) -> Cost:
             f"height and width of {MIN_SIDE} pixels or more."
         )
     before, after = to_uint8(raw), to_uint8(enhanced)
-    was_saturated, is_saturated = _saturated(before), _saturated(after)
+    was_saturated, is_saturated = _find_saturated(before), _find_saturated(after)
     return Cost(
         saturated_fraction=float(is_saturated.mean()),
         raw_saturated_fraction=float(was_saturated.mean()),
@@ -51,5 +51,5 @@ def measure_cost(raw: Image, enhanced: Image) -> Cost:
     )
 
 
-def _saturated(levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _find_saturated(levels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.isin(levels, (0, 255))

@@ -18,7 +18,7 @@ from xray_generator.images import from_uint8, to_uint8
 from xray_generator.types import Image, StudioError
 
 PERCENTILES = (0.5, 99.5)  # of the image: 0 and 1 on the scale of Window
-MARGIN = 0.02  # Window keeps to [MARGIN, 1 - MARGIN]: five 8-bit levels of room for the overshoot of a later Sharpen
+MARGIN = 0.02  # Window stays in [MARGIN, 1 - MARGIN]: five 8-bit levels of room for the overshoot of a later Sharpen
 FLAT = 1e-6  # a range below this counts as constant
 
 
@@ -42,7 +42,7 @@ def _check_number(name: str, value: object, scale: Scale) -> None:
 @exact
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Spread the gray values around `center` with a soft, increasing S-curve; beyond the width levels draw together.
+    """Stretch the gray values around `center` with an increasing sigmoid, which compresses those outside the width.
 
     The DICOM SIGMOID VOI function (PS3.3 C.11.2.1.3.1), y = 1 / (1 + exp(-4 (t - center) / width)), on the image's own
     scale t: its 0.5 and 99.5 percentiles are t = 0 and 1. The image's darkest and brightest values land on 0.02 and
@@ -186,7 +186,7 @@ class Equalize:
 @exact
 @dataclass(frozen=True, slots=True)
 class Vignette:
-    """Darken towards the corners by the gain 1 - strength r^4, r = 0 in the center and 1 in the corners.
+    """Darken toward the corners by the gain 1 - strength r^4, r = 0 in the center and 1 in the corners.
 
     The fourth power leaves the lungs nearly alone (gain 1 - strength / 4 in the middle of an edge of a square image);
     the limit of 0.5 keeps every non-zero 8-bit level above zero, so no pixel is blacked out.

@@ -1,13 +1,17 @@
-"""CT files made with pydicom, as scanners write them and as they should not be."""
+"""CT files made with pydicom, valid and faulty, and where the real ones are."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, RLELossless, generate_uid
 
+CT_DATA = Path(__file__).parents[2] / "shared" / "data" / "ct"
+needs_ct_data = pytest.mark.skipif(not CT_DATA.is_dir(), reason="the real CT files are not in this checkout")
 AXIAL = [1, 0, 0, 0, 1, 0]
 HU = np.arange(-1000, 2072, 2, np.int16).reshape(32, 48)  # rows, columns
 
@@ -56,6 +60,16 @@ def saved(dataset: FileDataset, syntax: UID | None = None) -> bytes:
     encoding = {"implicit_vr": dataset.file_meta.TransferSyntaxUID.is_implicit_VR}
     little = dataset.file_meta.TransferSyntaxUID.is_little_endian
     pydicom.dcmwrite(buffer, dataset, little_endian=little, enforce_file_format=True, **encoding)
+    return buffer.getvalue()
+
+
+def repacked(data: bytes, syntax: UID) -> bytes:
+    """A DICOM file with its dataset deflated, or its pixels run-length encoded."""
+    dataset, buffer = opened(data), io.BytesIO()
+    if syntax == RLELossless:
+        dataset.compress(syntax)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 

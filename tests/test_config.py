@@ -9,7 +9,7 @@ import pytest
 from xray_generator.config import config_names, dump, override, parse, read_config
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
 from xray_generator.families.latent_diffusion.model import SCHEDULERS
-from xray_generator.registry import FAMILIES, enlarges, get_family
+from xray_generator.registry import FAMILIES, config_type, draws, get_family
 from xray_generator.types import StudioError
 
 TRAINING = {"num_steps": 1, "batch_size": 1, "learning_rate": 0.1}
@@ -19,16 +19,16 @@ SMALL = {"name": "small", "autoencoder_training": TRAINING, "denoiser_training":
 @pytest.mark.parametrize("name", config_names())
 def test_shipped_configurations_parse_and_write_back(name: str) -> None:
     data = read_config(name)
-    kind = get_family(data["family"]).config()
+    kind = config_type(data["family"])
     config = parse(kind, data)
     assert parse(kind, json.loads(json.dumps(dump(config)))) == config
     assert config.name == name  # type: ignore[attr-defined]
 
 
-def test_families_say_the_same_of_themselves_as_the_registry() -> None:
-    for name in FAMILIES:
-        assert enlarges(name) is (get_family(name).load_upscaler is not None)
-    assert not enlarges("unknown")
+def test_a_family_draws_or_enlarges() -> None:
+    assert [name for name in FAMILIES if not draws(name)] == ["super_resolution"]
+    with pytest.raises(StudioError, match="Unknown model family 'unknown'. Allowed: latent_diffusion"):
+        get_family("unknown")
 
 
 def test_names_are_found_in_any_case() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from xray_generator.contact_sheet import REAL_NOTICE, Row, encode_sheet, main
+from xray_generator.contact_sheet import main
 from xray_generator.data.read import read_dataset
+from xray_generator.export.sheet import REAL_NOTICE
 from xray_generator.images import read_image
 from xray_generator.types import NOTICE
 
@@ -64,13 +65,6 @@ def test_captions_of_the_real_images_are_drawn_in_their_order(tmp_path: Path, da
     image = read_image(tmp_path / "second.png")[-128:, :128]
     lines = read_image(path)[:, 128:256]
     assert any(np.array_equal(lines[top : top + 128], image) for top in range(len(lines) - 128))
-
-
-def test_the_label_is_drawn_and_wrapped(tmp_path: Path) -> None:
-    image = np.zeros((16, 16), np.float32)
-    short, long = (encode_sheet([Row(text, [image])], 1) for text in ("few", "many words " * 40))
-    assert read_image(short).max() > 0.5
-    assert read_image(long).shape[0] > read_image(short).shape[0] + 40
 
 
 @pytest.mark.parametrize(

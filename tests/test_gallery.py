@@ -1,4 +1,4 @@
-"""Images that exist already, and what of a recipe no longer holds."""
+"""Existing images as sources, and what prevents reproducing a recipe."""
 
 import os
 from dataclasses import replace
@@ -15,10 +15,10 @@ from xray_generator import gallery, images
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.devices import pick_device, runtime_facts
+from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
 from xray_generator.gallery import differences, newest, read_slice_source, read_source
-from xray_generator.hounsfield import WINDOWS
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, StudioError, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
@@ -28,7 +28,7 @@ REQUEST = GenerationRequest(TextPrompt("Chest"), 1, 64, 64, 4, 1.0, "dpm++", 3)
 
 
 def recipe(request: GenerationRequest = REQUEST, preset: Preset | None = None, **other: object) -> Recipe:
-    """A recipe of this machine and this moment, but for `other`."""
+    """A recipe of this machine, with `other` facts replaced."""
     made = {"checkpoint": MANIFEST.ref, "runtime": runtime_facts(pick_device())} | other
     return Recipe(request, preset=preset and dump(preset), **made)
 
@@ -86,7 +86,7 @@ def test_a_ct_file_that_is_no_axial_slice_is_refused() -> None:
         read_slice_source(ct(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "uploaded", WINDOWS["lung"])
 
 
-def test_what_holds_here_is_not_mentioned() -> None:
+def test_a_reproducible_recipe_has_no_differences() -> None:
     assert differences(recipe(), MANIFEST, PRESETS) == ()
     assert differences(recipe(preset=PRESETS[1]), MANIFEST, PRESETS) == ()
 
@@ -102,13 +102,13 @@ def test_what_holds_here_is_not_mentioned() -> None:
     ],
     ids=["weights", "size", "scheduler", "no preset", "other preset"],
 )
-def test_what_differs_here_is_said_once(other: dict[str, Any], words: str) -> None:
+def test_each_difference_is_stated_once(other: dict[str, Any], words: str) -> None:
     (sentence,) = differences(recipe(**other), MANIFEST, PRESETS)
     assert words in sentence
 
 
 @pytest.mark.parametrize(("fact", "there"), [("torch", "0.1"), ("threads", 999)])
-def test_another_runtime_is_said_once(fact: str, there: object) -> None:
+def test_another_runtime_is_stated_once(fact: str, there: object) -> None:
     (sentence,) = differences(recipe(runtime=runtime_facts(pick_device()) | {fact: there}), MANIFEST, PRESETS)
     assert f"{fact} {there}, here" in sentence
 
@@ -117,7 +117,7 @@ def test_a_recipe_without_versions_cannot_promise_equal_bits() -> None:
     assert any("torch unknown" in sentence for sentence in differences(recipe(runtime={}), MANIFEST, PRESETS))
 
 
-def test_what_says_that_it_is_synthetic_is_known_as_such() -> None:
+def test_marked_files_are_recognized_as_synthetic() -> None:
     marked = encode_dicom(IMAGE, recipe(), None)
     assert read_source(marked, "").is_synthetic and read_source(encode_png(IMAGE, recipe()), "").is_synthetic
     assert read_source(images.encode_png(IMAGE, {"Description": NOTICE}), "").is_synthetic

@@ -1,11 +1,13 @@
-"""The rules of the house that no linter knows: no invented numbers, no door for foreign code, no torch at import."""
+"""The rules that no linter knows: form, words, no invented numbers, no foreign code, no torch at import."""
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +16,7 @@ import pytest
 from packaging.version import Version
 
 from xray_generator.config import config_names, parse, read_config
-from xray_generator.registry import FAMILIES, get_family
+from xray_generator.registry import FAMILIES, config_type
 
 ROOT = Path(__file__).parents[1]
 MAX_LINES = 450
@@ -60,6 +62,15 @@ PLACES = re.compile(
     r"/wor[k]/|/roo[t]/|/hom[e]/\w|/User[s]/\w|[A-Z]:\\\\User[s]|/tm[p]/\w|/us[r]/local/\w"
     r"|pypi\.or[g]|pythonhoste[d]|index-ur[l]|registry\.npm[j]s|deb\.debia[n]\.org|proxy\.golan[g]"
 )
+UNFORMATTED = re.compile(r"#\s*fmt:\s*(skip|off)")
+BRITISH = re.compile(
+    r"learn[t]|licenc[e]|colou[r]|cent[r]e|centrin[g]|gre[y]|neighbou[r]|labelle[d]|labellin[g]|modellin[g]|behaviou[r]"
+    r"|favou[r]|fib[r]e|normalis[e]|optimis[e]|analys[e]d|artefac[t]",
+    re.IGNORECASE,
+)
+TEXT = (".py", ".md", ".toml", ".json", ".txt", ".cff", ".js", ".css")
+syntax_tree = cache(ast.parse)  # a file is asked by several rules
+PARTICIPLE = re.compile(r"_?(asked|told|found|drawn|given|made|seen|kept|left|taken|known|chosen|timed|measured|shown)")
 
 
 def repository_files(*suffixes: str) -> list[Path]:
@@ -88,15 +99,67 @@ def test_no_file_is_long() -> None:
 
 
 def test_no_file_names_this_machine_or_a_registry() -> None:
-    found = []
-    for path in repository_files():
+    assert not list(matching_lines(PLACES, repository_files()))
+
+
+def test_the_formatter_decides_everywhere() -> None:
+    assert not list(matching_lines(UNFORMATTED, repository_files(".py")))
+
+
+def test_words_are_spelled_the_american_way() -> None:
+    foreign = {"outputs", "dataset"}  # cards of published weights, which their hashes fix, and texts of others
+    paths = [path for path in repository_files(*TEXT) if path.relative_to(ROOT).parts[0] not in foreign]
+    assert not list(matching_lines(BRITISH, paths))
+
+
+@pytest.mark.parametrize(
+    ("rule", "breach", "good"),
+    [
+        ("UNFORMATTED", "x = [1]  # fmt: " + "skip", "x = [1]  # a format: skip"),
+        ("UNFORMATTED", "# fmt:" + "off", "# fmt is off"),
+        ("BRITISH", "def test_of_neighbou" + "rs():", "def test_of_neighbors():"),
+        ("BRITISH", "Gre" + "y PNG", "Gray PNG, once agreed"),
+        ("BRITISH", "a Licenc" + "e", "a License"),
+        ("BRITISH", "the cent" + "re", "the center"),
+    ],
+)
+def test_the_rule_finds_a_line(rule: str, breach: str, good: str) -> None:
+    pattern: re.Pattern[str] = globals()[rule]
+    assert pattern.search(breach) and not pattern.search(good)
+
+
+def matching_lines(pattern: re.Pattern[str], paths: Iterable[Path]) -> Iterator[str]:
+    """`file:line: match` for each line of the text files that holds the pattern."""
+    for path in paths:
         try:
-            text = path.read_text(encoding="utf-8")
+            lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError:
             continue  # an image
-        lines = enumerate(text.splitlines(), start=1)
-        found += [f"{path.relative_to(ROOT)}:{n}: {m[0]}" for n, line in lines if (m := PLACES.search(line))]
-    assert not found
+        for number, line in enumerate(lines, start=1):
+            if match := pattern.search(line):
+                yield f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+
+
+def test_no_function_is_named_by_a_participle() -> None:
+    found = [f"{p.relative_to(ROOT)}:{fault}" for p in product_files() for fault in participles(p.read_text())]
+    assert not found, "a function is a verb or a noun: it says what it does or what it gives"
+
+
+def test_the_rule_finds_a_participle() -> None:
+    assert list(participles("def asked(row): ...")) == ["1: asked"]
+    assert list(participles("class A:\n    async def _drawn(self): ...")) == ["2: _drawn"]
+    assert not list(
+        participles("def is_asked(): ...\ndef keep(): ...\nclass A:\n    @property\n    def kept(self): ...")
+    )
+
+
+def participles(code: str) -> Iterator[str]:
+    """`line: name` for each function that is named by a bare participle; a property may be: it is a fact."""
+    functions = (n for n in ast.walk(syntax_tree(code)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    for function in functions:
+        is_property = any(ast.unparse(decorator).endswith("property") for decorator in function.decorator_list)
+        if PARTICIPLE.fullmatch(function.name) and not is_property:
+            yield f"{function.lineno}: {function.name}"
 
 
 def test_the_product_runs_no_foreign_code_and_sets_no_global_seed() -> None:
@@ -142,7 +205,7 @@ def test_the_rule_lets_good_code_pass() -> None:
 
 def code_faults(code: str, path: Path) -> Iterator[str]:
     """`line: what` for each banned construct."""
-    tree = ast.parse(code)
+    tree = syntax_tree(code)
     names = imported_names(tree)
     trains = "training" in path.parts or path.stem.endswith("training")
     for node in ast.walk(tree):
@@ -223,7 +286,7 @@ def test_the_rule_lets_measured_metrics_pass() -> None:
 
 def literal_metrics(code: str) -> Iterator[str]:
     """`line: what` for each `.metric(...)` whose value or delta holds a digit and no variable, or a default number."""
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(syntax_tree(code)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "metric"):
             continue
         shown = [*node.args[1:3], *(word.value for word in node.keywords if word.arg in ("value", "delta"))]
@@ -244,37 +307,40 @@ def is_invented(value: ast.expr) -> bool:
 
 def imported_modules(path: Path) -> Iterator[str]:
     """The modules that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(syntax_tree(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
 
 
-def test_a_menu_costs_no_torch(tmp_path: Path) -> None:
+def test_a_menu_costs_no_torch() -> None:
     code = f"""
 import json, sys
-import postprocess, postprocess.presets, xray_generator, xray_generator.jobs
+import postprocess, postprocess.presets, xray_generator, xray_generator.__main__, xray_generator.jobs
 from xray_generator.registry import FAMILIES
 from xray_generator.studio import Studio
-assert FAMILIES and Studio().checkpoints() is not None
-print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
+names = [manifest.name for manifest in Studio().checkpoints()]
+print(json.dumps([names, list(FAMILIES), [name for name in {HEAVY!r} if name in sys.modules]]))
 """
     run = subprocess.run(
         [sys.executable, "-W", "error:::xray_generator", "-c", code],
         cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "OUTPUT_DIR"},
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
     )
-    assert json.loads(run.stdout) == [], "imported before they were needed"
+    names, families, heavy = json.loads(run.stdout)
+    assert {"chest_xray_256", "lung_ct_128", "blood_cells_224"} <= set(names)
+    assert families == list(FAMILIES)
+    assert not heavy, "imported before they were needed"
 
 
 @pytest.mark.parametrize("name", config_names())
 def test_every_shipped_configuration_parses(name: str) -> None:
     data = read_config(name)
-    config = parse(get_family(data["family"]).config(), data)
+    config = parse(config_type(data["family"]), data)
     assert config.name == name
 
 

@@ -9,7 +9,7 @@ import pytest
 from xray_generator.config import dump
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.train import main
-from xray_generator.training.lock import locked
+from xray_generator.training.state import locked
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Model cards: one layout for every family, filled from the manifest and a family's text, so that they cannot disagree."""
+"""Model cards: one layout for every family, filled from the manifest and a family's text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import ModelCard, ModelCardData
 
 from xray_generator.checkpoints import CARD, Manifest
 from xray_generator.data.attribution import source_table
-from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import PURPOSE, ClassLabel, Condition, TextPrompt
+
+if TYPE_CHECKING:
+    from xray_generator.training.settings import TrainingConfig
 
 NOT_CLINICAL = "Diagnosis, triage, or any other clinical use."
 LOADING = """\

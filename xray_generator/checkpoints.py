@@ -20,7 +20,7 @@ from pydantic import AliasChoices, Field
 from safetensors import SafetensorError
 
 from xray_generator.config import dump, parse
-from xray_generator.hounsfield import Window
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.types import CheckpointRef, Recommendation, StudioError
 
 if TYPE_CHECKING:

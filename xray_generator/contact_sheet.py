@@ -1,49 +1,29 @@
-"""`python -m xray_generator.contact_sheet`: samples side by side, a row per prompt, or class, and guidance.
+"""`python -m xray_generator.contact_sheet`: samples side by side, one row per prompt (or class) and guidance.
 
     python -m xray_generator.contact_sheet --prompt "Normal chest X-ray" --prompt "Chest X-ray, pneumonia" \\
         --guidance 1 --guidance 7 --num_images 16 --seed 1 --output outputs/visualizations/sheet.png
 
-All rows share the seeds, so a column shows what the words and the guidance change. `--real DATASET` adds real images of
-the validation split for comparison, of the classes where `--label` names some, or is a sheet by itself; with
-`--captions` the words of these very images are drawn, in the same order. `--grid 8` lays out each row's images eight to
-a line.
+All rows share the seeds, so a column shows what the prompt and the guidance change. `--real DATASET` adds real images
+of the validation split (of the classes that `--label` names), or makes a sheet of them alone; `--captions` also draws
+samples from the captions of these images, in the same order. `--grid 8` puts eight images of a row on a line.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as PILImage
-from PIL import ImageDraw
-
-from xray_generator import __version__
 from xray_generator.console import exit_code
 from xray_generator.data.read import read_dataset
-from xray_generator.data.rows import Row as Film
-from xray_generator.data.rows import evenly
+from xray_generator.data.rows import Row, evenly
 from xray_generator.export.files import make_folder, write_file
-from xray_generator.images import MIN_SIDE, encode_png, from_uint8, grid, resize_square
-from xray_generator.requests import read_condition, describe_condition, make_request, text_request
+from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
+from xray_generator.images import MIN_SIDE, resize_square
+from xray_generator.requests import describe_condition, make_request, read_condition
 from xray_generator.studio import Studio
-from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, PURPOSE, Image, StudioError
-
-REAL_NOTICE = f"Images of the data set, not generated. {PURPOSE}"  # the set may hold drawn phantoms
-MIN_WIDTH = 480  # pixels of a sheet, so that its words can be read
-LINE_HEIGHT, CHARACTER_WIDTH = 14, 6  # pixels
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Images of one kind, (side, side) each, and what they are: a notice first."""
-
-    label: str
-    images: Sequence[Image]
+from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, Condition, GenerationResult, StudioError, TextPrompt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,34 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     _check(options)
     make_folder(options.output.parent)  # before the work, not after it
-    films, label = _films(options)  # first: it fails sooner
-    real = [Row(label, [resize_square(film.image(), options.side) for film in films])] if films else []
-    rows = [*_generated_rows(options), *_captioned_rows(options, films), *real]
-    sheet = encode_sheet(rows, options.grid or options.num_images)
-    write_file(options.output, sheet)
-
-
-def encode_sheet(rows: Sequence[Row], num_columns: int) -> bytes:
-    """Labeled rows as one PNG, `num_columns` images to a line; its text chunks say the same as its labels."""
-    blocks = [grid(row.images, num_columns) for row in rows]
-    width = max(MIN_WIDTH, *(block.shape[1] for block in blocks))
-    strips = []
-    for row, block in zip(rows, blocks, strict=True):
-        strips += [_label(row.label, width), np.pad(block, ((0, 0), (0, width - block.shape[1])))]
-    description = "\n".join(row.label for row in rows)
-    return encode_png(np.concatenate(strips), {"Description": description, "Software": f"xray_generator {__version__}"})
-
-
-def _label(text: str, width: int) -> Image:
-    lines = textwrap.wrap(text, width // CHARACTER_WIDTH)
-    banner = PILImage.new("L", (width, LINE_HEIGHT * len(lines) + 4), 0)
-    ImageDraw.Draw(banner).multiline_text((4, 1), "\n".join(lines), fill=230, spacing=2)
-    return from_uint8(np.asarray(banner))
+    real, label = _read_real(options)  # first: it fails sooner
+    studio = Studio(num_threads=options.num_threads)
+    rows = list(_draw_rows(options, studio))
+    if options.captions:
+        rows += _draw_captions(options, studio, real)
+    if real:
+        rows.append(SheetRow(label, [resize_square(row.image(), options.side) for row in real]))
+    write_file(options.output, encode_sheet(rows, options.grid or options.num_images))
 
 
 def _check(options: argparse.Namespace) -> None:
     if options.captions and options.real is None:
-        raise StudioError("--captions are those of real images. Give --real DATASET too.")
+        raise StudioError("--captions draws the captions of real images. Give --real DATASET too.")
     if not options.prompt and not options.label and options.real is None:
         raise StudioError("There is nothing to show. Give --prompt TEXT or --label CLASS, --real DATASET, or both.")
     limits = {"num_images": (1, MAX_IMAGES), "grid": (1, MAX_IMAGES), "side": (MIN_SIDE, MAX_SIDE)}
@@ -92,69 +57,65 @@ def _check(options: argparse.Namespace) -> None:
             raise StudioError(f"--{name} must be a whole number from {low} to {high:,}, not {value}.")
 
 
-def _generated_rows(options: argparse.Namespace) -> Iterator[Row]:
-    studio = Studio(num_threads=options.num_threads)
+def _draw_rows(options: argparse.Namespace, studio: Studio) -> Iterator[SheetRow]:
+    """A row for each prompt or class and each guidance."""
     asked = [*((prompt, None) for prompt in options.prompt), *((None, label) for label in options.label)]
     for condition in [read_condition(studio.manifest(options.checkpoint), *words) for words in asked]:
         for guidance in options.guidance or [None]:
-            request = make_request(
-                condition,
-                seed=options.seed,
-                num_images=options.num_images,
-                steps=options.steps,
-                guidance=guidance,
-                scheduler=options.scheduler,
-                size=studio.manifest(options.checkpoint).sizes[0],
-            )
-            result = studio.generate(request, options.checkpoint)
-            made = result.request
-            label = (
-                f"{NOTICE} {made.num_images} of {result.checkpoint.name}, seeds {made.seed} to {result.seeds[-1]}, "
-                f"guidance {made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: "
-                f"{describe_condition(condition)}"
-            )
-            yield Row(label, [resize_square(image, options.side) for image in result.images])
+            result = _generate(options, studio, condition, guidance, options.seed, options.num_images)
+            seeds = f"seeds {result.seeds[0]} to {result.seeds[-1]}"
+            yield _to_row([result], seeds, describe_condition(condition), options.side)
 
 
-def _captioned_rows(options: argparse.Namespace, films: Sequence[Film]) -> Iterator[Row]:
-    studio = Studio(num_threads=options.num_threads)
-    for guidance in (options.guidance or [None]) if options.captions else ():
+def _draw_captions(options: argparse.Namespace, studio: Studio, real: Sequence[Row]) -> Iterator[SheetRow]:
+    """A row for each guidance: image i is drawn from the caption of real image i with seed + i."""
+    for guidance in options.guidance or [None]:
         results = [
-            studio.generate(
-                text_request(
-                    film.prompt,
-                    seed=options.seed + i,
-                    steps=options.steps,
-                    scheduler=options.scheduler,
-                    guidance=guidance,
-                    size=studio.manifest(options.checkpoint).sizes[0],
-                ),
-                options.checkpoint,
-            )
-            for i, film in enumerate(films)
+            _generate(options, studio, TextPrompt(row.prompt), guidance, options.seed + i) for i, row in enumerate(real)
         ]
-        made = results[0].request
-        label = (
-            f"{NOTICE} {len(results)} of {results[0].checkpoint.name}, from seed {made.seed} on, guidance "
-            f"{made.guidance_scale:g}, {made.num_inference_steps} {made.scheduler} steps: the captions of the images "
-            "below"
-        )
-        yield Row(label, [resize_square(result.images[0], options.side) for result in results])
+        yield _to_row(results, f"from seed {options.seed} on", "the captions of the images below", options.side)
 
 
-def _films(options: argparse.Namespace) -> tuple[Sequence[Film], str]:
+def _generate(
+    options: argparse.Namespace,
+    studio: Studio,
+    condition: Condition,
+    guidance: float | None,
+    seed: int,
+    num_images: int = 1,
+) -> GenerationResult:
+    request = make_request(
+        condition,
+        seed=seed,
+        num_images=num_images,
+        steps=options.steps,
+        guidance=guidance,
+        scheduler=options.scheduler,
+        size=studio.manifest(options.checkpoint).sizes[0],
+    )
+    return studio.generate(request, options.checkpoint)
+
+
+def _to_row(results: Sequence[GenerationResult], seeds: str, words: str, side: int) -> SheetRow:
+    images = [resize_square(image, side) for result in results for image in result.images]
+    request, name = results[0].request, results[0].checkpoint.name
+    sampling = f"guidance {request.guidance_scale:g}, {request.num_inference_steps} {request.scheduler} steps"
+    return SheetRow(f"{NOTICE} {len(images)} of {name}, {seeds}, {sampling}: {words}", images)
+
+
+def _read_real(options: argparse.Namespace) -> tuple[Sequence[Row], str]:
+    """Real images of the validation split at least as large as the checkpoint's, spread evenly, and their label."""
     if options.real is None:
         return (), ""
     size = Studio().manifest(options.checkpoint).sizes[0]  # a fair comparison: no image that was enlarged to it
     known = [row for row in read_dataset(options.real).split("val") if not 0 < row.native_size < size]
     known = [row for row in known if row.label in options.label] if options.label else known
-    said = f" of {', '.join(options.label)}" if options.label else ""
+    classes = f" of {', '.join(options.label)}" if options.label else ""
     if not known:
-        raise StudioError(f"{options.real} has no image{said} of {size} pixels or more in its validation split.")
+        raise StudioError(f"{options.real} has no image{classes} of {size} pixels or more in its validation split.")
     chosen = evenly(known, options.num_images)
-    return chosen, (
-        f"{REAL_NOTICE} {len(chosen)} of the {len(known)}{said} of the validation split with {size} pixels or more"
-    )
+    count = f"{len(chosen)} of the {len(known)}{classes} of the validation split with {size} pixels or more"
+    return chosen, f"{REAL_NOTICE} {count}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint")
     parser.add_argument("--side", type=int, default=128, help="pixels a side on the sheet")
     parser.add_argument("--real", type=Path, metavar="DATASET", help="a row of real images of the validation split")
-    parser.add_argument("--captions", action="store_true", help="draw what the captions of these real images say")
+    parser.add_argument("--captions", action="store_true", help="also draw samples from their captions")
     parser.add_argument("--num_threads", type=int, help="CPU threads")
     parser.add_argument("--output", type=Path, required=True)
     return parser

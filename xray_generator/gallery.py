@@ -1,4 +1,4 @@
-"""Images that exist already: the newest made here, files and uploads; and what of a recipe no longer holds here."""
+"""Existing images: the newest generated ones, files and uploads; and what prevents reproducing a recipe here."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.dicom import is_dicom, read_header, read_slice
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
-from xray_generator.hounsfield import Window
 from xray_generator.images import limit_pixels, read_image
 from xray_generator.types import StudioError
 
 NUM_NEWEST = 40
-MAX_PIXELS = 4_000_000  # processed at full size up to here: about a second per preset
+MAX_PIXELS = 4_000_000  # larger images are scaled down; about a second per preset
 
 
 def newest(folder: Path) -> dict[Path, Recipe]:
-    """The newest raw images of a folder with their recipes; an enhanced one would be enhanced twice."""
+    """The newest raw images of a folder with their recipes, without enhanced ones."""
     paths = sorted(folder.rglob("*.png"), key=lambda path: path.stat().st_mtime_ns, reverse=True)[: 3 * NUM_NEWEST]
     known = ((path, _read_recipe(path, path.stat().st_mtime_ns)) for path in paths)
     return dict([(path, recipe) for path, recipe in known if recipe and not recipe.preset][:NUM_NEWEST])
@@ -34,7 +34,7 @@ def _read_recipe(path: Path, modified_ns: int) -> Recipe | None:  # noqa: ARG001
 
 
 def read_source(data: bytes, origin: str) -> Source:
-    """Decode a file's bytes to an image to enhance, scaled down to 4 megapixels; one of this studio keeps its recipe.
+    """Decode an image to enhance, at most 4 megapixels; an image of this studio keeps its recipe.
 
     Raises:
         StudioError: as for `images.read_image`.
@@ -56,27 +56,27 @@ def _is_marked(data: bytes) -> bool:
 
 
 def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source:
-    """An image as a CT model sees it: a CT DICOM file in Hounsfield units through the model's window.
+    """Decode an image for a CT model: a CT DICOM file in Hounsfield units, through the model's window.
 
-    Any other file has no Hounsfield units, so that its gray levels are taken for those of the window. Without a window,
-    and in size, as `read_source`.
+    Other files have no Hounsfield units; their gray levels are taken as those of the window. Without a window, the same
+    as `read_source`.
 
     Raises:
-        StudioError: as for `images.read_image` and, of CT, as for `dicom.read_slice`.
+        StudioError: as for `images.read_image` and `dicom.read_slice`.
     """
     if window is None:
         return read_source(data, origin)
     if is_dicom(data) and (header := read_header(data)).modality == "CT":
-        seen = f"Hounsfield units through the window {window.low:g} to {window.high:g} HU"
+        units = f"Hounsfield units through the window {window.low:g} to {window.high:g} HU"
         marked = ", marked as synthetic" if header.is_synthetic else ""
         image = limit_pixels(window.apply(read_slice(data).hu), MAX_PIXELS)
-        return Source(image, f"{origin}{marked}, {seen}", is_marked=header.is_synthetic)
+        return Source(image, f"{origin}{marked}, {units}", is_marked=header.is_synthetic)
     source = read_source(data, origin)
     return replace(source, origin=f"{source.origin}, gray levels taken for {window.low:g} to {window.high:g} HU")
 
 
 def differences(recipe: Recipe, manifest: Manifest, presets: Sequence[Preset]) -> tuple[str, ...]:
-    """What keeps `manifest` from making a recipe's image again here, a sentence each; none: it comes bit-equal."""
+    """Why `manifest` cannot reproduce a recipe's image bit by bit here, a sentence each; () if it can."""
     return (*_other_model(recipe, manifest), *_other_preset(recipe, presets), *_other_runtime(recipe))
 
 
@@ -107,10 +107,14 @@ def _other_preset(recipe: Recipe, presets: Sequence[Preset]) -> Iterator[str]:
 
 
 def _other_runtime(recipe: Recipe) -> Iterator[str]:
-    from xray_generator.devices import pick_device, runtime_facts, set_threads  # torch, which a page does not wait for
+    from xray_generator.devices import (
+        pick_device,
+        runtime_facts,
+        set_threads,
+    )  # imports torch: not for a menu
 
-    set_threads()  # as for a generation: torch keeps them for each thread of a process
+    set_threads()  # as before generating: torch has a number for each thread
     for name, here in runtime_facts(pick_device()).items():
         there = recipe.runtime.get(name, "unknown")
         if there != here:
-            yield f"Drawn with {name} {str(there)[:60]}, here {here}: the last bits may differ."
+            yield f"Made with {name} {str(there)[:60]}, here {here}: the last bits may differ."

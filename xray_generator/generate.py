@@ -17,7 +17,7 @@ from pathlib import Path
 from postprocess.presets import get_preset, load_presets
 from xray_generator.console import exit_code
 from xray_generator.export.files import make_folder
-from xray_generator.requests import read_condition, make_request
+from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 

@@ -1,6 +1,6 @@
 """The only conversions between tensors, float images, 8-bit images and files.
 
-Foreign bytes are decoded here and, of DICOM, in `dicom`: by an allow-list of formats and within a pixel budget.
+Untrusted bytes are decoded only here and in `dicom`, by an allow-list of formats and within a pixel budget.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 from PIL import ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from xray_generator import dicom
-from xray_generator.dicom import MAX_PIXELS
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
@@ -33,18 +33,19 @@ NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 
 def to_uint8(image: Image) -> NDArray[np.uint8]:
-    """[0, 1] float -> [0, 255], clipped then rounded.
-
-    Raises:
-        StudioError: the image holds NaN or infinity.
-    """
-    _check_finite(image)
-    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 255.0), dtype=np.uint8)
+    """[0, 1] float -> [0, 255], clipped then rounded; StudioError for NaN or infinity."""
+    return _quantize(image, 255).astype(np.uint8)
 
 
-def _check_finite(image: Image) -> None:
+def to_uint16(image: Image) -> NDArray[np.uint16]:
+    """[0, 1] float -> [0, 65535], clipped then rounded; StudioError for NaN or infinity."""
+    return _quantize(image, 65_535).astype(np.uint16)
+
+
+def _quantize(image: Image, highest: int) -> NDArray[np.floating]:
     if not np.isfinite(image).all():
         raise StudioError("The image holds values that are not numbers (NaN or infinity).")
+    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * float(highest)))
 
 
 def from_uint8(image: NDArray[np.uint8]) -> Image:
@@ -71,16 +72,6 @@ def to_tensor(images: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(images)[:, None] * 2 - 1
 
 
-def to_uint16(image: Image) -> NDArray[np.uint16]:
-    """[0, 1] float -> [0, 65535], clipped then rounded.
-
-    Raises:
-        StudioError: the image holds NaN or infinity.
-    """
-    _check_finite(image)
-    return np.asarray(np.rint(np.clip(image, 0.0, 1.0) * 65_535.0), dtype=np.uint16)
-
-
 def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -> bytes:
     """Gray PNG of a [0, 1] image, 8 or 16 bits deep, with `text` as its text chunks."""
     chunks, buffer = PngInfo(), io.BytesIO()
@@ -92,24 +83,21 @@ def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -
 
 
 def grid(images: Sequence[Image], num_columns: int) -> Image:
-    """Equally sized images as one, row by row from the top left; places that stay free are black."""
-    height, width = images[0].shape
-    num_rows = -(-len(images) // num_columns)
-    whole = np.zeros((num_rows * height, min(num_columns, len(images)) * width), np.float32)
-    for i, image in enumerate(images):
-        top, left = i // num_columns * height, i % num_columns * width
-        whole[top : top + height, left : left + width] = image
-    return whole
+    """Join images of one size, row by row from the top left; empty places are black."""
+    columns = min(num_columns, len(images))
+    blank = [np.zeros_like(images[0])] * (-len(images) % columns)
+    cells = np.asarray([*images, *blank], np.float32)
+    return rearrange(cells, "(row column) h w -> (row h) (column w)", column=columns)
 
 
 def read_image(source: Path | bytes) -> Image:
-    """Decode a PNG, JPEG, TIFF or DICOM file to (H, W) in [0, 1], by content and never by extension.
+    """Decode a PNG, JPEG, TIFF or DICOM file, recognized by content, to (H, W) in [0, 1].
 
-    8 bits divide by 255 and 16 bits by 65,535; colors become luma; transparency is laid over black; EXIF orientation
-    is applied; DICOM goes through its modality and VOI tables and is shown in MONOCHROME2 polarity.
+    8 bits are divided by 255 and 16 bits by 65,535; colors become luma; transparency is composited over black; EXIF
+    orientation is applied; DICOM as in `dicom.read_gray`.
 
     Raises:
-        StudioError: not an image of an allowed format, damaged, over 40 megapixels or under 16 pixels a side.
+        StudioError: not an image of an allowed format, damaged, over 40 megapixels, or under 16 pixels a side.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
@@ -121,22 +109,14 @@ def read_image(source: Path | bytes) -> Image:
 
 
 def header_pixels(path: Path) -> int:
-    """Pixels of all frames as a file's header states them, none decoded; its bytes where no header can be read."""
+    """Pixels of all frames according to a file's header, none decoded; the file's size in bytes if there is none."""
     try:
-        with path.open("rb") as stream:
-            is_dicom = dicom.is_dicom(stream.read(dicom.SIGN.stop))
-            stream.seek(0)
-            if is_dicom:
-                return dicom.num_pixels(stream)
-            with PILImage.open(stream, formats=["PNG", "JPEG", "TIFF"]) as picture:
-                return picture.width * picture.height
+        if dicom.is_dicom(path):
+            return dicom.num_pixels(path)
+        with PILImage.open(path, formats=["PNG", "JPEG", "TIFF"]) as picture:
+            return picture.width * picture.height
     except (StudioError, OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):
         return path.stat().st_size
-
-
-def _check_budget(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise StudioError(f"The image has {width}x{height} pixels; at most {MAX_PIXELS // 10**6} megapixels are read.")
 
 
 def _read_pillow(data: bytes) -> Image:
@@ -144,7 +124,9 @@ def _read_pillow(data: bytes) -> Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # our own budget is stricter
             picture = PILImage.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF"])
-            _check_budget(*picture.size)
+            if picture.width * picture.height > dicom.MAX_PIXELS:
+                size, most = f"{picture.width}x{picture.height}", dicom.MAX_PIXELS // 10**6
+                raise StudioError(f"The image has {size} pixels; at most {most} megapixels are read.")
             return _to_gray(ImageOps.exif_transpose(picture))
     except UnidentifiedImageError:
         raise StudioError(f"This is not an image. Allowed: {', '.join(FORMATS)}.") from None
@@ -155,7 +137,7 @@ def _read_pillow(data: bytes) -> Image:
 
 
 def _to_gray(picture: PILImage.Image) -> Image:
-    if picture.mode.startswith("I"):  # 16-bit PNG and TIFF; convert("L") would leave them white
+    if picture.mode.startswith("I"):  # 16-bit PNG and TIFF; convert("L") would clip them to white
         return np.asarray(np.clip(np.asarray(picture, np.float32) / 65_535.0, 0.0, 1.0), np.float32)
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32)
@@ -181,7 +163,7 @@ def resize_square(image: Image, size: int) -> Image:
 
 
 def limit_pixels(image: Image, max_pixels: int) -> Image:
-    """Scale an image down by area, shape kept, to at most `max_pixels`; a smaller one is returned as it is."""
+    """Scale an image down (by area, aspect ratio kept) to at most `max_pixels`; a smaller one is returned as is."""
     height, width = image.shape
     scale = math.sqrt(max_pixels / (height * width))
     if scale >= 1:

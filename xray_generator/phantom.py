@@ -1,9 +1,9 @@
-"""`python -m xray_generator.phantom`: drawn cilia in cross section as class folders, with their truth and a sheet.
+"""`python -m xray_generator.phantom`: synthetic micrographs of cilia as class folders, with their ground truth.
 
     python -m xray_generator.phantom --output_dir DIR --num_images 100 --size 448 --seed 0
 
 Writes `<class>/<class>_<number>.png`, `truth.csv` and `contact_sheet.png`. An image depends on seed, class and number
-alone: more images or fewer classes change none of them.
+alone: it stays the same when more images or fewer classes are drawn.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from math import degrees
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as PILImage
-from PIL import ImageDraw, ImageFont
 
 from xray_generator.console import exit_code
 from xray_generator.data.axoneme import CLASSES, Axoneme, draw_native_size, draw_truth
@@ -27,46 +25,57 @@ from xray_generator.data.axoneme_drawing import render
 from xray_generator.data.fitting import fit_square
 from xray_generator.data.tables import write_table
 from xray_generator.export.files import make_folder, write_file
-from xray_generator.images import encode_png, from_uint8
+from xray_generator.export.sheet import SheetRow, encode_sheet
+from xray_generator.images import encode_png
 from xray_generator.types import MAX_SIDE, NOTICE, Image, StudioError
 
-MIN_PHANTOM = 64  # pixels a side; below, no arm can be seen
+MIN_PHANTOM = 64  # pixels a side; below, dynein arms cannot be seen
 MAX_NUMBER = 100_000
-COLUMNS = (
-    "image",
-    "label",
-    "width",
-    "height",
-    "nm_per_pixel",
-    "doublets",
-    "outer_arms",
-    "inner_arms",
-    "spokes",
-    "central_microtubules",
-    "membrane_major_nm",
-    "membrane_minor_nm",
-    "center_x",
-    "center_y",
-    "obliquity_degrees",
-    "smear_nm",
-    "compression",
-    "neighbor",
-    "microvillus",
-)
-SHEET_COLUMNS, SHEET_SIDE, CAPTION_HEIGHT, BAR_NM = 6, 224, 26, 100
+SHEET_COLUMNS, SHEET_SIDE, BAR_NM = 6, 224, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Phantom:
-    """A drawn micrograph and what it shows."""
+    """A synthetic micrograph and its ground truth."""
 
     truth: Axoneme
     number: int
     image: Image
 
+    @property
+    def file_name(self) -> str:
+        """`<class>/<class>_<number>.png`."""
+        return f"{self.truth.label}/{self.truth.label}_{self.number:04d}.png"
+
+    def facts(self) -> dict[str, object]:
+        """The line of `truth.csv`: column -> value; lengths in nm, the center in pixels."""
+        truth, (height, width) = self.truth, self.image.shape
+        center = truth.to_pixels(np.zeros((1, 2)), height, width)[0]
+        return {
+            "image": self.file_name,
+            "label": truth.label,
+            "width": width,
+            "height": height,
+            "nm_per_pixel": round(truth.nm_per_pixel(height, width), 4),
+            "doublets": len(truth.doublets),
+            "outer_arms": sum(d.outer_arm for d in truth.doublets),
+            "inner_arms": sum(d.inner_arm for d in truth.doublets),
+            "spokes": sum(d.spoke for d in truth.doublets),
+            "central_microtubules": len(truth.central),
+            "membrane_major_nm": round(truth.membrane.major, 2),
+            "membrane_minor_nm": round(truth.membrane.minor, 2),
+            "center_x": round(center[0], 2),
+            "center_y": round(center[1], 2),
+            "obliquity_degrees": round(degrees(truth.obliquity), 3),
+            "smear_nm": round(truth.smear_nm(), 3),
+            "compression": round(truth.compression, 4),
+            "neighbor": int(truth.neighbor_angle is not None),
+            "microvillus": int(truth.microvillus is not None),
+        }
+
 
 def draw_phantom(label: str, number: int, seed: int, size: int | None) -> Phantom:
-    """Image `number` of a class; `size` None draws a native size and aspect ratio.
+    """Draw image `number` of a class, a square of `size` pixels a side; None: a random size and aspect ratio.
 
     Raises:
         StudioError: no such class.
@@ -78,47 +87,6 @@ def draw_phantom(label: str, number: int, seed: int, size: int | None) -> Phanto
     return Phantom(truth, number, render(truth, height, width, image_rng))
 
 
-def truth_line(phantom: Phantom) -> list[object]:
-    """The truth in the order of COLUMNS."""
-    truth, (height, width) = phantom.truth, phantom.image.shape
-    center = truth.to_pixels(np.zeros((1, 2)), height, width)[0]
-    return [
-        _name(phantom),
-        truth.label,
-        width,
-        height,
-        round(truth.nm_per_pixel(height, width), 4),
-        len(truth.doublets),
-        sum(d.outer_arm for d in truth.doublets),
-        sum(d.inner_arm for d in truth.doublets),
-        sum(d.spoke for d in truth.doublets),
-        len(truth.central),
-        round(truth.membrane.major, 2),
-        round(truth.membrane.minor, 2),
-        round(center[0], 2),
-        round(center[1], 2),
-        round(degrees(truth.obliquity), 3),
-        round(truth.smear_nm(), 3),
-        round(truth.compression, 4),
-        int(truth.neighbor_angle is not None),
-        int(truth.microvillus is not None),
-    ]
-
-
-def encode_phantom_sheet(rows: Sequence[Sequence[Phantom]]) -> bytes:
-    """A captioned line of images a class, each with a bar of 100 nm, as one PNG that says that it is drawn."""
-    width = SHEET_SIDE * SHEET_COLUMNS
-    strips = [_caption(f"{NOTICE} Phantoms of ciliary cross sections, drawn, not measured. Bar: {BAR_NM} nm.", width)]
-    for row in rows:
-        label = row[0].truth.label
-        tiles = np.concatenate([_tile(phantom) for phantom in row[:SHEET_COLUMNS]], axis=1)
-        strips += [
-            _caption(f"{label}: {CLASSES[label].title}", width),
-            np.pad(tiles, ((0, 0), (0, width - tiles.shape[1]))),
-        ]
-    return encode_png(np.concatenate(strips), {"Description": NOTICE})
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault."""
     options = _parser().parse_args(arguments)
@@ -128,18 +96,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     _check(options)
     make_folder(options.output_dir)
-    lines: list[list[object]] = []
-    rows: list[list[Phantom]] = []
+    lines: list[dict[str, object]] = []
+    rows: list[SheetRow] = []
     for label in dict.fromkeys(options.classes):
         make_folder(options.output_dir / label)
-        rows.append([])
+        tiles = []
         for number in range(1, options.num_images + 1):
             phantom = draw_phantom(label, number, options.seed, None if options.native else options.size)
-            write_file(options.output_dir / _name(phantom), encode_png(phantom.image, {"Description": NOTICE}))
-            lines.append(truth_line(phantom))
-            rows[-1] += [phantom] if number <= SHEET_COLUMNS else []
-    write_file(options.output_dir / "truth.csv", write_table(COLUMNS, lines).encode())
-    write_file(options.output_dir / "contact_sheet.png", encode_phantom_sheet(rows))
+            write_file(options.output_dir / phantom.file_name, encode_png(phantom.image, {"Description": NOTICE}))
+            lines.append(phantom.facts())
+            if number <= SHEET_COLUMNS:
+                tiles.append(_draw_tile(phantom))
+        rows.append(SheetRow(f"{NOTICE} Bar: {BAR_NM} nm. {label}: {CLASSES[label].title}", tiles))
+    truth = write_table(list(lines[0]), (list(line.values()) for line in lines))
+    write_file(options.output_dir / "truth.csv", truth.encode())
+    write_file(options.output_dir / "contact_sheet.png", encode_sheet(rows, SHEET_COLUMNS))
     print(json.dumps({"output_dir": str(options.output_dir), "classes": len(rows), "images": len(lines)}))  # noqa: T201
 
 
@@ -153,17 +124,8 @@ def _check(options: argparse.Namespace) -> None:
             raise StudioError(f"--{name} must be a whole number from {low} to {high:,}, not {getattr(options, name)}.")
 
 
-def _name(phantom: Phantom) -> str:
-    return f"{phantom.truth.label}/{phantom.truth.label}_{phantom.number:04d}.png"
-
-
-def _caption(text: str, width: int) -> Image:
-    banner = PILImage.new("L", (width, CAPTION_HEIGHT), 0)
-    ImageDraw.Draw(banner).text((6, 4), text, fill=235, font=ImageFont.load_default(size=15))
-    return from_uint8(np.asarray(banner))
-
-
-def _tile(phantom: Phantom) -> Image:
+def _draw_tile(phantom: Phantom) -> Image:
+    """(SHEET_SIDE, SHEET_SIDE): the image with a scale bar."""
     fitted = fit_square(phantom.image, SHEET_SIDE)
     tile = fitted.image.copy()
     bar = round(BAR_NM / phantom.truth.nm_per_pixel(fitted.height, fitted.width))
@@ -177,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output_dir", type=Path, required=True)
     parser.add_argument("--num_images", type=int, default=100, help="of each class")
     parser.add_argument("--size", type=int, default=448, help="pixels a side")
-    parser.add_argument("--native", action="store_true", help="sizes and aspect ratios as micrographs come")
+    parser.add_argument("--native", action="store_true", help="random sizes and aspect ratios, as of real micrographs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classes", nargs="+", default=list(CLASSES), help=f"default: all of {', '.join(CLASSES)}")
     return parser

@@ -1,10 +1,10 @@
-"""`python -m xray_generator.preprocess`: a set with classes as gray squares, its statistics and its corrupt files.
+"""`python -m xray_generator.preprocess`: a dataset with classes as gray squares, with statistics and corrupt files.
 
     python -m xray_generator.preprocess --input DIR --output_dir DIR --size 224 448
 
 Writes `raw_image_statistics.csv`, `corrupt_files.csv`, and for each size a folder `<size>/<class>/*.png` with a
-`metadata.csv` by which it is itself a dataset. The aspect ratio is kept by padding; `images.csv` holds each image's
-split and the box of its content (top, left, height, width in pixels), by which a loss leaves the padding out.
+`metadata.csv`, which is itself a dataset. Padding keeps the aspect ratio; `images.csv` holds the split of each image
+and the box of its content (top, left, height, width in pixels), so that a loss can leave out the padding.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,46 +25,23 @@ from xray_generator.data.tables import write_table
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import says_synthetic
 from xray_generator.images import MIN_SIDE, encode_png
-from xray_generator.types import MAX_SIDE, NOTICE, StudioError
+from xray_generator.types import MAX_SIDE, NOTICE, Image, StudioError
 
-ALL = "all"
+ALL = "all"  # the line of all classes in the statistics
 BOX_COLUMNS = ("image", "label", "split", "size", "top", "left", "height", "width", "orig_width", "orig_height")
 ROW_COLUMNS = ("image", "label", "split", "source", "license", "orig_width", "orig_height")
-MEASURES = ("mean", "std", "min", "max")
-STATISTICS_COLUMNS = (
-    "label",
-    "count",
-    *(f"{name}_{measure}" for name in ("width", "height", "aspect") for measure in MEASURES),
-)
 
 
-@dataclass(frozen=True, slots=True)
-class RawImage:
-    """A readable image of the raw set; sides in pixels."""
-
-    row: Row
-    name: str  # `<class>/<file>.png` among the preprocessed
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessed:
-    """What was written."""
-
-    images: tuple[RawImage, ...]
-    corrupt: tuple[tuple[str, str], ...]  # file, reason
-
-
-def preprocess(rows: Iterable[Row], output_dir: Path, sizes: Sequence[int]) -> Preprocessed:
-    """Write the squares and the tables; a corrupt file is listed and left out.
+def preprocess(rows: Iterable[Row], output_dir: Path, sizes: Sequence[int]) -> tuple[int, list[tuple[str, str]]]:
+    """Write the squares and the tables; return the number of images, and (file, reason) of each corrupt file.
 
     Raises:
         StudioError: no readable image with a class, or the folder cannot be written.
     """
-    images: list[RawImage] = []
-    corrupt: list[tuple[str, str]] = []
+    lines: list[Sequence[object]] = []  # of ROW_COLUMNS
     boxes: list[Sequence[object]] = []
+    corrupt: list[tuple[str, str]] = []
+    shapes: list[tuple[str, tuple[int, ...]]] = []
     taken: set[str] = set()
     for row in (row for row in rows if row.label):
         try:
@@ -73,29 +49,48 @@ def preprocess(rows: Iterable[Row], output_dir: Path, sizes: Sequence[int]) -> P
         except (StudioError, OSError) as error:
             corrupt.append((str(row.path), str(error)))
             continue
-        raw = RawImage(row, _free_name(row, taken), pixels.shape[1], pixels.shape[0])
-        images.append(raw)
-        marks = {"Description": NOTICE} if says_synthetic(row.path.read_bytes()) else {}
+        height, width = pixels.shape
+        name = _free_name(row, taken)
+        shapes.append((row.label, pixels.shape))
+        lines.append((name, row.label, row.split, row.source, row.license, width, height))
         for size in sizes:
-            fitted = fit_square(pixels, size)
-            name = f"{size}/{raw.name}"
-            make_folder((output_dir / name).parent)
-            write_file(output_dir / name, encode_png(fitted.image, marks))
-            box = (fitted.top, fitted.left, fitted.height, fitted.width)
-            boxes.append((name, row.label, row.split, size, *box, raw.width, raw.height))
-    if not images:
+            box = _write_square(pixels, row.path, output_dir / f"{size}/{name}", size)
+            boxes.append((f"{size}/{name}", row.label, row.split, size, *box, width, height))
+    if not lines:
         raise StudioError(f"No image with a class could be read; {len(corrupt):,} corrupt files.")
-    _write_tables(output_dir, sizes, images, corrupt, boxes)
-    return Preprocessed(tuple(images), tuple(corrupt))
+    statistics = list(compute_statistics(shapes))
+    tables = {
+        "raw_image_statistics.csv": write_table(list(statistics[0]), (list(line.values()) for line in statistics)),
+        "corrupt_files.csv": write_table(("file", "reason"), corrupt),
+        "images.csv": write_table(BOX_COLUMNS, boxes),
+        **{f"{size}/metadata.csv": write_table(ROW_COLUMNS, lines) for size in sizes},
+    }
+    for file, text in tables.items():
+        write_file(output_dir / file, text.encode())
+    return len(lines), corrupt
 
 
-def statistics(images: Sequence[RawImage]) -> Iterator[Sequence[object]]:
-    """Lines of STATISTICS_COLUMNS: each class, then all; aspect is width over height, std that of the population."""
-    for label in (*sorted({image.row.label for image in images}), ALL):
-        chosen = [image for image in images if label in (image.row.label, ALL)]
-        sides = np.array([(image.width, image.height, image.width / image.height) for image in chosen])
-        cells = np.stack([sides.mean(0), sides.std(0), sides.min(0), sides.max(0)], axis=1)
-        yield label, len(chosen), *(round(float(cell), 4) for cell in cells.ravel())
+def compute_statistics(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> Iterator[dict[str, object]]:
+    """A line a class, then ALL: count, and mean, std (of the population), min, max of the sides and width / height.
+
+    `shapes` holds (class, (height, width)) of each image.
+    """
+    for label in (*sorted({label for label, _ in shapes}), ALL):
+        height, width = np.array([shape for name, shape in shapes if label in (name, ALL)], float).T
+        line: dict[str, object] = {"label": label, "count": len(width)}
+        for name, values in (("width", width), ("height", height), ("aspect", width / height)):
+            for measure in ("mean", "std", "min", "max"):
+                line[f"{name}_{measure}"] = round(float(getattr(values, measure)()), 4)
+        yield line
+
+
+def _write_square(pixels: Image, source: Path, path: Path, size: int) -> tuple[int, int, int, int]:
+    """Write an image as a square, marked as synthetic if its source is; return the box of its content."""
+    fitted = fit_square(pixels, size)
+    marks = {"Description": NOTICE} if says_synthetic(source.read_bytes()) else {}
+    make_folder(path.parent)
+    write_file(path, encode_png(fitted.image, marks))
+    return fitted.top, fitted.left, fitted.height, fitted.width
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -112,43 +107,22 @@ def _run(options: argparse.Namespace) -> None:
         raise StudioError("--output_dir must not lie inside --input: its folders would be read as classes.")
     dataset = read_dataset(options.input)
     if not any(row.label for row in dataset.rows):
-        raise StudioError(f"{options.input} names no classes: give class folders, or a table with a column label.")
+        raise StudioError(f"{options.input} names no classes. Give class folders, or a table with the column label.")
     make_folder(options.output_dir)
-    done = preprocess(dataset.rows, options.output_dir, sorted(set(options.size)))
+    num_images, corrupt = preprocess(dataset.rows, options.output_dir, sorted(set(options.size)))
     for note in dataset.skipped:
         print(f"note: {note}", file=sys.stderr)  # noqa: T201
-    for path, reason in done.corrupt:
+    for path, reason in corrupt:
         print(f"corrupt: {path}: {reason}", file=sys.stderr)  # noqa: T201
-    print(json.dumps({"images": len(done.images), "corrupt": len(done.corrupt)}))  # noqa: T201
+    print(json.dumps({"images": num_images, "corrupt": len(corrupt)}))  # noqa: T201
 
 
 def _free_name(row: Row, taken: set[str]) -> str:
-    """`<class>/<stem>.png`, numbered on where another file of the class has the stem."""
+    """`<class>/<stem>.png`, with a number appended if another file of the class has the same stem."""
     names = (f"{row.label}/{row.path.stem}{f'-{i}' if i else ''}.png" for i in range(len(taken) + 1))
     name = next(name for name in names if name.lower() not in taken)
     taken.add(name.lower())
     return name
-
-
-def _write_tables(
-    folder: Path,
-    sizes: Sequence[int],
-    images: Sequence[RawImage],
-    corrupt: Sequence[Sequence[object]],
-    boxes: Sequence[Sequence[object]],
-) -> None:
-    lines = [
-        (image.name, image.row.label, image.row.split, image.row.source, image.row.license, image.width, image.height)
-        for image in images
-    ]
-    tables: dict[str, tuple[Sequence[str], Iterable[Sequence[object]]]] = {
-        "raw_image_statistics.csv": (STATISTICS_COLUMNS, statistics(images)),
-        "corrupt_files.csv": (("file", "reason"), corrupt),
-        "images.csv": (BOX_COLUMNS, boxes),
-    }
-    tables |= {f"{size}/metadata.csv": (ROW_COLUMNS, lines) for size in sizes}
-    for name, (header, rows) in tables.items():
-        write_file(folder / name, write_table(header, rows).encode())
 
 
 def _parser() -> argparse.ArgumentParser:

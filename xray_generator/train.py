@@ -28,9 +28,9 @@ from xray_generator.data.read import read_dataset
 from xray_generator.data.record import DataRecord, check_record, read_record, record_of, write_record
 from xray_generator.data.rows import Dataset
 from xray_generator.devices import process_state, set_threads
-from xray_generator.hounsfield import WINDOWS, parse_window
+from xray_generator.dicom.hounsfield import WINDOWS, parse_window
 from xray_generator.registry import config_type, get_family, resolve
-from xray_generator.training.lock import LOCK, locked
+from xray_generator.training.state import LOCK, locked
 from xray_generator.types import RunOptions, StudioError
 
 STAGE = "training"  # how the settings of a stage are called, or how their name ends

@@ -1,4 +1,4 @@
-"""`python -m xray_generator.train_encoder`: train the reference encoder, the classifier of the evaluation, on real films.
+"""`python -m xray_generator.train_encoder`: train the reference classifier of the evaluation on real images.
 
     python -m xray_generator.train_encoder --dataset_path DATASET --output_dir outputs
     python -m torch.distributed.run --nproc_per_node 2 -m xray_generator.train_encoder --dataset_path DATASET
@@ -18,7 +18,7 @@ from pathlib import Path
 from xray_generator.config import dump, override, parse
 from xray_generator.console import exit_code
 from xray_generator.devices import set_threads
-from xray_generator.evaluation.encoder_training import EncoderConfig, train_encoder
+from xray_generator.reference_encoder.training import EncoderConfig, train_encoder
 from xray_generator.train import common_parser, opened_run
 from xray_generator.types import StudioError
 

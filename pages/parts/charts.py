@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
-from xray_generator.evaluation.palette import GENERATED as GENERATED  # the parts of pages take them from here
-from xray_generator.evaluation.palette import RADAR_LIMIT as RADAR_LIMIT
-from xray_generator.evaluation.palette import REAL as REAL
 from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.evaluation.summary import GENERATED as GENERATED  # the parts of pages take them from here
+from xray_generator.evaluation.summary import RADAR_LIMIT as RADAR_LIMIT
+from xray_generator.evaluation.summary import REAL as REAL
 
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 HEIGHT = 320  # pixels

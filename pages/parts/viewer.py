@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 import streamlit as st
 
-from xray_generator.hounsfield import Window
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.images import encode_png
 from xray_generator.types import Image
 

@@ -12,8 +12,8 @@ from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.image_quality import STATISTICS
 from xray_generator.evaluation.radiomics import NAMES
-from xray_generator.evaluation.reference_encoder import load_reference_encoder
 from xray_generator.images import encode_png, resize_square
+from xray_generator.reference_encoder.model import load_reference_encoder
 from xray_generator.train_encoder import main
 from xray_generator.types import StudioError
 

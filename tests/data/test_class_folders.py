@@ -83,7 +83,7 @@ def test_name_of_another_class_is_listed_and_kept(folder: Path) -> None:
     save(folder / "ODA" / "scan_0007.png")  # no class at all: nothing to contradict
     dataset = read_class_folders(folder)
     assert len([row for row in dataset.rows if row.label == "oda"]) == 12
-    assert dataset.skipped == ("1 names in ODA/ speak of another class; kept as oda: Microtub_Abnorm_7.png",)
+    assert dataset.skipped == ("1 names in ODA/ are those of another class; used as oda: Microtub_Abnorm_7.png",)
 
 
 def test_numbered_class_does_not_contradict_itself(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_other_files_are_left_out_and_hidden_ones_ignored(folder: Path) -> None:
     (folder / "ODA" / "notes.txt").write_text("x")
     (folder / "ODA" / ".DS_Store").write_text("x")
     (folder / "truth.csv").write_text("x")
-    assert read_class_folders(folder).skipped == ("1 files of ODA/ are no PNG, JPEG or TIFF images: notes.txt",)
+    assert read_class_folders(folder).skipped == ("1 files of ODA/ are not PNG, JPEG or TIFF images: notes.txt",)
 
 
 def test_damaged_file_is_a_row_that_the_health_check_names(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_folders_of_other_layouts_are_no_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "words"), [(("ODA", "oda "), "both the class oda"), (("a", "纤毛"), "names no class")]
+    ("names", "words"), [(("ODA", "oda "), "both mean the class oda"), (("a", "纤毛"), "is no name of a class")]
 )
 def test_names_that_make_no_two_classes_are_refused(tmp_path: Path, names: tuple[str, str], words: str) -> None:
     for name in names:

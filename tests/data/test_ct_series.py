@@ -1,4 +1,4 @@
-"""CT series: slices in the order of the body, whatever the files are called, and every refusal in the list."""
+"""CT series: slices in anatomical order whatever the files are called, and every refusal listed."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.ct_files import HU, ct
-from tests.test_dicom import CT_DATA, needs_ct_data
+from tests.ct_files import CT_DATA, HU, ct, needs_ct_data
 from tests.test_images import dicom
 from xray_generator.data.ct_series import CtOptions, SliceChoice, holds_ct, parse_choice, read_ct_series
 from xray_generator.data.read import read_dataset
 from xray_generator.data.record import RECORD, read_record
 from xray_generator.data.rows import split_by_patient
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.train import common_parser, opened_run
 from xray_generator.types import StudioError
 
@@ -59,7 +58,7 @@ def test_other_windows_and_choices(qin: Path) -> None:
     dataset = read_dataset(qin, ct=CtOptions(SliceChoice("every", 3), Window(50, 350)))
     assert [row.path.name for row in dataset.rows[:3]] == ["slice007", "slice004", "slice001"]
     assert dataset.rows[0].prompt == "Axial chest CT, window level 50, width 350 HU."
-    assert len(read_ct_series(qin, ALL).rows) == 21
+    assert len(read_ct_series(qin, CtOptions(ALL)).rows) == 21
 
 
 def test_slice_choices() -> None:
@@ -97,7 +96,7 @@ def test_unreadable_files_are_listed_and_never_rows(tmp_path: Path) -> None:
     put(tmp_path / "a" / "film", dicom(np.zeros((32, 32)), Modality="DX"))
     put(tmp_path / ".hidden" / "x", ct())
     os.mkfifo(tmp_path / "a" / "pipe")
-    dataset = read_ct_series(tmp_path, ALL)
+    dataset = read_ct_series(tmp_path, CtOptions(ALL))
     assert len(dataset.rows) == 7
     text = "\n".join(dataset.skipped)
     for part in (
@@ -112,7 +111,7 @@ def test_unreadable_files_are_listed_and_never_rows(tmp_path: Path) -> None:
     assert not any(row.path.name in text for row in dataset.rows)
 
 
-def test_pixels_that_fail_later_give_an_error_and_no_image_D9(tmp_path: Path) -> None:
+def test_damaged_pixels_raise_when_the_image_is_read(tmp_path: Path) -> None:
     series(tmp_path, num=1)
     (row,) = read_ct_series(tmp_path).rows
     row.path.write_bytes(row.path.read_bytes()[:-100])
@@ -120,22 +119,22 @@ def test_pixels_that_fail_later_give_an_error_and_no_image_D9(tmp_path: Path) ->
         row.image()
 
 
-def test_identifying_tags_block_until_confirmed_C17(tmp_path: Path) -> None:
+def test_identifying_tags_block_until_confirmed(tmp_path: Path) -> None:
     series(tmp_path / "clean")
     series(tmp_path / "named", "4711", uid="1.2.9", PatientName="Doe^Jane", PatientIdentityRemoved="NO")
     series(tmp_path / "burned", "CASE-3", uid="1.2.8", BurnedInAnnotation="YES")
     dataset = read_ct_series(tmp_path)
     assert {row.patient_id for row in dataset.rows} == {"CASE-1"}
     text = "\n".join(dataset.skipped)
-    assert "7 files may tell who the patient is (PatientName, PatientID; confirm with --accept_identified)" in text
+    assert "7 files may identify the patient (PatientName, PatientID; confirm with --accept_identified)" in text
     assert "(burned-in text; confirm" in text and "Doe" not in text and "4711" not in text
-    accepted = read_ct_series(tmp_path, accept_identified=True)
+    accepted = read_ct_series(tmp_path, CtOptions(accept_identified=True))
     patients = {row.patient_id for row in accepted.rows}
     assert len(patients) == 3 and "4711" not in patients  # a hash stands in for the number
     assert "Doe" not in repr(accepted)
 
 
-def test_what_is_not_said_of_burned_in_text_is_noted_C17(tmp_path: Path) -> None:
+def test_files_that_do_not_state_burned_in_text_are_noted(tmp_path: Path) -> None:
     series(tmp_path, without=("BurnedInAnnotation",))
     dataset = read_ct_series(tmp_path)
     assert len(dataset.rows) == 5
@@ -152,7 +151,7 @@ def test_what_is_not_said_of_burned_in_text_is_noted_C17(tmp_path: Path) -> None
         ({"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]}, "2 orientations"),
     ],
 )
-def test_a_mixed_series_is_no_stack_C18(tmp_path: Path, tags: dict[str, object], match: str) -> None:
+def test_a_mixed_series_is_refused(tmp_path: Path, tags: dict[str, object], match: str) -> None:
     series(tmp_path / "good", "CASE-9", uid="1.2.9")
     series(tmp_path / "mixed")
     put(tmp_path / "mixed" / "odd", ct(**{"ImagePositionPatient": [0, 0, 99], **tags}))
@@ -164,29 +163,29 @@ def test_a_mixed_series_is_no_stack_C18(tmp_path: Path, tags: dict[str, object],
         read_ct_series(tmp_path / "mixed")
 
 
-def test_an_object_that_stands_there_twice_C18(tmp_path: Path) -> None:
+def test_a_series_with_a_repeated_object_is_refused(tmp_path: Path) -> None:
     series(tmp_path)
     put(tmp_path / "copy", (tmp_path / "slice001").read_bytes())
-    with pytest.raises(StudioError, match="1 SOPInstanceUID stand there twice"):
+    with pytest.raises(StudioError, match="1 SOPInstanceUID occur more than once"):
         read_ct_series(tmp_path)
 
 
 def test_a_missing_slice_is_noted(tmp_path: Path) -> None:
     series(tmp_path)
     (tmp_path / "slice004").unlink()
-    dataset = read_ct_series(tmp_path, ALL)
+    dataset = read_ct_series(tmp_path, CtOptions(ALL))
     assert len(dataset.rows) == 6
     assert "the distance between slices varies from 2 to 4 mm; some may be missing" in dataset.skipped[0]
 
 
-def test_synthetic_files_are_no_real_data_unless_accepted_C20(tmp_path: Path) -> None:
+def test_synthetic_files_are_refused_unless_accepted(tmp_path: Path) -> None:
     series(tmp_path, SyntheticData="YES")
     with pytest.raises(StudioError, match="No CT slice .* 7 files say that they are synthetic"):
         read_dataset(tmp_path)
     assert len(read_dataset(tmp_path, ct=CtOptions(accept_synthetic=True)).rows) == 5
 
 
-def test_which_folders_are_ct(qin: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_folders_of_mostly_ct_files_are_recognized(qin: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     assert holds_ct(qin)
     films = tmp_path_factory.mktemp("films")
     put(films / "a" / "1.dcm", dicom(np.zeros((32, 32)), Modality="DX"))
@@ -219,7 +218,7 @@ def test_a_resumed_run_reads_the_same_slices(qin: Path, tmp_path_factory: pytest
     assert "ct" in (run / RECORD).read_text()
 
 
-def test_options_in_error_are_said_in_words(qin: Path, tmp_path: Path) -> None:
+def test_wrong_options_are_named(qin: Path, tmp_path: Path) -> None:
     for option, value in (("--slices", "first:3"), ("--window", "liver")):
         options = common_parser("train", "").parse_args(["--dataset_path", str(qin), option, value])
         with pytest.raises(StudioError, match=value), opened_run(options, _Config(), tmp_path / "run"):

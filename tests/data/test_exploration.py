@@ -1,4 +1,4 @@
-"""Filters, search, counts and tables, on rows whose answers are known by hand and on the sample that ships."""
+"""Filters, search, counts and tables, on rows with known answers and on the sample that ships."""
 
 import csv
 import io
@@ -10,8 +10,16 @@ import pytest
 
 from xray_generator.data.captioned import read_captioned
 from xray_generator.data.exploration import (
+    ALL,
     LOOSE_IMAGES,
+    NOT_KNOWN,
     Filters,
+    co_occurrence,
+    count_ages,
+    count_facts,
+    count_findings,
+    count_patients,
+    cross_count,
     evenly,
     fact,
     filter_rows,
@@ -19,15 +27,6 @@ from xray_generator.data.exploration import (
     health_json,
     relative_name,
     to_csv,
-)
-from xray_generator.data.exploration_counts import (
-    NOT_KNOWN,
-    co_occurrence,
-    count_ages,
-    count_facts,
-    count_findings,
-    count_patients,
-    cross_count,
 )
 from xray_generator.data.health import HealthReport, Issue
 from xray_generator.data.read import read_dataset
@@ -90,7 +89,7 @@ def names(filters: Filters) -> str:
         (Filters(has_report=False), "acd"),
     ],
 )
-def test_filters_leave_what_passes_all_of_them(filters: Filters, left: str) -> None:
+def test_rows_must_pass_every_filter(filters: Filters, left: str) -> None:
     assert names(filters) == left
 
 
@@ -115,11 +114,11 @@ def test_filters_leave_what_passes_all_of_them(filters: Filters, left: str) -> N
         ("zebra", ""),
     ],
 )
-def test_search_takes_words_by_their_beginning_and_quotes_exactly(query: str, left: str) -> None:
+def test_search_matches_beginnings_of_words_and_quotations_exactly(query: str, left: str) -> None:
     assert names(Filters(query=query)) == left
 
 
-def test_filters_know_how_many_are_on() -> None:
+def test_active_filters_are_counted() -> None:
     assert Filters().count == 0
     assert Filters(query=" ", all_findings=True).count == 0
     assert Filters(split=("test",), ages=(1, 2), has_report=False, query="x").count == 4
@@ -130,13 +129,16 @@ def test_a_loose_image_has_no_split() -> None:
 
 
 def test_findings_are_present_absent_or_unknown() -> None:
-    found = {count.finding: (count.present, count.absent, count.unknown) for count in count_findings(ROWS)}
-    assert found["edema"] == (1, 1, 2)
-    assert found["pneumonia"] == (1, 0, 3)
-    assert "hernia" not in found
+    counts = count_findings(ROWS)
+    assert list(counts.columns) == ["present", "absent", "unknown"]
+    assert counts.loc["edema"].tolist() == [1, 1, 2]
+    assert counts.loc["pneumonia"].tolist() == [1, 0, 3]
+    assert "hernia" not in counts.index
+    assert list(count_findings((*ROWS, ROWS[0])).index[:2]) == ["edema", "pneumonia"]  # the most frequent first
+    assert count_findings(()).empty
 
 
-def test_facts_and_ages_are_counted_and_what_is_unknown_is_last() -> None:
+def test_facts_and_ages_are_counted_with_the_unknown_last() -> None:
     assert list(count_facts(ROWS, "view").items()) == [("PA", 1), ("AP", 1), (NOT_KNOWN, 2)]
     assert count_ages(ROWS) == {"0–9": 1, "10–19": 0, "20–29": 0, "30–39": 0, "40–49": 1, NOT_KNOWN: 2}
     assert count_ages(()) == {}
@@ -144,24 +146,25 @@ def test_facts_and_ages_are_counted_and_what_is_unknown_is_last() -> None:
 
 def test_table_of_two_facts_sums_to_all() -> None:
     table = cross_count(ROWS, "source", "split")
-    assert table.rows == ("x", "y", LOOSE_IMAGES, "all")
-    assert table.columns == ("train", "test", NOT_KNOWN, "all")
-    assert table.values == ((1, 1, 0, 2), (1, 0, 0, 1), (0, 0, 1, 1), (2, 1, 1, 4))
+    assert list(table.index) == ["x", "y", LOOSE_IMAGES, ALL]
+    assert list(table.columns) == ["train", "test", NOT_KNOWN, ALL]
+    assert table.values.tolist() == [[1, 1, 0, 2], [1, 0, 0, 1], [0, 0, 1, 1], [2, 1, 1, 4]]
 
 
-def test_findings_that_stand_together() -> None:
+def test_findings_that_occur_together_are_counted() -> None:
     rows = (*ROWS, Row(HOME / "e.png", "", ("edema",)))
     table = co_occurrence(rows)
-    assert table.rows == ("edema", "pneumonia", "pneumothorax")
-    assert table.values == ((2, 1, 0), (1, 1, 0), (0, 0, 1))
-    assert co_occurrence(rows, share=True).values == ((1, 0.5, 0), (1, 1, 0), (0, 0, 1))
+    assert list(table.index) == list(table.columns) == ["edema", "pneumonia", "pneumothorax"]
+    assert table.values.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert co_occurrence(rows, share=True).values.tolist() == [[1, 0.5, 0], [1, 1, 0], [0, 0, 1]]
+    assert co_occurrence(()).empty and co_occurrence(ROWS[2:]).empty  # nothing, or no finding, is stated
 
 
 def test_a_patient_is_an_id_within_a_source() -> None:
     found = count_patients(ROWS)
     assert (found.num_patients, found.num_without_id, found.images_each) == (2, 1, {1: 1, 2: 1})
     assert (found.median, found.most, found.in_several_splits) == (1.5, 2, 1)
-    assert count_patients(ROWS[3:]).median is None
+    assert (count_patients(ROWS[3:]).median, count_patients(ROWS[3:]).num_patients) == (None, 0)
 
 
 def test_even_spread_keeps_the_order_and_the_limit(sample_folder: Path) -> None:
@@ -185,7 +188,7 @@ def test_fingerprint_changes_with_the_rows_and_their_files(tmp_path: Path) -> No
     assert len({gone, first, fingerprint((row, row)), fingerprint((Row(path, "b", ()),))}) == 4
 
 
-def test_table_names_no_machine_and_reads_back(sample_folder: Path, tmp_path: Path) -> None:
+def test_the_exported_table_names_no_machine_and_can_be_read_again(sample_folder: Path, tmp_path: Path) -> None:
     rows = read_dataset(sample_folder).rows
     text = to_csv(rows, sample_folder)
     assert str(sample_folder) not in text

@@ -1,4 +1,4 @@
-"""The health check finds planted faults, and finds none where there is none."""
+"""The health check finds planted faults, and none in a sound dataset."""
 
 import json
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def test_planted_faults_are_found(make_pack: MakePack, pixels: MakePixels) -> No
     assert report.num_images == 8
 
 
-def test_ids_of_two_sources_do_not_meet(make_pack: MakePack, pixels: MakePixels) -> None:
+def test_equal_patient_ids_of_two_sources_are_two_patients(make_pack: MakePack, pixels: MakePixels) -> None:
     folder = make_pack([_line("a.png", "1"), _line("b.png", "1", "test")], {"a.png": pixels(1), "b.png": pixels(2)})
     first, second = read_dataset(folder).rows
     assert check_health(Dataset((first, second))).counts() == {"patient_in_several_splits": 1}
@@ -89,7 +89,7 @@ def _jpeg(image: Image) -> Image:
     ],
     ids=["jpeg", "gamma", "half_size"],
 )
-def test_changed_copies_of_real_films_are_near_duplicates(
+def test_altered_versions_of_real_films_are_near_duplicates(
     sample_folder: Path, change: Callable[[Image], Image]
 ) -> None:
     for row in read_dataset(sample_folder).rows:

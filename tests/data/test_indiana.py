@@ -57,12 +57,12 @@ def test_merge_keeps_frontal_views_with_full_reports(tmp_path: Path, pixels: Mak
 
 def test_what_is_left_out_is_counted(tmp_path: Path, pixels: MakePixels) -> None:
     assert read_dataset(_write(tmp_path, pixels)).skipped == (
-        "1 image files are missing: 10_IM-0004-1001.dcm.png",
-        "1 frontal views have no findings or no impression; uid: 9",
-        "1 frontal views have no report; uid: 12",
-        "1 reports have no projection; uid: 11",
         "1 reports repeat a uid (the first is used): 8",
         "1 views are not frontal: 007_IM-0001-3001.dcm.png",
+        "1 frontal views have no findings or no impression; uid: 9",
+        "1 image files are missing: 10_IM-0004-1001.dcm.png",
+        "1 frontal views have no report; uid: 12",
+        "1 reports have no projection; uid: 11",
     )
 
 

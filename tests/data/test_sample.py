@@ -1,4 +1,4 @@
-"""The sample maker: the same choice each time, both layouts readable, nothing of the machine inside."""
+"""Making samples of packs: the same choice each time, both layouts readable, no path of a machine in them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +10,7 @@ from xray_generator.data.read import read_dataset
 from xray_generator.data.sample import choose, main, write_captioned, write_indiana
 
 
-def test_sample_of_the_sample(sample_folder: Path, tmp_path: Path) -> None:
+def test_the_choice_is_stable_and_takes_every_source(sample_folder: Path, tmp_path: Path) -> None:
     rows = [row for row in read_dataset(sample_folder).split("train") if row.native_size == 256]
     chosen = choose(rows, 9)
     assert chosen == choose(rows[::-1], 9)
@@ -21,7 +21,7 @@ def test_sample_of_the_sample(sample_folder: Path, tmp_path: Path) -> None:
     assert copied == {row.path.name for row in chosen}
 
 
-def test_pack_without_the_column_of_larger_copies_is_copied_too(
+def test_a_pack_without_the_column_has_512_is_copied(
     make_pack: Callable[..., Path], pixels: Callable[[int], object], tmp_path: Path
 ) -> None:
     pack = make_pack(["a.png,c,,p,train"], {"a.png": pixels(0)}, "image,caption,labels,patient_id,split")
@@ -29,8 +29,8 @@ def test_pack_without_the_column_of_larger_copies_is_copied_too(
     assert (tmp_path / "sample" / "metadata.csv").read_text() == (pack / "metadata.csv").read_text()
 
 
-def test_no_larger_copies_ship(sample_folder: Path, tmp_path: Path) -> None:
-    """`has_512` says that a pack has images512/, which a sample has not."""
+def test_has_512_becomes_0_in_a_sample(sample_folder: Path, tmp_path: Path) -> None:
+    """`has_512` says that a pack has images512/, which is not copied."""
     text = (sample_folder / "metadata.csv").read_text()
     pack = tmp_path / "pack"
     pack.mkdir()
@@ -40,7 +40,7 @@ def test_no_larger_copies_ship(sample_folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sample" / "metadata.csv").read_text() == text
 
 
-def test_unreadable_pack_is_one_sentence_and_exit_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreadable_pack_ends_with_a_message_and_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--pack", str(tmp_path), "--output_dir", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("error: metadata.csv was not found")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_generator.data.tables import counted, read_table, write_table
+from xray_generator.data.tables import count_names, read_table, write_table
 from xray_generator.types import StudioError
 
 NEEDED = ("uid", "findings")
@@ -20,16 +20,16 @@ def test_cells_stay_text(tmp_path: Path) -> None:
     long_uid = "9" * 30
     text = "<script>alert(1)</script> " + "x" * 1_000_000
     rows = [f"007,{text}", f"{long_uid},None", "1,NA", "2,=cmd()", "3,", '4,"two\nlines"']
-    records = read_table(_table(tmp_path, "\n".join(["uid,findings", *rows]).encode()), NEEDED)
-    assert [record["uid"] for record in records] == ["007", long_uid, "1", "2", "3", "4"]
-    assert [record["findings"] for record in records] == [text, "None", "NA", "=cmd()", "", "two\nlines"]
+    lines = read_table(_table(tmp_path, "\n".join(["uid,findings", *rows]).encode()), NEEDED)
+    assert [record["uid"] for record in lines] == ["007", long_uid, "1", "2", "3", "4"]
+    assert [record["findings"] for record in lines] == [text, "None", "NA", "=cmd()", "", "two\nlines"]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_byte_order_mark_and_blank_lines_are_read(tmp_path: Path, end: bytes) -> None:
-    records = read_table(_table(tmp_path, end.join([b"\xef\xbb\xbfuid,findings", b"", b"1,clear", b""])), NEEDED)
-    assert records[0]["uid"] == "1"
-    assert records[0].line == 3
+    lines = read_table(_table(tmp_path, end.join([b"\xef\xbb\xbfuid,findings", b"", b"1,clear", b""])), NEEDED)
+    assert lines[0]["uid"] == "1"
+    assert lines[0].number == 3
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_byte_order_mark_and_blank_lines_are_read(tmp_path: Path, end: bytes) ->
         (b"uid,findings\n1,a\n2,a,b\n", "line 3: 3 cells under 2 columns"),
         (b'uid,findings\n1,"open\n', "double quote"),
         (b"uid,findings\n1,a\0b\n", "line 2: a NUL byte"),
-        (b"uid,uid,findings\n1,1,a\n", "'uid' stands there twice"),
+        (b"uid,uid,findings\n1,1,a\n", "'uid' occurs twice"),
         (b"uid,Findngs\n1,a\n", "missing 'findings' (is it 'Findngs'?). Needed: uid, findings. Found: uid, Findngs."),
     ],
 )
@@ -60,9 +60,9 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         read_table(tmp_path / "nothing.csv", NEEDED)
 
 
-def test_counted_names_the_first_five() -> None:
-    assert counted("files are missing", []) == ()
-    assert counted("files are missing", list("abcdefg")) == ("7 files are missing: a, b, c, d, e and 2 more",)
+def test_names_are_counted_and_the_first_five_listed() -> None:
+    assert count_names("files are missing", []) == ()
+    assert count_names("files are missing", list("abcdefg")) == ("7 files are missing: a, b, c, d, e and 2 more",)
 
 
 @pytest.mark.parametrize("text", ["=HYPERLINK(1)", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])

@@ -1,4 +1,4 @@
-"""What a visitor uploads: everything usable is taken in, nothing leaves its folder, nothing grows without bound."""
+"""Uploads: everything usable is read, nothing is written outside the folder, nothing grows without bound."""
 
 import gc
 import io
@@ -15,12 +15,11 @@ import pytest
 from PIL import Image as PILImage
 from pydicom.uid import RLELossless
 
+from tests.ct_files import repacked
 from tests.data.conftest import COLUMNS, Pixels
-from tests.test_dicom_headers import repacked
 from tests.test_images import dicom
 from xray_generator.data.exploration import LOOSE_IMAGES
-from xray_generator.data.uploads import NamedBytes, UploadFolder, receive
-from xray_generator.data.uploads_unpacking import Caps
+from xray_generator.data.uploads import Caps, NamedBytes, UploadFolder, receive
 from xray_generator.types import StudioError
 
 MakePixels = Callable[[int], Pixels]
@@ -65,7 +64,7 @@ def test_captioned_pack_inside_a_folder_of_a_zip(image: bytes) -> None:
     assert upload.root == upload.folder.path / "pack"
     said = "\n".join(upload.dataset.skipped)
     assert "gone.png" in said
-    assert "1 images stand in no table, or their row was left out: extra.png" in said
+    assert "1 images are in no table, or their row was left out: extra.png" in said
     assert "DS_Store" not in said
 
 
@@ -127,7 +126,7 @@ def test_a_zip_that_unpacks_to_too_much_is_refused(image: bytes) -> None:
         receive([bomb], Caps(members=3))
 
 
-def test_a_member_that_lies_about_its_size_is_left_out(image: bytes) -> None:
+def test_a_member_with_a_false_size_is_left_out(image: bytes) -> None:
     file = zipped({"good.png": image, "liar.png": bytes(500_000)})
     data = bytearray(file.data)
     place = data.rindex(b"PK\x01\x02") + 24
@@ -138,37 +137,37 @@ def test_a_member_that_lies_about_its_size_is_left_out(image: bytes) -> None:
     assert not (upload.folder.path / "liar.png").exists()
 
 
-def test_loose_files_are_bounded_too(image: bytes) -> None:
+def test_loose_files_have_limits_too(image: bytes) -> None:
     files = [NamedBytes(f"{i}.png", image) for i in range(3)]
-    with pytest.raises(StudioError, match="at most 2 are taken"):
+    with pytest.raises(StudioError, match="at most 2 are allowed"):
         receive(files, Caps(members=2))
-    with pytest.raises(StudioError, match="which is the most that is taken"):
+    with pytest.raises(StudioError, match="the most that is allowed"):
         receive(files, Caps(total_bytes=len(image) * 2))
 
 
-def test_pixels_are_bounded_over_all_images(image: bytes) -> None:
+def test_the_pixels_of_all_images_together_are_limited(image: bytes) -> None:
     files = [NamedBytes(f"{i}.png", image) for i in range(3)]
     upload = receive(files, Caps(total_pixels=64 * 64 * 2))
     assert len(upload.dataset.rows) == 2
-    assert "1 images are beyond" in upload.dataset.skipped[0]
+    assert "1 images exceed" in upload.dataset.skipped[0]
 
 
-def test_dicom_counts_with_its_pixels_however_small_the_file() -> None:
+def test_a_dicom_file_counts_with_its_pixels_not_its_bytes() -> None:
     data = repacked(dicom(np.zeros((256, 256))), RLELossless)
     files = [NamedBytes(f"{i}.dcm", data) for i in range(3)]
     upload = receive(files, Caps(total_pixels=256 * 256 * 2))
-    assert len(upload.dataset.rows) == 2 and "1 images are beyond" in upload.dataset.skipped[0]
+    assert len(upload.dataset.rows) == 2 and "1 images exceed" in upload.dataset.skipped[0]
 
 
-def test_what_cannot_be_read_is_counted_with_its_reason(image: bytes) -> None:
+def test_unreadable_files_are_listed_with_the_reason(image: bytes) -> None:
     files = {"good.png": image, "bad.png": b"nothing", "cut.png": image[:200], "tool.py": b"import os", "many.csv": b""}
     upload = receive([zipped(files)])
     assert [row.path.name for row in upload.dataset.rows] == ["good.png"]
     said = "\n".join(upload.dataset.skipped)
     assert "images cannot be read (This is not an image. Allowed: PNG, JPEG, TIFF, DICOM): bad.png" in said
     assert "cut short" in said
-    assert "1 files are no images: tool.py" in said
-    assert "tables have another name than metadata.csv" in said
+    assert "1 files are not images: tool.py" in said
+    assert "tables are not named metadata.csv" in said
 
 
 @pytest.mark.parametrize(
@@ -179,7 +178,7 @@ def test_names_are_cleaned(name: str, kept: str, image: bytes) -> None:
     assert row.path.name == kept
 
 
-def test_a_name_that_comes_twice_is_taken_once(image: bytes) -> None:
+def test_a_repeated_name_is_used_once(image: bytes) -> None:
     upload = receive([NamedBytes("a/x.png", image), NamedBytes("b/x.png", image)])
     assert len(upload.dataset.rows) == 1
     assert upload.dataset.skipped == ("1 files repeat a name: x.png",)
@@ -196,7 +195,7 @@ def test_a_name_that_comes_twice_is_taken_once(image: bytes) -> None:
         ([NamedBytes("a.png", b"x")], "no readable image"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_words_and_leaves_nothing(
+def test_a_useless_upload_is_refused_and_leaves_no_file(
     files: list[NamedBytes], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -205,7 +204,7 @@ def test_what_cannot_be_used_is_refused_in_words_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_goes_with_the_next_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_upload_removes_folders_of_killed_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     for name in (f"xray-upload-{int(ended.stdout)}-a", f"xray-upload-{os.getpid()}-b", "xray-upload-x-c", "other"):
@@ -215,7 +214,7 @@ def test_what_a_killed_process_left_goes_with_the_next_upload(tmp_path: Path, mo
     assert left == {f"xray-upload-{os.getpid()}-b", "xray-upload-x-c", "other", folder.path.name}
 
 
-def test_the_folder_goes_when_it_is_closed_or_forgotten(image: bytes) -> None:
+def test_the_folder_is_removed_when_it_is_closed_or_garbage_collected(image: bytes) -> None:
     folder = UploadFolder()
     folder.close()
     assert not folder.path.exists()

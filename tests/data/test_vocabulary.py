@@ -139,7 +139,7 @@ def test_composed_prompt_states_its_findings(sample_folder: Path) -> None:
 
 
 def test_contradiction_and_unknown_findings_are_refused(vocabulary: Vocabulary) -> None:
-    with pytest.raises(StudioError, match="cannot stand beside"):
+    with pytest.raises(StudioError, match="cannot be combined"):
         compose_prompt("PA", 50, "F", ["no_finding", "nodule"], vocabulary)
     with pytest.raises(StudioError, match="Unknown finding 'broken arm'"):
         compose_prompt("PA", 50, "F", ["broken arm"], vocabulary)

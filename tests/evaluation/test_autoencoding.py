@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xray_generator.data.rows import Row
-from xray_generator.evaluation.autoencoding import latents_and_copies
+from xray_generator.evaluation.autoencoding import encode_and_decode
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.types import StudioError
 
@@ -34,17 +34,17 @@ def shades(labels: Sequence[str]) -> ImageSet:
     return ImageSet("real", images, tuple(Row(Path(f"{label}.png"), "", (), label=label) for label in labels))
 
 
-def test_each_image_is_told_the_class_of_its_row() -> None:
+def test_each_image_is_encoded_with_the_class_of_its_row() -> None:
     images = shades(("dark", "light", ""))
-    found = list(latents_and_copies(Shades(), images))
+    found = list(encode_and_decode(Shades(), images))
     for (latents, copy), image, shade in zip(found, images.images, (-0.5, 0.5, 0.0), strict=True):
         assert latents.shape == (1, 2, 2)
         np.testing.assert_allclose(latents, 2 * image[0, 0] - 1 - shade, atol=1e-6)
         np.testing.assert_allclose(copy, image, atol=1e-6)
-    bare = list(latents_and_copies(Shades(), ImageSet("real", images.images)))
+    bare = list(encode_and_decode(Shades(), ImageSet("real", images.images)))
     np.testing.assert_allclose(bare[0][0], 2 * 0.2 - 1, atol=1e-6)
 
 
-def test_a_class_that_the_engine_does_not_know_is_said() -> None:
+def test_an_unknown_class_is_refused() -> None:
     with pytest.raises(StudioError, match="no class 'square'"):
-        list(latents_and_copies(Shades(), shades(("square",))))
+        list(encode_and_decode(Shades(), shades(("square",))))

@@ -1,4 +1,4 @@
-"""A classifier of classes, trained by the command; what it finds of an engine that draws by class, and of class folders."""
+"""The reference classifier trained by the command, on an engine that draws by class and on class folders."""
 
 from pathlib import Path
 
@@ -10,17 +10,16 @@ from xray_generator.checkpoints import read_manifest_of
 from xray_generator.data.rows import Row
 from xray_generator.evaluate import main as evaluate
 from xray_generator.evaluation import suite
-from xray_generator.evaluation.encoder_manifest import EncoderManifest
+from xray_generator.evaluation.drawing import load_model
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.inputs import Classes, read_real, spread
 from xray_generator.evaluation.measures import MEASURES
-from xray_generator.evaluation.records import list_records
-from xray_generator.evaluation.reference_encoder import load_reference_encoder
-from xray_generator.evaluation.spaces import NO_ENCODER, find_judges
-from xray_generator.evaluation.study import Study
+from xray_generator.evaluation.records import read_record
+from xray_generator.evaluation.study import NO_ENCODER, Study, find_classifiers
 from xray_generator.images import encode_png
+from xray_generator.reference_encoder.manifest import EncoderManifest
+from xray_generator.reference_encoder.model import load_reference_encoder
 from xray_generator.requests import make_request
-from xray_generator.sampling import load_model
 from xray_generator.train_encoder import main as train_encoder
 from xray_generator.types import ClassLabel, StudioError
 
@@ -60,7 +59,7 @@ def outputs(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_classifier_knows_the_classes_and_its_card_speaks_of_no_x_ray(outputs: Path) -> None:
+def test_the_classifier_learns_the_classes_and_its_card_mentions_no_x_ray(outputs: Path) -> None:
     folder = outputs / "encoders" / "stripes"
     manifest = read_manifest_of(folder, EncoderManifest)
     assert manifest.labels == manifest.classes == tuple(sorted(CLASSES)) and manifest.subject == "woven stripes"
@@ -75,13 +74,13 @@ def test_the_classifier_knows_the_classes_and_its_card_speaks_of_no_x_ray(output
     assert '"accuracy"' in log
 
 
-def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: Path, tmp_path: Path) -> None:
+def test_an_engine_that_draws_by_class_is_measured_by_class(outputs: Path, pack: Path, tmp_path: Path) -> None:
     real = read_real(pack, 48, "unseen", sharp_only=True)
     model = load_model(Loom(), make_request(ClassLabel(CLASSES[0]), seed=5, size=48), tmp_path / "drawn")
     classes = Classes(CLASSES[:6], unconditional=False)
     part, rows = classes.part(real), classes.rows(real.images.rows)
     generated = model.redraw(spread(rows, 120), {})
-    classifiers = find_judges(part.images, outputs / "encoders", "cpu", pretrained=False)
+    classifiers = find_classifiers(part.images, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is not None and classifiers.encoder.name.startswith("stripes@") and not classifiers.notes
     study = Study(generated, part.images, part.split, 0, classifiers, tmp_path / "cache", part.training, model)
     steps = [
@@ -98,7 +97,7 @@ def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: P
     assert values["nearest_psnr", "to training images"].value and values["utility_ratio", CLASSES[0]].value
 
 
-def test_what_the_checkpoint_does_not_draw_is_left_out_with_a_note(pack: Path) -> None:
+def test_real_images_of_other_classes_are_left_out_with_a_note(pack: Path) -> None:
     real = read_real(pack, 48, "unseen", sharp_only=True)
     part = Classes(CLASSES[:6], unconditional=True).part(real)
     assert {row.label for row in part.images.rows} == set(CLASSES[:6])
@@ -113,13 +112,13 @@ def test_what_the_checkpoint_does_not_draw_is_left_out_with_a_note(pack: Path) -
     assert [row.label for row in Classes(CLASSES, True).rows(())] == list(CLASSES)
 
 
-def test_a_classifier_of_stripes_judges_no_x_ray(outputs: Path, real: ImageSet) -> None:
-    classifiers = find_judges(real, outputs / "encoders", "cpu", pretrained=False)
+def test_a_classifier_of_stripes_is_not_used_on_x_rays(outputs: Path, real: ImageSet) -> None:
+    classifiers = find_classifiers(real, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is None and classifiers.notes == (NO_ENCODER,)
 
 
 @pytest.mark.slow
-def test_class_folders_that_anything_made_are_judged(
+def test_class_folders_from_any_source_are_measured_by_class(
     outputs: Path, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OUTPUT_DIR", str(outputs))
@@ -131,9 +130,9 @@ def test_class_folders_that_anything_made_are_judged(
     (made / "sheet.png").write_bytes(encode_png(draw(CLASSES[0], rng)))
     arguments = ["--generated", str(made), "--real", str(pack), "--size", "48", "--device", "cpu", "--num_threads", "1"]
     assert evaluate([*arguments, "--output_dir", str(tmp_path / "metrics")]) == 0
-    (record,) = list_records(tmp_path / "metrics")
+    (record,) = map(read_record, (tmp_path / "metrics").glob("*.record.json"))
     found = record.get("class_accuracy")
     assert found and found.value is not None and found.value > 0.85 and found.n == 96
     assert any("no class folder" in note and "sheet.png" in note for note in record.notes)
     text = (tmp_path / "metrics" / record.name / "model_summary.md").read_text()
-    assert "Class fidelity" in text and "What the classifier takes each class for" in text
+    assert "Class fidelity" in text and "Confusion matrix of the classifier" in text

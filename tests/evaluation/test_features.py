@@ -8,8 +8,9 @@ from xray_generator.evaluation.features import Principal, Radiomics, Remembering
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.pretrained import LOADERS, checked_weights, pretrained_extractors
 from xray_generator.evaluation.radiomics import NAMES, radiomics
-from xray_generator.evaluation.reference_encoder import Calibration, EncoderShape, ReferenceEncoder, build_network
-from xray_generator.evaluation.spaces import spaces_of
+from xray_generator.evaluation.study import encoder_spaces
+from xray_generator.reference_encoder.manifest import Calibration, EncoderShape
+from xray_generator.reference_encoder.model import ReferenceEncoder, build_network
 from xray_generator.types import StudioError
 
 
@@ -96,7 +97,7 @@ def test_a_wide_encoder_has_a_narrow_space_beside_it(
 ) -> None:
     network = build_network(EncoderShape(32, 8, (8, num_features), (1, 1)), ["mass"])
     encoder = ReferenceEncoder(network, 32, {"mass": Calibration()}, "tiny@0")
-    spaces = spaces_of(encoder, real.take(range(num_images)))
+    spaces = encoder_spaces(encoder, real.take(range(num_images)))
     assert [space.extractor.dimension for space in spaces] == dimensions
     assert [space.extractor(real.images[:2]).shape[1] for space in spaces] == dimensions
 

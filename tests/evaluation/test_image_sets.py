@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from xray_generator.evaluation.image_sets import common_size, from_folder
+from xray_generator.data.rows import Row
+from xray_generator.evaluation.image_sets import ImageSet, common_size, from_folder, groups, matched_splits
 from xray_generator.evaluation.inputs import (
     TRAINING_NOTE,
     num_shared,
@@ -16,6 +17,10 @@ from xray_generator.evaluation.inputs import (
 )
 from xray_generator.evaluation.pixel_match import thumbnails
 from xray_generator.types import StudioError
+
+
+def blank(num: int, rows: tuple[Row, ...] = ()) -> ImageSet:
+    return ImageSet("some", np.zeros((num, 16, 16), np.float32), rows)
 
 
 def write(folder: Path, name: str, size: tuple[int, int] = (32, 32), mode: str = "L") -> None:
@@ -72,7 +77,7 @@ def test_the_same_images_on_both_sides_are_noticed(tmp_path: Path) -> None:
     assert "3 of 3 generated images are also among the real ones" in warnings(images, images)[-1]
 
 
-def test_the_yardstick_is_unseen_unless_asked_otherwise(dataset_folder: Path) -> None:
+def test_real_images_are_unseen_ones_unless_asked_otherwise(dataset_folder: Path) -> None:
     unseen = read_real(dataset_folder, 32, "unseen", sharp_only=False)
     assert {row.split for row in unseen.images.rows} == {"val", "test"} and unseen.split == "val+test"
     assert {row.split for row in unseen.training} == {"train"}
@@ -99,3 +104,20 @@ def test_prompts_keep_the_mix_of_the_rows(dataset_folder: Path) -> None:
     assert examples[0].prompt == "Chest X-ray with pneumonia" and examples[0].findings == ("pneumonia",)
     with pytest.raises(StudioError, match="no prompts"):
         prompt_rows((), ())
+
+
+def test_splits_are_equally_large_and_share_no_patient(real: ImageSet) -> None:
+    for split in matched_splits(blank(60), real, np.random.default_rng(0)):
+        assert split.size == 60 and len(set(split.generated)) == len(set(split.real)) == len(set(split.other)) == 60
+        one, other = ({real.rows[i].patient_id for i in places} for places in (split.real, split.other))
+        assert not one & other
+    assert matched_splits(blank(500), real, np.random.default_rng(0))[0].size == len(set(groups(real))) // 2
+    assert matched_splits(blank(0), blank(1), np.random.default_rng(0))[0].size == 0
+
+
+def test_a_split_takes_one_image_of_a_patient_on_every_side(real: ImageSet) -> None:
+    rows = tuple(Row(row.path, row.prompt, (), patient_id=str(i // 7)) for i, row in enumerate(real.rows))
+    for split in matched_splits(blank(len(rows), rows), blank(len(rows), rows), np.random.default_rng(0)):
+        assert split.size == len({row.patient_id for row in rows}) // 2
+        for places in (split.generated, np.concatenate([split.real, split.other])):
+            assert len({rows[i].patient_id for i in places}) == len(places)

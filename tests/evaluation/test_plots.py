@@ -64,7 +64,8 @@ def test_bars_draw_the_interval_the_yardstick_and_what_is_missing() -> None:
 
 def test_a_heat_map_writes_each_number() -> None:
     figure = heat_map(["no finding", "mass"], ["precision", "recall"], [[0.25, None], [1.0, 0.5]], "by finding")
-    assert texts(figure.axes[0]) == ["0.25", "–", "1", "0.5"]
+    cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in figure.axes[0].texts}
+    assert cells == {(0.5, 0.5): "0.25", (0.5, 1.5): "–", (1.5, 0.5): "1", (1.5, 1.5): "0.5"}
     assert texts(heat_map(["mass"], ["recall"], [[None]]).axes[0]) == ["–"]
 
 

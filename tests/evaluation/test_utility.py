@@ -23,7 +23,7 @@ def real(rng: np.random.Generator) -> ImageSet:
 
 
 @pytest.fixture
-def test_films(rng: np.random.Generator) -> ImageSet:
+def unseen(rng: np.random.Generator) -> ImageSet:
     return films("test", rng.random(N) < 0.5, rng)
 
 
@@ -32,9 +32,9 @@ def values(found: list[Measurement], condition: str) -> dict[str, float | None]:
 
 
 def test_good_synthetic_images_teach_as_well_as_real_ones(
-    real: ImageSet, test_films: ImageSet, rng: np.random.Generator
+    real: ImageSet, unseen: ImageSet, rng: np.random.Generator
 ) -> None:
-    found, curve = measure_utility(films("synthetic", rng.random(N) < 0.5, rng), real, test_films, rng, 2)
+    found, curve = measure_utility(films("synthetic", rng.random(N) < 0.5, rng), real, unseen, rng, 2)
     over_all = values(found, "mass")
     assert over_all["utility_ratio"] == pytest.approx(1, abs=0.05)
     assert over_all["utility_synthetic"] is not None and over_all["utility_synthetic"] > 0.9
@@ -51,39 +51,37 @@ def test_good_synthetic_images_teach_as_well_as_real_ones(
 
 
 def test_images_that_do_not_show_what_was_asked_teach_nothing(
-    real: ImageSet, test_films: ImageSet, rng: np.random.Generator
+    real: ImageSet, unseen: ImageSet, rng: np.random.Generator
 ) -> None:
     shows = rng.random(N) < 0.5
-    found, _ = measure_utility(
-        films("synthetic", shows, rng, asked=rows(rng.permutation(shows))), real, test_films, rng, 3
-    )
+    found, _ = measure_utility(films("synthetic", shows, rng, asked=rows(rng.permutation(shows))), real, unseen, rng, 3)
     assert values(found, "mass")["utility_synthetic"] == pytest.approx(0.5, abs=0.2)
     (ratio,) = [m for m in found if m.measure == "utility_ratio" and m.condition == "mass"]
     assert ratio.interval is not None and ratio.interval[1] < 0.9
 
 
-def test_what_real_films_do_not_teach_is_not_judged(test_films: ImageSet, rng: np.random.Generator) -> None:
+def test_what_real_images_do_not_teach_is_not_measured(unseen: ImageSet, rng: np.random.Generator) -> None:
     shows = rng.random(N) < 0.5
     blind = films("real", shows, rng, asked=rows(rng.permutation(shows)))
-    found, curve = measure_utility(films("synthetic", shows, rng), blind, test_films, rng, 2)
+    found, curve = measure_utility(films("synthetic", shows, rng), blind, unseen, rng, 2)
     assert curve is None
     assert all(m.value is None and "does not learn it" in m.reason for m in found)
 
 
-def test_too_few_or_unlabeled_images_say_so(real: ImageSet, test_films: ImageSet, rng: np.random.Generator) -> None:
+def test_too_few_or_unlabeled_images_say_so(real: ImageSet, unseen: ImageSet, rng: np.random.Generator) -> None:
     for few in (real.take(range(6)), ImageSet("folder", real.images)):
-        (one,), curve = measure_utility(few, real, test_films, rng)
+        (one,), curve = measure_utility(few, real, unseen, rng)
         assert one.value is None
         assert "no label" in one.reason
         assert curve is None
 
 
-def test_same_seed_same_numbers(real: ImageSet, test_films: ImageSet, rng: np.random.Generator) -> None:
+def test_same_seed_same_numbers(real: ImageSet, unseen: ImageSet, rng: np.random.Generator) -> None:
     synthetic = films("synthetic", rng.random(N) < 0.5, rng)
-    first, second = (measure_utility(synthetic, real, test_films, np.random.default_rng(3), 1) for _ in range(2))
+    first, second = (measure_utility(synthetic, real, unseen, np.random.default_rng(3), 1) for _ in range(2))
     assert first == second
 
 
-def test_description_has_one_line_an_image(rng: np.random.Generator) -> None:
+def test_there_is_one_row_of_features_per_image(rng: np.random.Generator) -> None:
     assert describe(rng.random((3, 80, 80), dtype=np.float32)).shape == (3, 768)
     assert describe(np.empty((0, 80, 80), np.float32)).shape == (0, 768)

@@ -1,4 +1,4 @@
-"""Strip and GIF: the pixels of every picture, its recipe, and the word that says what it is."""
+"""Strips and GIFs: the pixels of every image, its recipe, and the notice."""
 
 import io
 import json
@@ -15,6 +15,7 @@ from xray_generator.export.animation import (
     encode_gif,
     encode_path_gif,
     encode_path_strip,
+    encode_row,
     encode_strip,
 )
 from xray_generator.export.recipe import Recipe, find_recipe, recipes
@@ -48,7 +49,7 @@ def test_the_strip_holds_every_picture_and_its_recipe() -> None:
     assert found == [recipes(result)[0] for result in made]
 
 
-def test_the_gif_goes_there_and_back_and_says_synthetic_with_every_recipe() -> None:
+def test_the_gif_runs_forward_and_back_and_holds_the_notice_and_every_recipe() -> None:
     made = results(4)
     picture = PILImage.open(io.BytesIO(encode_gif(made)))
     frames, durations = [], []
@@ -72,7 +73,7 @@ def test_equal_pictures_make_equal_files() -> None:
     assert len(PILImage.open(io.BytesIO(encode_gif(made))).info["comment"]) > 255  # more than one block of a comment
 
 
-def test_the_way_of_one_image_has_its_recipe_and_is_no_picture_to_restore() -> None:
+def test_the_states_of_one_image_have_its_recipe_and_are_not_restored_as_an_image() -> None:
     recipe = recipes(results(1)[0])[0]
     states = [np.random.default_rng(i).random((16, 16), np.float32) for i in range(4)]
     strip = encode_path_strip(states, recipe)
@@ -89,3 +90,10 @@ def test_the_way_of_one_image_has_its_recipe_and_is_no_picture_to_restore() -> N
     film.seek(0)
     notice, told = film.info["comment"].decode().split("\n")
     assert notice == NOTICE and [parse(Recipe, one) for one in json.loads(told)] == [recipe]
+
+
+def test_a_row_without_recipes_says_what_it_shows() -> None:
+    images = [np.full((16, 16), value, np.float32) for value in (0.0, 1.0)]
+    picture = PILImage.open(io.BytesIO(encode_row(images, "Real images.")))
+    assert getattr(picture, "text", {})["Description"].startswith("Real images. ")
+    assert np.array_equal(np.asarray(picture), np.concatenate([to_uint8(image) for image in images], axis=1))

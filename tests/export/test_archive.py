@@ -15,7 +15,7 @@ from postprocess.operations import Clahe, Median, Sharpen
 from postprocess.presets import PRESETS, Preset, apply, get_preset
 from xray_generator.config import dump
 from xray_generator.export.archive import Source, comparison_zip, encode_enhanced
-from xray_generator.export.recipe import Recipe, enhanced_again, read_recipe
+from xray_generator.export.recipe import Recipe, add_preset, read_recipe
 from xray_generator.images import read_image, to_uint8
 from xray_generator.types import CheckpointRef, GenerationRequest, Image, StudioError, TextPrompt
 
@@ -57,10 +57,10 @@ def test_other_images_say_the_preset_and_never_claim_to_be_synthetic(image: Imag
 
 
 def test_second_preset_is_recorded_after_the_first(image: Image) -> None:
-    first = enhanced_again(RECIPE, Preset("A", (Median(3),)))
-    both = enhanced_again(first, Preset("B", (Clahe(), Sharpen())))
+    first = add_preset(RECIPE, Preset("A", (Median(3),)))
+    both = add_preset(first, Preset("B", (Clahe(), Sharpen())))
     assert both.preset == dump(Preset("B", (Median(3), Clahe(), Sharpen())))
-    assert enhanced_again(first, Preset("None")) == first
+    assert add_preset(first, Preset("None")) == first
 
 
 def test_archive_holds_every_preset_with_its_measured_cost(image: Image) -> None:

@@ -10,11 +10,11 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCapture
 
 from tests.ct_files import opened
 from xray_generator.config import dump, parse
-from xray_generator.data.ct_series import read_ct_series
+from xray_generator.data.ct_series import CtOptions, read_ct_series
 from xray_generator.dicom import read_header, read_slice
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.export.dicom import RECIPE, encode_dicom
 from xray_generator.export.recipe import Recipe
-from xray_generator.hounsfield import WINDOWS, Window
 from xray_generator.images import from_uint8, read_image
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, StudioError, TextPrompt
 
@@ -25,7 +25,7 @@ OURS = Recipe(REQUEST, CheckpointRef("latent_diffusion", "lung_ct_256", "ab" * 3
 
 
 @pytest.mark.parametrize("window", [None, *WINDOWS.values()])
-def test_every_mark_of_a_synthetic_image_C20(window: Window | None) -> None:
+def test_every_mark_of_a_synthetic_image(window: Window | None) -> None:
     data = encode_dicom(IMAGE, OURS, window)
     assert data[:128] == b"\0" * 128
     found = opened(data)
@@ -52,7 +52,7 @@ def test_every_mark_of_a_synthetic_image_C20(window: Window | None) -> None:
     assert not found.get("StudyDate") and not found.get("PatientBirthDate")
 
 
-def test_the_recipe_comes_back_C20() -> None:
+def test_the_recipe_is_read_back() -> None:
 
     assert parse(Recipe, json.loads(opened(encode_dicom(IMAGE, OURS))[RECIPE].value)) == OURS
     assert dump(OURS)["synthetic"] is True
@@ -91,20 +91,20 @@ def test_equal_images_are_equal_files() -> None:
     assert len({opened(data).SOPInstanceUID for data in variants}) == len(variants)
 
 
-def test_what_cannot_be_written() -> None:
+def test_windows_beyond_16_bits_and_non_finite_images_are_refused() -> None:
     with pytest.raises(StudioError, match="not numbers"):
         encode_dicom(np.full((16, 16), np.nan, np.float32), OURS, WINDOWS["lung"])
     with pytest.raises(StudioError, match="16 bits hold"):
         encode_dicom(IMAGE, OURS, Window(0, 80_000))
 
 
-def test_our_file_is_refused_as_real_training_data_C20(tmp_path: Path) -> None:
+def test_our_file_is_refused_as_real_training_data(tmp_path: Path) -> None:
     path = tmp_path / "ours.dcm"
     path.write_bytes(encode_dicom(RAMP, OURS, WINDOWS["lung"]))
     header = read_header(path)
     assert header.is_synthetic and not header.identifying and header.burned_in is False
     with pytest.raises(StudioError, match="say that they are synthetic"):
         read_ct_series(tmp_path)
-    (row,) = read_ct_series(tmp_path, accept_synthetic=True).rows
+    (row,) = read_ct_series(tmp_path, CtOptions(accept_synthetic=True)).rows
     inside = RAMP > 0.22  # of the lung window: from -1024 HU on
     assert np.abs(row.image() - RAMP)[inside].max() < 0.001

@@ -220,7 +220,7 @@ def test_speed_is_measured_here_beside_the_record(page: AppTest, output_dir: Pat
     assert table(page, "Steps") == ["1", "4", "50"] and table(page, "Record (ms)")[0] == "not measured"
     assert table(page, "Network evaluations")[:2] == ["2", "8"] and table(page, "Median (ms)")[2] == "not measured"
     assert (
-        page.metric[0].label == "Images a second" and "Here:" in plain_text(page) and "2026-01-02" in plain_text(page)
+        page.metric[0].label == "Images per second" and "Here:" in plain_text(page) and "2026-01-02" in plain_text(page)
     )
 
 

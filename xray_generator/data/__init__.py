@@ -1,1 +1,1 @@
-"""Readers of chest X-ray collections, all under one row contract (`rows.Row`)."""
+"""Readers of image collections, which all return rows (`rows.Row`)."""

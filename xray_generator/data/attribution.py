@@ -1,10 +1,10 @@
-"""Whom to name with the images of each source, and with whatever was learned from them."""
+"""The attribution that each image source asks for, also of models trained on it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-TCIA = "Clark K et al. 2013, doi:10.1007/s10278-013-9622-7"  # to be named with every one of its collections
+TCIA = "Clark K et al. 2013, doi:10.1007/s10278-013-9622-7"  # TCIA asks for this citation with each of its collections
 ATTRIBUTION = {
     "nih_chestxray14": "Data provided by the NIH Clinical Center, <https://nihcc.app.box.com/v/ChestXray-NIHCC>. "
     "Wang X et al., ChestX-ray8, IEEE CVPR 2017, 3462-3471",

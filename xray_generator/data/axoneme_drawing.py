@@ -1,9 +1,9 @@
 """Draw a cilium as a transmission electron micrograph shows it.
 
-Every structure is a chain of Gaussian blobs of mass in nm. The blobs are smeared by the obliquity through the section,
-laid on a canvas by bilinear weights and blurred by their own width and the microscope's; contrast is that of mass and
-thickness, I = I_0 exp(-mass). All chance is drawn in nm, and the canvas of a small image is that of a larger one: the
-same truth and seed give the same scene at every size of one shape; another shape has other noise.
+Every structure is a chain of Gaussian blobs of mass, in nm. The blobs are smeared through the section by its obliquity,
+added to a canvas with bilinear weights, and blurred by their own width and the microscope's; contrast is I = I_0
+exp(-mass). Random numbers are in nm and small images are drawn on the canvas of larger ones, so that the same truth and
+seed give the same scene at every size of one aspect ratio; another aspect ratio has other noise.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from xray_generator.types import Image
 CANVAS = 448  # pixels of the canvas' shorter side, at least
 WALL_RADIUS = 10.3  # nm, the middle of a microtubule's wall: 25 across outside
 TUBULE_DISTANCE = 17.5  # nm between the centers of A and B
-A_WALL = np.arange(13) * (2 * math.pi / 13)  # where the protofilaments stand
+A_WALL = np.arange(13) * (2 * math.pi / 13)  # angles of the protofilaments
 B_WALL = np.linspace(math.radians(50), math.radians(310), 10)  # open towards A
-DEPTHS = np.linspace(-0.5, 0.5, 7)  # planes of the section that are summed
+DEPTHS = np.linspace(-0.5, 0.5, 7)  # planes of the section to sum over
 NEIGHBOR_GAP = (3.0, 30.0)  # nm between two membranes
 
 # Paths in nm from the A tubule's center: clockwise along the tangent, outwards. The dynein arms are hooks.
@@ -56,7 +56,7 @@ class _Canvas:
         return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma / self.pixel_nm), np.float32)
 
     def noise(self, scale: float, rng: np.random.Generator) -> Image:
-        """Noise of mean 0 and about unit variance with structures of `scale` nm: the same field at every size."""
+        """Noise of mean 0, about unit variance and grain of `scale` nm: the same field at every image size."""
         cell = max(scale, self.pixel_nm * min(self.shape) / CANVAS)  # nm
         cells = [max(2, math.ceil(side * self.pixel_nm / cell - 1e-6)) for side in self.shape]
         height, width = self.shape
@@ -64,7 +64,7 @@ class _Canvas:
         return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC))
 
     def deposit(self, axoneme: Axoneme, blobs: _Blobs) -> Image:
-        """Lay blobs down as points, smeared through the section; still to be blurred by their width."""
+        """Add blobs as points, smeared through the section; the caller blurs them by their width."""
         height, width = self.shape
         smear = axoneme.smear_nm() * np.array([math.cos(axoneme.oblique_angle), math.sin(axoneme.oblique_angle)])
         points = (blobs.points[None] + DEPTHS[:, None, None] * smear).reshape(-1, 2)
@@ -88,7 +88,7 @@ class _Canvas:
 
 
 def render(axoneme: Axoneme, height: int, width: int, rng: np.random.Generator) -> Image:
-    """A gray micrograph (height, width) in [0, 1], electron-dense dark; `rng` gives stain, focus and noise."""
+    """A gray micrograph (height, width) in [0, 1], dense structures dark; `rng` gives stain, focus and noise."""
     scale = max(1.0, CANVAS / min(height, width))
     shape = (round(height * scale), round(width * scale))
     image = _photograph(axoneme, _Canvas(shape, axoneme.nm_per_pixel(*shape)), rng)
@@ -98,7 +98,7 @@ def render(axoneme: Axoneme, height: int, width: int, rng: np.random.Generator) 
 
 
 def _photograph(axoneme: Axoneme, canvas: _Canvas, rng: np.random.Generator) -> Image:
-    """Mass to electrons to gray."""
+    """Mass -> transmitted electrons -> gray level."""
     blur, density, focus = rng.uniform((1.3, 0.85, 0.1), (2.0, 1.1, 0.35))
     cytosol, resin, fine, coarse = rng.uniform((0.30, 0.05, 0.02, 0.015), (0.42, 0.12, 0.04, 0.03))
     black, white = rng.uniform((0.03, 0.72), (0.12, 0.88))
@@ -111,14 +111,14 @@ def _photograph(axoneme: Axoneme, canvas: _Canvas, rng: np.random.Generator) -> 
     around = resin * (1 + 0.5 * noise(90) + 0.3 * noise(25) + 0.4 * noise(6))
     mass = (1 + 0.14 * noise(70)) * structure + around + inside * (matrix - around)
     electrons = np.exp(-density * mass)
-    electrons += focus * (electrons - canvas.blur(electrons, 5.0))  # under focus: edges ring
+    electrons += focus * (electrons - canvas.blur(electrons, 5.0))  # underfocus: edges ring
     grain = fine * noise(0.0) + coarse * noise(2.0)
-    electrons += grain * np.sqrt(np.clip(electrons, 0.05, 1.0))  # electrons are counted
+    electrons += grain * np.sqrt(np.clip(electrons, 0.05, 1.0))  # shot noise
     return np.asarray(black + (white - black) / 0.8 * (electrons - 0.12), np.float32)
 
 
 def _scene(axoneme: Axoneme, canvas: _Canvas, blur: float, rng: np.random.Generator) -> tuple[Image, Image]:
-    """The mass of all that has a shape, and where cytosol is (1) and resin (0)."""
+    """The mass of all structures, and a mask of cytosol (1) and resin (0)."""
     layers: list[tuple[float, Image]] = []
     inside = np.zeros(canvas.shape, np.float32)
     for cilium in (axoneme, *_neighbors(axoneme, rng)):
@@ -145,7 +145,7 @@ def _membranes(axoneme: Axoneme) -> Iterator[tuple[Membrane, float, float]]:
 
 
 def _neighbors(axoneme: Axoneme, rng: np.random.Generator) -> Iterator[Axoneme]:
-    """The next cilium of the same cell, alike; only its edge is in sight."""
+    """A copy of the cilium beside it, of which only the edge is visible."""
     gap = rng.uniform(*NEIGHBOR_GAP)
     if axoneme.neighbor_angle is not None:
         away = axoneme.membrane.major + axoneme.membrane.minor + gap
@@ -154,7 +154,7 @@ def _neighbors(axoneme: Axoneme, rng: np.random.Generator) -> Iterator[Axoneme]:
 
 
 def _blobs(axoneme: Axoneme, rng: np.random.Generator) -> Iterator[_Blobs]:
-    """All that has a shape. Chance is drawn for what is absent too, so that it changes nothing else."""
+    """The blobs of all structures. Random numbers are drawn for absent ones too, so that the others stay the same."""
     for doublet in axoneme.doublets:
         yield from _doublet(doublet, rng)
     for center in axoneme.central:
@@ -190,7 +190,7 @@ def _doublet(doublet: Doublet, rng: np.random.Generator) -> Iterator[_Blobs]:
 
 
 def _arm(path: Points, a: Points, frame: Points, peak: float) -> Iterator[_Blobs]:
-    """A hook with a head at its last but one bend."""
+    """A hook with a head at its second to last point."""
     place = path @ frame + a
     yield _chain(place, peak, 2.4)
     yield _spots(place[-2:-1], np.array([0.6 * peak]), 3.2)
@@ -202,7 +202,7 @@ def _spots(points: Points, peaks: NDArray[np.float64], sigma: float) -> _Blobs:
 
 
 def _wall(center: Points, angles: NDArray[np.floating], peak: float, rng: np.random.Generator) -> _Blobs:
-    """Protofilaments on a circle, not all equally stained."""
+    """Protofilaments on a circle, unequally stained."""
     points = center + WALL_RADIUS * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return _spots(points, peak * rng.uniform(1.0, 1.6, len(points)), 1.8)
 
@@ -231,7 +231,7 @@ def _sheath(axoneme: Axoneme, rng: np.random.Generator) -> Iterator[_Blobs]:
 
 
 def _bilayer(membrane: Membrane, center: tuple[float, float], rng: np.random.Generator) -> Iterator[_Blobs]:
-    """Two dark leaflets with light between them, sharper here and there, and the fuzz outside."""
+    """Two dark leaflets with a light gap, of varying sharpness, and fuzz outside."""
     num_points = 900
     length = math.pi * (membrane.major + membrane.minor) / num_points  # nm from point to point
     slow = np.repeat(rng.uniform(0.45, 1.1, 18), num_points // 18)

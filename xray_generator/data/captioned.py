@@ -1,20 +1,20 @@
 """The captioned pack: `metadata.csv` + `images/`, and optionally `metadata_128.csv` + `images128/` and `images512/`.
 
-Columns: image, caption, labels (`|` between them), split and patient_id are needed; view, age, sex, age_group, source,
-license, orig_width and orig_height are read where they exist. An empty cell means "not known"; an empty split is
-filled by the hash of the patient. `images512/` holds some of the films of `images/` again, larger, by the same names.
+Required columns: image, caption, labels (separated by `|`), split, patient_id. Optional: view, age, sex, age_group,
+source, license, orig_width, orig_height. An empty cell means "not known"; an empty split is derived from a hash of the
+patient. `images512/` holds larger versions of some images of `images/` under the same names.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 from xray_generator.data.rows import FINDINGS, Dataset, Row, Split, short_side, split_by_patient
-from xray_generator.data.tables import Record, counted, is_inside, read_table
+from xray_generator.data.tables import Line, count_names, is_inside, read_table
 from xray_generator.types import StudioError
 
 METADATA = "metadata.csv"
@@ -25,25 +25,24 @@ MAX_AGE = 120
 
 
 def read_captioned(folder: Path) -> Dataset:
-    """Read a captioned pack; a missing, repeated or unsafe file name is left out and counted.
+    """Read a captioned pack; missing, repeated and unsafe file names are left out and counted.
 
     Raises:
         StudioError: no metadata.csv, a fault in a table (named with its line), or not one image left.
     """
-    rows: list[Row] = []
-    skipped: list[str] = []
-    for table, images in PARTS:
-        if table == METADATA or (folder / table).is_file():
-            part = _read_part(folder / table, folder / images)
-            rows += part.rows
-            skipped += part.skipped
-    if not rows:
-        raise StudioError(f"{folder.name} holds no readable image. {'; '.join(skipped)}")
-    return Dataset(tuple(rows), tuple(skipped))
+    parts = [
+        read_listed(folder / table, folder / images, NEEDED, _to_row)
+        for table, images in PARTS
+        if table == METADATA or (folder / table).is_file()
+    ]
+    dataset = Dataset(sum((part.rows for part in parts), ()), sum((part.skipped for part in parts), ()))
+    if not dataset.rows:
+        raise StudioError(f"{folder.name} holds no readable image. {'; '.join(dataset.skipped)}")
+    return dataset
 
 
 def large_rows(rows: Iterable[Row], size: int) -> list[Row]:
-    """The rows whose film reaches `size` pixels, with the larger file of `images512/` in place of their own."""
+    """The rows of at least `size` pixels, with the file of `images512/` in place of a smaller one."""
     return [row for row in map(_largest, rows) if row.native_size >= size]
 
 
@@ -55,63 +54,76 @@ def _largest(row: Row) -> Row:
     return replace(row, path=path, native_size=short_side(path)) if path.is_file() else row
 
 
-def _read_part(table: Path, images: Path) -> Dataset:
-    rows: dict[str, Row] = {}
+def read_listed(
+    table: Path, images: Path, needed: Sequence[str], to_row: Callable[[Line, Path], Row | None]
+) -> Dataset:
+    """The images that a table lists; missing, repeated and unsafe file names are left out and counted.
+
+    `to_row` gets a line and its file; None leaves out the image, which the caller then notes.
+    """
+    rows: dict[str, Row | None] = {}
     missing, repeated = [], []
-    for record in read_table(table, NEEDED):
-        name = record["image"]
+    for line in read_table(table, needed):
+        name = line["image"]
         if name in rows:
             repeated.append(name)
         elif is_inside(name) and (images / name).is_file():
-            rows[name] = _row(record, images / name)
+            rows[name] = to_row(line, images / name)
         else:
-            missing.append(name or f"line {record.line}")
-    skipped = counted(f"images of {table.name} are missing in {images.name}/", missing)
-    return Dataset(tuple(rows.values()), skipped + counted(f"rows of {table.name} repeat an image", repeated))
+            missing.append(name or f"line {line.number}")
+    where = f" in {images.name}/" if images != table.parent else ""
+    skipped = count_names(f"images of {table.name} are missing{where}", missing)
+    skipped += count_names(f"rows of {table.name} repeat an image", repeated)
+    return Dataset(tuple(row for row in rows.values() if row), skipped)
 
 
-def _row(record: Record, path: Path) -> Row:
-    sex = record["sex"].upper()
+def _to_row(line: Line, path: Path) -> Row:
+    sex = line["sex"].upper()
     if sex not in ("", "M", "F"):
-        raise record.error(f"sex {record['sex']!r}; allowed: M, F or empty.")
-    patient_id = record["patient_id"]
-    sides = (short_side(path), record.integer("orig_width"), record.integer("orig_height"))
+        raise line.error(f"sex {line['sex']!r}; allowed: M, F or empty.")
+    patient_id = line["patient_id"]
     return Row(
         path=path,
-        prompt=record["caption"],
-        findings=_findings(record),
-        view=record["view"],
-        age=_age(record),
+        prompt=line["caption"],
+        findings=_findings(line),
+        view=line["view"],
+        age=_age(line),
         sex=cast(Literal["M", "F", ""], sex),
-        age_group=record["age_group"],
+        age_group=line["age_group"],
         patient_id=patient_id,
-        split=read_split(record, patient_id or path.name),
-        source=record["source"],
-        license=record["license"],
-        native_size=min((side for side in sides if side), default=0),
+        split=read_split(line, patient_id or path.name),
+        source=line["source"],
+        license=line["license"],
+        native_size=native_size(line, path),
     )
 
 
-def read_split(record: Record, owner: str) -> Split:
-    """The split that a line states, else the one that the hash of `owner`, a patient or a file, gives."""
-    split = record["split"].lower()
+def native_size(line: Line, path: Path) -> int:
+    """The short side in pixels of the file or of the original, whichever is smaller; 0: not known."""
+    sides = (short_side(path), line.integer("orig_width"), line.integer("orig_height"))
+    return min((side for side in sides if side), default=0)
+
+
+def read_split(line: Line, owner: str) -> Split:
+    """The split that a line states, or one derived from a hash of `owner`, a patient or file."""
+    split = line["split"].lower()
     if split not in ("", *get_args(Split)):
-        raise record.error(f"split {record['split']!r}; allowed: {', '.join(get_args(Split))} or empty.")
+        raise line.error(f"split {line['split']!r}; allowed: {', '.join(get_args(Split))} or empty.")
     return cast(Split, split) if split else split_by_patient(owner)
 
 
-def _findings(record: Record) -> tuple[str, ...]:
-    findings = tuple(label.strip() for label in record["labels"].split("|") if label.strip())
+def _findings(line: Line) -> tuple[str, ...]:
+    findings = tuple(label.strip() for label in line["labels"].split("|") if label.strip())
     for label in findings:
         if label not in FINDINGS:
             close = difflib.get_close_matches(label.lower(), FINDINGS, n=1)
             hint = f"is it {close[0]!r}?" if close else f"allowed: {', '.join(FINDINGS)}."
-            raise record.error(f"unknown label {label!r}; {hint}")
+            raise line.error(f"unknown label {label!r}; {hint}")
     return findings
 
 
-def _age(record: Record) -> int | None:
-    age = record.integer("age")
+def _age(line: Line) -> int | None:
+    age = line.integer("age")
     if age is not None and not 0 <= age <= MAX_AGE:
-        raise record.error(f"age {record['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
+        raise line.error(f"age {line['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
     return age

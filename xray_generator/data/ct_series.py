@@ -1,9 +1,9 @@
-"""Chest CT in DICOM: nested folders of any names, one row a slice, in Hounsfield units to the last step.
+"""Chest CT in DICOM: folders of any names at any depth, one row a slice, in Hounsfield units up to the window.
 
-Read so are the layout of QIN LUNG CT (`QIN LUNG CT 1..47`, a folder a patient) and every other tree: files are known by
-their content, grouped into series by SeriesInstanceUID and ordered along the slice normal, never by file name. A file
-that cannot be used is listed with the reason; no image stands in for it. Slices of one series are close neighbors of
-each other: splits are by patient. The license and the citation are those of the collection that the files come from.
+This reads QIN LUNG CT (`QIN LUNG CT 1..47`, a folder a patient) and any other tree: files are recognized by content,
+grouped into series by SeriesInstanceUID and ordered along the slice normal, never by file name. Files that cannot be
+used are listed with the reason. Neighboring slices are much alike, so splits are by patient. License and citation are
+those of the collection.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from xray_generator.data.class_folders import PICTURES, list_files
 from xray_generator.data.rows import Dataset, Row, split_by_patient
-from xray_generator.data.tables import counted
-from xray_generator.dicom import SIGN, Header, is_dicom, read_header
-from xray_generator.dicom_header import check_axial_ct
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.data.tables import count_names, count_reasons
+from xray_generator.dicom import Header, check_axial_ct, is_dicom, read_header
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.types import StudioError
 
 T = TypeVar("T")
-GAP = 0.02  # share by which the steps between the slices of a whole series differ at most
+GAP = 0.02  # largest relative difference of the distances between slices in a series without gaps
 SAME_PLACE = 1e-3  # mm
 MAX_COUNT = 10_000
-NAMED = 5  # reasons in an error
-LOOKED_AT = 50  # DICOM files
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+NAMED = 5  # most reasons in an error
+NUM_SAMPLED = 50  # DICOM files that decide whether a folder holds CT
 
 
 @dataclass(frozen=True, slots=True)
 class SliceChoice:
-    """Which slices of a series are used: the `count` middle ones, every `count`-th from the lowest, or all.
+    """Which slices of a series are used: the `count` middle ones, every `count`-th from the lowest up, or all.
 
     Raises:
-        StudioError: no such way, or the count is not a whole number from 1 to 10,000.
+        StudioError: `way` is none of these, or the count is not a whole number from 1 to 10,000.
     """
 
     way: Literal["middle", "every", "all"] = "middle"
@@ -51,24 +50,24 @@ class SliceChoice:
             raise StudioError(f"The number of slices must be a whole number from 1 to {MAX_COUNT:,}.")
 
     def of(self, slices: Sequence[T]) -> tuple[T, ...]:
-        """The chosen among the slices of a series, in their order."""
+        """Choose among the slices of a series, in their order."""
         if self.way == "middle":
             start = max(0, (len(slices) - self.count) // 2)
             return tuple(slices[start : start + self.count])
         return tuple(slices[:: self.count if self.way == "every" else 1])
 
 
-MIDDLE = SliceChoice()
-
-
 @dataclass(frozen=True, slots=True)
 class CtOptions:
-    """How a folder of DICOM files becomes training images; kept with a run, which is resumed in the same way."""
+    """How a folder of DICOM files becomes training images; stored with a run, which is resumed in the same way."""
 
-    choice: SliceChoice = MIDDLE
+    choice: SliceChoice = SliceChoice()
     window: Window = WINDOWS["lung"]
     accept_identified: bool = False  # files with identifying tags or burned-in text
-    accept_synthetic: bool = False  # files that say that they were made artificially
+    accept_synthetic: bool = False  # files with SyntheticData = YES
+
+
+CT = CtOptions()
 
 
 def parse_choice(text: str) -> SliceChoice:
@@ -86,40 +85,33 @@ class _File:
 
 
 def holds_ct(folder: Path) -> bool:
-    """Whether the images at any depth below a folder are mostly DICOM, by content, and CT among the first ones."""
-    files = list(_files(folder))
-    found = [path for path in files if _is_dicom_file(path)]
+    """Whether most images below a folder are DICOM, by content, and one of the first NUM_SAMPLED may be CT."""
+    files = list_files(folder)
+    dicom = [path for path in files if is_dicom(path)]
     num_pictures = sum(path.suffix.lower() in PICTURES for path in files)
-    return len(found) > num_pictures and any(map(_may_be_ct, found[:LOOKED_AT]))
+    return len(dicom) > num_pictures and any(map(_may_be_ct, dicom[:NUM_SAMPLED]))
 
 
 def _may_be_ct(path: Path) -> bool:
     try:
         return read_header(path).modality == "CT"
     except (StudioError, OSError):
-        return True  # the reader says what is wrong with it
+        return True  # read_ct_series reports the fault
 
 
-def read_ct_series(
-    folder: Path,
-    choice: SliceChoice = MIDDLE,
-    window: Window = WINDOWS["lung"],
-    accept_identified: bool = False,
-    accept_synthetic: bool = False,
-) -> Dataset:
-    """Read the axial CT series below a folder; what is not used, and what seems to be missing, is listed.
+def read_ct_series(folder: Path, options: CtOptions = CT) -> Dataset:
+    """Read the axial CT series below a folder; files that are not used, and gaps, are listed.
 
-    Refused are series that mix patients, spacings or sizes, or hold an object twice; until they are accepted, files
-    with identifying tags or burned-in text, and those that are synthetic.
+    Series that mix patients, spacings or sizes, or that repeat an object, are refused; so are files with identifying
+    tags or burned-in text and synthetic ones, unless `options` accepts them.
 
     Raises:
-        StudioError: not one slice can be used; the first reasons are named.
+        StudioError: no slice can be used; the first reasons are named.
     """
-    options = CtOptions(choice, window, accept_identified, accept_synthetic)
     refused: dict[str, list[str]] = defaultdict(list)
     series: dict[str, list[_File]] = defaultdict(list)
-    for path in _files(folder):
-        if not _is_dicom_file(path):
+    for path in list_files(folder):
+        if not is_dicom(path):
             refused["files are not DICOM"].append(_name(path, folder))
             continue
         try:
@@ -134,9 +126,12 @@ def read_ct_series(
         else:
             series[header.series_uid or str(path.parent)].append(_File(path, header))
     rows, notes = _rows(series.values(), folder, options)
-    unsaid = [_name(file.path, folder) for files in series.values() for file in files if file.header.burned_in is None]
-    lines = (line for reason, names in refused.items() for line in counted(reason, names))
-    skipped = (*lines, *notes, *counted("files do not say whether text is burned into their pixels", unsaid))
+    unclear = [_name(file.path, folder) for files in series.values() for file in files if file.header.burned_in is None]
+    skipped = (
+        *count_reasons(refused),
+        *notes,
+        *count_names("files do not say whether text is burned into their pixels", unclear),
+    )
     if not rows:
         raise StudioError(f"No CT slice of {folder.name} can be used. {'; '.join(skipped[:NAMED])}")
     return Dataset(rows, skipped)
@@ -158,7 +153,7 @@ def _rows(series: Iterable[list[_File]], folder: Path, options: CtOptions) -> tu
 
 
 def _row(file: _File, folder: Path, window: Window) -> Row:
-    patient_id = _patient(file, folder)
+    patient_id = _patient_id(file, folder)
     name = next((name for name, preset in WINDOWS.items() if preset == window), None)
     shown = f"{name} window" if name else f"window level {window.level:g}, width {window.width:g} HU"
     return Row(
@@ -175,8 +170,8 @@ def _row(file: _File, folder: Path, window: Window) -> Row:
     )
 
 
-def _patient(file: _File, folder: Path) -> str:
-    """The id of the header, hashed where the file is not de-identified; else the first folder below `folder`."""
+def _patient_id(file: _File, folder: Path) -> str:
+    """The patient id (hashed if the file is not de-identified); without one, the first folder below `folder`."""
     if not file.header.patient_id:
         parts = file.path.relative_to(folder).parts
         return parts[0] if len(parts) > 1 else folder.name
@@ -186,17 +181,17 @@ def _patient(file: _File, folder: Path) -> str:
 
 
 def _objection(header: Header, options: CtOptions) -> str:
-    """Why a readable slice must not be trained on until that is confirmed; empty: nothing."""
+    """Why a readable slice must not be used without confirmation; empty if it may."""
     if header.is_synthetic and not options.accept_synthetic:
-        return "files say that they are synthetic (SyntheticData = YES; take them with --accept_synthetic)"
+        return "files say that they are synthetic (SyntheticData = YES; use them with --accept_synthetic)"
     reasons = list(header.identifying) + ["burned-in text"] * bool(header.burned_in)
     if reasons and not options.accept_identified:
-        return f"files may tell who the patient is ({', '.join(reasons)}; confirm with --accept_identified)"
+        return f"files may identify the patient ({', '.join(reasons)}; confirm with --accept_identified)"
     return ""
 
 
 def _faults(files: Sequence[_File]) -> Iterator[str]:
-    """Why the files of a series are no stack: the groups they fall into."""
+    """Why the files of a series are not one stack of slices."""
     headers = [file.header for file in files]
     facts: dict[str, list[object]] = {
         "patients": [header.patient_id for header in headers],
@@ -212,7 +207,7 @@ def _faults(files: Sequence[_File]) -> Iterator[str]:
             yield f"{len(groups):,} {name} (groups of {sizes} slices)"
     uids = Counter(header.sop_uid for header in headers if header.sop_uid)
     if repeated := [uid for uid, count in uids.items() if count > 1]:
-        yield f"{len(repeated):,} SOPInstanceUID stand there twice or more"
+        yield f"{len(repeated):,} SOPInstanceUID occur more than once"
     elif min(_steps(files), default=SAME_PLACE) < SAME_PLACE:
         yield "several slices lie at one position"
 
@@ -227,22 +222,6 @@ def _steps(files: Sequence[_File]) -> list[float]:
     """Distances between the slices in their order, in mm."""
     places = [file.header.position_mm or 0.0 for file in files]
     return [round(after - before, 4) for before, after in pairwise(places)]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """Regular files below a folder, by name, but for hidden ones."""
-    for path in sorted(folder.rglob("*")):
-        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not is_hidden and path.is_file():
-            yield path
-
-
-def _is_dicom_file(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return is_dicom(stream.read(SIGN.stop))
-    except OSError:
-        return False
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Fit an image of any shape into a square at its native aspect ratio, and know which part of the square is image."""
+"""Fit an image of any shape into a square, aspect ratio kept, and remember which part of the square is content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xray_generator.types import Image, StudioError
 
 @dataclass(frozen=True, slots=True)
 class FittedImage:
-    """A square image and the box of its content in pixels; what lies outside is padding."""
+    """A square image and the box of its content in pixels; the rest is padding."""
 
     image: Image  # (size, size) in [0, 1]
     top: int
@@ -26,14 +26,14 @@ class FittedImage:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     def mask(self) -> Image:
-        """(size, size): 1 where there is content, 0 on the padding, so that a loss can leave the padding out."""
+        """(size, size): 1 on content, 0 on padding, so that a loss can leave out the padding."""
         mask = np.zeros_like(self.image)
         mask[self.box] = 1.0
         return mask
 
 
 def fit_square(image: Image, size: int) -> FittedImage:
-    """Scale the long side to `size` (area when smaller, bicubic when larger) and pad with the mean of the edges.
+    """Scale the long side to `size` (area down, bicubic up) and pad with the mean of the edge pixels.
 
     Raises:
         StudioError: the size is less than one pixel.

@@ -2,18 +2,18 @@
 
 Layout: `images/images_normalized/`, `indiana_reports.csv` (uid, findings, impression and more) and
 `indiana_projections.csv` (uid, filename, projection). Demner-Fushman et al., Preparing a collection of radiology
-examinations for distribution and retrieval, JAMIA 23(2):304-310, 2016: 7,470 images of 3,955 reports. One uid is one
-examination of one patient, so that the split by uid is a split by patient. Findings are read from the text.
+examinations for distribution and retrieval, JAMIA 23(2):304-310, 2016: 7,470 images of 3,955 reports. A uid is one
+examination of one patient, so splitting by uid splits by patient. Findings are extracted from the report text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
 from pathlib import Path
 
 from xray_generator.data.report import clean_text, read_findings
 from xray_generator.data.rows import Dataset, Row, short_side, split_by_patient
-from xray_generator.data.tables import Record, counted, read_table
+from xray_generator.data.tables import Line, count_reasons, read_table
 from xray_generator.types import MAX_PROMPT_CHARACTERS, StudioError
 
 REPORT_COLUMNS = ("uid", "findings", "impression")
@@ -22,58 +22,41 @@ SOURCE = "indiana_university"
 
 
 def read_indiana(images: Path, reports_csv: Path, projections_csv: Path) -> Dataset:
-    """Read the frontal views whose report has both findings and impression; the rest is counted with its reason.
+    """Read the frontal views whose report has both findings and impression; the others are counted by reason.
 
     Raises:
         StudioError: a fault in a table (named with its line), or not one image left.
     """
-    reports, repeated = _by_uid(read_table(reports_csv, REPORT_COLUMNS))
+    left_out: dict[str, list[str]] = defaultdict(list)  # reason -> files or uids
+    reports: dict[str, Line] = {}
+    for report in read_table(reports_csv, REPORT_COLUMNS):
+        if reports.setdefault(report["uid"], report) is not report:
+            left_out["reports repeat a uid (the first is used)"].append(report["uid"])
     projections = read_table(projections_csv, PROJECTION_COLUMNS)
-    frontal = [record for record in projections if record["projection"].lower() == "frontal"]
-    complete = {
-        uid for uid, report in reports.items() if clean_text(report["findings"]) and clean_text(report["impression"])
-    }
-    projected = {record["uid"] for record in projections}
     rows: dict[str, Row] = {}
-    missing, incomplete, unreported, twice = [], [], [], []
-    for record in frontal:
-        uid, name = record["uid"], record["filename"]
-        if uid not in reports:
-            unreported.append(uid)
-        elif uid not in complete:
-            incomplete.append(uid)
+    for line in projections:
+        uid, name = line["uid"], line["filename"]
+        if line["projection"].lower() != "frontal":
+            left_out["views are not frontal"].append(name)
+        elif uid not in reports:
+            left_out["frontal views have no report; uid"].append(uid)
+        elif not (clean_text(reports[uid]["findings"]) and clean_text(reports[uid]["impression"])):
+            left_out["frontal views have no findings or no impression; uid"].append(uid)
         elif name in rows:
-            twice.append(name)
+            left_out["projections repeat a file"].append(name)
         elif not name or Path(name).name != name or not (images / name).is_file():
-            missing.append(name or f"line {record.line}")
+            left_out["image files are missing"].append(name or f"line {line.number}")
         else:
-            rows[name] = _row(images / name, reports[uid])
-    skipped = (
-        *counted("image files are missing", missing),
-        *counted("frontal views have no findings or no impression; uid", incomplete),
-        *counted("frontal views have no report; uid", unreported),
-        *counted("reports have no projection; uid", [uid for uid in reports if uid not in projected]),
-        *counted("reports repeat a uid (the first is used)", repeated),
-        *counted("projections repeat a file", twice),
-        *counted("views are not frontal", [r["filename"] for r in projections if r["projection"].lower() != "frontal"]),
-    )
+            rows[name] = _to_row(images / name, reports[uid])
+    projected = {line["uid"] for line in projections}
+    left_out["reports have no projection; uid"] = [uid for uid in reports if uid not in projected]
+    skipped = count_reasons(left_out)
     if not rows:
         raise StudioError(f"No frontal image with a full report was found in {images.name}. {'; '.join(skipped)}")
     return Dataset(tuple(rows.values()), skipped)
 
 
-def _by_uid(records: Sequence[Record]) -> tuple[dict[str, Record], list[str]]:
-    reports: dict[str, Record] = {}
-    repeated = []
-    for record in records:
-        if record["uid"] in reports:
-            repeated.append(record["uid"])
-        else:
-            reports[record["uid"]] = record
-    return reports, repeated
-
-
-def _row(path: Path, report: Record) -> Row:
+def _to_row(path: Path, report: Line) -> Row:
     findings, impression = clean_text(report["findings"]), clean_text(report["impression"])
     text = f"FINDINGS: {findings} IMPRESSION: {impression}"
     read = read_findings(text)
@@ -91,7 +74,7 @@ def _row(path: Path, report: Record) -> Row:
 
 
 def _prompt(impression: str, findings: str) -> str:
-    """Impression first, since encoders cut the end; whole sentences within the prompt's limit."""
+    """Impression, then findings (encoders truncate the end), in whole sentences within MAX_PROMPT_CHARACTERS."""
     text = f"{impression.rstrip('.')}. {findings}"
     if len(text) <= MAX_PROMPT_CHARACTERS:
         return text

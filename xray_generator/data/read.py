@@ -1,4 +1,4 @@
-"""Read a dataset folder by the layout that is found in it."""
+"""Read a dataset folder in whichever of the supported layouts it has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xray_generator.data.captioned import METADATA, read_captioned
 from xray_generator.data.class_folders import has_class_folders, read_class_folders
-from xray_generator.data.ct_series import CtOptions, holds_ct, read_ct_series
+from xray_generator.data.ct_series import CT, CtOptions, holds_ct, read_ct_series
 from xray_generator.data.indiana import read_indiana
 from xray_generator.data.labeled import NEEDED, read_labeled
 from xray_generator.data.rows import Dataset
@@ -15,16 +15,15 @@ from xray_generator.types import StudioError
 
 REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
 INDIANA_IMAGES = ("images/images_normalized", "images_normalized", "images", ".")
-CT = CtOptions()
 
 
 def read_dataset(
     dataset_path: Path, reports_csv: Path | None = None, projections_csv: Path | None = None, ct: CtOptions = CT
 ) -> Dataset:
-    """Read a folder by the first of these layouts that it has; naming the two CSV files asks for Indiana's.
+    """Read a folder in the first of these layouts that it has; giving the two CSV files selects Indiana's.
 
-    A captioned pack or, by the columns of its table, a labeled one; the Indiana layout; chest CT in DICOM, in the way
-    that `ct` says; two or more sub-folders of images, one a class.
+    A captioned or (by the columns of its table) labeled pack; the Indiana layout; chest CT in DICOM, with the options
+    `ct`; two or more sub-folders of images, one a class.
 
     Raises:
         StudioError: no such folder, no such layout, only one of the two CSV files, or a fault in a table.
@@ -39,18 +38,18 @@ def read_dataset(
     projections = projections_csv or dataset_path / PROJECTIONS
     if reports_csv is None and not (reports.is_file() and projections.is_file()):
         if holds_ct(dataset_path):
-            return read_ct_series(dataset_path, ct.choice, ct.window, ct.accept_identified, ct.accept_synthetic)
+            return read_ct_series(dataset_path, ct)
         if has_class_folders(dataset_path):
             return read_class_folders(dataset_path)
         raise StudioError(
-            f"{dataset_path} holds none of the layouts: a captioned or labeled pack ({METADATA} and images/), the"
-            f" Indiana layout ({REPORTS}, {PROJECTIONS} and images/images_normalized/), chest CT in DICOM, or two or"
-            " more sub-folders of images, one a class."
+            f"{dataset_path} has none of the supported layouts: a captioned or labeled pack ({METADATA} and images/),"
+            f" the Indiana layout ({REPORTS}, {PROJECTIONS} and images/images_normalized/), chest CT in DICOM, or"
+            " two or more sub-folders of images, one a class."
         )
     images = next(folder for name in INDIANA_IMAGES if (folder := dataset_path / name).is_dir())
     return read_indiana(images, reports, projections)
 
 
 def is_labeled(folder: Path) -> bool:
-    """Whether the table of a folder has one class a row."""
+    """Whether a folder has a table with one class a row."""
     return set(NEEDED) <= set(read_header(folder / METADATA)) if (folder / METADATA).is_file() else False

@@ -1,4 +1,4 @@
-"""What a run is trained on, kept in its folder: it is resumed with the same data and no other."""
+"""The record of a run's training data, stored in its folder, so that it is resumed with the same data only."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ RECORD = "dataset.json"
 
 @dataclass(frozen=True, slots=True)
 class DataRecord:
-    """Where a dataset was read from, and what was found there."""
+    """Where a dataset was read from, and a fingerprint of its rows."""
 
     dataset_path: Path
     reports_csv: Path | None
     projections_csv: Path | None
     num_rows: int
     fingerprint: str  # SHA-256 over file, split, prompt, class and window of every row, in order
-    ct: CtOptions | None = None  # how DICOM files were read; None: there were none
+    ct: CtOptions | None = None  # how DICOM files were read; None if there were none
 
 
 def record_of(
     dataset: Dataset, dataset_path: Path, reports: Path | None, projections: Path | None, ct: CtOptions | None = None
 ) -> DataRecord:
-    """The record of a dataset that was read from these paths. A folder that moves keeps its fingerprint."""
+    """The record of a dataset read from these paths; moving the folder does not change the fingerprint."""
     sha = hashlib.sha256()
     for row in dataset.rows:
         facts = [row.path.parent.name, row.path.name, row.split, row.prompt, *filter(None, [row.label])]
@@ -42,16 +42,16 @@ def record_of(
 
 
 def read_record(run: Path) -> DataRecord | None:
-    """The record of a run; None where it has none. StudioError where it is damaged."""
+    """The record of a run; None if it has none. StudioError if it is damaged."""
     path = run / RECORD
     return parse(DataRecord, read_config(str(path))) if path.is_file() else None
 
 
 def check_record(run: Path, record: DataRecord) -> None:
-    """Compare the data at hand with a run's record, if it has one.
+    """Compare a dataset with the record of a run, if it has one.
 
     Raises:
-        StudioError: other rows, splits or captions, or in another order.
+        StudioError: rows, splits or captions differ, or their order.
     """
     kept = read_record(run)
     if kept is not None and kept.fingerprint != record.fingerprint:
@@ -63,7 +63,7 @@ def check_record(run: Path, record: DataRecord) -> None:
 
 
 def write_record(run: Path, record: DataRecord) -> None:
-    """Keep the record in the run's folder."""
+    """Write the record into the folder of a run."""
     staged = run / f".tmp-{RECORD}"
     staged.write_text(json.dumps(dump(record), indent=1) + "\n")
     staged.replace(run / RECORD)

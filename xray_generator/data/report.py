@@ -1,9 +1,9 @@
-"""Findings of a written report, with negation and doubt understood.
+"""Extract findings from a report text, with negation and uncertainty.
 
 The method follows NegEx (Chapman, Bridewell, Hanbury, Cooper, Buchanan: A simple algorithm for identifying negated
 findings and diseases in discharge summaries, J Biomed Inform 34:301-310, 2001): trigger phrases before or after a
-finding decide its status. Unlike there, their reach is no window of five words: it ends with the sentence, at a
-conjunction such as "but" or where a new statement begins; and of the triggers before a finding the nearest decides.
+finding decide its status. Unlike in NegEx, their scope is not a window of five words: it ends with the sentence, at a
+conjunction such as "but" or where a new statement begins; of several triggers before a finding the nearest decides.
 """
 
 from __future__ import annotations
@@ -99,16 +99,16 @@ HEADINGS = r"(?:^|(?<=[.\n]))\s*(clinical history|history|indication|comparison|
 
 
 class Status(Enum):
-    """What a report says of a finding."""
+    """What a report says about a finding."""
 
-    PRESENT = 3  # the strongest statement of a report wins
+    PRESENT = 3  # the highest value in a report wins
     UNKNOWN = 2
     ABSENT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFindings:
-    """Findings stated and findings denied, each in the order of FINDINGS; what is doubtful stands in neither."""
+    """Findings stated and findings denied, each in the order of FINDINGS; uncertain ones are in neither."""
 
     present: tuple[str, ...]
     absent: tuple[str, ...]
@@ -116,7 +116,7 @@ class ReportFindings:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """The parts of a report that describe the image; `rest` is text under no heading."""
+    """The parts of a report that describe the image; `rest` is text without a heading."""
 
     findings: str
     impression: str
@@ -133,7 +133,7 @@ def split_sections(text: str) -> Sections:
 
 
 def read_findings(text: str) -> ReportFindings:
-    """Label a report or a caption; `no_finding` is present when normality is stated, and no disease even in doubt."""
+    """Label a report or caption; `no_finding` if normality is stated and no disease is even suspected."""
     sections = split_sections(text)
     plain = expand_abbreviations(f"{sections.rest}\n\n{sections.findings}\n\n{sections.impression}".lower())
     status: dict[str, Status] = {}
@@ -150,13 +150,13 @@ def read_findings(text: str) -> ReportFindings:
 
 
 def expand_abbreviations(text: str) -> str:
-    """Write out the abbreviations of ABBREVIATIONS, whatever their case."""
+    """Expand the abbreviations of ABBREVIATIONS, in upper or lower case."""
     words = "|".join(re.escape(short) for short in sorted(ABBREVIATIONS, key=len, reverse=True))
     return re.sub(rf"(?<![\w/])(?:{words})(?![\w/])", lambda m: ABBREVIATIONS[m[0].lower()], text, flags=re.IGNORECASE)
 
 
 def clean_text(text: str) -> str:
-    """Drop the de-identification marks (XXXX) of the Indiana reports and what they leave behind."""
+    """Remove the de-identification marks (XXXX) of Indiana reports, and the spaces and punctuation around them."""
     text = re.sub(r"\bX{2,}\b", " ", text)
     text = re.sub(r"\s+([.,;:])", r"\1", text)
     return re.sub(r"\s+", " ", re.sub(r"([.,;:])[.,;:]+", r"\1", text)).lstrip(" .,;:").rstrip(" ,;:")
@@ -193,5 +193,5 @@ def _status(before: str, after: str) -> Status:
 
 
 def _last(pattern: str, text: str) -> int:
-    """Where the last match ends, or -1: the trigger nearest to the finding decides."""
+    """The end of the last match, or -1."""
     return max((match.end() for match in re.finditer(rf"\b(?:{pattern})\b", text)), default=-1)

@@ -1,4 +1,4 @@
-"""Other wordings of a row's caption, so that a model learns what is meant and not how one table says it."""
+"""Paraphrases of a row's caption, so that a model does not depend on the wording of one table."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ import random
 
 from xray_generator.data.rows import AGE_GROUPS, Row, finding_name
 
-MAX_AGE_SHIFT = 2  # years: neighboring ages share what they teach
-KEPT = 0.75  # chance that a rewording names an attribute
+MAX_AGE_SHIFT = 2  # years
+KEPT = 0.75  # probability that a paraphrase names an attribute
 FINDINGS_KEPT = 0.9
 
 
 def reword(row: Row, count: int) -> list[str]:
-    """The caption and `count` - 1 other wordings: attributes dropped, in another order, ages moved a little.
+    """The caption and `count` - 1 paraphrases: attributes dropped or reordered, ages shifted by up to MAX_AGE_SHIFT.
 
-    Wordings are a function of row and count alone. Findings are named all or not at all, for "pneumonia" of a film
-    that shows an effusion too is no lie, but "normal" of it would be.
+    They depend on row and count alone. Findings are named all or not at all, so that no paraphrase is wrong.
     """
     chance = random.Random(hashlib.sha256(row.prompt.encode()).digest())  # noqa: S311 - wording, not a secret
     return [row.prompt, *(_wording(row, chance) for _ in range(count - 1))]

@@ -1,4 +1,4 @@
-"""The row contract: whatever the layout on disk, a dataset is a tuple of rows with lazily read images."""
+"""Rows: whatever the layout on disk, a dataset is a tuple of rows whose images are read on demand."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Literal, TypeVar, get_args
 from PIL import Image as PILImage
 
 from xray_generator.dicom import read_slice
-from xray_generator.hounsfield import Window
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
 
 Split = Literal["train", "val", "test"]
 T = TypeVar("T")
-COMMON = 1 / 8  # the share of the rows from which on a condition is not rare
+COMMON = 1 / 8  # share of the rows above which a condition is never repeated
 
 FINDINGS = (
     "no_finding",
@@ -45,19 +45,17 @@ FINDINGS = (
     "airspace_opacity",
     "support_devices",
 )
-
-
 AGE_GROUPS = {"child": (0, 12), "adolescent": (13, 17), "adult": (18, 64), "older_adult": (65, 120)}  # years
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One image and what is known of it; an empty string or None is "not known"."""
+    """One image and what is known about it; an empty string or None means "not known"."""
 
     path: Path
     prompt: str
     findings: tuple[str, ...]  # present, from FINDINGS
-    absent: tuple[str, ...] = ()  # explicitly denied, from FINDINGS; a finding in neither is unknown
+    absent: tuple[str, ...] = ()  # explicitly denied, from FINDINGS; all other findings are unknown
     view: str = ""  # AP, PA, AP Supine
     age: int | None = None  # years
     sex: Literal["M", "F", ""] = ""
@@ -67,12 +65,12 @@ class Row:
     source: str = ""
     license: str = ""
     report: str = ""  # findings and impression, where there is a report
-    native_size: int = 0  # short side in pixels, of the file or of the original if that was smaller; 0: not known
-    label: str = ""  # the one class of an image in a set with classes
-    hu_window: Window | None = None  # through which a CT slice in Hounsfield units is seen
+    native_size: int = 0  # short side in pixels of the file or the original, whichever is smaller; 0: not known
+    label: str = ""  # the class, in a dataset with classes
+    hu_window: Window | None = None  # maps a CT slice from Hounsfield units to [0, 1]
 
     def image(self) -> Image:
-        """Read the image: (H, W) in [0, 1]; StudioError with the file's name where that fails."""
+        """Read the image: (H, W) in [0, 1]; StudioError with the file name if that fails."""
         try:
             if self.hu_window is not None:
                 return self.hu_window.apply(read_slice(self.path).hu)
@@ -83,7 +81,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows, and what was left out with the reason."""
+    """Rows, and a sentence for each reason why files were left out."""
 
     rows: tuple[Row, ...]
     skipped: tuple[str, ...] = ()
@@ -93,19 +91,19 @@ class Dataset:
         return tuple(row for row in self.rows if row.split == name)
 
     def head(self, count: int) -> Dataset:
-        """At most `count` rows of each split, the first ones of each class in turn."""
+        """At most `count` rows of each split, taking classes in turn."""
         rows = tuple(row for name in get_args(Split) for row in _in_turn(self.split(name))[:count])
         return Dataset(rows, self.skipped)
 
     def without(self, paths: Iterable[Path], reason: str) -> Dataset:
-        """The dataset less some files, which are listed as skipped."""
+        """The dataset without some files, which are listed as skipped."""
         dropped = set(paths)
         kept = tuple(row for row in self.rows if row.path not in dropped)
         return Dataset(kept, (*self.skipped, *(f"{path.name}: {reason}" for path in sorted(dropped))))
 
 
 def _in_turn(rows: Sequence[Row]) -> list[Row]:
-    """The first row of each class, then the second of each, and so on."""
+    """The first row of each class, then the second of each class, and so on."""
     seen: Counter[str] = Counter()
     turns = []
     for row in rows:
@@ -115,19 +113,19 @@ def _in_turn(rows: Sequence[Row]) -> list[Row]:
 
 
 def row_conditions(row: Row) -> tuple[str, ...]:
-    """The names of the conditions that a row belongs to: its class, findings, view (AP or PA), sex and age group."""
+    """The conditions that a row meets: its class, findings, view (AP or PA), sex and age group."""
     return tuple(name for name in (row.label, *row.findings, row.view[:2], row.sex, row.age_group) if name)
 
 
 def class_names(rows: Iterable[Row]) -> tuple[str, ...]:
-    """The classes that some rows belong to, in alphabetical order."""
+    """The classes of the rows, in alphabetical order."""
     return tuple(sorted({row.label for row in rows if row.label}))
 
 
 def repeat_rare(drawn: Sequence[Row], rows: Sequence[Row], repeats: int) -> list[Row]:
-    """`drawn`, each row as often as its rarest condition among `rows` deserves: at most `repeats` times.
+    """Repeat the rows of rare conditions: each of `drawn` sqrt(COMMON / share) times, from 1 to `repeats`.
 
-    The factor is the root of COMMON over the condition's share, so that rare ones are seen more and not only seen.
+    `share` is that of the row's rarest condition among `rows`.
     """
     counts = Counter(name for row in rows for name in row_conditions(row))
 
@@ -139,13 +137,13 @@ def repeat_rare(drawn: Sequence[Row], rows: Sequence[Row], repeats: int) -> list
 
 
 def evenly(items: Sequence[T], count: int) -> tuple[T, ...]:
-    """At most `count` items, spread evenly over all, the first among them."""
+    """At most `count` items, evenly spaced, starting with the first."""
     count = min(count, len(items))
     return tuple(items[i * len(items) // count] for i in range(count))
 
 
 def short_side(path: Path) -> int:
-    """The shorter side of a PNG, JPEG or TIFF file in pixels, from its header alone; 0 where that does not tell."""
+    """The shorter side of a PNG, JPEG or TIFF file in pixels, from its header; 0 if that cannot be read."""
     try:
         with PILImage.open(path, formats=["PNG", "JPEG", "TIFF"]) as picture:
             return min(picture.size)
@@ -154,11 +152,11 @@ def short_side(path: Path) -> int:
 
 
 def split_by_patient(patient_id: str) -> Split:
-    """Give a patient a split, about 90 / 5 / 5, by the SHA-1 of the id: it does not depend on machine or order."""
+    """The split of a patient, about 90 / 5 / 5, by the SHA-1 of the id: independent of machine and order."""
     share = int.from_bytes(hashlib.sha1(patient_id.encode(), usedforsecurity=False).digest()[:4]) / 2**32
     return "train" if share < 0.90 else "val" if share < 0.95 else "test"
 
 
 def finding_name(finding: str) -> str:
-    """A finding of FINDINGS in words: "pleural effusion", "COVID-19"."""
+    """The words for a finding of FINDINGS: "pleural effusion", "COVID-19"."""
     return {"covid19": "COVID-19", "ards": "ARDS"}.get(finding, finding.replace("_", " "))

@@ -1,6 +1,6 @@
-"""Read a CSV that a person made, every fault named with its file, its line and its remedy; write one for a person.
+"""Read hand-made CSV files, naming each fault with file, line and remedy; write CSV that is safe in a spreadsheet.
 
-All cells that are read stay text, so that the id 007 keeps its zeros and a finding written "None" is not lost.
+Cells are read as text, so that the id 007 keeps its zeros and a finding written "None" is not lost.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,46 +16,46 @@ from xray_generator.types import StudioError
 
 MAX_CELL_CHARACTERS = 16_000_000
 NAMED_AT_MOST = 5
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a spreadsheet would run
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how formulas begin in spreadsheets
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One line of a table; a column that the file does not have reads as an empty string."""
+class Line:
+    """One line of a table; a column that the file does not have is empty."""
 
     file: str
-    line: int
+    number: int  # in the file; the header is line 1
     cells: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
-        """The cell, white space stripped."""
+        """The cell without surrounding white space."""
         return self.cells.get(column, "").strip()
 
     def error(self, reason: str) -> StudioError:
         """An error that names this line."""
-        return StudioError(f"{self.file}, line {self.line}: {reason}")
+        return StudioError(f"{self.file}, line {self.number}: {reason}")
 
     def integer(self, column: str) -> int | None:
-        """The cell as a whole number; None where it is empty; an error where it is no number."""
+        """The cell as a whole number; None if empty; StudioError if not a number."""
         try:
             return int(float(self[column])) if self[column] else None
         except (ValueError, OverflowError):
             raise self.error(f"{column} {self[column]!r} is not a number.") from None
 
 
-def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
-    """Read a comma-separated UTF-8 file (a byte order mark is welcome) with a header line.
+def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
+    """Read a comma-separated UTF-8 file, with or without a byte order mark, that has a header line.
 
     Raises:
-        StudioError: no such file, not UTF-8, another delimiter, a needed column absent, a ragged line, an open quote,
-            or no rows.
+        StudioError: no such file, not UTF-8, another delimiter, a missing column, a line of another length, an open
+            quote, or no rows.
     """
     if not path.is_file():
         raise StudioError(f"{path.name} was not found in {path.parent}.")
     text = _decode(path)
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    records = []
+    lines = []
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(path.name, header, needed)
@@ -65,18 +65,18 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Record, ...]:
             if len(cells) != len(header):
                 raise StudioError(
                     f"{path.name}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns."
-                    " A text that holds a comma must stand in double quotes."
+                    " Put a text that contains a comma in double quotes."
                 )
-            records.append(Record(path.name, reader.line_num, dict(zip(header, cells, strict=True))))
+            lines.append(Line(path.name, reader.line_num, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
-        raise StudioError(f"{path.name}, line {reader.line_num}: {error}. Is a double quote left open?") from error
-    if not records:
+        raise StudioError(f"{path.name}, line {reader.line_num}: {error}. Is a double quote not closed?") from error
+    if not lines:
         raise StudioError(f"{path.name} has a header but no rows.")
-    return tuple(records)
+    return tuple(lines)
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """The column names of a table; none where it cannot be read, which `read_table` then says."""
+    """The column names of a table; () if it cannot be read, which `read_table` reports."""
     try:
         text = _decode(path)
         return tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), []))
@@ -85,7 +85,7 @@ def read_header(path: Path) -> tuple[str, ...]:
 
 
 def is_inside(name: str) -> bool:
-    """Whether a file name of a table stays below its folder."""
+    """Whether a file name in a table stays within its folder."""
     path = PurePosixPath(name.replace("\\", "/"))
     return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
@@ -93,21 +93,26 @@ def is_inside(name: str) -> bool:
 def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Comma-separated text with a header line; None is an empty cell.
 
-    A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay as they are.
+    Text that a spreadsheet would run as a formula gets a leading apostrophe; numbers do not.
     """
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\r\n")  # either sign within a text is then quoted
+    table = csv.writer(text, lineterminator="\r\n")  # so that texts with either character are quoted
     table.writerow(map(_cell, header))
     table.writerows(map(_cell, row) for row in rows)
     return text.getvalue()
 
 
-def counted(reason: str, names: Sequence[str]) -> tuple[str, ...]:
-    """One sentence, "<number> <reason>: first five names", or nothing when there are no names."""
+def count_names(reason: str, names: Sequence[str]) -> tuple[str, ...]:
+    """One sentence, "<number> <reason>: <first five names>", or nothing if there are no names."""
     if not names:
         return ()
     more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
     return (f"{len(names):,} {reason}: {', '.join(names[:NAMED_AT_MOST])}{more}",)
+
+
+def count_reasons(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """`count_names` for each reason."""
+    return tuple(sentence for reason, names in left_out.items() for sentence in count_names(reason, names))
 
 
 def _cell(value: object) -> object:
@@ -132,7 +137,7 @@ def _decode(path: Path) -> str:
         raise StudioError(f"{path.name} is UTF-16 text. Save it as UTF-8.")
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise StudioError(f"{path.name}, line {line}: a NUL byte; the file is damaged or is not text.")
+        raise StudioError(f"{path.name}, line {line}: a NUL byte; the file is damaged or not text.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -149,7 +154,7 @@ def _check_header(file: str, header: Sequence[str], needed: Sequence[str]) -> No
             raise StudioError(f"{file}, line 1: the columns are separated by {name}. Save the file with commas.")
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise StudioError(f"{file}, line 1: the column {repeated[0]!r} stands there twice.")
+        raise StudioError(f"{file}, line 1: the column {repeated[0]!r} occurs twice.")
     missing = [name for name in needed if name not in header]
     if missing:
         raise StudioError(

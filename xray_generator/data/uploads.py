@@ -1,30 +1,45 @@
-"""A visitor's images, alone or in one ZIP, unpacked into a folder of its own and read as a dataset.
+"""A visitor's images, alone or in one ZIP, unpacked into a temporary folder and read as a dataset.
 
-How foreign files get there safely is the matter of `uploads_unpacking`; here they are read, and each image is decoded
-once, so that what cannot be read is known at the start.
+Uploads are not trusted: only files named as images or as a known table are written, under cleaned names, within caps
+and never outside the folder. Links, encrypted members and paths that lead elsewhere are left out and listed. Each image
+is decoded once, so that unreadable ones are listed at the start.
 """
 
 from __future__ import annotations
 
 import io
+import lzma
 import os
+import re
 import shutil
+import stat
 import tempfile
+import unicodedata
 import weakref
+import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from xray_generator.data.captioned import METADATA
 from xray_generator.data.exploration import LOOSE_IMAGES, relative_name
 from xray_generator.data.read import PROJECTIONS, REPORTS, read_dataset
 from xray_generator.data.rows import Dataset, Row, short_side
-from xray_generator.data.uploads_unpacking import MB, TABLES, Caps, Intake, unpack, write
+from xray_generator.data.tables import count_reasons
 from xray_generator.images import FORMATS, header_pixels
 from xray_generator.types import StudioError
 
 PREFIX = "xray-upload"
 MAX_UPLOAD_MB = 200  # as it arrives
+MB = 1_000_000
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", "")  # many DICOM files have none
+TABLES = (METADATA, "metadata_128.csv", REPORTS, PROJECTIONS)
+CLUTTER = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
+MAX_NAME_BYTES = 150
+MAX_DEPTH = 8
+BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +50,20 @@ class NamedBytes:
     data: bytes
 
 
-class UploadFolder:
-    """A temporary folder that is removed when it is closed, or forgotten, or the program ends.
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Limits of an upload."""
 
-    Its name holds the process, so that what a killed one left behind goes when the next folder is made.
+    members: int = 12_000
+    total_bytes: int = 1_000 * MB  # uncompressed
+    table_bytes: int = 30 * MB
+    total_pixels: int = 2_000 * MB  # of all images together; of one image: dicom.MAX_PIXELS
+
+
+class UploadFolder:
+    """A temporary folder, removed when it is closed or garbage-collected, or when the program ends.
+
+    Its name holds the process id; making a folder also removes those that killed processes left behind.
     """
 
     def __init__(self) -> None:
@@ -51,7 +76,7 @@ class UploadFolder:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What an upload holds, and the folder that keeps it alive."""
+    """An uploaded dataset, and the folder that exists as long as this object does."""
 
     folder: UploadFolder
     root: Path  # of the dataset, at or below the folder
@@ -59,12 +84,28 @@ class Upload:
     has_table: bool
 
 
+@dataclass(slots=True)
+class Intake:
+    """Files written to `folder` so far, and the names of those left out, by reason."""
+
+    folder: Path
+    caps: Caps
+    written: list[Path] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    num_bytes: int = 0
+
+    def leave_out(self, reason: str, name: str) -> None:
+        """Note a file that is not used."""
+        name = PurePosixPath(name.replace("\\", "/")).name[-MAX_NAME_BYTES:]
+        self.left_out.setdefault(reason, []).append(_clean(name))
+
+
 def receive(files: Sequence[NamedBytes], caps: Caps | None = None) -> Upload:
-    """Take in one ZIP, or any number of images; what cannot be used is listed in `dataset.skipped`.
+    """Take in one ZIP, or any number of images; `dataset.skipped` lists what cannot be used.
 
     Raises:
-        StudioError: nothing, a ZIP beside other files, a damaged or too large ZIP, a fault in a table, or not one
-            readable image.
+        StudioError: no file, a ZIP together with other files, a damaged or too large ZIP, a fault in a table, or not
+            one readable image.
     """
     if not files:
         raise StudioError("Nothing was uploaded. Choose one ZIP, or image files.")
@@ -75,23 +116,23 @@ def receive(files: Sequence[NamedBytes], caps: Caps | None = None) -> Upload:
     try:
         intake = Intake(folder.path, caps or Caps())
         if zipped:
-            unpack(zipped[0].data, intake)
+            _unpack(zipped[0].data, intake)
         else:
             _take_files(files, intake)
         return _read(folder, intake)
     except (OSError, StudioError) as error:
         folder.close()
         if isinstance(error, OSError):
-            raise StudioError(f"The upload could not be kept: {error.strerror or type(error).__name__}.") from error
+            raise StudioError(f"The upload could not be stored: {error.strerror or type(error).__name__}.") from error
         raise
 
 
 def _is_running(process: str) -> bool:
-    """Whether a process of this number runs; also where that cannot be told."""
+    """Whether a process of this id runs; True where that cannot be determined."""
     if os.name != "posix" or not process.isdecimal():
         return True
     try:
-        os.kill(int(process), 0)  # asks, and sends nothing
+        os.kill(int(process), 0)  # signal 0 only checks
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
@@ -105,37 +146,122 @@ def _is_zip(file: NamedBytes) -> bool:
 
 def _take_files(files: Sequence[NamedBytes], intake: Intake) -> None:
     if len(files) > intake.caps.members:
-        raise StudioError(f"{len(files):,} files were uploaded; at most {intake.caps.members:,} are taken.")
+        raise StudioError(f"{len(files):,} files were uploaded; at most {intake.caps.members:,} are allowed.")
     for file in files:
         name = PurePosixPath(file.name.replace("\\", "/")).name
         if name.lower().endswith(".csv"):
             intake.leave_out("tables need a ZIP together with their images", name)
         else:
-            write(name, io.BytesIO(file.data), intake)
+            _write(name, io.BytesIO(file.data), intake)
+
+
+def _unpack(data: bytes, intake: Intake) -> None:
+    """Write the images and tables of a ZIP; StudioError where it is damaged or exceeds the caps as a whole."""
+    caps = intake.caps
+    too_many = StudioError(f"The ZIP holds too many files; at most {caps.members:,} are allowed.")
+    if data.count(b"PK\x01\x02") > 2 * caps.members:  # entries of the index, counted before it is parsed
+        raise too_many
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            if len(members) > caps.members:
+                raise too_many
+            total = sum(member.file_size for member in members) / MB
+            if total * MB > caps.total_bytes:
+                most = f"at most {caps.total_bytes / MB:,.0f} MB are allowed"
+                raise StudioError(f"Unpacked, the ZIP would take {total:,.0f} MB; {most}.")
+            for member in members:
+                if reason := _refusal(member, caps):
+                    intake.leave_out(reason, member.filename)
+                elif not _is_clutter(member.filename):
+                    _write_member(archive, member, intake)
+    except StudioError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        raise StudioError("The ZIP is damaged or cut short. Create it again and upload it once more.") from error
+
+
+def _refusal(member: zipfile.ZipInfo, caps: Caps) -> str:
+    """Why a member of a ZIP is not written; empty where it may be."""
+    name, kind = PurePosixPath(member.filename.replace("\\", "/")), stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        return "members are links or devices"
+    if member.flag_bits & 0x1:
+        return "members are encrypted"
+    if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
+        return "members have a path that leads out of the ZIP"
+    if len(name.parts) > MAX_DEPTH or any(len(part.encode(errors="replace")) > MAX_NAME_BYTES for part in name.parts):
+        return f"members lie deeper than {MAX_DEPTH} folders or have a name of more than {MAX_NAME_BYTES} bytes"
+    if name.suffix.lower() == ".csv":
+        if name.name not in TABLES:
+            return f"tables are not named {', '.join(TABLES)}"
+        return "tables are too large" if member.file_size > caps.table_bytes else ""
+    return "" if name.suffix.lower() in SUFFIXES or _is_clutter(member.filename) else "files are not images"
+
+
+def _is_clutter(name: str) -> bool:
+    """Whether operating systems add a file of this name by themselves: it is left out without a note."""
+    return any(part in CLUTTER or part.startswith("._") for part in PurePosixPath(name.lower()).parts)
+
+
+def _write_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, intake: Intake) -> None:
+    try:
+        with archive.open(member) as stream:
+            _write(member.filename.replace("\\", "/"), stream, intake)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, EOFError):
+        intake.leave_out("members are damaged or compressed by an unknown method", member.filename)
+
+
+def _write(name: str, stream: IO[bytes], intake: Intake) -> None:
+    """Write one file under its cleaned name; StudioError when the upload exceeds its bytes."""
+    target = intake.folder.joinpath(*(_clean(part) for part in PurePosixPath(name).parts))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            try:
+                while block := stream.read(BLOCK):
+                    intake.num_bytes += len(block)
+                    if intake.num_bytes > intake.caps.total_bytes:
+                        most = f"{intake.caps.total_bytes / MB:,.0f} MB"
+                        raise StudioError(f"The upload is larger than {most}, the most that is allowed.")
+                    file.write(block)
+            except BaseException:
+                target.unlink()
+                raise
+    except (FileExistsError, NotADirectoryError):
+        intake.leave_out("files repeat a name", name)
+    else:
+        intake.written.append(target)
+
+
+def _clean(part: str) -> str:
+    """A file name without control characters, and without those that are special to some operating system."""
+    kept = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c)[0] == "C" else c for c in part)
+    return kept.strip(". ") or "_"
 
 
 def _read(folder: UploadFolder, intake: Intake) -> Upload:
     root = _find_root(intake.written)
+    images = [path for path in intake.written if path.name not in TABLES]
     if root is None:
-        tables = [path.name for path in intake.written if path.name in TABLES]
-        if tables:
+        if tables := [path.name for path in intake.written if path.name in TABLES]:
             intake.left_out["tables stand alone: the Indiana layout needs both"] = tables
-        images = sorted(path for path in intake.written if path.name not in TABLES)
-        dataset = Dataset(tuple(map(_loose_row, images)))
+        loose = (Row(path, "", (), source=LOOSE_IMAGES, native_size=short_side(path)) for path in sorted(images))
+        dataset = Dataset(tuple(loose))
     else:
         dataset = read_dataset(root)
-        rows = {row.path for row in dataset.rows}
-        unlisted = [path.name for path in intake.written if path.name not in TABLES and path not in rows]
-        if unlisted:
-            intake.left_out["images stand in no table, or their row was left out"] = unlisted
-    dataset = _readable(dataset, intake)
-    if not dataset.rows:
+        listed = {row.path for row in dataset.rows}
+        if unlisted := [path.name for path in images if path not in listed]:
+            intake.left_out["images are in no table, or their row was left out"] = unlisted
+    rows = _decode(dataset.rows, intake)
+    dataset = Dataset(rows, (*dataset.skipped, *count_reasons(intake.left_out)))
+    if not rows:
         raise StudioError(f"The upload holds no readable image ({', '.join(FORMATS)}). {'; '.join(dataset.skipped)}")
     return Upload(folder, root or folder.path, dataset, has_table=root is not None)
 
 
 def _find_root(paths: Iterable[Path]) -> Path | None:
-    """The outermost folder that holds a layout, the first by name; None where there are only images."""
+    """The outermost folder that holds the tables of a layout, the first by name; None where there are only images."""
     tables: dict[Path, set[str]] = {}
     for path in paths:
         tables.setdefault(path.parent, set()).add(path.name)
@@ -143,24 +269,20 @@ def _find_root(paths: Iterable[Path]) -> Path | None:
     return min(roots, key=lambda folder: (len(folder.parts), folder.name), default=None)
 
 
-def _loose_row(path: Path) -> Row:
-    return Row(path, "", (), source=LOOSE_IMAGES, native_size=short_side(path))
-
-
-def _readable(dataset: Dataset, intake: Intake) -> Dataset:
-    """The rows whose images can be decoded; decoding ends where the pixels of all images exceed the cap."""
-    rows = []
+def _decode(rows: Iterable[Row], intake: Intake) -> tuple[Row, ...]:
+    """The rows whose images can be decoded, until the pixels of all images exceed the cap."""
+    readable = []
     pixels, most = 0, intake.caps.total_pixels
-    for row in dataset.rows:
+    for row in rows:
         name = relative_name(row.path, intake.folder)
         pixels += header_pixels(row.path)
         if pixels > most:
-            intake.leave_out(f"images are beyond the {most / MB:,.0f} megapixels that are taken in all", name)
+            intake.leave_out(f"images exceed the {most / MB:,.0f} megapixels allowed in total", name)
             continue
         try:
             row.image()
-            rows.append(row)
+            readable.append(row)
         except StudioError as error:
             reason = str(error).removeprefix(f"{row.path.name}: ").rstrip(".")
             intake.leave_out(f"images cannot be read ({reason})", name)
-    return Dataset(tuple(rows), (*dataset.skipped, *intake.skipped()))
+    return tuple(readable)

@@ -1,6 +1,6 @@
-"""What a text-conditioned model was told in training: words, ages, views, findings and the captions' own phrases.
+"""The vocabulary of training captions: words, ages, views, findings and how the captions phrase them.
 
-It travels with a checkpoint as JSON, so that a prompt can be built in the captions' words and unknown words be named.
+It is stored with a checkpoint as JSON, to compose prompts in the captions' words and to name words the model never saw.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FUNCTION_WORDS = frozenset(
 SUBTYPES = ("bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia")  # always labeled together with pneumonia
 NUM_EXAMPLES = 12
 MAX_PHRASE_WORDS = 4
-PHRASE_COVERAGE = 0.8  # a phrase stands in this share of the captions of its finding
+PHRASE_COVERAGE = 0.8  # a phrase occurs in at least this share of the captions of its finding
 MIN_CAPTIONS = 5
 PHRASE_LEAKAGE = 0.05  # and at most in this share of the others
 AGE = re.compile(r"\b(\d{1,3})[- ]years?[- ]old\b", re.IGNORECASE)
@@ -30,7 +30,7 @@ WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 @dataclass(frozen=True, slots=True)
 class FindingPhrase:
-    """How the captions call a finding, and how many captions state it."""
+    """The captions' phrase for a finding, and the number of captions that state it."""
 
     finding: str
     phrase: str
@@ -39,10 +39,10 @@ class FindingPhrase:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The words and facts of a set of captions; ages in years, None when no caption gives one."""
+    """The words and facts of a set of captions; ages in years, None if no caption gives one."""
 
     num_captions: int
-    words: dict[str, int]  # lower case, with counts; ages such as "58-year-old" are left to the age range
+    words: dict[str, int]  # lower case -> count; without ages such as "58-year-old"
     views: tuple[str, ...]
     sexes: tuple[str, ...]
     age_groups: tuple[str, ...]
@@ -52,7 +52,7 @@ class Vocabulary:
     example_prompts: tuple[str, ...]  # real captions
 
     def phrase(self, finding: str) -> str:
-        """The captions' phrase for a finding; StudioError when no caption states it."""
+        """The captions' phrase for a finding; StudioError if no caption states it."""
         for known in self.findings:
             if known.finding == finding:
                 return known.phrase
@@ -61,10 +61,10 @@ class Vocabulary:
 
 
 def build_vocabulary(rows: Sequence[Row]) -> Vocabulary:
-    """Collect the vocabulary of `rows`; pass the training rows only.
+    """Collect the vocabulary of the training rows.
 
     Raises:
-        StudioError: not one row has a prompt.
+        StudioError: no row has a prompt.
     """
     rows = [row for row in rows if row.prompt.strip()]
     if not rows:
@@ -89,9 +89,9 @@ def build_vocabulary(rows: Sequence[Row]) -> Vocabulary:
 
 
 def unseen_words(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
-    """The words of `prompt` that no caption held, lower case, in order and once each.
+    """The words of `prompt` that occur in no caption, lower case, in order, once each.
 
-    Ages are known within the age range; plurals, hyphens and punctuation do not matter; a, of, with are passed over.
+    Ages within the age range are known. Plurals, hyphens, punctuation and function words (a, of, with) do not count.
     """
     joined = {word.replace("-", "") for word in vocabulary.words}
     low, high = vocabulary.min_age, vocabulary.max_age
@@ -114,19 +114,19 @@ def unseen_words(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
 def compose_prompt(
     view: str, age: int | None, sex: str, findings: Sequence[str], vocabulary: Vocabulary, age_group: str = ""
 ) -> str:
-    """Write a prompt in the captions' template: "PA chest X-ray of a 58-year-old woman with cardiomegaly".
+    """Compose a prompt in the captions' template: "PA chest X-ray of a 58-year-old woman with cardiomegaly".
 
-    Anything may be unknown ("" or None); no findings, or `no_finding` alone, makes a normal image. `age_group` speaks
-    where no age is given, and only child and adolescent have words in the captions.
+    Everything may be unknown ("" or None); no findings, or `no_finding` alone, means a normal image. Without an age,
+    `age_group` is used; the captions have words for child and adolescent only.
 
     Raises:
-        StudioError: `no_finding` beside a disease, or a finding that the captions never state.
+        StudioError: `no_finding` together with a disease, or a finding that the captions never state.
     """
     names = [name for name in FINDINGS if name in findings and name != "no_finding"]
     unknown = [name for name in findings if name not in FINDINGS]
     if unknown or (names and "no_finding" in findings):
         raise StudioError(
-            f"Unknown finding {unknown[0]!r}." if unknown else "no_finding cannot stand beside a disease."
+            f"Unknown finding {unknown[0]!r}." if unknown else "no_finding cannot be combined with a disease."
         )
     if any(name in SUBTYPES for name in names):
         names = [name for name in names if name != "pneumonia"]
@@ -137,7 +137,7 @@ def compose_prompt(
     if subject:
         text += f" of {subject}"
     if names:
-        text += (" with " if subject else ", ") + _listed([vocabulary.phrase(name) for name in names])
+        text += (" with " if subject else ", ") + _join([vocabulary.phrase(name) for name in names])
     return text[0].upper() + text[1:]
 
 
@@ -162,7 +162,7 @@ def _subject(age: int | None, sex: str, age_group: str) -> str:
     return f"{article} {age}-year-old {person}"
 
 
-def _listed(phrases: Sequence[str]) -> str:
+def _join(phrases: Sequence[str]) -> str:
     return phrases[0] if len(phrases) == 1 else f"{', '.join(phrases[:-1])} and {phrases[-1]}"
 
 
@@ -172,9 +172,9 @@ def _phrases(prompt: str) -> set[str]:
 
 
 def _derive_phrase(finding: str, rows: Sequence[Row]) -> str:
-    """The longest run of words that stands in most captions with this finding alone and in few without it.
+    """The longest phrase that occurs in most captions with this finding alone and in few captions without it.
 
-    Under five such captions tell nothing; the finding's own name stands in then.
+    With fewer than MIN_CAPTIONS such captions, the finding's own name.
     """
     group = {finding, "pneumonia"} if finding in SUBTYPES else {finding}
     alone = [row for row in rows if set(row.findings) == group]
@@ -189,16 +189,16 @@ def _derive_phrase(finding: str, rows: Sequence[Row]) -> str:
 
 
 def _examples(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Real captions, one per combination of findings in turn, the commonest combinations first."""
+    """Real captions, taken in turn from the most frequent combinations of findings."""
     groups: dict[tuple[str, ...], set[str]] = {}
     counts: Counter[tuple[str, ...]] = Counter()
     for row in rows:
         counts[row.findings] += 1
         groups.setdefault(row.findings, set()).add(row.prompt)
-    queues = [sorted(groups[key], key=_shuffled) for key, _ in counts.most_common(NUM_EXAMPLES)]
+    queues = [sorted(groups[key], key=_hash) for key, _ in counts.most_common(NUM_EXAMPLES)]
     chosen = [queue[turn] for turn in range(NUM_EXAMPLES) for queue in queues if turn < len(queue)]
     return tuple(chosen[:NUM_EXAMPLES])
 
 
-def _shuffled(text: str) -> str:
+def _hash(text: str) -> str:
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,11 +1,9 @@
-"""What each choice of a model's sampling is worth: the same prompts drawn without it, measured alike."""
+"""Ablations of sampling: the same prompts drawn without each choice that the checkpoint makes, and measured."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,31 +11,32 @@ import numpy as np
 from xray_generator.evaluation import distribution, image_quality
 from xray_generator.evaluation.inputs import spread
 from xray_generator.evaluation.records import Measurement, Record
-from xray_generator.evaluation.study import NO_MODEL, Findings, Study
+from xray_generator.evaluation.study import Findings, Study
 from xray_generator.evaluation.summary import markdown_table
 from xray_generator.types import StudioError
 
 TABLE = "ablations"
-NUM_IMAGES = 200  # a ablation
+NUM_IMAGES = 200  # per ablation
 SHOWN = ("frechet_ratio", "kernel_distance", "recall", "sharpness_ratio")
-HEADING, NEXT = "## Ablations of sampling", "## All settings"
+HEADING = "Ablations of sampling"  # of the card's section
 
 
 def find_ablations(study: Study, rng: np.random.Generator) -> Findings:
     """The table "ablations": a row for each change, with what was predicted and what was measured."""
-    if study.model is None or not study.model.variants:
-        raise StudioError(NO_MODEL if study.model is None else "This model names no ablations.")
+    variants = study.require_model().variants
+    if not variants:
+        raise StudioError("This model has no ablations.")
     rows, seed = spread(study.generated.rows, min(NUM_IMAGES, len(study.generated))), int(rng.integers(2**63))
     table = []
-    for variant in study.model.variants:
+    for variant in variants:
         drawn = variant.redraw(rows)
         head = {"change": variant.change, "predicted": variant.predicted, "n": len(drawn)}
-        table.append(head | _measured(replace(study, generated=drawn), np.random.default_rng(seed)))
+        table.append(head | _measure(replace(study, generated=drawn), np.random.default_rng(seed)))
     return Findings(tables={TABLE: tuple(table)})
 
 
-def _measured(study: Study, rng: np.random.Generator) -> dict[str, Any]:
-    """By the first space that has enough images for a Fréchet distance in its dimensions, else by the first."""
+def _measure(study: Study, rng: np.random.Generator) -> dict[str, Any]:
+    """In the first space with enough images for a Fréchet distance of its features, otherwise in the first."""
     found: list[dict[str, Measurement]] = []
     for space in study.classifiers.spaces:
         pair = study.pair(min(space.size, study.size))
@@ -50,15 +49,15 @@ def _measured(study: Study, rng: np.random.Generator) -> dict[str, Any]:
     return {**values, "frechet_low_95": low, "frechet_high_95": high, "space": best["kernel_distance"].extractor}
 
 
-def write_into_card(card: Path, record: Record) -> None:
-    """Put a record's table into a model card, before its settings and in the place of an older one."""
+def describe(record: Record) -> tuple[str, ...]:
+    """The lines of a card's section on a record's ablations; none where it has none."""
     table: Sequence[Mapping[str, Any]] = record.tables.get(TABLE, ())
-    if not table or not card.is_file():
-        return
-    section = (
-        f"{HEADING}\n\n{markdown_table(table)}\n\nMeasured by `python -m xray_generator.evaluate --suite "
-        f"{record.suite}` on {record.created[:10]}, code {record.commit}: the same prompts and seeds, each row against "
-        "the first, beside unseen real films; the sharpness ratio is over that of real films.\n\n"
+    if not table:
+        return ()
+    return (
+        markdown_table(table),
+        "",
+        f"Measured by `python -m xray_generator.evaluate --suite {record.suite}` on {record.created[:10]}, code "
+        f"{record.commit}: the same prompts and seeds, each row against the first, beside unseen real images; the "
+        "sharpness ratio is over that of real images.",
     )
-    text = re.sub(rf"{HEADING}\n.*?(?={NEXT}\n)", "", card.read_text(), flags=re.DOTALL)
-    card.write_text(text.replace(f"{NEXT}\n", f"{section}{NEXT}\n", 1))

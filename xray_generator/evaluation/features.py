@@ -1,4 +1,4 @@
-"""Feature spaces: each turns images into vectors, and says in words where it cannot be used."""
+"""Feature spaces: each turns images into vectors, and raises a readable error where it cannot."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
 from xray_generator.evaluation import radiomics
 from xray_generator.types import StudioError
@@ -32,7 +33,7 @@ class Extractor(Protocol):
 
 
 class Classifier(Protocol):
-    """A classifier that gives each image to one of C classes."""
+    """A classifier that assigns each image to one of C classes."""
 
     @property
     def name(self) -> str:
@@ -46,7 +47,7 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Radiomics:
-    """46 numbers without a network, in units of their spread over real images."""
+    """The 46 radiomics, each in units of its standard deviation over real images."""
 
     mean: NDArray[np.float64]  # (46,)
     deviation: NDArray[np.float64]
@@ -55,7 +56,7 @@ class Radiomics:
 
     @classmethod
     def of(cls, real: NDArray[np.float32]) -> Radiomics:
-        """The space whose unit is the spread of some real images (N, H, W); StudioError without two of them."""
+        """The space scaled by some real images (N, H, W); StudioError without two of them."""
         if len(real) < 2:
             raise StudioError(f"Radiomics is scaled by two real images or more, not {len(real)}.")
         features = _radiomics(real)
@@ -73,25 +74,21 @@ def _radiomics(images: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Principal:
-    """The directions of another space in which real images differ most: few enough for a Fréchet distance.
+    """The principal components of another space over real images: few enough for a Fréchet distance.
 
-    What generated images do in any other direction is not seen here; the kernel distance of the whole space sees it.
+    It does not see what generated images do in other directions; the kernel distance of the whole space does.
     """
 
     extractor: Extractor
-    mean: NDArray[np.float64]  # (D,)
-    axes: NDArray[np.float64]  # (D, dimension), orthonormal
+    pca: PCA
 
     @classmethod
     def of(cls, extractor: Extractor, real: NDArray[np.float32], dimension: int) -> Principal:
-        """The first principal components of real images (N, H, W); StudioError where there are fewer of them."""
-        features = extractor(real)
-        if not 1 <= dimension <= min(len(real) - 1, extractor.dimension):
-            most = min(len(real) - 1, extractor.dimension)
+        """The first components of real images (N, H, W); StudioError where they have fewer."""
+        most = min(len(real) - 1, extractor.dimension)
+        if not 1 <= dimension <= most:
             raise StudioError(f"{len(real)} images in {extractor.name} have 1 to {most} components, not {dimension}.")
-        mean = features.mean(axis=0)
-        _, _, axes = np.linalg.svd(features - mean, full_matrices=False)
-        return cls(extractor, mean, axes[:dimension].T)
+        return cls(extractor, PCA(dimension, svd_solver="full").fit(extractor(real)))
 
     @property
     def name(self) -> str:
@@ -101,16 +98,16 @@ class Principal:
     @property
     def dimension(self) -> int:
         """How many components."""
-        return int(self.axes.shape[1])
+        return int(self.pca.n_components)
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float64]:
         """Features (N, dimension) of images (N, H, W) in [0, 1]."""
-        return np.asarray((self.extractor(images) - self.mean) @ self.axes)
+        return np.asarray(self.pca.transform(self.extractor(images)), np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Remembering:
-    """Another space that sees each image once, however many measures ask for it."""
+    """Another space with a cache: each image is processed once, however many measures need it."""
 
     extractor: Extractor
     seen: dict[bytes, NDArray[np.float64]] = field(default_factory=dict)

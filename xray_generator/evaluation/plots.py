@@ -1,7 +1,6 @@
-"""Figures of a report: data in, a matplotlib figure out, drawn without a window and without global state.
+"""Figures of a report: data in, a matplotlib figure out, drawn without a window or global state.
 
-Real images are blue and generated ones orange everywhere, of the palette that Okabe & Ito 2008 chose for all eyes. What
-was not measured is said to be so, and never drawn as 0.
+Real images are blue and generated ones orange everywhere. What was not measured is labeled so, never drawn as 0.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from xray_generator.evaluation.bootstrap import Floats
-from xray_generator.evaluation.palette import GENERATED, RADAR_LIMIT, REAL
 from xray_generator.evaluation.records import Curve, Measurement
-from xray_generator.evaluation.summary import NOT_MEASURED
+from xray_generator.evaluation.summary import GENERATED, NOT_MEASURED, RADAR_LIMIT, REAL
+from xray_generator.reference_encoder.bootstrap import Floats
 from xray_generator.types import Image, StudioError
 
 COLORS = (GENERATED, REAL, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,19 +33,19 @@ def save(figure: Figure, path: Path) -> Path:
 def histograms(generated: Floats, real: Floats, label: str, num_bins: int = 30) -> Figure:
     """Shares of generated and real images over one scale, with the mean of each."""
     figure, axes = _figure(label, "share of images")
-    bins = np.histogram_bin_edges(np.concatenate([generated, real]), num_bins)
-    for name, values, color in (("real", real, REAL), ("generated", generated, GENERATED)):
-        if not len(values):
-            continue
-        shares = np.full(len(values), 1 / len(values))
-        axes.hist(values, bins.tolist(), weights=shares, color=color, alpha=0.5, label=f"{name}, n = {len(values)}")
-        axes.axvline(float(values.mean()), color=color, linestyle="--")
-    axes.legend()
+    sets = {f"{name}, n = {len(v)}": v for name, v in (("real", real), ("generated", generated))}
+    colors = dict(zip(sets, (REAL, GENERATED), strict=True))
+    seaborn.histplot(
+        sets, bins=num_bins, stat="proportion", common_norm=False, palette=colors, alpha=0.5, edgecolor=None, ax=axes
+    )
+    for name, values in sets.items():
+        if len(values):
+            axes.axvline(float(values.mean()), color=colors[name], linestyle="--")
     return figure
 
 
 def curves(curve: Curve, logarithmic: bool = False) -> Figure:
-    """Lines over x, such as power spectra or quality against steps; a value that was not measured leaves a gap."""
+    """Lines over x, such as power spectra or quality against steps; a missing value leaves a gap."""
     figure, axes = _figure(curve.x_label, curve.y_label, curve.title)
     others = iter(COLORS[2:] * len(curve.lines))
     for name, values in curve.lines.items():
@@ -59,7 +58,7 @@ def curves(curve: Curve, logarithmic: bool = False) -> Figure:
 
 
 def bars(measurements: Mapping[str, Measurement], label: str) -> Figure:
-    """A bar for each measurement with its 95 % interval, and a blue line where real images stand."""
+    """A bar for each measurement with its 95 % interval, and a blue line at the value of real images."""
     figure, axes = _figure("", label)
     for place, measurement in enumerate(measurements.values()):
         if measurement.value is None:
@@ -84,27 +83,26 @@ def bars(measurements: Mapping[str, Measurement], label: str) -> Figure:
 def heat_map(
     rows: Sequence[str], columns: Sequence[str], values: Sequence[Sequence[float | None]], title: str = ""
 ) -> Figure:
-    """A number in each cell, such as a measure of each condition; "–" where it was not measured."""
+    """A number in each cell, such as a measure for each condition; "–" where it was not measured."""
     table = np.array(values, float).reshape(len(rows), len(columns))
     figure = Figure(figsize=(2 + 1.1 * len(columns), 2.4 + 0.4 * len(rows)), layout="constrained")
     axes = figure.add_subplot(title=title)
-    colors = axes.imshow(np.ma.masked_invalid(table), cmap="cividis", aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
-    middle = (np.nanmin(table) + np.nanmax(table)) / 2 if np.isfinite(table).any() else 0.0
-    for (row, column), value in np.ndenumerate(table):
-        dark = value < middle
-        text = f"{value:.3g}" if np.isfinite(value) else "–"
-        axes.text(column, row, text, ha="center", va="center", color="white" if dark else "black")
-    figure.colorbar(colors)
+    limits = {} if np.isfinite(table).any() else {"vmin": 0, "vmax": 1}
+    seaborn.heatmap(
+        table, annot=True, fmt=".3g", cmap="cividis", xticklabels=columns, yticklabels=rows, ax=axes, **limits
+    )
+    for row, column in np.argwhere(np.isnan(table)):
+        axes.text(column + 0.5, row + 0.5, "–", ha="center", va="center")
+    axes.set_xticks(axes.get_xticks(), columns, rotation=45, ha="right")
+    axes.tick_params("y", rotation=0)
     return figure
 
 
 def radar(ratios: Mapping[str, float | None]) -> Figure:
-    """Generated over real for each measure on a spoke; the blue ring is 1, as real. A gap: not measured.
+    """The ratio of generated to real for each measure, on a spoke; the blue ring marks 1. A gap: not measured.
 
     Raises:
-        StudioError: fewer than three spokes, which no area has.
+        StudioError: fewer than three spokes, which enclose no area.
     """
     if len(ratios) < 3:
         raise StudioError(f"A radar chart needs three measures or more, not {len(ratios)}.")
@@ -146,5 +144,5 @@ def image_pairs(
 def _figure(x_label: str, y_label: str, title: str = "") -> tuple[Figure, Axes]:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot(xlabel=x_label, ylabel=y_label, title=title)
-    axes.spines[["top", "right"]].set_visible(False)
+    seaborn.despine(figure)
     return figure, axes

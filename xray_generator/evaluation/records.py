@@ -1,4 +1,4 @@
-"""The record of one evaluation: every number with what it was measured on, its interval and its yardstick."""
+"""The record of one evaluation: every number with its data, its interval and the same number of real images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,8 +14,9 @@ from xray_generator.config import dump, parse
 from xray_generator.types import CheckpointRef, StudioError
 
 SUFFIX = ".record.json"
-FLAT_LIST = re.compile(r"\[\n[-+.\deE\snul,]*\]")  # of numbers and nulls: written in one line
-Direction = Literal["higher", "lower", "real", "chance"]  # better when higher, lower, as on real images; a control
+OLD_TABLES = {"levers": "ablations"}  # names in older records -> names now
+FLAT_LIST = re.compile(r"\[\n[-+.\deE\snul,]*\]")  # of numbers and nulls: written on one line
+Direction = Literal["higher", "lower", "real", "chance"]  # which values are better; chance: a control
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +25,14 @@ class Measurement:
 
     measure: str  # a key of `measures.MEASURES`
     value: float | None
-    n: int = 0  # generated images (pairs where the measure is paired)
+    n: int = 0  # generated images, or pairs
     interval: tuple[float, float] | None = None  # 95 %, bootstrap
-    real: float | None = None  # the yardstick: the same on real images
+    real: float | None = None  # the same measure of real images, for comparison
     real_n: int = 0
-    condition: str = ""  # a finding, view, sex or age group; "": all images
+    condition: str = ""  # a class, finding, view, sex or age group; "": all images
     split: str = ""  # of the real images
     extractor: str = ""  # the feature space or classifier
-    settings: dict[str, Any] = field(default_factory=dict)  # where it differs from the record's: guidance, steps
+    settings: dict[str, Any] = field(default_factory=dict)  # those that differ from the record's: guidance, steps
     reason: str = ""  # why `value` is None
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One figure's numbers: y over x, one line a name."""
+    """The numbers of one figure: named lines of y over x."""
 
     title: str
     x_label: str
@@ -55,13 +56,13 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that one run of `python -m xray_generator.evaluate` found."""
+    """All that one run of `python -m xray_generator.evaluate` measured."""
 
     subject: str  # the checkpoint's name, or the folder's
     suite: str
     created: str  # ISO 8601, UTC
     commit: str  # of the code that measured
-    checkpoint: CheckpointRef | None  # None: images of unknown origin
+    checkpoint: CheckpointRef | None  # None: images of a folder
     settings: dict[str, Any]  # request, seeds, number of images, data set and its splits, threads, machine
     measurements: tuple[Measurement, ...]
     curves: dict[str, Curve] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """What it is kept under: one record for each subject, suite and set of real images, the last one measured."""
+        """The name of its file: the latest record of each subject, suite and set of real images is kept."""
         return "_".join(filter(None, (self.subject, self.suite, str(self.settings.get("real", "")))))
 
     def get(self, measure: str, condition: str = "") -> Measurement | None:
@@ -79,7 +80,7 @@ class Record:
         return next(found, None)
 
     def is_stale(self, checkpoints: Sequence[CheckpointRef]) -> bool:
-        """Whether the weights that it classifiers have been replaced since."""
+        """Whether the weights it was measured on have been replaced since."""
         return self.checkpoint is not None and self.checkpoint not in checkpoints
 
 
@@ -97,17 +98,7 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_record(path: Path) -> Record:
     """Read one record; StudioError names the file where it is damaged."""
     try:
-        return parse(Record, json.loads(path.read_bytes()))
+        record = parse(Record, json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise StudioError(f"The record {path.name} cannot be read: {error}") from error
-
-
-def list_records(folder: Path) -> tuple[Record, ...]:
-    """All records of a folder that can be read, the newest first."""
-    found = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        try:
-            found.append(read_record(path))
-        except StudioError:
-            continue
-    return tuple(sorted(found, key=lambda record: record.created, reverse=True))
+    return replace(record, tables={OLD_TABLES.get(name, name): table for name, table in record.tables.items()})

@@ -1,4 +1,4 @@
-"""The measures of an evaluation, run one after the other; one that cannot be taken says why and stops no other."""
+"""The steps of an evaluation, run one after the other; a measure that fails gives its reason and stops no other."""
 
 from __future__ import annotations
 
@@ -29,28 +29,27 @@ from xray_generator.evaluation import (
     sweeps,
     utility,
 )
-from xray_generator.evaluation.features import Extractor
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.evaluation.inputs import num_shared
 from xray_generator.evaluation.memorization import Audit
 from xray_generator.evaluation.pixel_match import thumbnails
 from xray_generator.evaluation.planted_copies import self_test
 from xray_generator.evaluation.records import Measurement
-from xray_generator.evaluation.reference_encoder import ReferenceEncoder
-from xray_generator.evaluation.study import MIN_IMAGES, NO_MODEL, Findings, Study, conditions
+from xray_generator.evaluation.study import MIN_IMAGES, NO_ENCODER, Findings, Study, conditions
 from xray_generator.evaluation.training_set import TrainingSet, read_training
+from xray_generator.reference_encoder.metrics import rate_interval
 from xray_generator.types import StudioError
 
 TIMED_STEPS = (4, 8, 20)
-MOST_PAIRS = 200  # films that the autoencoder copies
+MOST_PAIRS = 200  # images that the autoencoder reconstructs
 NUM_SHOWN = 8  # closest pairs in the figure
-MOST_REAL = 2_000  # training images that a classifier may learn from
+MOST_REAL = 2_000  # training images given to a classifier
 Find = Callable[[Study, np.random.Generator], Findings]
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A part of the suite and the measures that it brings, for the reason why they are missing."""
+    """A part of the suite; `measures` are recorded as missing, with the reason, where it fails."""
 
     name: str
     measures: tuple[str, ...]
@@ -58,7 +57,7 @@ class Step:
 
 
 def run(study: Study, steps: Sequence[Step]) -> Findings:
-    """Take all measures; what a step draws at random depends on the seed and its name, not on the steps before it."""
+    """Take all measures. The random draws of a step depend on the seed and its name, not on the steps before it."""
     found = Findings()
     progress = tqdm(steps, desc="measures", unit="step", disable=None)
     for step in progress:
@@ -77,10 +76,9 @@ def run(study: Study, steps: Sequence[Step]) -> Findings:
 
 
 def find_architecture(study: Study, _: np.random.Generator) -> Findings:
-    """Components, layers and places of attention."""
-    if study.model is None:
-        raise StudioError(NO_MODEL)
-    model, request = study.model, replace(study.model.request, num_images=1, num_inference_steps=2)
+    """Components, layers and attention layers."""
+    model = study.require_model()
+    request = replace(model.request, num_images=1, num_inference_steps=2)
     parts = architecture.describe(model.components)
     sites = architecture.attention_sites(model.components, lambda: model.draw(request))
     return Findings(
@@ -95,16 +93,15 @@ def find_architecture(study: Study, _: np.random.Generator) -> Findings:
 
 def find_speed(study: Study, _: np.random.Generator) -> Findings:
     """Time, memory and network evaluations on this machine."""
-    if study.model is None:
-        raise StudioError(NO_MODEL)
-    found = speed.measure_speed(study.model.draw, study.model.components, study.model.request, TIMED_STEPS, repeats=3)
-    memory = Measurement("peak_memory_mb", study.model.peak_memory_mb, 1, settings=speed.machine_facts())
+    model = study.require_model()
+    found = speed.measure_speed(model.draw, model.components, model.request, TIMED_STEPS, repeats=3)
+    memory = Measurement("peak_memory_mb", model.peak_memory_mb, 1, settings=speed.machine_facts())
     curve = speed.speed_curve(found)
     return Findings((*found, memory), {"speed": curve}, figures={"speed": plots.curves(curve)})
 
 
 def find_detail(study: Study, rng: np.random.Generator) -> Findings:
-    """Sharpness, noise, contrast and spectrum beside real films of full resolution."""
+    """Sharpness, noise, contrast and spectrum, compared with real images of full resolution."""
     generated, real = study.pair(study.size)
     spectra = image_quality.spectrum_curve(generated, real)
     ours, theirs = (image_quality.statistics(images.images) for images in (generated, real))
@@ -121,17 +118,17 @@ def find_detail(study: Study, rng: np.random.Generator) -> Findings:
 
 
 def find_reconstruction(study: Study, rng: np.random.Generator) -> Findings:
-    """What the autoencoder keeps of real films that it never saw."""
-    if study.model is None or study.model.reconstruct is None:
-        raise StudioError(NO_MODEL if study.model is None else "This model has no autoencoder.")
+    """How well the autoencoder reconstructs real images that it never saw."""
+    if (reconstruct := study.require_model().reconstruct) is None:
+        raise StudioError("This model has no autoencoder.")
     _, real = study.pair(study.size)
     real = real.take(rng.permutation(len(real))[:MOST_PAIRS])
-    copies = ImageSet("copies", study.model.reconstruct(real))
-    return Findings(tuple(image_quality.compare_pairs(copies, real, rng, split=study.split)))
+    reconstructions = ImageSet("reconstructions", reconstruct(real))
+    return Findings(tuple(image_quality.compare_pairs(reconstructions, real, rng, split=study.split)))
 
 
 def find_realism(study: Study, rng: np.random.Generator) -> Findings:
-    """Distances, shares and detectability in every feature space."""
+    """Distances, shares and the C2ST AUROC in every feature space."""
     found: list[Measurement] = []
     for space in study.classifiers.spaces:
         generated, real = study.pair(min(space.size, study.size))
@@ -145,29 +142,24 @@ def find_realism(study: Study, rng: np.random.Generator) -> Findings:
 
 
 def find_inception_score(study: Study, rng: np.random.Generator) -> Findings:
-    """Where Inception-v3 is at hand."""
+    """The Inception score, where Inception-v3 is installed."""
     if study.classifiers.inception is None:
-        raise StudioError("Inception-v3 is not at hand; the full suite looks for it.")
-    return Findings(
-        (
-            distribution.inception_scores(
-                study.generated, study.real, study.classifiers.inception, rng, split=study.split
-            ),
-        )
-    )
+        raise StudioError("Inception-v3 is not available here; the full suite looks for it.")
+    inception = study.classifiers.inception
+    return Findings((distribution.inception_scores(study.generated, study.real, inception, rng, split=study.split),))
 
 
 def find_diversity(study: Study, rng: np.random.Generator) -> Findings:
-    """Similarity of pairs, beside that of real pairs."""
+    """Similarity of pairs of generated images, compared with that of real pairs."""
     return Findings((diversity.compare(*study.pair(study.size), rng, split=study.split),))
 
 
 def find_copies(study: Study, rng: np.random.Generator) -> Findings:
-    """The copy audit, over all and by condition, with the closest pairs."""
+    """The memorization audit, over all images and by condition, with the closest pairs."""
     training = _training(study)
     seen = num_shared(thumbnails(study.real.images), training.thumbnails)
-    audit = memorization.audit(study.generated, study.real, training, _main(study), rng, study.split)
-    films = conditions(study.real.rows)
+    audit = memorization.audit(study.generated, study.real, training, study.space.extractor, rng, study.split)
+    real_places = conditions(study.real.rows)
     rates = [
         replace(
             audit.measurements[0],
@@ -176,11 +168,11 @@ def find_copies(study: Study, rng: np.random.Generator) -> Findings:
             condition=name,
             real=float(real_flags.mean()) if len(real_flags) else None,
             real_n=len(real_flags),
-            interval=memorization.rate_interval(flags),
+            interval=rate_interval(flags),
         )
         for name, places in conditions(study.generated.rows).items()
         if len(places) >= MIN_IMAGES
-        for flags, real_flags in [(audit.flags[places], audit.real_flags[films.get(name, [])])]
+        for flags, real_flags in [(audit.flags[places], audit.real_flags[real_places.get(name, [])])]
     ]
     return Findings(
         (*audit.measurements, *rates),
@@ -191,20 +183,21 @@ def find_copies(study: Study, rng: np.random.Generator) -> Findings:
 
 
 def find_planted(study: Study, rng: np.random.Generator) -> Findings:
-    """Whether the copy audit finds planted copies, and how often it accuses real films."""
-    return Findings(tuple(self_test(study.real, _training(study), _main(study), rng, study.split)))
+    """Whether the memorization audit finds planted copies, and how often it flags unseen real images."""
+    return Findings(tuple(self_test(study.real, _training(study), study.space.extractor, rng, study.split)))
 
 
 def find_similarity(study: Study, rng: np.random.Generator) -> Findings:
-    """How like an image is to the nearest real one."""
-    return Findings(
-        tuple(similarity.measure_similarity(study.generated, study.real, _training(study), rng, study.split))
-    )
+    """Similarity of an image to the nearest real one."""
+    found = similarity.measure_similarity(study.generated, study.real, _training(study), rng, study.split)
+    return Findings(tuple(found))
 
 
 def find_fidelity(study: Study, rng: np.random.Generator) -> Findings:
-    """Whether the reference encoder sees what the prompts, or the classes, ask for."""
-    encoder, test = _encoder(study), study.test_films()
+    """Whether the reference classifier recognizes what the prompts, or the classes, ask for."""
+    if (encoder := study.classifiers.encoder) is None:
+        raise StudioError(NO_ENCODER)
+    test = study.test_images()
     found = fidelity.measure_fidelity(encoder, study.generated, test, rng)
     found += class_fidelity.measure_class_accuracy(encoder, study.generated, test, rng)
     table = fidelity.confusion_table(encoder, study.generated, test) if study.generated.rows else ()
@@ -215,24 +208,24 @@ def find_fidelity(study: Study, rng: np.random.Generator) -> Findings:
 
 
 def find_utility(study: Study, rng: np.random.Generator) -> Findings:
-    """What a classifier learns from the generated images."""
+    """How well a classifier trained on the generated images recognizes real ones."""
     if not study.generated.rows or not study.training:
         raise StudioError("Utility needs the prompts of the images, and real training images with labels.")
     chosen = rng.permutation(len(study.training))[: len(study.generated)]
     real = from_rows([study.training[i] for i in chosen], study.size, "real, train")
-    found, curve = utility.measure_utility(study.generated, real, study.test_films(), rng)
+    found, curve = utility.measure_utility(study.generated, real, study.test_images(), rng)
     curves = {} if curve is None else {"utility": curve}
     return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
 
 
 def find_few(study: Study, rng: np.random.Generator) -> Findings:
-    """What generated images add for one who has few real ones of each class."""
+    """What generated images add where only few real ones of each class are available."""
     if not study.generated.rows or not study.training:
         raise StudioError(class_utility.NO_CLASSES)
     drawn = set(class_names(study.generated.rows))
     rows = evenly([row for row in study.training if row.label in drawn], MOST_REAL)
     found, curve = class_utility.measure_few(
-        study.generated, from_rows(rows, study.size, "real, train"), study.test_films(), rng
+        study.generated, from_rows(rows, study.size, "real, train"), study.test_images(), rng
     )
     curves = {"few_real_images": curve}
     return Findings(tuple(found), curves, figures={name: plots.curves(curve) for name, curve in curves.items()})
@@ -244,7 +237,7 @@ def find_conditions(study: Study, rng: np.random.Generator) -> Findings:
     for name, pair in _parts(*study.pair(study.size)):
         found += image_quality.compare(*pair, rng, name, study.split)
         found.append(diversity.compare(*pair, rng, name, study.split))
-    space = study.classifiers.spaces[0]
+    space = study.space
     for name, pair in _parts(*study.pair(min(space.size, study.size))):
         found += distribution.compare(*pair, space.extractor, rng, name, study.split)
         found.append(c2st.compare(*pair, space.extractor, rng, name, study.split))
@@ -252,7 +245,7 @@ def find_conditions(study: Study, rng: np.random.Generator) -> Findings:
 
 
 def _parts(generated: ImageSet, real: ImageSet) -> Iterator[tuple[str, tuple[ImageSet, ImageSet]]]:
-    """Both sides of each condition that enough images of both show."""
+    """Generated and real images of each condition that enough of both show."""
     ours, theirs = conditions(generated.rows), conditions(real.rows)
     for name in sorted(ours.keys() & theirs.keys()):
         if len(ours[name]) >= MIN_IMAGES and len(theirs[name]) >= 2 * MIN_IMAGES:
@@ -285,22 +278,10 @@ FULL = (
 SUITES = MappingProxyType({"quick": QUICK, "full": FULL})
 
 
-def _main(study: Study) -> Extractor:
-    return study.classifiers.spaces[0].extractor
-
-
 def _training(study: Study) -> TrainingSet:
     if not study.training:
         raise StudioError("The training images are not known; name their data set with --training.")
-    return read_training(study.training, study.size, _main(study), study.cache)
-
-
-def _encoder(study: Study) -> ReferenceEncoder:
-    if study.classifiers.encoder is None:
-        raise StudioError(
-            "There is no reference encoder of such images in outputs/encoders/; nothing else classifiers them."
-        )
-    return study.classifiers.encoder
+    return read_training(study.training, study.size, study.space.extractor, study.cache)
 
 
 def _gallery(study: Study, audit: Audit, training: TrainingSet) -> Figure:

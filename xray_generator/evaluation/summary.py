@@ -13,30 +13,33 @@ GROUPS = {
     "detail": "Are they as sharp as real ones?",
     "diversity": "Are they as varied as real ones?",
     "prompts": "Do they show what was asked for?",
-    "copies": "Are they copies of training images?",
+    "copies": "Does the model memorize training images?",
     "use": "Are they useful for training?",
-    "reconstruction": "Does the autoencoder keep the image?",
+    "reconstruction": "How well does the autoencoder reconstruct images?",
     "speed": "How fast and how large is the model?",
 }
 BETTER = {
     "higher": "higher is better",
     "lower": "lower is better",
-    "real": "best as on real images",
+    "real": "best as in real images",
     "chance": "a control: 0.5",
 }
 NOT_MEASURED = "not measured"
+SUMMARY = "model_summary.md"  # file name
+REAL, GENERATED = "#0072B2", "#D55E00"  # in every figure; of the palette by Okabe & Ito 2008, clear to all eyes
+RADAR_LIMIT = 2.0  # times real; larger ratios lie on the rim
 TABLES = {
-    "enlargement": "Beside interpolation",
+    "enlargement": "Compared with interpolation",
     "ablations": "Ablations of sampling",
     "components": "Components",
-    "attention": "Where the model attends",
-    "class_confusion": "What the classifier takes each class for",
+    "attention": "Attention layers",
+    "class_confusion": "Confusion matrix of the classifier",
 }
 HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")
 
 
 def summarize(record: Record) -> str:
-    """The record as Markdown: a table for each question, then what each measure means, then the notes."""
+    """The record as Markdown: a table for each question, an explanation of each measure, and the notes."""
     parts = [_heading(record)]
     for group, question in GROUPS.items():
         found = [m for m in record.measurements if known_measure(m).group == group]
@@ -47,7 +50,8 @@ def summarize(record: Record) -> str:
         for name, title in TABLES.items()
         if record.tables.get(name)
     ]
-    parts.append("## How to read the measures\n\n" + "\n".join(_explanations(record.measurements)))
+    explained = [MEASURES[name] for name in dict.fromkeys(m.measure for m in record.measurements) if name in MEASURES]
+    parts.append("## How to read the measures\n\n" + "\n".join(f"- **{m.title}**: {m.help}" for m in explained))
     if record.notes:
         parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in record.notes))
     return "\n\n".join(parts) + "\n"
@@ -67,10 +71,12 @@ def _heading(record: Record) -> str:
 
 def _measurements(found: Sequence[Measurement]) -> str:
     measured = [m for m in found if m.value is not None]
-    missing = [m for m in found if m.value is None]
+    missing = [
+        (known_measure(m).title, f" ({m.condition})" * bool(m.condition), m.reason) for m in found if m.value is None
+    ]
     parts = [_rows(HEADER, (_cells(m) for m in measured))] if measured else []
     if missing:
-        parts.append("Not measured:\n\n" + "\n".join(f"- {_name(m)}: {m.reason}" for m in missing))
+        parts.append("Not measured:\n\n" + "\n".join(f"- {title}{of}: {reason}" for title, of, reason in missing))
     return "\n\n".join(parts)
 
 
@@ -92,38 +98,21 @@ def _cells(m: Measurement) -> tuple[str, ...]:
 
 
 def value_text(m: Measurement, value: float | None = None) -> str:
-    """A measurement's value, or another one of the same measure such as the yardstick, with its unit."""
+    """A measurement's value, or another value of the same measure, with its unit."""
     number = m.value if value is None else value
     return NOT_MEASURED if number is None else f"{_number(number)} {known_measure(m).unit}".strip()
 
 
 def known_measure(m: Measurement) -> Measure:
-    """What is known of the measure; a record of a later version may hold one that this version does not know."""
+    """The measure's description; a stub for one that a later version added."""
     return MEASURES.get(m.measure) or Measure(m.measure, "real", "", group="realism")
 
 
-VARIED = (
-    "scheduler",
-    "steps",
-    "guidance_scale",
-    "num_inference_steps",
-    "network_evaluations",
-    "real_images_a_class",
-)
-
-
-def _name(m: Measurement) -> str:
-    return f"{known_measure(m).title}{f' ({m.condition})' if m.condition else ''}"
-
-
-def _explanations(measurements: Sequence[Measurement]) -> Iterable[str]:
-    for name in dict.fromkeys(m.measure for m in measurements):
-        if name in MEASURES:
-            yield f"- **{MEASURES[name].title}**: {MEASURES[name].help}"
+VARIED = ("scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations", "real_images_a_class")
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows with the same keys, which head the columns."""
+    """A Markdown table of rows with equal keys, the names of the columns."""
     return _rows(tuple(rows[0]), (tuple(_plain(value) for value in row.values()) for row in rows))
 
 

@@ -1,4 +1,4 @@
-"""What an upscaler adds to interpolation: real films, scaled down and enlarged again by each, against themselves."""
+"""An upscaler against interpolation: real images are reduced, enlarged by each method, and compared with themselves."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ STEPS = (1, 4, 8)
 FACTORS = (2.0, 1.5)  # as from 256 to 512, and from 512 to 768
 SHOWN = ("mse", "psnr", "ssim", "sharpness", "sharpness_ratio", "spectral_distance", "latency_ms")
 
-Enlarge = Callable[[Image, int], Image]  # image and the number of its place -> (size, size) in [0, 1]
+Enlarge = Callable[[Image, int], Image]  # an image and its index -> (size, size) in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,52 +53,45 @@ class Method:
 
 def methods(upscaler: Upscaler, size: int, num_steps: Sequence[int] = STEPS, seed: int = 0) -> Iterator[Method]:
     """Each interpolation, and the upscaler with each number of steps; it enlarges image i with seed + i."""
-    for name, flag in INTERPOLATIONS.items():
-        yield Method(name, partial(_interpolate, size, flag))
-    for steps in num_steps:
-        yield Method(UPSCALER, partial(_upscale, upscaler, size, steps, seed), steps)
 
+    def interpolate(flag: int, image: Image, _place: int) -> Image:
+        return np.asarray(np.clip(cv2.resize(image, (size, size), interpolation=flag), 0.0, 1.0), np.float32)
 
-def _interpolate(size: int, flag: int, image: Image, _place: int) -> Image:
-    return np.asarray(np.clip(cv2.resize(image, (size, size), interpolation=flag), 0.0, 1.0), np.float32)
+    def upscale(steps: int, image: Image, place: int) -> Image:
+        images = to_tensor(image[None]).to(upscaler.device)
+        return from_tensor(upscaler.upscale(images, size, steps, seeded_generators(seed + place, 1)))[0]
 
-
-def _upscale(upscaler: Upscaler, size: int, num_steps: int, seed: int, image: Image, place: int) -> Image:
-    images = to_tensor(image[None]).to(upscaler.device)
-    return from_tensor(upscaler.upscale(images, size, num_steps, seeded_generators(seed + place, 1)))[0]
+    yield from (Method(name, partial(interpolate, flag)) for name, flag in INTERPOLATIONS.items())
+    yield from (Method(UPSCALER, partial(upscale, steps), steps) for steps in num_steps)
 
 
 def measure_method(
-    method: Method, films: ImageSet, side: int, split: str, rng: np.random.Generator
+    method: Method, images: ImageSet, side: int, split: str, rng: np.random.Generator
 ) -> list[Measurement]:
-    """MSE, PSNR, SSIM, sharpness, spectral distance and median time of films from `side` pixels to their own size.
+    """MSE, PSNR, SSIM, sharpness, spectral distance and median time of images enlarged from `side` pixels.
 
-    The spectral distance is that of mean spectra of the same films, so 0 is what the film itself has.
+    The spectral distance is between mean spectra of the same images, so it is 0 for the images themselves.
     """
     outputs, times = [], []
-    for i, film in enumerate(films.images):
-        low = resize_square(film, side)
+    for i, image in enumerate(images.images):
+        low = resize_square(image, side)
         started = time.perf_counter()
         outputs.append(method.enlarge(low, i))
         times.append((time.perf_counter() - started) * 1_000)
-    made = replace(films, name=method.name, images=np.stack(outputs))
-    ours, theirs = (float(np.mean([sharpness(image) for image in images.images])) for images in (made, films))
-    distance = spectral_distance(power_spectra(made.images), power_spectra(films.images))
-    common: dict[str, Any] = {"n": len(films), "split": split}
+    made = replace(images, name=method.name, images=np.stack(outputs))
+    ours, theirs = (float(np.mean([sharpness(image) for image in some.images])) for some in (made, images))
+    distance = spectral_distance(power_spectra(made.images), power_spectra(images.images))
+    common: dict[str, Any] = {"n": len(images), "split": split}
     found = [
-        *compare_pairs(made, films, rng, split=split),
-        Measurement("sharpness", ours, real=theirs, real_n=len(films), **common),
-        Measurement("spectral_distance", distance, real_n=len(films), **common),
+        *compare_pairs(made, images, rng, split=split),
+        Measurement("sharpness", ours, real=theirs, real_n=len(images), **common),
+        Measurement("spectral_distance", distance, real_n=len(images), **common),
         Measurement("latency_ms", statistics.median(times), **common),
     ]
     if theirs > 0:
-        found.append(Measurement("sharpness_ratio", ours / theirs, real_n=len(films), **common))
-    settings = {
-        "method": method.name,
-        "num_steps": method.num_steps,
-        "from_size": side,
-        "to_size": films.images.shape[1],
-    }
+        found.append(Measurement("sharpness_ratio", ours / theirs, real_n=len(images), **common))
+    sizes = {"from_size": side, "to_size": images.images.shape[1]}
+    settings = {"method": method.name, "num_steps": method.num_steps, **sizes}
     return [replace(m, settings=settings) for m in found]
 
 
@@ -111,25 +104,25 @@ def measure_upscaler(
     num_steps: Sequence[int] = STEPS,
     seed: int = 0,
 ) -> Record:
-    """Every method on the films of each split that reach `size`, from `size` divided by each factor.
+    """Every method on the images of each split that have `size` pixels, reduced by each factor first.
 
     The record's table "enlargement" holds a row for each method, split and factor.
 
     Raises:
-        StudioError: no film of these splits is so large.
+        StudioError: no image of these splits is so large.
     """
     rng = np.random.default_rng(seed)
     found: list[Measurement] = []
     notes: list[str] = []
     for split in splits:
-        films = from_rows(large_rows(dataset.split(split), size), size, f"films, {split} split")
-        notes += films.skipped
-        for factor in factors if len(films) else ():
+        images = from_rows(large_rows(dataset.split(split), size), size, f"real, {split} split")
+        notes += images.skipped
+        for factor in factors if len(images) else ():
             for method in methods(upscaler, size, num_steps, seed):
-                found += measure_method(method, films, round(size / factor), split, rng)
+                found += measure_method(method, images, round(size / factor), split, rng)
     if not found:
         raise StudioError(
-            f"No film of the splits {', '.join(splits)} reaches {size} pixels; see images512/ of the pack."
+            f"No image of the splits {', '.join(splits)} reaches {size} pixels; see images512/ of the pack."
         )
     ref = upscaler.checkpoint
     settings = {"image_size": size, "seed": seed, "splits": list(splits), **machine_facts()}

@@ -1,1 +1,1 @@
-"""Images as files that say what made them."""
+"""Images as files that say how they were made."""

@@ -1,7 +1,7 @@
-"""Pictures that belong together in one file: side by side as a PNG, or one after the other, there and back, as a GIF.
+"""Several images in one file: side by side as a PNG, or as frames of a GIF, forward and back.
 
-Both hold the recipe of every picture and say that it is synthetic; both are the same bytes each time. The states of one
-image on its way from noise have that image's recipe.
+Both hold the recipe of every image and say that it is synthetic; equal images give equal bytes. The states of one image
+along its trajectory have the recipe of that image.
 """
 
 from __future__ import annotations
@@ -18,55 +18,54 @@ from xray_generator.export.recipe import Recipe, recipes
 from xray_generator.images import encode_png, grid, to_uint8
 from xray_generator.types import NOTICE, PURPOSE, GenerationResult, Image
 
-KEY = "recipes"  # not `parameters`: that chunk is one picture's recipe
-FRAME_MS, END_MS = 150, 900  # the two ends stand longer
+KEY = "recipes"  # not `parameters`: that chunk holds the recipe of one image
+FRAME_MS, END_MS = 150, 900  # the first and the last image are shown longer
 
 
 def encode_strip(results: Sequence[GenerationResult]) -> bytes:
     """8-bit gray PNG of each result's first image in one row, recipes in the text chunk `recipes`; equal sizes only."""
-    return _row([result.images[0] for result in results], _first_recipes(results))
+    return _encode_row([result.images[0] for result in results], _first_recipes(results))
 
 
 def encode_gif(results: Sequence[GenerationResult]) -> bytes:
-    """Endless GIF of each result's first image, forth and back, 256 levels of gray.
+    """Endless GIF of each result's first image, forward and back, 256 gray levels.
 
-    GIF has one comment for all its frames: it says that they are synthetic, then has the recipes of the way forth as a
-    JSON list.
+    Its one comment holds the notice, then the recipes of the forward frames as a JSON list.
     """
     images = [result.images[0] for result in results]
-    return _film([*images, *images[-2:0:-1]], _first_recipes(results), len(images) - 1)  # the ends stand there once
+    return _encode_gif([*images, *images[-2:0:-1]], _first_recipes(results), len(images) - 1)  # the ends occur once
 
 
-def encode_path_strip(states: Sequence[Image], recipe: Recipe, said: str = "") -> bytes:
+def encode_path_strip(states: Sequence[Image], recipe: Recipe, note: str = "") -> bytes:
     """8-bit gray PNG of the states (H, W) of one image in a row, its recipe in the text chunk `recipes`.
 
-    `said` follows the notice: what the states are, where the recipe does not tell.
+    `note` follows the notice and says what the states are, if the recipe does not.
     """
-    return _row(states, [recipe], said)
+    return _encode_row(states, [recipe], note)
 
 
-def encode_path_gif(states: Sequence[Image], recipe: Recipe, said: str = "", *, is_returning: bool = False) -> bytes:
-    """Endless GIF of the states of one image from first to last; the comment as in `encode_gif`, with one recipe.
+def encode_path_gif(states: Sequence[Image], recipe: Recipe, note: str = "", *, is_returning: bool = False) -> bytes:
+    """Endless GIF of the states of one image from first to last and, if returning, back; comment as in `encode_gif`.
 
-    `said` as for `encode_path_strip`; returning, it goes back to the first.
+    `note` as for `encode_path_strip`.
     """
     frames = [*states, *states[-2:0:-1]] if is_returning else states
-    return _film(frames, [recipe], len(states) - 1, said)
+    return _encode_gif(frames, [recipe], len(states) - 1, note)
 
 
-def encode_row(images: Sequence[Image], said: str) -> bytes:
-    """8-bit gray PNG of images (H, W) in a row that have no recipe; its description is `said` and the purpose."""
-    text = {"Description": f"{said} {PURPOSE}", "Software": f"xray_generator {__version__}"}
+def encode_row(images: Sequence[Image], note: str) -> bytes:
+    """8-bit gray PNG of images (H, W) without recipes in a row; its description is `note` and the purpose."""
+    text = {"Description": f"{note} {PURPOSE}", "Software": f"xray_generator {__version__}"}
     return encode_png(grid(images, len(images)), text)
 
 
-def _row(images: Sequence[Image], made_by: Sequence[Recipe], said: str = "") -> bytes:
-    text = {KEY: _json(made_by), "Description": _notice(said), "Software": f"xray_generator {__version__}"}
+def _encode_row(images: Sequence[Image], made_by: Sequence[Recipe], note: str = "") -> bytes:
+    text = {KEY: _json(made_by), "Description": f"{NOTICE} {note}".strip(), "Software": f"xray_generator {__version__}"}
     return encode_png(grid(images, len(images)), text)
 
 
-def _film(images: Sequence[Image], made_by: Sequence[Recipe], last: int, said: str = "") -> bytes:
-    """A GIF whose first image and the one at place `last` stand longer."""
+def _encode_gif(images: Sequence[Image], made_by: Sequence[Recipe], last: int, note: str = "") -> bytes:
+    """A GIF that shows frames 0 and `last` longer."""
     frames = [PILImage.fromarray(to_uint8(image)) for image in images]
     durations = [END_MS if place in (0, last) else FRAME_MS for place in range(len(frames))]
     buffer = io.BytesIO()
@@ -78,13 +77,9 @@ def _film(images: Sequence[Image], made_by: Sequence[Recipe], last: int, said: s
         loop=0,
         optimize=False,
         duration=durations,
-        comment=f"{_notice(said)}\n{_json(made_by)}".encode(),
+        comment="\n".join([f"{NOTICE} {note}".strip(), _json(made_by)]).encode(),
     )
     return buffer.getvalue()
-
-
-def _notice(said: str) -> str:
-    return f"{NOTICE} {said}".strip()
 
 
 def _first_recipes(results: Sequence[GenerationResult]) -> list[Recipe]:

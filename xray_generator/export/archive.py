@@ -1,20 +1,20 @@
-"""One image through every preset as files: PNGs that say what was done, costs, presets and a README, in a ZIP."""
+"""One image enhanced by every preset, as a ZIP of PNGs with their costs, presets and a README."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 
 from postprocess.cost import Cost, measure_cost
 from postprocess.presets import Preset, apply, to_json
 from xray_generator import __version__
 from xray_generator.config import dump
-from xray_generator.export.recipe import Recipe, enhanced_again, recipe_chunks
+from xray_generator.data.tables import write_table
+from xray_generator.export.recipe import Recipe, add_preset, recipe_chunks
 from xray_generator.images import encode_png
 from xray_generator.types import NOTICE, PURPOSE, Image
 
@@ -29,34 +29,34 @@ class Source:
     """An image to enhance and where it came from."""
 
     image: Image
-    origin: str  # in words, written into every file; never the name of an uploaded file, which may name a patient
+    origin: str  # in words, for every file; never the name of an uploaded file, which may identify a patient
     recipe: Recipe | None = None  # of an image that this studio generated
     is_marked: bool = False  # the file says that it is synthetic
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether anything says so; else it is not known."""
+        """Whether the image is known to be synthetic; False means "not known"."""
         return self.recipe is not None or self.is_marked
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits of the pixels and the shape."""
+        """Sixteen hex digits of a hash of pixels and shape."""
         return hashlib.sha256(repr(self.image.shape).encode() + self.image.tobytes()).hexdigest()[:16]
 
 
 def encode_enhanced(source: Source, preset: Preset) -> bytes:
-    """8-bit gray PNG of a source after a preset, which says what was done."""
+    """8-bit gray PNG of a source after a preset; its text chunks say what was done."""
     return encode_png(apply(preset, source.image), text_chunks(source, preset))
 
 
 def text_chunks(source: Source, preset: Preset) -> dict[str, str]:
-    """What a PNG of a source after a preset says: its recipe where it has one, and plain text where not.
+    """The text chunks of a PNG of a source after a preset: its recipe if it has one, else plain text.
 
     Raises:
-        StudioError: the presets of an image that was enhanced before have more than 20 operations together.
+        StudioError: an image that was enhanced before would have more than 20 operations.
     """
     if source.recipe is not None:
-        return recipe_chunks(enhanced_again(source.recipe, preset))
+        return recipe_chunks(add_preset(source.recipe, preset))
     return {
         "Description": ENHANCED_NOTE if preset.operations else RAW_NOTE,
         "Source": source.origin,
@@ -66,7 +66,7 @@ def text_chunks(source: Source, preset: Preset) -> dict[str, str]:
 
 
 def comparison_zip(source: Source, presets: Iterable[Preset]) -> bytes:
-    """The raw image, one PNG per preset that does something, costs.csv, presets.json and README.txt."""
+    """A ZIP of the raw image, a PNG for each preset with operations, costs.csv, presets.json and README.txt."""
     chosen = (RAW, *(preset for preset in presets if preset.operations))
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -87,18 +87,9 @@ def _add(archive: zipfile.ZipFile, name: str, data: str | bytes) -> None:
 
 
 def _costs_csv(raw: Image, presets: Sequence[Preset]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, ["file", "preset", *(field.name for field in fields(Cost))])
-    table.writeheader()
-    for index, preset in enumerate(presets):
-        row = {"file": _file_name(index, preset), "preset": _cell(preset.name)}
-        table.writerow(row | asdict(measure_cost(raw, apply(preset, raw))))
-    return text.getvalue()
-
-
-def _cell(text: str) -> str:
-    """A text that no spreadsheet runs as a formula."""
-    return f"'{text}" if text[:1] in "=+-@" else text
+    costs = [astuple(measure_cost(raw, apply(preset, raw))) for preset in presets]
+    lines = ((_file_name(i, preset), preset.name, *costs[i]) for i, preset in enumerate(presets))
+    return write_table(("file", "preset", *(field.name for field in fields(Cost))), lines)
 
 
 def _readme(source: Source, presets: Sequence[Preset]) -> str:
@@ -113,9 +104,9 @@ Size: {width} x {height} pixels
 {ENHANCED_NOTE}
 
 {files}
-  costs.csv     what each preset cost, measured against the raw image: share of saturated pixels (0 or 255) after and
-                before, share newly saturated, change of the gray levels' entropy in bits per pixel, SSIM to the raw
-  presets.json  the operations and parameters of every preset, in the order they run
+  costs.csv     the cost of each preset, compared with the raw image: share of saturated pixels (0 or 255) after and
+                before, share newly saturated, change of the gray levels' entropy in bits per pixel, SSIM
+  presets.json  the operations and parameters of every preset, in order
 
 Made with xray_generator {__version__}. Each PNG says in its text chunks what was done to it.
 """

@@ -1,7 +1,7 @@
-"""A generated image as a DICOM file that no reader can take for a patient's.
+"""A generated image as a DICOM file that cannot be mistaken for a patient's.
 
-What it is stands in many places, since tools that strip headers know some of them: SyntheticData, image type, the
-contributing equipment, conversion type, patient, descriptions. Names, dates and UIDs come from no source image.
+Many tags say that it is synthetic, since tools that strip headers remove some: SyntheticData, image type, contributing
+equipment, conversion type, patient, descriptions. No name, date or UID comes from a real image.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from xray_generator import __version__
 from xray_generator.config import dump
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.recipe import Recipe
-from xray_generator.hounsfield import Window
 from xray_generator.images import to_uint8, to_uint16
 from xray_generator.types import Image, StudioError
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
 MAKER = "xray_generator"
-CREATOR, RECIPE = (0x0099, 0x0010), (0x0099, 0x1001)  # a private block: its text may have any length
-INTERCEPT = -1024  # HU of stored value 0: what CT scanners state
+CREATOR, RECIPE = (0x0099, 0x0010), (0x0099, 0x1001)  # a private block, whose text may have any length
+INTERCEPT = -1024  # HU of stored value 0, as CT scanners use
 INT16 = np.iinfo(np.int16)
 NOT_PATIENT = "SYNTHETIC - NOT FOR DIAGNOSIS"
 
 
 def encode_dicom(image: Image, recipe: Recipe, window: Window | None = None, bits: Literal[8, 16] = 8) -> bytes:
-    """An explicit VR little endian DICOM file; equal images of one recipe are equal files.
+    """An explicit VR little endian DICOM file; equal images and recipes give equal files.
 
-    With a window, a CT image whose stored values are Hounsfield units (16 bit, slope 1): to 0.5 HU those that the
-    window makes of the image. Else a Secondary Capture of 8 or 16 bits.
+    With a window, a CT image in Hounsfield units (16 bit, slope 1) that `window.invert` gives, rounded to whole HU.
+    Otherwise a Secondary Capture of 8 or 16 bits.
 
     Raises:
-        StudioError: the image is not finite, or the window reaches beyond 16 bits.
+        StudioError: the image is not finite, or the window exceeds 16 bits.
     """
     from pydicom.dataset import Dataset
     from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
@@ -80,7 +80,7 @@ def _levels(image: Image, window: Window | None, bits: Literal[8, 16]) -> NDArra
 def _identify(
     dataset: Dataset, recipe: Recipe, text: str, levels: NDArray[np.uint8 | np.uint16 | np.int16], window: Window | None
 ) -> None:
-    """A patient, study and series for each recipe, and an object for each image of it; all derived, none random."""
+    """Patient, study and series from the recipe, the object UID also from the pixels; nothing is random."""
     kind = f"{dataset.SOPClassUID} {levels.dtype} {window}"
     dataset.PatientName = f"SYNTHETIC^{recipe.checkpoint.name}"[:64]
     dataset.PatientID = f"SYN-{recipe.digest}"
@@ -95,7 +95,7 @@ def _identify(
 
 
 def _uid(*parts: str) -> UID:
-    """A UID under 2.25, the root for everyone (PS3.5 B.2), of the first 128 bits of a SHA-256."""
+    """A UID under 2.25, the root of UUIDs (PS3.5 B.2), from the first 128 bits of a SHA-256."""
     from pydicom.uid import UID
 
     digest = hashlib.sha256("\0".join(parts).encode()).digest()
@@ -138,7 +138,7 @@ def _describe_pixels(dataset: Dataset, levels: NDArray[np.uint8 | np.uint16 | np
 
 
 def _describe_ct(dataset: Dataset, window: Window) -> None:
-    """The CT image module; no model knows its pixels' size, so that spacing and position are nominal and say so."""
+    """The CT image module. Models do not know the pixel size, so spacing and position are nominal and marked so."""
     dataset.Modality, dataset.ImageType = "CT", ["DERIVED", "SECONDARY", "AXIAL"]
     dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, INTERCEPT, "HU"
     dataset.WindowCenter, dataset.WindowWidth = f"{window.level:.10g}", f"{window.width:.10g}"

@@ -1,4 +1,4 @@
-"""Results on disk: a folder that can be written to, and files that are whole or not there."""
+"""Write results to disk: folders that are checked to be writable, and files that are complete or absent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xray_generator.types import StudioError
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder for results; StudioError where it cannot be made or written to."""
+    """Make a folder for results; StudioError if it cannot be made or written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -20,7 +20,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_file(path: Path, data: bytes) -> Path:
-    """Write a file in one piece: it is whole or it is not there; StudioError where it cannot be written."""
+    """Write a file atomically; StudioError if it cannot be written."""
     staged = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
     try:
         staged.write_bytes(data)

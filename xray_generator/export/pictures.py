@@ -1,4 +1,4 @@
-"""The images of a result as files: raw and enhanced, each with the recipe that makes it again."""
+"""The images of a result as files: raw and enhanced, each with the recipe to reproduce it."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ import zipfile
 from dataclasses import dataclass
 
 from postprocess.presets import Preset, apply
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.dicom import encode_dicom
-from xray_generator.export.recipe import Recipe, encode_png, enhanced_again, recipes
-from xray_generator.hounsfield import Window
+from xray_generator.export.recipe import Recipe, add_preset, encode_png, recipes
 from xray_generator.types import NOTICE, GenerationResult, Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """An image, raw or enhanced, with the recipe that makes it again."""
+    """An image, raw or enhanced, with the recipe to reproduce it."""
 
     image: Image
     recipe: Recipe
 
     @property
     def file_name(self) -> str:
-        """checkpoint_seed_digest.png: equal recipes give equal names, others the same by a chance of 2^-32."""
+        """<checkpoint>_seed<seed>_<digest>.png: equal recipes give equal names, different ones almost surely others."""
         return f"{self.recipe.checkpoint.name}_seed{self.recipe.request.seed}_{self.recipe.digest}.png"
 
     @property
     def dicom_name(self) -> str:
-        """The same, of the DICOM file."""
+        """The name of the DICOM file."""
         return f"{self.file_name.removesuffix('.png')}.dcm"
 
     def png(self) -> bytes:
-        """8-bit gray PNG with the recipe inside."""
+        """8-bit gray PNG that holds the recipe."""
         return encode_png(self.image, self.recipe)
 
     def dicom(self, window: Window | None) -> bytes:
-        """A DICOM file marked as synthetic: with a window a CT image in Hounsfield units, else a Secondary Capture."""
+        """A DICOM file marked as synthetic: CT in Hounsfield units with a window, else a Secondary Capture."""
         return encode_dicom(self.image, self.recipe, window)
 
 
 def pictures(result: GenerationResult, index: int, preset: Preset | None = None) -> tuple[Picture, ...]:
-    """Image `index` of a result: raw, and enhanced where there is a preset with operations."""
+    """Image `index` of a result: raw, and enhanced if the preset has operations."""
     raw = Picture(result.images[index], recipes(result)[index])
     if preset is None or not preset.operations:
         return (raw,)
-    return raw, Picture(apply(preset, raw.image), enhanced_again(raw.recipe, preset))
+    return raw, Picture(apply(preset, raw.image), add_preset(raw.recipe, preset))
 
 
 def archive(result: GenerationResult, preset: Preset) -> bytes:

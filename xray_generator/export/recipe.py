@@ -1,4 +1,4 @@
-"""The recipe inside every exported PNG: all that is needed to make the image again, and that it is synthetic."""
+"""The recipe inside every exported PNG: all that is needed to reproduce the image, and that it is synthetic."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from xray_generator.types import (
     StudioError,
 )
 
-KEY = "parameters"  # the PNG text chunk that other studios use too
+KEY = "parameters"  # the text chunk that other image generators use too
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One image's origin. Holds no time and no place in a batch, so that equal images are equal files."""
+    """How one image was made. Without time and position in a batch, so that equal images are equal files."""
 
     request: GenerationRequest  # of this image alone: one image, its own seed
     checkpoint: CheckpointRef
-    runtime: dict[str, Any] = field(default_factory=dict)  # versions, device, threads: what bit-equality depends on
+    runtime: dict[str, Any] = field(default_factory=dict)  # versions, device, threads: bit-equality depends on them
     preset: dict[str, Any] | None = None  # the enhancement applied; None: the raw image
-    origin: Morph | Edit | None = None  # what made it beside the request
-    upscaler: CheckpointRef | None = None  # what enlarged it
+    origin: Morph | Edit | None = None  # what else it was made from
+    upscaler: CheckpointRef | None = None  # that enlarged it
     synthetic: bool = True
     notice: str = NOTICE
 
     @property
     def digest(self) -> str:
-        """Eight hex digits that differ wherever the recipe does."""
+        """Eight hex digits of a hash of the recipe."""
         return hashlib.sha256(json.dumps(dump(self), sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -55,11 +55,11 @@ def recipes(result: GenerationResult) -> tuple[Recipe, ...]:
     return tuple(replace(result_recipe, request=request) for request in requests)
 
 
-def enhanced_again(recipe: Recipe, preset: Preset) -> Recipe:
-    """The recipe after a further preset: the operations of an earlier one come first; no operations change nothing.
+def add_preset(recipe: Recipe, preset: Preset) -> Recipe:
+    """The recipe with a preset's operations after those of an earlier one.
 
     Raises:
-        StudioError: both together have more than 20 operations.
+        StudioError: more than 20 operations in all.
     """
     if not preset.operations:
         return recipe
@@ -70,7 +70,7 @@ def enhanced_again(recipe: Recipe, preset: Preset) -> Recipe:
 
 
 def recipe_chunks(recipe: Recipe) -> dict[str, str]:
-    """What a PNG of this recipe says: the recipe as JSON in `parameters`, the notice, the software."""
+    """The text chunks of a PNG: the recipe as JSON in `parameters`, the notice, the software."""
     return {
         KEY: json.dumps(dump(recipe), ensure_ascii=False, sort_keys=True),
         "Description": recipe.notice,
@@ -84,7 +84,7 @@ def encode_png(image: Image, recipe: Recipe) -> bytes:
 
 
 def find_recipe(data: bytes) -> Recipe | None:
-    """The recipe inside a file of this studio; None for every other."""
+    """The recipe inside a PNG of this studio; None for any other file."""
     try:
         return read_recipe(data)
     except StudioError:
@@ -92,7 +92,7 @@ def find_recipe(data: bytes) -> Recipe | None:
 
 
 def says_synthetic(data: bytes) -> bool:
-    """Whether a PNG of this studio says that what it shows is synthetic: a recipe, several, or the notice."""
+    """Whether a PNG is marked as synthetic by this studio: with one or several recipes, or the notice."""
     try:
         text = getattr(PILImage.open(io.BytesIO(data), formats=["PNG"]), "text", {})
     except Exception:  # noqa: BLE001 - foreign bytes: a decoder may raise anything

@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from xray_generator.devices import has_fast_bfloat16, pick_device
-from xray_generator.images import from_tensor
-from xray_generator.training.lock import locked
-from xray_generator.training.plots import save_grid
+from xray_generator.images import encode_png, from_tensor, grid
 from xray_generator.training.settings import TrainingConfig
-from xray_generator.training.state import State, load_newest_state, save_state
+from xray_generator.training.state import State, load_newest_state, locked, save_state
 from xray_generator.training.task import Grouped, StepBatches, Task, step_generator
 from xray_generator.types import StudioError
+
+PREVIEW_COLUMNS = 8
 
 
 class TrainingStopped(SystemExit):
@@ -209,7 +209,9 @@ class _Run:
         self.model.eval()
         with torch.no_grad():
             self._log(dict(self.task.validate()))
-            save_grid(from_tensor(self.task.preview()), self.folder / "previews" / f"step-{self.step:08d}.png")
+            path = self.folder / "previews" / f"step-{self.step:08d}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(encode_png(grid(from_tensor(self.task.preview()), PREVIEW_COLUMNS)))
         self.model.train()
         self.ema.restore(self._trained())
 

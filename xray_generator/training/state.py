@@ -1,4 +1,4 @@
-"""Training states on disk: written atomically with a hash, holding tensors and plain values only."""
+"""Training states on disk, written atomically with a hash, tensors and plain values only; and the lock of a run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,36 @@ import json
 import os
 import pickle  # for the name of an error alone
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from xray_generator.checkpoints import sha256
 from xray_generator.types import StudioError
 
+LOCK = "lock"  # a file in the folder of a run
 State = dict[str, Any]  # tensors, numbers, text, lists and dicts of these
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold its lock: two runs in one folder would overwrite each other.
+
+    Of a distributed run the first process holds it for all.
+
+    Raises:
+        StudioError: another training holds it, or the folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with nullcontext() if int(os.environ.get("RANK", "0")) else FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise StudioError(f"Another training uses {folder}. Choose another --output_dir.") from None
 
 
 def fsync(path: Path) -> None:

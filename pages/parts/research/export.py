@@ -9,9 +9,9 @@ import streamlit as st
 from pages.parts.research.measured import comparisons
 from pages.parts.research.scene import Scene
 from pages.parts.services import plain
-from xray_generator.contact_sheet import REAL_NOTICE, Row, encode_sheet
 from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.side_by_side import Sides, small
+from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
 from xray_generator.types import NOTICE
 
 SIDE, MOST, COLUMNS = 160, 24, 8  # pixels, images of each set, images to a line
@@ -64,11 +64,11 @@ def _sheet(scene: Scene) -> bytes:
     real, generated = sides.real.images[:MOST], sides.generated.images[:MOST]
     return encode_sheet(
         [
-            Row(
+            SheetRow(
                 f"{REAL_NOTICE} {len(real)} of {len(sides.real)} real films, {sides.split} split, {condition}",
                 small(real, SIDE),
             ),
-            Row(
+            SheetRow(
                 f"{NOTICE} {len(generated)} of {len(sides.generated)} images of {scene.manifest.name}, {condition}",
                 small(generated, SIDE),
             ),

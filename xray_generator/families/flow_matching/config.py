@@ -8,7 +8,7 @@ from typing import Literal
 
 from xray_generator.checkpoints import check_name
 from xray_generator.config import check_ranges
-from xray_generator.hounsfield import WINDOWS, Window
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.requests import MAX_FLOW_STEPS
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, ClassLabel, StudioError
