@@ -1,5 +1,6 @@
 """What every family must do, checked on its smallest run: a new family gets these tests by its name in FAMILIES."""
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from tests.families.tiny import Run
 from tests.training.toy import digest
 from xray_generator import abilities, families, registry
 from xray_generator.checkpoints import CARD, Manifest, read_manifest, write_manifest
+from xray_generator.config import dump, parse
 from xray_generator.devices import seeded_generators
 from xray_generator.generation import generate, trace
 from xray_generator.images import from_tensor, to_tensor
@@ -92,6 +94,7 @@ def draw(
 def test_the_checkpoint_says_what_it_is_and_is_read_back(run: Run, model: Any, manifest: Manifest) -> None:
     config = run.config
     assert (manifest.family, manifest.name) == (config.family, config.name)
+    assert parse(type(config), json.loads(json.dumps(dump(config)))) == config
     assert model.checkpoint == manifest.ref
     assert manifest.steps and all(steps == 2 for steps in manifest.steps.values())
     assert manifest.data.num_train == len(run.dataset.split("train"))
