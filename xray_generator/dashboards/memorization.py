@@ -1,6 +1,6 @@
-"""A copy check of a few images against the training films at hand, made on request; the record's check is the full one.
+"""A memorization check of a few images against the training images that are here, and the closest pairs of a record.
 
-It promises less than the record's: a film that is not at hand cannot be recognized.
+It finds less than the audit of a record: a training image that is not here cannot be recognized.
 """
 
 from __future__ import annotations
@@ -23,59 +23,59 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class CopyPair:
-    """A generated image and the training film that it is nearest to."""
+class ClosestPair:
+    """A generated image and the training image nearest to it."""
 
     image: str  # its name
-    place: int | None  # of the image in the set checked; None: of a record
-    film: str  # folder/name of the training film, as in the record
-    path: Path | None  # of the film, where it is at hand
+    place: int | None  # its index in the set that was checked; None: from a record
+    training_image: str  # folder/name, as in the record
+    path: Path | None  # of the training image, if it is here
     similarity: float  # of pixels at the best alignment: 1 is a copy
     flipped: bool
     flagged: bool
-    score: float  # how far above what unseen films show, in their spreads
+    score: float  # above the closeness of unseen real images, in their standard deviations
     threshold: float  # a higher score is flagged
 
 
 @dataclass(frozen=True, slots=True)
-class CopyCheck:
-    """What the check of the images at hand found."""
+class MemorizationCheck:
+    """The result of a check."""
 
-    pairs: tuple[CopyPair, ...]  # all images, the nearest to a training film first
+    pairs: tuple[ClosestPair, ...]  # one for each image, the closest first
     measurements: tuple[Measurement, ...]
     num_training: int
 
     @property
     def num_flagged(self) -> int:
-        """How many images are nearer to a training film than nearly all unseen films are."""
+        """How many images are closer to a training image than nearly all unseen real images are."""
         return sum(pair.flagged for pair in self.pairs)
 
 
-def copy_space(encoders: Path, unseen: ImageSet, device: str | None) -> Extractor:
-    """The space of features beside pixels: the first reference encoder of a folder, else radiomics.
+def feature_space(encoders: Path, unseen: ImageSet, device: str | None) -> Extractor:
+    """The feature space used besides pixels: the reference encoder that fits the images, or else radiomics.
 
     Raises:
-        StudioError: a damaged encoder, or without one fewer than two unseen films.
+        StudioError: a damaged encoder; or no encoder and fewer than two unseen images.
     """
     from xray_generator.evaluation.features import Radiomics
 
     folder = fitting_encoder(encoders, unseen.rows)
     if folder is None:
         return Radiomics.of(unseen.images)
-    from xray_generator.reference_encoder.model import load_reference_encoder  # torch: not for opening a page
+    from xray_generator.reference_encoder.model import load_reference_encoder  # imports torch
 
     return load_reference_encoder(folder, device)
 
 
-def check_copies(
+def check_memorization(
     generated: ImageSet, unseen: ImageSet, training: Sequence[Row], extractor: Extractor, cache: Path
-) -> CopyCheck:
-    """Audit images against training films, with unseen films as the yardstick.
+) -> MemorizationCheck:
+    """Compare images with training images, with unseen real images as the reference.
 
     Raises:
-        StudioError: no image, no training film, or fewer than 19 unseen films.
+        StudioError: no image, no training image, or fewer than 19 unseen images.
     """
-    from xray_generator.evaluation.memorization import audit  # scikit-learn: not for opening a page
+    from xray_generator.evaluation.memorization import audit  # imports scikit-learn
     from xray_generator.evaluation.training_set import read_training
 
     if not len(generated):
@@ -87,7 +87,7 @@ def check_copies(
     for i in map(int, found.order):
         path = known.rows[int(near.match.place[i])].path
         pairs.append(
-            CopyPair(
+            ClosestPair(
                 generated.names[i],
                 i,
                 _name(path),
@@ -99,11 +99,11 @@ def check_copies(
                 found.threshold.strictness,
             )
         )
-    return CopyCheck(tuple(pairs), found.measurements, len(known.rows))
+    return MemorizationCheck(tuple(pairs), found.measurements, len(known.rows))
 
 
-def recorded_pairs(record: Record, rows: Sequence[Row]) -> tuple[CopyPair, ...]:
-    """The closest pairs of a record, with the films that are among `rows`; a line that cannot be read is left out."""
+def recorded_pairs(record: Record, rows: Sequence[Row]) -> tuple[ClosestPair, ...]:
+    """The closest pairs of a record, with the training images found among `rows`; damaged lines are left out."""
     at_hand = {_name(row.path): row.path for row in rows}
     pairs = []
     for line in record.tables.get("closest_pairs", ()):
@@ -114,13 +114,13 @@ def recorded_pairs(record: Record, rows: Sequence[Row]) -> tuple[CopyPair, ...]:
     return tuple(pairs)
 
 
-def _pair(line: Mapping[str, Any], at_hand: Mapping[str, Path]) -> CopyPair:
-    film = str(line["training_by_pixels"])
-    return CopyPair(
+def _pair(line: Mapping[str, Any], at_hand: Mapping[str, Path]) -> ClosestPair:
+    training_image = str(line["training_by_pixels"])
+    return ClosestPair(
         str(line["image"]),
         None,
-        film,
-        at_hand.get(film),
+        training_image,
+        at_hand.get(training_image),
         float(line["similarity"]),
         bool(line["flipped"]),
         bool(line["flagged"]),
