@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,8 @@ import pytest
 import torch
 
 from xray_generator.devices import seeded_generators
-from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
-from xray_generator.families.latent_diffusion.loading import load_engine
-from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
+from xray_generator.families.latent_diffusion.engine import load_engine
+from xray_generator.families.latent_diffusion.model import SCHEDULERS
 from xray_generator.generation import generate
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
@@ -29,7 +27,6 @@ from xray_generator.types import (
 )
 
 PROMPT = "Normal chest X-ray, PA view"
-MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 
 
 @pytest.fixture(scope="module")
@@ -47,28 +44,22 @@ def same(first: Image, second: Image) -> bool:
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_image_of_a_batch_equals_the_image_alone(engine: Engine, count: int, scheduler: str) -> None:
-    batch = generate(engine, text_request(PROMPT, seed=10, num_images=count, size=64, steps=3, scheduler=scheduler))
-    assert len(batch.images) == len(batch.latencies_ms) == count
-    assert batch.seeds == tuple(range(10, 10 + count))
+def test_image_of_a_batch_equals_the_image_alone_whatever_the_global_random_state(
+    engine: Engine, tiny_checkpoint: Path, scheduler: str
+) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    batch = generate(engine, text_request(PROMPT, seed=10, num_images=3, size=64, steps=3, scheduler=scheduler))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len(batch.images) == len(batch.latencies_ms) == 3 and batch.seeds == (10, 11, 12)
+    assert not same(batch.images[0], batch.images[1])
+    other = Studio(tiny_checkpoint, "cpu").engine()
+    torch.manual_seed(2)
     for image, seed in zip(batch.images, batch.seeds, strict=True):
-        alone = generate(engine, text_request(PROMPT, seed=seed, size=64, steps=3, scheduler=scheduler))
+        alone = generate(other, text_request(PROMPT, seed=seed, size=64, steps=3, scheduler=scheduler))
         assert same(image, alone.images[0])
-        assert image.shape == (64, 64)
-        assert image.dtype == np.float32
+        assert image.shape == (64, 64) and image.dtype == np.float32
         assert 0 <= image.min() < image.max() <= 1
-
-
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_repeated_run_is_bit_equal_and_another_seed_is_not(tiny_checkpoint: Path, scheduler: str) -> None:
-    request = text_request(PROMPT, seed=3, size=64, steps=4, scheduler=scheduler)
-    first, second = (generate(Studio(tiny_checkpoint, "cpu").engine(), request) for _ in range(2))
-    other = generate(
-        Studio(tiny_checkpoint, "cpu").engine(), text_request(PROMPT, seed=4, size=64, steps=4, scheduler=scheduler)
-    )
-    assert same(first.images[0], second.images[0])
-    assert not same(first.images[0], other.images[0])
 
 
 def test_guidance_and_prompt_reach_the_image(engine: Engine) -> None:
@@ -79,21 +70,10 @@ def test_guidance_and_prompt_reach_the_image(engine: Engine) -> None:
     assert not same(draw(guidance=3.0), draw("Cardiomegaly", 3.0))
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_global_random_state_is_neither_read_nor_moved(engine: Engine, scheduler: str) -> None:
-    request = text_request(PROMPT, seed=1, size=64, steps=3, scheduler=scheduler)
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first = generate(engine, request).images[0]
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    assert same(generate(engine, request).images[0], first)
-
-
 def test_threads_with_different_requests_do_not_mix(studio: Studio) -> None:
     requests = [
         text_request(PROMPT, seed=seed, size=64, steps=3 + seed % 3, guidance=1.0 + seed, scheduler=scheduler)
-        for seed in range(4)
+        for seed in range(2)
         for scheduler in SCHEDULERS
     ]
     alone = [studio.generate(request).images[0] for request in requests]
@@ -125,10 +105,10 @@ def test_guidance_0_is_heeded_and_not_taken_for_unset(engine: Engine) -> None:
     assert engine.resolve(text_request(PROMPT, size=64, guidance=0.0, seed=1)).guidance_scale == 0.0
 
 
-@pytest.mark.parametrize("name", ["DDIM", "Dpm++", "UniPC", "DDPM"])
-def test_scheduler_is_known_in_any_case(engine: Engine, name: str) -> None:
-    request = text_request(PROMPT, size=64, scheduler=name, seed=1)
-    assert engine.resolve(request).scheduler == name.lower()
+def test_scheduler_is_known_in_any_case(engine: Engine) -> None:
+    for name in ("DDIM", "Dpm++", "UniPC", "DDPM"):
+        request = text_request(PROMPT, size=64, scheduler=name, seed=1)
+        assert engine.resolve(request).scheduler == name.lower()
 
 
 @pytest.mark.parametrize(
@@ -136,7 +116,7 @@ def test_scheduler_is_known_in_any_case(engine: Engine, name: str) -> None:
     [
         (GenerationRequest(TextPrompt(PROMPT), height=256, width=256), "draws 64x64 pixels, not 256x256"),
         (GenerationRequest(TextPrompt(PROMPT), height=64, width=128), "draws 64x64 pixels, not 128x64"),
-        (text_request(PROMPT, size=64, scheduler="euler", seed=1), "Unknown scheduler 'euler'. Allowed: ddim, ddpm"),
+        (text_request(PROMPT, size=64, scheduler="euler", seed=1), "has no scheduler 'euler'. Allowed: ddim, ddpm"),
         (GenerationRequest(ClassLabel("normal"), height=64, width=64), "draws from a text prompt"),
     ],
 )
@@ -162,18 +142,15 @@ def test_steps_are_counted_over_all_images_and_previews_are_images(engine: Engin
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-@pytest.mark.parametrize(("steps", "guidance"), [(1, 0.0), (2, 1.0), (5, 15.0), (20, 15.0)])
-def test_every_scheduler_draws_with_few_steps_and_callbacks_change_nothing(
-    engine: Engine, scheduler: str, steps: int, guidance: float
-) -> None:
-    request = text_request(PROMPT, seed=1, size=64, steps=steps, guidance=guidance, scheduler=scheduler)
-    quiet = generate(engine, request).images[0]
-    previews: list[Image] = []
-    watched = generate(engine, request, lambda _step, _total, preview: previews.append(preview())).images[0]
-    assert np.isfinite(quiet).all()
-    assert quiet.std() > 0
-    assert len(previews) == steps
-    assert same(quiet, watched)
+def test_every_scheduler_draws_with_few_steps_and_callbacks_change_nothing(engine: Engine, scheduler: str) -> None:
+    for steps, guidance in ((1, 0.0), (2, 1.0), (5, 15.0)):
+        request = text_request(PROMPT, seed=1, size=64, steps=steps, guidance=guidance, scheduler=scheduler)
+        quiet = generate(engine, request).images[0]
+        previews: list[Image] = []
+        watched = generate(engine, request, lambda _step, _total, preview: previews.append(preview())).images[0]  # noqa: B023
+        assert np.isfinite(quiet).all() and quiet.std() > 0
+        assert len(previews) == steps
+        assert same(quiet, watched)
 
 
 def test_latency_is_the_models_and_not_the_callbacks(engine: Engine) -> None:
@@ -181,7 +158,7 @@ def test_latency_is_the_models_and_not_the_callbacks(engine: Engine) -> None:
 
     def on_step(_step: int, _total: int, _preview: Preview) -> None:
         started = time.perf_counter()
-        time.sleep(0.2)
+        time.sleep(0.05)
         away.append(time.perf_counter() - started)
 
     started = time.perf_counter()
@@ -205,7 +182,7 @@ def test_runtime_is_that_of_the_engine_that_drew(engine: Engine, monkeypatch: py
     assert runtime["dtype"] == ("bfloat16 autocast" if fast else "float32")
 
 
-@pytest.mark.parametrize("stop_at", [1, 3, 7])
+@pytest.mark.parametrize("stop_at", [1, 7])
 def test_cancel_takes_effect_within_the_step(engine: Engine, stop_at: int) -> None:
     calls: list[int] = []
     network = engine.components()["unet"]

@@ -73,7 +73,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/chest_xray_256": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/indiana_vae": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 name=longer": PARSE_ONLY,
-    "python -m xray_generator.train --config chest_xray_512": ("--quick_test", "--num_threads", "1", "film_size=256"),
+    "python -m xray_generator.train --config chest_xray_512": ("--quick_test", "--num_threads", "1", "image_size=256"),
     "python -m xray_generator.train --config lung_ct_128 --dataset_path dataset/lung_ct": TINY_FLOW,
     "python -m xray_generator.generate --checkpoint lung_ct_128": ("--size", "32", "--steps", "2"),
     "python -m xray_generator.train --config lung_ct_128 --dataset_path SERIES": PARSE_ONLY,

@@ -132,7 +132,7 @@ def morph(engine: Engine, request: GenerationRequest, morph: Morph, on_step: OnS
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    able = _require(engine, Morphing, "cannot interpolate between two requests")
+    able = require(engine, Morphing, "cannot interpolate between two requests")
     notes, request = engine.notes(request), engine.resolve(replace(request, num_images=1))
     morph = replace(morph, second=engine.resolve(replace(morph.second, num_images=1)))
     images, milliseconds = _run_timed(lambda report: able.morph(request, morph, report), on_step or no_report)
@@ -147,7 +147,7 @@ def edit(
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    able = _require(engine, Editing, "cannot edit images")
+    able = require(engine, Editing, "cannot edit images")
     scheduler = request.scheduler if source is None else able.inversion_scheduler
     request = replace(request, num_images=1, scheduler=scheduler)
     notes, request = engine.notes(request), engine.resolve(request)
@@ -164,7 +164,7 @@ def attend(engine: Engine, request: GenerationRequest, on_step: OnStep | None = 
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    able = _require(engine, Attending, "has no attention to words that could be shown")
+    able = require(engine, Attending, "has no attention to words that could be shown")
     return able.attend(engine.resolve(replace(request, num_images=1)), on_step or no_report)
 
 
@@ -174,7 +174,7 @@ def trace(engine: Engine, request: GenerationRequest, on_step: OnStep | None = N
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    able = _require(engine, Tracing, "cannot show its trajectory from noise to image")
+    able = require(engine, Tracing, "cannot show its trajectory from noise to image")
     return able.trace(engine.resolve(replace(request, num_images=1)), on_step or no_report)
 
 
@@ -184,7 +184,7 @@ def likelihood(engine: Engine, image: Image, label: str | None, on_step: OnStep 
     Raises:
         StudioError: the class is unknown, or the checkpoint cannot do this at all.
     """
-    able = _require(engine, Scoring, "gives no likelihoods")
+    able = require(engine, Scoring, "gives no likelihoods")
     return able.likelihood(image, label, seeded_generators(0, 1)[0], on_step or no_report)
 
 
@@ -209,7 +209,7 @@ def traverse(
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
     """
-    able = _require(engine, Traversing, "has no latent space to explore")
+    able = require(engine, Traversing, "has no latent space to explore")
     notes, request = engine.notes(request), engine.resolve(replace(request, num_images=1))
     label = request.condition.label if isinstance(request.condition, ClassLabel) else None
     directions = tuple(directions) or able.directions(label, NUM_DIRECTIONS)
@@ -219,7 +219,7 @@ def traverse(
     return Traversal(start, images, directions, index)
 
 
-def _require(engine: Engine, protocol: type[T], lack: str) -> T:
+def require(engine: Engine, protocol: type[T], lack: str) -> T:
     """The engine as one that has an ability; StudioError says what it lacks."""
     if not isinstance(engine, protocol):
         raise StudioError(f"{engine.checkpoint.name} {lack}.")

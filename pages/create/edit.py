@@ -1,135 +1,337 @@
-"""Edit: the same patient with and without a finding, before and after, and what a classifier of real films makes of it."""
+"""Edit: the same patient with and without a finding, before and after, and what a classifier says of the change."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 import streamlit as st
 
-from pages.parts.checkpoint_picker import pick_checkpoint
-from pages.parts.edit import settings
-from pages.parts.edit.repeated import draw_repeated
-from pages.parts.edit.result import draw_result
-from pages.parts.edit.source import draw_upload, pick_kind
-from pages.parts.edit.words import draw_words
-from pages.parts.edit.work import Editor
-from pages.parts.progress import draw_end, draw_progress
-from pages.parts.services import job_queue, plain, studio, warm
+from pages.create.edit_results import draw_many, draw_one
+from pages.kit import checkpoints
+from pages.kit.checkpoints import pick_checkpoint
+from pages.kit.images import pick_upload
+from pages.kit.jobs import draw_end, draw_hint, draw_progress, find_job, keep_error, last_result, start_button
+from pages.kit.sampling import (
+    check_field_seed,
+    draw_guidance,
+    draw_scheduler,
+    draw_seed,
+    draw_steps,
+    field_key,
+    set_recommended,
+)
+from pages.kit.services import escape_markdown, job_queue, preload, studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.dashboards.edit_runs import Counterfactual, Repeated, edit_many, edit_once
+from xray_generator.dashboards.prompts import row_of_prompt
+from xray_generator.data.rows import finding_name
+from xray_generator.data.vocabulary import SUBTYPES, Vocabulary, compose_prompt
+from xray_generator.experiments.counterfactual import (
+    Counterfactual,
+    RepeatedEdit,
+    edit_many,
+    edit_once,
+)
 from xray_generator.jobs import Job, Work
-from xray_generator.types import Image, StudioError
+from xray_generator.requests import text_request
+from xray_generator.types import Edit, GenerationRequest, GenerationResult, Image, StudioError, TextPrompt
 
-JOB, ONE, MANY, COUNT = "edit_job", "edit_one", "edit_many", "edit_count"  # session_state: job ids
-COUNTS = (4, 8, 16)
-Found = TypeVar("Found", Counterfactual, Repeated)
-ONE_TAB, MANY_TAB = "One patient", "Many patients"
+JOB, ONE, MANY = "edit_job", "edit_one", "edit_many"  # in the session: the latest job, and the latest of each kind
+KIND, SEED, STRENGTH, METHOD, COUNT = "edit_kind", "edit_seed", "edit_strength", "edit_method", "edit_count"
+NOW, TARGET, WITH = "edit_now", "edit_target", "edit_with"
+GENERATED, UPLOADED = "Generated", "Upload"
+METHODS = {"inversion": "Keep the patient", "noise": "Redraw from the seed"}
+
+ResultT = TypeVar("ResultT", Counterfactual, RepeatedEdit)
 
 
 def main() -> None:
     """Draw the form on the left and its result on the right."""
     form, result = st.columns([2, 3], gap="medium")
-    job = job_queue().get(st.session_state.get(JOB, ""))
     with form:
         try:
-            manifest = pick_checkpoint(prompted=True)
-            _draw_form(manifest, is_running=job is not None and not job.is_over)
+            manifest = pick_checkpoint("edit")
+            _draw_form(manifest)
         except (StudioError, OSError) as error:
-            st.error(plain(error))
+            st.error(escape_markdown(error))
             return
     with result:
-        _draw_right(job)
-    warm(manifest.name)
+        _draw_results(find_job(JOB))
+    preload(manifest.name)
 
 
-def _draw_form(manifest: Manifest, *, is_running: bool) -> None:
-    is_upload = pick_kind()
-    source = draw_upload() if is_upload else None
-    draw_words(manifest, is_upload=is_upload)
+def _draw_form(manifest: Manifest) -> None:
+    is_upload = _pick_kind()
+    source = _draw_upload() if is_upload else None
+    _draw_prompts(manifest, is_upload=is_upload)
     is_missing = is_upload and source is None
-    st.button(
+    start_button(
         "Edit",
+        JOB,
+        partial(_make_work, manifest, source, 1, is_upload=is_upload),
         key="edit",
-        type="primary",
+        disabled=is_missing,
         shortcut="Ctrl+Enter",
-        width="stretch",
-        disabled=is_running or is_missing,
         help="Upload an image first." if is_missing else None,
-        on_click=_submit,
-        args=(manifest, source, 1),
-        kwargs={"is_upload": is_upload},
     )
-    with st.container():  # always there, so that a message does not build the fields below anew
-        if message := st.session_state.pop(settings.ERROR, ""):
-            st.error(plain(message))
-    settings.draw_settings(manifest, is_upload=is_upload)
+    _draw_settings(manifest, is_upload=is_upload)
     if not is_upload:
-        _draw_repeat(manifest, is_running=is_running)
+        _draw_repeat(manifest)
 
 
-def _draw_repeat(manifest: Manifest, *, is_running: bool) -> None:
+def _pick_kind() -> bool:
+    """Draw the choice of the image to edit; whether it is an upload."""
+    st.session_state.setdefault(KIND, GENERATED)
+    kinds, take = st.columns([3, 2], vertical_alignment="bottom")
+    kind = kinds.segmented_control(
+        "Image to edit", (GENERATED, UPLOADED), required=True, key=KIND, persist_state="session"
+    )
+    shown = _find_generator_image()
+    take.button(
+        "From the Generator",
+        key="edit_take",
+        on_click=_take,
+        args=(shown,),
+        disabled=shown is None,
+        width="stretch",
+        help="Use the Generator's current prompt, seed and settings."
+        if shown
+        else "The Generator shows no image drawn from a prompt.",
+    )
+    return kind == UPLOADED
+
+
+def _draw_upload() -> Image | None:
+    field, preview = st.columns([3, 1], vertical_alignment="bottom")
+    source = pick_upload("edit", place=field)
+    if source is None:
+        return None
+    preview.image(source.image, width="stretch", output_format="PNG", alt="The uploaded image")
+    height, width = source.image.shape
+    crop = "" if height == width else "; its central square is used"
+    st.caption(escape_markdown(f"{source.origin} · {width} x {height} pixels{crop}"))
+    return source.image
+
+
+def _find_generator_image() -> tuple[GenerationRequest, str] | None:
+    """The request of the image that the Generator shows, and the name of its checkpoint."""
+    result = last_result("job")
+    if not isinstance(result, GenerationResult) or result.origin is not None:
+        return None
+    if not isinstance(result.request.condition, TextPrompt):
+        return None
+    index = min(st.session_state.get("selected_image", 0), len(result.images) - 1)
+    return replace(result.request, num_images=1, seed=result.seeds[index]), result.checkpoint.name
+
+
+def _take(shown: tuple[GenerationRequest, str]) -> None:
+    """Put the image of the Generator into the form."""
+    request, name = shown
+    with keep_error(JOB):
+        manifest = next((manifest for manifest in studio().checkpoints("edit") if manifest.name == name), None)
+        if manifest is None:
+            raise StudioError(f"The checkpoint {name} is no longer here.")
+        check_field_seed(request.seed)
+        if request.height not in manifest.sizes or request.scheduler not in manifest.schedulers:
+            raise StudioError(f"{manifest.name} no longer draws an image of this size or with this scheduler.")
+        assert isinstance(request.condition, TextPrompt)
+        values = {
+            "size": request.height,
+            "scheduler": request.scheduler,
+            "steps": request.num_inference_steps,
+            "guidance": request.guidance_scale,
+        }
+        st.session_state.update({field_key(f"edit {name}", manifest.name): value for name, value in values.items()})
+        st.session_state.update({NOW: request.condition.text, SEED: request.seed})
+        st.session_state.update({checkpoints.KEY: manifest.name, KIND: GENERATED})
+        findings = row_of_prompt(st.session_state.get(TARGET, "")).findings
+        if text := _compose(request.condition.text, findings, studio().vocabulary(manifest.name)):
+            st.session_state[TARGET] = text
+
+
+def _now_key(*, is_upload: bool) -> str:
+    """The session's key of the prompt of the current content: an upload has its own, which may be empty."""
+    return f"{NOW} of an upload" if is_upload else NOW
+
+
+def _draw_prompts(manifest: Manifest, *, is_upload: bool) -> None:
+    """Draw the prompt of the current content, the one to change to, and switches for the findings."""
+    vocabulary, key = studio().vocabulary(manifest.name), _now_key(is_upload=is_upload)
+    known = [phrase.finding for phrase in vocabulary.findings]
+    first = ["pleural_effusion"] if "pleural_effusion" in known else known[:1]
+    example = next(iter(vocabulary.example_prompts), "")
+    st.session_state.setdefault(key, "" if is_upload else _compose(example, (), vocabulary))
+    st.session_state.setdefault(TARGET, _compose(example, first, vocabulary))
+    st.text_area(
+        "Current content (optional)" if is_upload else "Current content",
+        key=key,
+        height=68,
+        persist_state="session",
+        help="A description makes the inversion more accurate." if is_upload else "The patient is drawn from this.",
+    )
+    st.text_area("Change to", key=TARGET, height=68, persist_state="session")
+    if words := studio().unseen_words(st.session_state[TARGET], manifest.name):
+        listed = ", ".join(f"**{escape_markdown(word)}**" for word in words)
+        st.warning(f"Not in the training captions, so the effect may not match the meaning: {listed}")
+    _draw_switches(vocabulary, known, key)
+
+
+def _draw_switches(vocabulary: Vocabulary, known: Sequence[str], key: str) -> None:
+    present = [finding for finding in row_of_prompt(st.session_state[TARGET]).findings if finding in known]
+    st.session_state[WITH] = present
+    st.pills(
+        "Findings after the change",
+        known,
+        selection_mode="multi",
+        format_func=finding_name,
+        key=WITH,
+        on_change=_switch,
+        args=(vocabulary, key, tuple(present)),
+        wrap=True,
+        help="Rewrites the prompt above: the view, age and sex of the current content, with these findings.",
+    )
+    now = st.session_state[key]
+    alike = _compose(now, row_of_prompt(now).findings, vocabulary) if now else ""
+    if alike and alike != now:
+        st.button(
+            "Match the wording",
+            key="edit_alike",
+            type="tertiary",
+            on_click=st.session_state.update,
+            args=({key: alike},),
+            help="Rewrites the current content so that the two prompts differ only in the findings. A generated "
+            "patient changes slightly.",
+        )
+
+
+def _switch(vocabulary: Vocabulary, key: str, before: tuple[str, ...]) -> None:
+    chosen = list(st.session_state[WITH])
+    if "pneumonia" in before and "pneumonia" not in chosen:  # a kind of pneumonia goes with it
+        chosen = [finding for finding in chosen if finding not in SUBTYPES]
+    if text := _compose(st.session_state[key] or st.session_state[TARGET], chosen, vocabulary):
+        st.session_state[TARGET] = text
+
+
+def _compose(prompt: str, findings: Sequence[str], vocabulary: Vocabulary) -> str:
+    """The patient of a prompt with these findings, worded as the captions are; empty where they have no words."""
+    row = row_of_prompt(prompt)
+    try:
+        return compose_prompt(row.view[:2], row.age, row.sex, findings, vocabulary, row.age_group)
+    except StudioError:
+        return ""
+
+
+def _draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
+    set_recommended(manifest, "edit ")
+    for key, value in {STRENGTH: 0.7, METHOD: "inversion"}.items():
+        st.session_state.setdefault(key, value)
+    if is_upload:
+        st.segmented_control(
+            "Method",
+            list(METHODS),
+            format_func=METHODS.__getitem__,
+            required=True,
+            key=METHOD,
+            persist_state="session",
+            help="Keep the patient: finds the noise that leads to this image (DDIM inversion) and denoises it with the "
+            "new prompt. Redraw: adds noise and denoises it again (SDEdit); each seed gives another result.",
+        )
+    strength = st.slider(
+        "Strength",
+        0.0,
+        1.0,
+        step=0.05,
+        format="percent",
+        key=STRENGTH,
+        persist_state="session",
+        help="Low: keeps the patient, small change. High: follows the prompt, the patient may change.",
+    )
+    if is_upload:
+        st.caption(f"The image is taken {strength:.0%} of the way to noise, and from there to the new prompt.")
+    else:
+        st.caption(
+            f"Before and after share the first {1 - strength:.0%} of the steps; the other {strength:.0%} differ."
+        )
+    names = ("steps", "guidance", "scheduler", "seed", *(("size",) if len(manifest.sizes) > 1 else ()))
+    places = dict(zip(names, st.columns(len(names)), strict=True))
+    used = "ddim" if is_upload else ""
+    draw_steps(places["steps"], manifest, "edit ", scheduler=used)
+    draw_guidance(places["guidance"], manifest, "edit ", scheduler=used)
+    fixed = "Uploaded images are always edited with DDIM, which can be inverted." if is_upload else ""
+    draw_scheduler(places["scheduler"], manifest, "edit ", fixed=fixed)
+    is_seedless = is_upload and st.session_state[METHOD] == "inversion"
+    text = "This method draws no noise." if is_seedless else None
+    draw_seed(SEED, place=places["seed"], disabled=is_seedless, help=text)
+    if "size" in places:
+        key = field_key("edit size", manifest.name)
+        places["size"].selectbox("Size", manifest.sizes, key=key, persist_state="session")
+
+
+def _draw_repeat(manifest: Manifest) -> None:
     count, repeat = st.columns([2, 3], vertical_alignment="bottom")
-    st.session_state.setdefault(COUNT, COUNTS[-1])
+    st.session_state.setdefault(COUNT, 16)
     number = count.segmented_control(
-        "Generated patients",
-        COUNTS,
+        "Number of patients",
+        (4, 8, 16),
         required=True,
         key=COUNT,
         persist_state="session",
-        help="One patient shows; many tell whether the finding acts and leaves the rest alone. Their seeds follow on.",
+        help="One patient is an example; many show whether the model draws the finding and leaves the rest alone. "
+        "Their seeds follow the one above.",
     )
-    repeat.button(
-        f"Repeat over {number} patients",
-        key="edit_repeat",
-        width="stretch",
-        disabled=is_running,
-        on_click=_submit,
-        args=(manifest, None, number),
-        kwargs={"is_upload": False},
+    work = partial(_make_work, manifest, None, number, is_upload=False)
+    with repeat:
+        start_button(f"Repeat for {number} patients", JOB, work, key="edit_repeat", type="secondary")
+
+
+def _make_work(manifest: Manifest, source: Image | None, count: int, *, is_upload: bool) -> Work:
+    """The job of the form's current values. StudioError where a value is not allowed, or nothing is to change."""
+    state = st.session_state
+    now = state[_now_key(is_upload=is_upload)]
+    request = text_request(
+        state[TARGET] if is_upload else now,
+        seed=state[SEED],
+        size=state[field_key("edit size", manifest.name)],
+        steps=state[field_key("edit steps", manifest.name)],
+        guidance=state[field_key("edit guidance", manifest.name)],
+        scheduler=None if is_upload else state[field_key("edit scheduler", manifest.name)],
     )
+    edit = Edit(state[TARGET], state[STRENGTH], now, state[METHOD] if is_upload else "inversion")
+    if not is_upload and edit.prompt == edit.source_prompt:
+        raise StudioError("Both prompts are the same. Describe a change under “Change to”.")
+    encoders, name = studio().encoder_root, manifest.ref.full_name
+    if count == 1:
+        return studio().task(edit_once, source, request, edit, encoders, checkpoint=name)
+    return studio().task(edit_many, request, edit, count, encoders, checkpoint=name)
 
 
-def _submit(manifest: Manifest, source: Image | None, count: int, *, is_upload: bool) -> None:
-    try:
-        request, edit = settings.read_request(manifest, is_upload=is_upload), settings.read_edit(is_upload=is_upload)
-        draw, classifiers = Editor(manifest, source, edit), (studio().encoder_root, studio().device)
-        work: Work
-        if count == 1:
-            work = partial(edit_once, draw, request, edit, *classifiers)
-        else:
-            work = partial(edit_many, draw, request, edit, count, *classifiers)
-        st.session_state[JOB] = job_queue().submit(work).id
-    except StudioError as error:
-        st.session_state[settings.ERROR] = str(error)
-
-
-def _draw_right(job: Job | None) -> None:
+def _draw_results(job: Job | None) -> None:
     if job is not None and not job.is_over:
         draw_progress(job)
         return
     if job is not None:
         draw_end(job)
-    one, many = _found(job, ONE, Counterfactual), _found(job, MANY, Repeated)
+    one, many = _find_result(job, ONE, Counterfactual), _find_result(job, MANY, RepeatedEdit)
     if one is None and many is None:
         if JOB in st.session_state and job is None:
             st.info("This result is no longer in memory. Edit once more.")
         elif job is None:
-            with st.container(border=True, height=480, vertical_alignment="center"):
-                st.caption("Before, after and the difference appear here.", text_alignment="center")
+            draw_hint("Before, after and their difference appear here.", 480)
         return
-    names = [name for name, found in ((ONE_TAB, one), (MANY_TAB, many)) if found is not None]
-    latest = MANY_TAB if many is not None and job is not None and job.result is many else names[0]
-    tabs = dict(zip(names, st.tabs(names, default=latest), strict=True))
-    if one is not None:
-        with tabs[ONE_TAB]:
-            draw_result(one)
-    if many is not None:
-        with tabs[MANY_TAB]:
-            draw_repeated(many)
+    tabs = {"One patient": one, "Many patients": many}
+    names = [name for name, found in tabs.items() if found is not None]
+    latest = names[-1] if many is not None and job is not None and job.result is many else names[0]
+    for name, tab in zip(names, st.tabs(names, default=latest), strict=True):
+        with tab:
+            if name == "One patient" and one is not None:
+                draw_one(one)
+            elif many is not None:
+                draw_many(many)
 
 
-def _found(job: Job | None, key: str, kind: type[Found]) -> Found | None:
+def _find_result(job: Job | None, key: str, kind: type[ResultT]) -> ResultT | None:
     """The last result of a kind that is still in memory."""
     if job is not None and isinstance(job.result, kind):
         st.session_state[key] = job.id

@@ -1,37 +1,313 @@
-"""Metrics: what one evaluation found, as figures, each number with its source, yardstick and age."""
+"""Metrics: what one evaluation measured, by question, with the source and age of every value."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
 import streamlit as st
 
-from pages.parts.metrics.sections import draw_sections
-from pages.parts.record.header import draw_downloads, draw_header
-from pages.parts.record.picker import load_board, pick_entry
-from pages.parts.services import plain, studio
-from xray_generator.dashboards.report_files import stored_figures
+from pages.kit.charts import REAL, areas, bars, draw, label, lines
+from pages.kit.facts import draw_facts, draw_tiles
+from pages.kit.services import escape_markdown, studio
+from pages.measure.records import load_board
+from xray_generator.dashboards.board import Board, Entry, age, first_columns, headline
+from xray_generator.dashboards.prompts import condition_title
+from xray_generator.dashboards.report import interval_text, settings_text, stored_figures, zip_record
+from xray_generator.dashboards.series import by_space, in_conditions
+from xray_generator.dashboards.timings import MACHINE
+from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.records import Curve, Measurement, Record
+from xray_generator.evaluation.summary import (
+    BETTER,
+    GROUPS,
+    NOT_MEASURED,
+    SUMMARY,
+    known_measure,
+    summarize,
+    value_text,
+)
 from xray_generator.types import StudioError
+
+HEADLINES = {  # question -> its tiles
+    "realism": ("frechet_ratio", "kernel_distance", "precision", "detectability"),
+    "detail": ("sharpness_ratio", "spectral_distance", "contrast_ratio", "snr_ratio"),
+    "diversity": ("recall", "coverage", "ms_ssim"),
+    "prompts": (),  # a value for each finding: bars
+    "copies": ("copy_rate", "authenticity", "nearest_distance_ratio", "copies_found"),
+    "use": ("utility_ratio", "utility_synthetic", "utility_both", "utility_shuffled"),
+    "reconstruction": ("psnr", "ssim", "mse"),
+    "speed": ("latency_ms", "images_per_second", "peak_memory_mb", "parameters"),
+}
+TABLES = {  # question -> table of the record -> title
+    "prompts": {"confusion": "Confusion matrix of the reference classifier, against prompts and known labels"},
+    "copies": {"closest_pairs": "The generated images closest to a training image"},
+    "speed": {"components": "Components", "attention": "Attention layers", "layers": "Layers"},
+}
+SETTINGS = {"settings": "What do guidance and steps change?", "other": "Other curves"}
+GALLERY = "closest_pairs"  # the stored figure that shows images
 
 
 def main() -> None:
     """Draw the page."""
-    st.caption(
-        "What one evaluation found. Each number stands beside the same number of real images, where there is one."
-    )
+    st.caption("The results of one evaluation, each beside the value of equally many real images if there is one.")
     try:
         board = load_board()
         if not board.entries:
             return
-        entry = pick_entry(board)
-        draw_header(entry)
-        draw_downloads(entry, studio())
-        draw_sections(entry.record, stored_figures(entry, studio().figure_dir))
+        entry = _pick_entry(board)
+        figures = stored_figures(entry, studio().figure_dir)
+        _draw_header(entry)
+        _draw_downloads(entry, figures)
+        _draw_questions(entry.record, figures)
     except (StudioError, OSError) as error:
-        st.error(plain(error))
+        st.error(escape_markdown(error))
         return
     if entry.record.notes:
         st.subheader("Notes", anchor=False)
         for note in entry.record.notes:
-            st.markdown(f"- {plain(note)}")
+            st.markdown(f"- {escape_markdown(note)}")
+
+
+def _pick_entry(board: Board) -> Entry:
+    """Draw the picker; full suites come first, then the newest."""
+    key = "metrics_record"
+    entries = {entry.path.name: entry for entry in board.entries}
+    if st.session_state.get(key) not in entries:
+        st.session_state.pop(key, None)
+
+    def title(name: str) -> str:
+        entry = entries[name]
+        stale = ", weights changed or not here" if entry.stale else ""
+        return f"{entry.record.subject} · {entry.group} · {entry.record.created[:10]}{stale}"
+
+    name = st.selectbox(
+        "Record",
+        list(entries),
+        key=key,
+        format_func=title,
+        persist_state="session",
+        help="One run of the evaluation. The full suite has more images and more measures than the quick one.",
+    )
+    return entries[name]
+
+
+# What was evaluated, on what, with what and when
+
+UNKNOWN = "not recorded"
+SAMPLING = {"scheduler": "{}", "num_inference_steps": "{} steps", "guidance_scale": "guidance {}"}
+MACHINE_TEXTS = {"threads": "threads: {}", "torch": "torch {}"}
+
+
+def _draw_header(entry: Entry) -> None:
+    record, settings = entry.record, entry.record.settings
+    if entry.stale:
+        st.warning(escape_markdown(f"{entry.stale} Evaluate again to measure the current ones."))
+    checkpoint = record.checkpoint
+    machine = [MACHINE_TEXTS.get(key, "{}").format(settings[key]) for key in MACHINE if key in settings]
+    real = (str(settings.get("real", UNKNOWN)), f"{settings.get('split') or 'no'} split", _count(settings, "num_real"))
+    sampling = [text.format(settings[key]) for key, text in SAMPLING.items() if key in settings]
+    facts = {
+        "Evaluated": checkpoint.full_name if checkpoint else f"{record.subject}, images of a folder",
+        "SHA-256 of the weights": checkpoint.sha256[:12] if checkpoint else "unknown origin",
+        "Generated images": _count(settings, "num_images"),
+        "Sampling": ", ".join(sampling) or UNKNOWN,
+        "Real images": ", ".join(real),
+        "Measured": f"{record.created[:10]}, {age(record.created)}",
+        "Code": record.commit or UNKNOWN,
+        "Machine": ", ".join(machine) or UNKNOWN,
+    }
+    draw_facts(facts, columns=4, min_width=160)
+
+
+def _count(settings: Mapping[str, object], key: str) -> str:
+    value = settings.get(key)
+    return f"n = {value:,}" if isinstance(value, int) else UNKNOWN
+
+
+def _draw_downloads(entry: Entry, figures: Mapping[str, Path]) -> None:
+    files: dict[str, tuple[str, Any, str, str]] = {  # key -> title, content, file name, MIME type
+        "metrics_json": ("Record as JSON", entry.path.read_bytes, entry.path.name, "application/json"),
+        "metrics_summary": ("Summary in plain words", partial(summarize, entry.record), SUMMARY, "text/markdown"),
+        "metrics_zip": (
+            f"All, with {len(figures)} figures" if figures else "Both as ZIP",
+            partial(zip_record, entry, figures),
+            f"{entry.record.name}.zip",
+            "application/zip",
+        ),
+    }
+    with st.container(horizontal=True):
+        for key, file in files.items():
+            st.download_button(*file, key=key, on_click="ignore")
+
+
+# Questions, one below the other: tiles of the main measures, figures, tables, every value
+
+
+def _draw_questions(record: Record, figures: Mapping[str, Path]) -> None:
+    for group, question in GROUPS.items():
+        _draw_question(record, group, question, figures)
+    for group, question in SETTINGS.items():
+        curves = _figures_of(record, group)
+        if curves or group == "settings":
+            st.subheader(question, anchor=False)
+        if not curves and group == "settings":
+            st.caption("Not measured: this record has no sweep. The full suite makes them.")
+        _draw_figures(curves, group)
+
+
+def _draw_question(record: Record, group: str, question: str, figures: Mapping[str, Path]) -> None:
+    found = [m for m in record.measurements if known_measure(m).group == group]
+    _draw_heading(question, [*HEADLINES[group], *(m.measure for m in found)])
+    absent = f"this record of the {record.suite} suite does not hold it."
+    if found:
+        values = headline(record)
+        by_measure = {column.measure: values[column] for column in first_columns([record], HEADLINES[group])}
+        draw_tiles([by_measure.get(name) or Measurement(name, None, reason=absent) for name in HEADLINES[group]])
+    else:
+        st.caption(escape_markdown(f"Not measured: {absent}"))
+    if group == "prompts":
+        _draw_missing_labels(record)
+    _draw_figures(_figures_of(record, group), group)
+    if group == "copies" and GALLERY in figures:
+        st.caption("Left: generated image. Right: the training image closest to it.")
+        st.image(str(figures[GALLERY]), width="stretch", alt="Pairs of a generated and a training image")
+    for name, title in TABLES.get(group, {}).items():
+        if rows := record.tables.get(name):
+            with st.expander(f"{title} ({len(rows)})"):
+                st.dataframe(list(rows), hide_index=True, width="stretch", key=f"metrics_table {name}")
+    if found:
+        with st.expander(f"All {len(found)} values"):
+            _draw_values(found, f"metrics_numbers {group}")
+
+
+def _draw_heading(question: str, measures: Sequence[str]) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.subheader(question, anchor=False, width="content")
+        with st.popover("How to read this", width="content"):
+            for name in dict.fromkeys(measures):
+                if name in MEASURES:
+                    measure = MEASURES[name]
+                    better = BETTER[measure.direction].capitalize()
+                    title, text = escape_markdown(measure.title), escape_markdown(measure.help)
+                    st.markdown(f"**{title}**: {text} *{escape_markdown(better)}.*")
+
+
+def _draw_missing_labels(record: Record) -> None:
+    """Count labels and not values: a label has several, and each point of a sweep has them again."""
+    found = [m for m in headline(record).values() if known_measure(m).group == "prompts"]
+    measured = {m.condition for m in found if m.value is not None}
+    if missing := {m.condition for m in found} - measured:
+        st.caption(
+            f"Labels measured: {len(measured)}; not measured: {len(missing)}. All values below give the reasons."
+        )
+
+
+def _draw_values(measurements: Sequence[Measurement], key: str) -> None:
+    """Draw a table with a row for each measurement; empty columns are left out."""
+    columns: dict[str, list[Any]] = {
+        "Measure": [known_measure(m).title for m in measurements],
+        "Of": [condition_title(m.condition, "all") for m in measurements],
+        "Value": [NOT_MEASURED if m.value is None else value_text(m) for m in measurements],
+        "95 % interval": [interval_text(m) for m in measurements],
+        "Real images": ["" if m.real is None else value_text(m, m.real) for m in measurements],
+        "n": [m.n for m in measurements],
+        "Real n": [m.real_n for m in measurements],
+        "Better": [BETTER[known_measure(m).direction] for m in measurements],
+        "Space or classifier": [m.extractor for m in measurements],
+        "Split": [m.split for m in measurements],
+        "Reason": [m.reason for m in measurements],
+        "Settings": [settings_text(m) for m in measurements],
+    }
+    shown = {name: values for name, values in columns.items() if any(values)}
+    st.dataframe(shown, hide_index=True, width="stretch", key=key)
+
+
+def _draw_figures(figures: Mapping[str, go.Figure], group: str) -> None:
+    if figures:
+        grid = st.grid(2, min_column_width=320)
+        for title, figure in figures.items():
+            with grid.cell():
+                st.markdown(f"**{escape_markdown(title)}**")
+                draw(figure, f"metrics {group} {title}", height=280)
+
+
+# Figures: title -> figure, of a question's curves and measures
+
+MANY = 6  # bars from which on the marks of real images are drawn shorter
+CURVES = {"spectrum": "detail", "utility": "use", "speed": "speed"}  # curve -> question
+RATIOS = ("sharpness_ratio", "contrast_ratio", "brightness_ratio", "entropy_ratio", "snr_ratio")
+LINE_AT_REAL = ("frechet_ratio", "prompt_accuracy_share", "utility_ratio", "sharpness_ratio")
+SPACES = {"realism": ("frechet_ratio", "precision", "density", "detectability"), "diversity": ("recall", "coverage")}
+CONDITIONS = {
+    "realism": ("frechet_ratio", "kernel_distance"),
+    "detail": ("sharpness_ratio",),
+    "diversity": ("ms_ssim",),
+    "prompts": ("prompt_accuracy", "prompt_auroc", "prompt_accuracy_share"),
+    "copies": ("copy_rate", "copies_found"),
+    "use": ("utility_synthetic", "utility_ratio"),
+}
+
+
+def _figures_of(record: Record, group: str) -> dict[str, go.Figure]:
+    """All figures of a question; none if nothing was measured for it."""
+    figures = {}
+    if group == "detail" and (ratios := {_title(name): m for name in RATIOS if (m := record.get(name)) is not None}):
+        figures["Generated divided by real"] = _bars(ratios, "sharpness_ratio")
+    figures |= {curve.title: _curve(name, curve) for name, curve in record.curves.items() if _group_of(name) == group}
+    for measure in SPACES.get(group, ()):
+        if len(spaces := by_space(record, measure)) > 1:
+            figure = _bars(spaces, measure)
+            if measure == "frechet_ratio":
+                figure.update_yaxes(type="log")
+            figures[f"{MEASURES[measure].title}, in each feature space"] = figure
+    for measure in CONDITIONS.get(group, ()):
+        if conditions := in_conditions(record, measure):
+            by = "by kind of copy" if measure == "copies_found" else "by condition"
+            figures[f"{MEASURES[measure].title}, {by}"] = _bars(conditions, measure)
+    return figures
+
+
+def _group_of(curve: str) -> str:
+    """The question of a curve: "settings" for sweeps, "other" for curves of a later version."""
+    if "_by_" in curve:  # over guidance or steps
+        return "settings"
+    return "detail" if curve.endswith("_distribution") else CURVES.get(curve, "other")
+
+
+def _title(ratio: str) -> str:
+    return MEASURES[ratio.removesuffix("_ratio")].title
+
+
+def _curve(name: str, curve: Curve) -> go.Figure:
+    if name == "spectrum":
+        figure = lines(curve, log_x=True, log_y=True)
+        figure.update_xaxes(dtick="D2")
+        figure.update_yaxes(exponentformat="power", dtick=2)
+        return figure
+    figure = areas(curve) if name.endswith("_distribution") else lines(curve)
+    if name.startswith("speed"):
+        figure.update_yaxes(rangemode="tozero")
+    if name.startswith(("sharpness_ratio", "prompt_fidelity")):
+        figure.add_hline(1, line_color=REAL, line_dash="dot")
+    return figure
+
+
+def _bars(measurements: Mapping[str, Measurement], measure: str) -> go.Figure:
+    named = {name.replace(", ", ",<br>"): m for name, m in measurements.items()}
+    figure = bars(named, MEASURES[measure].unit)
+    figure.update_layout(showlegend=any(m.real is not None for m in named.values()))
+    if len(named) > MANY:
+        figure.update_traces(marker_size=12, selector={"name": "real"})
+    missing = {"y": 0, "yref": "paper", "yanchor": "bottom", "text": NOT_MEASURED, "textangle": -90, "showarrow": False}
+    for name in (name for name, m in named.items() if m.value is None):
+        figure.add_annotation(x=label(name), **missing)
+    if measure in LINE_AT_REAL:
+        figure.add_hline(1, line_color=REAL, line_dash="dot")
+    return figure
 
 
 main()

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import streamlit as st
+from xray_generator.dashboards.latent_space import has_latents
+from xray_generator.dashboards.likelihoods import classifiers
 
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.dashboards.latent_space import has_latents
-from xray_generator.dashboards.likelihoods import classifiers
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.registry import FAMILIES
 from xray_generator.types import StudioError

@@ -15,11 +15,12 @@ from xray_generator.dashboards.board import (
     first_columns,
     headline,
     label_entries,
+    rank,
     read_board,
+    shortfall,
     space_names,
     staleness,
 )
-from xray_generator.dashboards.ranks import rank, shortfall
 from xray_generator.dashboards.series import (
     by_space,
     conditions_of,

@@ -8,9 +8,15 @@ from pathlib import Path
 
 from tests.pages.record_samples import FOLDER, FULL, GONE, keep
 from xray_generator.dashboards.board import Entry, first_columns, read_board
-from xray_generator.dashboards.report import FIELDS, measured_text, to_csv, to_html
-from xray_generator.dashboards.report_figures import make_report
-from xray_generator.dashboards.report_files import stored_figures, zip_record
+from xray_generator.dashboards.report import (
+    FIELDS,
+    make_report,
+    measured_text,
+    stored_figures,
+    to_csv,
+    to_html,
+    zip_record,
+)
 from xray_generator.evaluation.records import Measurement
 
 ENTRIES = [Entry(Path("a"), FULL), Entry(Path("b"), GONE, "The weights are not here."), Entry(Path("c"), FOLDER)]
@@ -35,7 +41,7 @@ class Tags(HTMLParser):
 
 def test_csv_has_a_line_for_each_number_with_all_that_it_stands_on() -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(ENTRIES))))
-    assert len(rows) == sum(len(entry.record.measurements) for entry in ENTRIES) and tuple(rows[0]) == FIELDS
+    assert len(rows) == sum(len(entry.record.measurements) for entry in ENTRIES) and tuple(rows[0]) == tuple(FIELDS)
     found = next(row for row in rows if row["measure"] == "precision" and row["subject"] == "tiny")
     expected = {
         "value": "0.5",

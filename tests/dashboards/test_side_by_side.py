@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from xray_generator.dashboards.copies import check_copies, copy_space, recorded_pairs
 from xray_generator.dashboards.distributions import (
     compare,
     cumulative,
@@ -20,6 +19,7 @@ from xray_generator.dashboards.distributions import (
     spectra,
     to_csv,
 )
+from xray_generator.dashboards.memorization import check_memorization, feature_space, recorded_pairs
 from xray_generator.dashboards.neighbors import (
     PIXELS,
     RADIOMICS,
@@ -129,7 +129,7 @@ def test_blur_is_found_by_every_view_of_the_distributions(blurred: Sides) -> Non
     assert sharp.ratio.interval is not None and sharp.ratio.interval[1] < 0.5
     expected = ks_2samp(sharp.generated, sharp.real)
     assert (sharp.gap, sharp.p) == (expected.statistic, expected.pvalue)
-    assert sharp.verdict == "very unlikely by chance alone"
+    assert sharp.verdict == "very strong evidence of a difference"
     shares = histogram(sharp).lines
     assert all(sum(filter(None, line)) == pytest.approx(1) for line in shares.values())
     curve = cumulative(sharp)
@@ -143,7 +143,7 @@ def test_blur_is_found_by_every_view_of_the_distributions(blurred: Sides) -> Non
 def test_a_set_is_like_itself(real: ImageSet) -> None:
     some = real.take(range(30))
     found = compare(Sides(some, some, "val"))
-    assert all(one.gap == 0 and one.verdict == "no difference shown" for one in found.measures)
+    assert all(one.gap == 0 and one.verdict == "no evidence of a difference" for one in found.measures)
     means = mean_images(Sides(some, some, "val"))
     assert means.reach == 0 and means.variation == 1
 
@@ -162,7 +162,7 @@ def test_the_test_takes_one_real_film_a_patient(blurred: Sides) -> None:
 
 def test_few_images_have_numbers_but_no_test(blurred: Sides) -> None:
     few = Sides(blurred.generated.take(range(3)), blurred.real, "val")
-    assert all(one.gap is None and one.verdict == "needs 8 images a side" for one in compare(few).measures)
+    assert all(one.gap is None and one.verdict == "needs 8 images on each side" for one in compare(few).measures)
     assert compare(few).spectral.value is None and "5 images" in compare(few).spectral.reason
     empty = Sides(blurred.generated.take([]), blurred.real, "val")
     for compute in (compare, gray_levels, spectra, mean_images):
@@ -181,8 +181,8 @@ def test_mean_images_are_means_and_differences(blurred: Sides) -> None:
 
 def test_ratios_of_the_images_at_hand_are_generated_over_real(blurred: Sides) -> None:
     now = ratios_now(compare(blurred), mean_images(blurred), (3.0, 2.0))
-    assert now["Distance to the nearest real film"] == 1.5 and now["Sharpness"] < 0.3  # type: ignore[operator]
-    assert ratios_now(compare(blurred), mean_images(blurred), (3.0, 0.0))["Distance to the nearest real film"] is None
+    assert now["Distance to the nearest real image"] == 1.5 and now["Sharpness"] < 0.3  # type: ignore[operator]
+    assert ratios_now(compare(blurred), mean_images(blurred), (3.0, 0.0))["Distance to the nearest real image"] is None
 
 
 def test_the_table_has_a_line_for_each_image_with_its_measures(blurred: Sides) -> None:
@@ -228,7 +228,7 @@ def test_spaces_are_those_at_hand_and_a_missing_encoder_is_said(tmp_path: Path, 
     assert spaces_at_hand(tmp_path) == (RADIOMICS, PIXELS)
     with pytest.raises(StudioError, match="no reference encoder"):
         find_features("reference encoder", tmp_path, None)
-    with pytest.raises(StudioError, match="3 real films or more"):
+    with pytest.raises(StudioError, match="3 real images"):
         neighborhood(
             Sides(blurred.generated, blurred.real.take([0, 1]), "val"), PIXELS, find_features(PIXELS, tmp_path, None)
         )
@@ -240,17 +240,17 @@ def test_a_planted_copy_is_flagged_and_found_in_the_film_that_it_is(real: ImageS
     noise = np.random.default_rng(0).random((3, 64, 64)).astype(np.float32)
     images = np.concatenate([real.images[train[5]][None, :, ::-1], noise])
     generated = ImageSet("generated", images, (), ("copy", "x", "y", "z"))
-    space = copy_space(tmp_path / "none", unseen, None)
+    space = feature_space(tmp_path / "none", unseen, None)
     assert isinstance(space, Radiomics)
-    found = check_copies(generated, unseen, [real.rows[i] for i in train], space, tmp_path)
+    found = check_memorization(generated, unseen, [real.rows[i] for i in train], space, tmp_path)
     first = found.pairs[0]
     assert (first.image, first.path, first.flagged, first.flipped) == ("copy", real.rows[train[5]].path, True, True)
     assert found.num_flagged == 1 and found.num_training == len(train) and len(found.pairs) == 4
     assert first.score > first.threshold and first.similarity > 0.95
     with pytest.raises(StudioError, match="no generated image"):
-        check_copies(generated.take([]), unseen, [real.rows[i] for i in train], space, tmp_path)
+        check_memorization(generated.take([]), unseen, [real.rows[i] for i in train], space, tmp_path)
     with pytest.raises(StudioError, match="19 unseen"):
-        check_copies(generated, unseen.take(range(9)), [real.rows[i] for i in train], space, tmp_path)
+        check_memorization(generated, unseen.take(range(9)), [real.rows[i] for i in train], space, tmp_path)
 
 
 def test_pairs_of_a_record_are_read_and_films_at_hand_are_found(rows: tuple[Row, ...]) -> None:

@@ -13,7 +13,7 @@ from tests.pages.generator import FRAME, TIMEOUT_S, run
 @pytest.fixture(autouse=True)
 def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No studio and no jobs of another test, and no loading behind a page that would outlive its test."""
-    monkeypatch.setattr("pages.parts.services.WARM_AFTER_S", 3_600.0)
+    monkeypatch.setattr("pages.kit.services.PRELOAD_AFTER_S", 3_600.0)
     st.cache_resource.clear()
     yield
     st.cache_resource.clear()

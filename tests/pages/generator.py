@@ -5,7 +5,7 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.services import job_queue
+from pages.kit.services import job_queue
 from xray_generator.jobs import Job
 
 FRAME = Path(__file__).parents[2] / "pages" / "frame.py"

@@ -5,7 +5,7 @@ import json
 import plotly.graph_objects as go
 import pytest
 
-from pages.parts import charts
+from pages.kit import charts
 from xray_generator.evaluation.records import Curve, Measurement
 
 FOREIGN = "<a href=x>R&D</a>"

@@ -12,7 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.services import job_queue, studio
+from pages.kit.services import job_queue, studio
 from tests.ct_files import ct
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
 from xray_generator.dicom.hounsfield import WINDOWS
@@ -139,7 +139,7 @@ def test_a_scheduler_of_one_step_leaves_the_form_whole(output_dir: Path) -> None
     assert not run(analysis).error
 
 
-def test_a_generated_image_is_judged_beside_real_ones(drawn: AppTest) -> None:
+def test_a_generated_image_is_scored_beside_real_ones(drawn: AppTest) -> None:
     drawn.switch_page("measure/likelihood.py")
     run(drawn)
     assert set(charts(drawn)) == {"real, train", "blank, middle gray", "uniform noise"}
@@ -148,7 +148,7 @@ def test_a_generated_image_is_judged_beside_real_ones(drawn: AppTest) -> None:
     assert f"{found.bits_per_dimension:.3f}" in [metric.value for metric in drawn.metric]
     (mark,) = set(charts(drawn)["generated: this image"]["x"])
     assert mark == found.bits_per_dimension
-    assert "It is no test of truth" in words(drawn) and "of 1 real slices of the train split" in words(drawn)
+    assert "not a test of realism" in words(drawn) and "of 1 real slices of the train split" in words(drawn)
     assert "Single real slices of the test split: not measured." in words(drawn)
 
 
@@ -163,14 +163,14 @@ def test_an_uploaded_ct_file_is_seen_through_the_models_window(output_dir: Path)
     assert "not an image" in app.error[0].value and app.button(key="classifier").disabled
 
 
-def test_a_row_of_the_data_set_can_be_judged(output_dir: Path) -> None:
+def test_an_image_of_the_dataset_can_be_scored(output_dir: Path) -> None:
     app = page("measure/likelihood.py")
     app.segmented_control(key="likelihood_source").set_value("Dataset")
     run(app)
     assert not app.button(key="classifier").disabled
     app.segmented_control(key="likelihood_source").set_value("Generated")
     run(app)
-    assert "has drawn no image here yet" in words(app) and app.button(key="classifier").disabled
+    assert "has not generated an image here yet" in words(app) and app.button(key="classifier").disabled
 
 
 def test_without_likelihoods_the_page_says_so(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,9 +189,16 @@ def test_model_analysis_shows_a_flow(output_dir: Path, tab: str) -> None:
     assert told.get(tab, "") in words(app)
 
 
-@pytest.mark.parametrize("name", ["measure/research.py", "create/live.py", "create/edit.py"])
-def test_a_page_that_needs_a_prompt_says_so(output_dir: Path, name: str) -> None:
-    assert "No checkpoint here reads a prompt" in page(name).error[0].value
+@pytest.mark.parametrize(
+    ("name", "lack"),
+    [
+        ("measure/research.py", "reads a prompt"),
+        ("create/live.py", "reads a prompt"),
+        ("create/edit.py", "can edit images"),
+    ],
+)
+def test_a_page_that_no_checkpoint_here_can_serve_says_so(output_dir: Path, name: str, lack: str) -> None:
+    assert f"No checkpoint here {lack}" in page(name).error[0].value
 
 
 @pytest.mark.parametrize("name", ["measure/metrics.py", "measure/evaluation.py", "create/enhancement.py"])

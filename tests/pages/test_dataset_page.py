@@ -70,7 +70,7 @@ def test_the_first_image_is_shown_with_all_its_facts(page: AppTest, rows: tuple[
     assert not page.error
 
 
-def test_next_and_pages_lead_through_the_rows(page: AppTest, rows: tuple[Row, ...]) -> None:
+def test_next_and_previous_walk_through_the_rows(page: AppTest, rows: tuple[Row, ...]) -> None:
     assert page.button(key="dataset_previous").disabled
     page.button(key="dataset_next").click()
     assert rows[1].path.name in said(run(page))
@@ -103,22 +103,22 @@ def test_filters_and_search_narrow_the_count(page: AppTest, rows: tuple[Row, ...
     assert f"{len(rows)} of {len(rows)} images" in said(run(page))
 
 
-def test_ages_leave_out_what_has_none(page: AppTest, rows: tuple[Row, ...]) -> None:
+def test_an_age_range_leaves_out_images_of_unknown_age(page: AppTest, rows: tuple[Row, ...]) -> None:
     ages = [row.age for row in rows if row.age is not None]
     page.slider(key="dataset_server_ages").set_value((min(ages), 40))
     assert f"{sum(age <= 40 for age in ages)} of {len(rows)} images" in said(run(page))
 
 
-def test_nothing_left_says_what_to_do(page: AppTest) -> None:
+def test_without_a_match_the_page_says_what_to_do(page: AppTest) -> None:
     page.text_input(key="dataset_server_query").set_value("zebra [x](y)")
     text = said(run(page))
     assert text.count("0 of ") == 1
-    assert "No image passes these filters" in text
+    assert "No image matches these filters" in text
     assert page.download_button(key="dataset_csv").disabled
     assert "search zebra [x](y)" in text
 
 
-def test_labels_and_people_are_counted(page: AppTest, rows: tuple[Row, ...]) -> None:
+def test_labels_and_patients_are_counted(page: AppTest, rows: tuple[Row, ...]) -> None:
     open_tab(page, LABELS)
     tiles = {metric.label: metric.value for metric in page.metric}
     assert tiles["Images"] == str(len(rows))
@@ -153,7 +153,7 @@ def test_image_statistics_name_their_n_by_group(rows: tuple[Row, ...], tmp_path:
     assert names == [f"{s}<br>n = {sum(r.split == s for r in rows[:12])}" for s in sorted({r.split for r in rows[:12]})]
 
 
-def test_health_finds_what_is_wrong_and_names_no_machine(
+def test_health_lists_issues_without_paths_of_the_server(
     rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small(rows, tmp_path / "pack", 4)
@@ -163,30 +163,32 @@ def test_health_finds_what_is_wrong_and_names_no_machine(
     page = open_tab(open_page(), HEALTH)
     text = said(page)
     assert "1 · Images that cannot be read" in text.replace("*", "")
-    assert "The same pixels" in text
+    assert "Identical pixels" in text
     assert f"images/{rows[2].path.name}" in page.dataframe[0].value["Files"].tolist()
     assert page.download_button(key="dataset_health_json")
     assert str(tmp_path) not in text + page.dataframe[0].value.to_string()
 
 
-def test_a_sound_dataset_is_said_to_be_sound(
+def test_health_reports_a_dataset_without_issues(
     rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATASET_PATH", str(small(rows, tmp_path / "pack", 4)))
-    assert "Nothing was found in 4 images" in said(open_tab(open_page(), HEALTH))
+    assert "No issues in 4 images" in said(open_tab(open_page(), HEALTH))
 
 
-def test_large_sets_are_measured_on_request(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pages.parts.dataset.request.AUTOMATIC", 3)
+def test_large_datasets_are_measured_only_on_request(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pages.explore.dataset_images.AUTOMATIC", 3)
     for tab, key in ((STATISTICS, "dataset_measure"), (HEALTH, "dataset_check"), (MAP, "dataset_draw_map")):
         open_tab(page, tab)
         assert page.button(key=key)
         assert not page.get("plotly_chart")
     open_tab(page, HEALTH).button(key="dataset_check").click()
-    assert "Nothing was found" in said(run(page))
+    assert "No issues in" in said(run(page))
 
 
-def test_map_names_its_space_and_n(rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_map_states_its_features_and_n(
+    rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATASET_PATH", str(small(rows, tmp_path / "pack", 30)))
     page = open_tab(open_page(), MAP)
     assert "PCA of 46 features, radiomics 1; n = 30." in said(page)
@@ -222,7 +224,7 @@ def test_uploaded_images_are_explored_without_a_table(page: AppTest) -> None:
 def test_uploaded_pack_is_replaced_and_its_folder_removed(page: AppTest) -> None:
     table = b"image,caption,labels,split,patient_id\na.png,Chest *X-ray* <b>,pneumonia,val,7\n"
     upload(page, {"x.zip": zipped({"metadata.csv": table, "images/a.png": png()})})
-    assert "1 images with a table" in said(page)
+    assert "1 image with a table" in said(page)
     assert "Chest *X-ray* <b>" in said(page)
     first = page.session_state["dataset_upload"].folder.path
     assert first.is_dir()
@@ -231,7 +233,7 @@ def test_uploaded_pack_is_replaced_and_its_folder_removed(page: AppTest) -> None
     assert "1 of 1 images" in said(page)
     second = page.session_state["dataset_upload"].folder.path
     page.file_uploader(key="dataset_files").set_value(None)
-    assert "Choose image files, or one ZIP" in said(run(page))
+    assert "Choose image files or one ZIP" in said(run(page))
     assert not second.exists()
 
 
@@ -256,7 +258,7 @@ def test_upload_outlives_a_change_of_page(page: AppTest) -> None:
     assert "1 of 1 images" in said(run(frame.switch_page("explore/dataset.py")))
 
 
-def test_a_missing_dataset_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_dataset_is_one_error_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATASET_PATH", str(tmp_path / "gone"))
     page = open_page()
     assert len(page.error) == 1
@@ -265,7 +267,9 @@ def test_a_missing_dataset_is_one_clear_sentence(tmp_path: Path, monkeypatch: py
     assert not page.error
 
 
-def test_an_image_that_is_gone_is_named(rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_image_is_an_error_that_names_it(
+    rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = small(rows, tmp_path / "pack", 3)
     monkeypatch.setenv("DATASET_PATH", str(folder))
     page = open_page()

@@ -1,4 +1,4 @@
-"""What one visitor measured is not kept for the next; what data is called is no markup."""
+"""Measurements of one session are not shown in another; names from data are never markup."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def rows(dataset_path: Path) -> tuple[Row, ...]:
 
 
 @pytest.mark.parametrize("tab", [STATISTICS, HEALTH, MAP])
-def test_what_was_measured_goes_with_its_session(
+def test_measurements_end_with_their_session(
     tab: str, rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small(rows, tmp_path / "pack", 4)
@@ -45,7 +45,7 @@ def test_what_was_measured_goes_with_its_session(
     assert "not an image" in said(other) or "Images that cannot be read" in said(other)
 
 
-def test_names_of_sources_are_no_markup_in_charts(
+def test_names_of_sources_are_not_markup_in_charts(
     rows: tuple[Row, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = small(rows, tmp_path / "pack", 4)

@@ -1,4 +1,4 @@
-"""The Edit page and the panel of words, as a visitor uses them: with the tiny checkpoint and the classifier that ships."""
+"""The Edit page and the panel of words, as a visitor uses them, with the tiny checkpoint and the shipped classifier."""
 
 import io
 import time
@@ -9,9 +9,9 @@ import pytest
 from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.services import job_queue, studio
+from pages.kit.services import job_queue, studio
 from tests.pages.generator import TIMEOUT_S, click, run, shown, wait
-from xray_generator.dashboards.edit_runs import Counterfactual, Repeated
+from xray_generator.experiments.counterfactual import Counterfactual, RepeatedEdit
 from xray_generator.export.pictures import pictures
 from xray_generator.export.recipe import read_recipe
 from xray_generator.types import Edit
@@ -92,7 +92,7 @@ def test_a_prompt_in_other_words_can_be_worded_alike(page: AppTest) -> None:
     assert not [button for button in page.button if button.key == "edit_alike"]
 
 
-def test_a_generated_patient_is_edited_judged_and_handed_out(page: AppTest) -> None:
+def test_a_generated_patient_is_edited_scored_and_downloadable(page: AppTest) -> None:
     describe(page)
     page.slider(key="edit_strength").set_value(0.5)
     click(page, "edit")
@@ -105,7 +105,7 @@ def test_a_generated_patient_is_edited_judged_and_handed_out(page: AppTest) -> N
     assert read_recipe(pictures(found.edit.after, 0)[0].png()).origin == edit
     titles = [metric.label for metric in page.metric]
     assert titles == ["Pleural effusion", "Everything else"]
-    assert "asked to appear" in said(page)
+    assert "should appear" in said(page)
     assert "n = 1 image" in said(page) and found.verdict.classifier in said(page)
     assert {button.label for button in page.download_button} == {
         "PNG after",
@@ -121,7 +121,7 @@ def test_without_the_classifier_the_images_are_shown_and_the_rest_is_not_measure
     describe(page)
     click(page, "edit")
     assert isinstance(ended(page), Counterfactual)
-    assert "not measured. There is no reference encoder" in said(page)
+    assert "not measured. There is no reference classifier" in said(page)
     assert not page.metric
     assert "Mean absolute difference" in said(page)
 
@@ -146,7 +146,7 @@ def test_an_upload_is_edited_by_either_method_and_not_repeated(page: AppTest) ->
     edit = found.edit.after.origin
     assert isinstance(edit, Edit) and (edit.method, edit.source_prompt) == ("inversion", "")
     assert len(edit.image_sha256) == 64
-    assert "An upload, not described" in said(page)
+    assert "Uploaded image without a description" in said(page)
     page.segmented_control(key="edit_method").set_value("noise")
     run(page)
     assert not page.number_input(key="edit_seed").disabled
@@ -169,10 +169,10 @@ def test_many_patients_have_their_mean_change_and_no_interval_under_ten(page: Ap
     run(page)
     click(page, "edit_repeat")
     found = ended(page)
-    assert isinstance(found, Repeated)
+    assert isinstance(found, RepeatedEdit)
     seeds = [made.after.request.seed for made in found.edits]
     assert seeds == list(range(seeds[0], seeds[0] + 4))
-    assert "No interval: 4 patients are under the 10 that one needs." in said(page)
+    assert "No interval: it needs 10 patients or more, and there are 4." in said(page)
     assert [button.label for button in page.download_button] == ["Mean changes as CSV"]
     click(page, "edit")
     assert isinstance(ended(page), Counterfactual)
@@ -212,5 +212,5 @@ def test_words_are_drawn_over_the_very_image_that_is_shown(app: AppTest) -> None
     assert [word.replace("\\", "") for word in words.options] == list(maps.words) == TARGET.split()
     assert len(words.value) == 1
     words.set_value([])
-    assert "Choose a word." in said(run(app))
-    assert "does not prove that a finding is there" in said(app)
+    assert "Choose one or more words." in said(run(app))
+    assert "does not prove that a finding is present" in said(app)

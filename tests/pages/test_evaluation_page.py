@@ -39,19 +39,19 @@ def test_a_row_for_each_record_of_the_suite(page: AppTest) -> None:
     table = page.dataframe[0].value
     assert list(table["Record"]) == ["tiny", "longer", "folder <b>of *others*"]
     assert list(table[SHARPNESS]) == pytest.approx([0.5, 0.45, 0.4])
-    assert table[f"{SHARPNESS}, on"][0] == "0.4 × real to 0.6 × real; n = 100"
-    assert list(table["Weights"]) == ["changed or not here", "changed or not here", "of unknown origin"]
-    assert "changed since" in words(page) and "not here" in words(page)
+    assert table[f"{SHARPNESS}, basis"][0] == "0.4 × real to 0.6 × real; n = 100"
+    assert list(table["Weights"]) == ["changed or not here", "changed or not here", "unknown origin"]
+    assert "have changed since" in words(page) and "not here" in words(page)
 
 
-def test_ranks_follow_the_direction_and_their_rule_is_said(page: AppTest) -> None:
+def test_ranks_follow_each_measures_direction(page: AppTest) -> None:
     table = page.dataframe[1].value
     assert list(table[SHARPNESS]) == [1, 2, 3]  # best as on real images
     assert list(table["Time for one image"]) == [3, 2, 1]  # best when lower
     assert "Rank 1 is best" in words(page) and not page.info
 
 
-def test_numbers_of_different_n_are_not_ranked_and_it_is_said(output_dir: Path) -> None:
+def test_values_of_different_n_are_not_ranked(output_dir: Path) -> None:
     fewer = replace(
         GONE,
         settings={**GONE.settings, "num_images": 50},
@@ -61,19 +61,19 @@ def test_numbers_of_different_n_are_not_ranked_and_it_is_said(output_dir: Path) 
     page = open_page(PAGE)
     table = page.dataframe[1].value
     assert table[SHARPNESS].isna().all() and list(table["Time for one image"]) == [2, 1]
-    assert "ratio to real of the same fault grows" in words(page)
+    assert "only values of equal n are ranked" in words(page)
     assert f"on different numbers of images: {SHARPNESS}" in words(page)
 
 
-def test_one_record_alone_is_said_to_have_no_rivals(page: AppTest) -> None:
-    page.selectbox(key="board_group").set_value("quick suite, beside real images of films").run()
+def test_one_record_alone_is_not_ranked(page: AppTest) -> None:
+    page.selectbox(key="board_group").set_value("quick suite, real images: films").run()
     assert not page.exception
     assert "rank 1 of 1" in page.info[0].value
     assert list(page.dataframe[0].value["Record"]) == ["tiny"]
-    assert "Against guidance scale: not measured" in words(page)
+    assert "Over guidance scale: not measured" in words(page)
 
 
-def test_measures_are_chosen_each_space_for_itself(page: AppTest) -> None:
+def test_each_space_of_a_measure_is_chosen_by_itself(page: AppTest) -> None:
     measures = page.multiselect[0]
     assert {"Precision · classifier", "Precision · radiomics 1"} <= set(measures.options)
     assert "Precision · classifier" in measures.value and "Precision · radiomics 1" not in measures.value
@@ -97,14 +97,14 @@ def test_sweeps_conditions_and_radar_are_drawn(page: AppTest) -> None:
     assert charts(page).count("board radar") == 3
 
 
-def test_exports_wait_for_their_button(page: AppTest) -> None:
-    assert [button.label for button in page.download_button] == ["Every number as CSV", "Report as HTML"]
+def test_exports_do_not_rerun_the_page(page: AppTest) -> None:
+    assert [button.label for button in page.download_button] == ["All values as CSV", "Report as HTML"]
     assert all(button.proto.ignore_rerun for button in page.download_button)
 
 
-def test_a_record_that_went_takes_its_measures_along(page: AppTest, output_dir: Path) -> None:
-    page.selectbox(key="board_group").set_value("quick suite, beside real images of films").run()
+def test_a_deleted_record_takes_its_measures_along(page: AppTest, output_dir: Path) -> None:
+    page.selectbox(key="board_group").set_value("quick suite, real images: films").run()
     keep(output_dir, FULL)
     page.run()
     assert not page.exception
-    assert page.selectbox(key="board_group").value == "full suite, beside real images of films"
+    assert page.selectbox(key="board_group").value == "full suite, real images: films"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.services import plain, studio
+from pages.kit.services import escape_markdown, studio
 from postprocess.presets import get_preset
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
 from xray_generator.export.pictures import archive, pictures
@@ -52,11 +52,11 @@ def test_page_says_what_it_is(app: AppTest) -> None:
     ("part", "value", "message"),
     [
         ("vocabulary", {}, "vocabulary"),
-        ("recommended", {"scheduler": "dpm++", "num_inference_steps": "many", "guidance_scale": 3.0}, "whole number"),
+        ("recommended", {"scheduler": "dpm++", "num_inference_steps": "many", "guidance_scale": 3.0}, "valid integer"),
         ("recommended", {"scheduler": "dpm++", "num_inference_steps": None, "guidance_scale": 3.0}, "recommend"),
     ],
 )
-def test_damaged_manifest_is_said_in_words(
+def test_a_damaged_manifest_is_explained(
     tiny_checkpoint: Path, output_dir: Path, part: str, value: object, message: str
 ) -> None:
     (output_dir / "checkpoints").unlink()
@@ -201,7 +201,7 @@ def test_page_change_keeps_form_and_result(app: AppTest) -> None:
 def test_a_dropped_result_is_said(app: AppTest) -> None:
     click(app, "generate")
     wait(app)
-    app.session_state["job"] = app.session_state["result_job"] = "0" * 32
+    app.session_state["job"] = app.session_state["job_done"] = "0" * 32
     run(app)
     assert "no longer in memory" in app.info[0].value
 
@@ -231,7 +231,7 @@ def test_the_zip_holds_each_image_with_its_recipe(app: AppTest) -> None:
 
 
 def test_user_text_is_escaped() -> None:
-    assert plain("**a** [b](c) <i> :red[x]") == r"\*\*a\*\* \[b\]\(c\) \<i\> \:red\[x\]"
+    assert escape_markdown("**a** [b](c) <i> :red[x]") == r"\*\*a\*\* \[b\]\(c\) \<i\> \:red\[x\]"
 
 
 def test_steps_and_guidance_follow_a_distilled_scheduler_and_no_other(tiny_checkpoint: Path, output_dir: Path) -> None:

@@ -12,8 +12,7 @@ import streamlit as st
 from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.latent.reconstruct import PLACED
-from pages.parts.services import job_queue, studio
+from pages.kit.services import job_queue, studio
 from tests.families.cvae.conftest import cells, cells_folder, small_config, straight  # noqa: F401
 from tests.pages.generator import FRAME, TIMEOUT_S, run, shown
 from xray_generator.jobs import Job
@@ -92,7 +91,7 @@ def test_traverse_draws_a_strip_and_keeps_the_directions(output_dir: Path) -> No
 
 def test_between_two_classes_of_one_seed(output_dir: Path) -> None:
     app = open_tab("Between two")
-    settle(app, job_queue().get(app.session_state["latent_job"].job_id))
+    settle(app, job_queue().get(app.session_state["latent_job"]))
     assert "0.50" not in words(app) and "Drawn in" in words(app) and downloads(app) == ["PNG"]
     assert not [button for button in app.button if button.key.startswith("live_")]
     results = finish(app, "latent_strip").result
@@ -128,7 +127,7 @@ def test_a_training_image_is_reconstructed_and_never_on_the_map(output_dir: Path
     app.selectbox(key="latent_folder").set_value(cells_folder)
     run(app)
     finish(app, "latent_copy")
-    assert PLACED not in app.session_state
+    assert "latent_placed" not in app.session_state
     app.session_state["latent_tab"] = "Map"
     run(app)
     assert not [toggle for toggle in app.toggle if toggle.key == "latent_map_own"]
@@ -147,8 +146,8 @@ def test_sizes_are_compared_with_training_images(output_dir: Path, cells_folder:
     app.selectbox(key="latent_compare_folder").set_value(cells_folder)
     run(app)
     finish(app, "latent_compare")
-    assert "4 images of this data set's training split, fitted to 64 pixels" in words(app) and "CC0" in words(app)
-    assert [text.value for text in app.markdown] == ["**Of the data set**", "**Synthetic\\, 64 x 64**"]
+    assert "4 images of the training split, fitted to 64 pixels" in words(app) and "CC0" in words(app)
+    assert [text.value for text in app.markdown] == ["**Dataset**", "**Synthetic\\, 64 x 64**"]
     assert downloads(app) == ["Sheet PNG"]
 
 

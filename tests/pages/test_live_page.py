@@ -1,10 +1,10 @@
-"""The Live page without a browser: each control changes the picture, equal settings never do, and nothing piles up."""
+"""The Live page without a browser: each control changes the image, equal settings never do, and nothing piles up."""
 
 import json
 import shutil
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,17 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.live import ends, picture, strip
-from pages.parts.live.controls import AGE, FINDINGS, PROMPT, SEED, SEX, VIEW
-from pages.parts.live.drawing import find
-from pages.parts.services import job_queue, studio
+from pages.kit.services import job_queue, studio
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown
-from xray_generator.abilities import Morphing
+from xray_generator.families import latent_diffusion
 from xray_generator.types import GenerationResult, Image
 
-MODE, TWO = "live_mode", "Between two"
 GUIDANCE, STEPS = "live_guidance of tiny", "live_steps of tiny"
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> None:
-    """No picture of another test."""
-    st.cache_data.clear()
 
 
 @pytest.fixture
 def live(output_dir: Path) -> AppTest:
-    """The Live page with its first picture."""
+    """The Live page with its first image."""
     return open_live()
 
 
@@ -43,10 +33,10 @@ def open_live() -> AppTest:
     return settle(run(app))
 
 
-def settle(app: AppTest, key: str = picture.JOB) -> AppTest:
+def settle(app: AppTest, key: str = "live_job") -> AppTest:
     """Wait for the session's job to end, then run once more, as the page does."""
     deadline = time.monotonic() + TIMEOUT_S
-    if key in app.session_state and (job := job_queue().get(app.session_state[key].job_id)):
+    if key in app.session_state and (job := job_queue().get(app.session_state[key])):
         while not job.is_over and time.monotonic() < deadline:
             time.sleep(0.02)
         assert job.is_over
@@ -55,9 +45,7 @@ def settle(app: AppTest, key: str = picture.JOB) -> AppTest:
 
 def result(app: AppTest) -> GenerationResult:
     """What is shown."""
-    results = find(app.session_state[picture.SHOWN])
-    assert results is not None
-    return results[0]
+    return app.session_state["live_shown"]
 
 
 def image(app: AppTest) -> Image:
@@ -70,11 +58,11 @@ def change(app: AppTest, kind: str, key: str, value: Any) -> AppTest:
 
 
 def open_two(app: AppTest) -> AppTest:
-    app.session_state[MODE] = TWO
+    app.session_state["live_mode"] = "Between two"
     return settle(run(app))
 
 
-def test_the_first_picture_is_there_with_its_latency(live: AppTest) -> None:
+def test_the_first_image_is_shown_with_its_latency(live: AppTest) -> None:
     assert live.title[0].value == "Live" and not live.error
     assert f"{result(live).latencies_ms[0]:,.0f} ms" in shown(live)
     assert live.download_button(key="live_png")
@@ -83,28 +71,29 @@ def test_the_first_picture_is_there_with_its_latency(live: AppTest) -> None:
 @pytest.mark.parametrize(
     ("kind", "key", "value"),
     [
-        ("text_input", PROMPT, "Chest X-ray with cardiomegaly"),
-        ("slider", SEED, 7),
+        ("text_input", "live_prompt", "Chest X-ray with cardiomegaly"),
+        ("slider", "live_seed", 7),
         ("slider", GUIDANCE, 9.0),
         ("slider", STEPS, 1),
     ],
 )
-def test_every_control_changes_the_picture_and_back_again_gives_equal_bytes(
+def test_every_control_changes_the_image_and_changing_it_back_restores_it(
     live: AppTest, kind: str, key: str, value: Any
 ) -> None:
     first, before = image(live), getattr(live, kind)(key=key).value
     change(live, kind, key, value)
     assert not np.array_equal(image(live), first)
-    drawn = live.session_state[picture.JOB].job_id
+    drawn = live.session_state["live_job"]
     change(live, kind, key, before)
     assert np.array_equal(image(live), first)
-    assert live.session_state[picture.JOB].job_id == drawn  # kept, not drawn again
-    st.cache_data.clear()
+    assert live.session_state["live_job"] == drawn  # kept, not drawn again
+    st.cache_resource.clear()
+    live.session_state["live_shown"] = None
     assert np.array_equal(image(settle(run(live))), first)  # and drawn again it is the same
 
 
 def test_the_prompt_is_sent_while_one_types(live: AppTest) -> None:
-    assert live.text_input(key=PROMPT).proto.live_debounce_ms == 250
+    assert live.text_input(key="live_prompt").proto.live_debounce_ms == 250
 
 
 def test_next_seed(live: AppTest) -> None:
@@ -115,28 +104,32 @@ def test_next_seed(live: AppTest) -> None:
 
 def test_chips_write_the_prompt_and_typing_clears_them(live: AppTest) -> None:
     finding = studio().vocabulary().findings[0]
-    change(live, "button_group", FINDINGS, [finding.finding])
-    change(live, "button_group", SEX, "F")
-    change(live, "select_slider", AGE, 60)
-    prompt = live.text_input(key=PROMPT).value
+    change(live, "button_group", "live_findings", [finding.finding])
+    change(live, "button_group", "live_sex", "F")
+    change(live, "select_slider", "live_age", 60)
+    prompt = live.text_input(key="live_prompt").value
     assert finding.phrase in prompt and "60-year-old woman" in prompt
     assert result(live).request.condition.text == prompt
-    change(live, "text_input", PROMPT, "Chest X-ray of a zebra")
+    change(live, "text_input", "live_prompt", "Chest X-ray of a zebra")
     assert "zebra" in shown(live)
-    assert not live.session_state[FINDINGS] and not live.session_state[SEX] and not live.session_state[AGE]
-    change(live, "button_group", VIEW, "AP")
-    assert "AP" in live.text_input(key=PROMPT).value
+    assert (
+        not live.session_state["live_findings"]
+        and not live.session_state["live_sex"]
+        and not live.session_state["live_age"]
+    )
+    change(live, "button_group", "live_view", "AP")
+    assert "AP" in live.text_input(key="live_prompt").value
 
 
 def test_a_newer_change_cancels_the_older_one(live: AppTest) -> None:
     is_free = threading.Event()
     other = job_queue().submit(lambda _: is_free.wait(TIMEOUT_S))  # another visitor's
     first = image(live)
-    live.slider(key=SEED).set_value(3)
-    older = job_queue().get(run(live).session_state[picture.JOB].job_id)
+    live.slider(key="live_seed").set_value(3)
+    older = job_queue().get(run(live).session_state["live_job"])
     assert older is not None and older.state == "queued"
     assert np.array_equal(image(live), first) and "Waiting" in shown(live)
-    live.slider(key=SEED).set_value(4)
+    live.slider(key="live_seed").set_value(4)
     run(live)
     assert older.state == "cancelled"
     is_free.set()
@@ -144,9 +137,9 @@ def test_a_newer_change_cancels_the_older_one(live: AppTest) -> None:
     assert other.state == "done" and result(live).request.seed == 4
 
 
-def test_an_empty_prompt_is_said_and_the_picture_stays(live: AppTest) -> None:
+def test_an_empty_prompt_is_said_and_the_image_stays(live: AppTest) -> None:
     first = image(live)
-    change(live, "text_input", PROMPT, "  ")
+    change(live, "text_input", "live_prompt", "  ")
     assert "prompt is empty" in live.error[0].value
     assert np.array_equal(image(live), first) and live.download_button(key="live_png")
 
@@ -158,59 +151,45 @@ def test_no_checkpoint_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_weight_0_is_a_and_weight_1_is_b(live: AppTest) -> None:
     a = image(settle(click(live, "live_use_A")))
-    change(live, "text_input", PROMPT, "Chest X-ray with pneumothorax")
-    b = image(change(live, "slider", SEED, 5))
+    change(live, "text_input", "live_prompt", "Chest X-ray with pneumothorax")
+    b = image(change(live, "slider", "live_seed", 5))
     click(live, "live_use_B")
     middle = image(open_two(live))
     assert not np.array_equal(middle, a) and not np.array_equal(middle, b)
     assert result(live).origin is not None and not [x for x in live.button if x.key == "live_open"]
-    assert np.array_equal(image(change(live, "slider", ends.WEIGHT, 0.0)), a)
-    assert np.array_equal(image(change(live, "slider", ends.WEIGHT, 1.0)), b)
+    assert np.array_equal(image(change(live, "slider", "live_weight", 0.0)), a)
+    assert np.array_equal(image(change(live, "slider", "live_weight", 1.0)), b)
     change(live, "text_input", "live_prompt_B", "Normal chest X-ray")
     assert not np.array_equal(image(live), b)
 
 
 def test_the_strip_goes_from_a_to_b(live: AppTest) -> None:
     a = image(open_two(live))
-    change(live, "select_slider", ends.COUNT, 5)
-    a, b = (image(change(live, "slider", ends.WEIGHT, weight)) for weight in (0.0, 1.0))
-    settle(click(live, "live_strip"), strip.JOB)
-    results = find(live.session_state[strip.JOB].plan)
-    assert results is not None and len(results) == 5
+    change(live, "select_slider", "live_count", 5)
+    a, b = (image(change(live, "slider", "live_weight", weight)) for weight in (0.0, 1.0))
+    settle(click(live, "live_strip"), "live_strip_job")
+    results = job_queue().get(live.session_state["live_strip_job"]).result
+    assert len(results) == 5
     assert np.array_equal(results[0].images[0], a) and np.array_equal(results[-1].images[0], b)
     assert [x.label for x in live.download_button] == ["PNG", "Strip PNG", "GIF"]
     assert "5 synthetic images" in shown(live)
 
 
-@dataclass
-class OnlySampling:
-    """An engine that draws, and can do nothing else."""
-
-    engine: Any
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "morph":
-            raise AttributeError(name)
-        return getattr(self.engine, name)
-
-
-def test_a_checkpoint_that_cannot_mix_is_said_and_one_picture_works(output_dir: Path) -> None:
-    engines = studio()._engines
-    engine = studio().engine()
-    (folder,) = engines
-    engines[folder] = OnlySampling(engine)
-    assert isinstance(engine, Morphing) and not isinstance(engines[folder], Morphing)
+def test_a_checkpoint_that_cannot_interpolate_still_draws_one_image(
+    output_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latent_diffusion, "FAMILY", replace(latent_diffusion.FAMILY, abilities=frozenset()))
     live = open_live()
     first = image(live)
     open_two(live)
-    assert "cannot mix" in live.info[0].value and not live.error
+    assert "cannot interpolate" in live.info[0].value and not live.error
     assert np.array_equal(image(live), first)
 
 
 def test_open_in_generator_fills_its_form(live: AppTest) -> None:
-    change(live, "text_input", PROMPT, "Chest X-ray with emphysema")
+    change(live, "text_input", "live_prompt", "Chest X-ray with emphysema")
     change(live, "slider", GUIDANCE, 4.5)
-    change(live, "slider", SEED, 12)
+    change(live, "slider", "live_seed", 12)
     run_button = live.button(key="live_open").click()
     run(live)
     assert run_button and live.title[0].value == "Generator"
@@ -226,14 +205,14 @@ def test_a_few_step_sampler_is_used_where_there_is_one(tiny_checkpoint: Path, ou
     data = json.loads(path.read_text())
     data["schedulers"], data["few_steps"] = ["dpm++", "few_step"], {"few_step": 4}
     path.write_text(json.dumps(data))
-    request = open_live().session_state[picture.JOB].plan[0].request
+    request = open_live().session_state["live_job_drawing"].request
     assert request.scheduler == "few_step" and request.num_inference_steps == 4
 
 
 def test_page_change_keeps_words_and_sliders(live: AppTest) -> None:
-    change(live, "slider", SEED, 9)
+    change(live, "slider", "live_seed", 9)
     first = image(live)
     live.switch_page("create/enhancement.py").run()
     live.switch_page("create/live.py")
     run(live)
-    assert live.slider(key=SEED).value == 9 and np.array_equal(image(live), first)
+    assert live.slider(key="live_seed").value == 9 and np.array_equal(image(live), first)

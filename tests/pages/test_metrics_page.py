@@ -1,4 +1,4 @@
-"""The Metrics page without a browser: what it draws of a record, and what it says where there is none."""
+"""The Metrics page without a browser: what it shows of a record, and without one."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def test_without_records_the_page_says_how_to_make_one(output_dir: Path) -> None
     assert not page.error and not page.selectbox
 
 
-def test_a_record_says_what_was_judged_on_what_and_when(output_dir: Path) -> None:
+def test_the_header_states_what_was_evaluated_on_what_and_when(output_dir: Path) -> None:
     keep(output_dir, of_tiny(FULL, output_dir))
     page = open_page(PAGE)
     text = words(page)
@@ -56,7 +56,7 @@ def test_a_record_says_what_was_judged_on_what_and_when(output_dir: Path) -> Non
     assert [heading.value for heading in page.subheader][: len(GROUPS)] == list(GROUPS.values())
 
 
-def test_tiles_show_the_encoders_space_with_yardstick_and_the_reason_of_what_is_missing(output_dir: Path) -> None:
+def test_tiles_show_the_encoders_space_with_its_basis_and_why_values_are_missing(output_dir: Path) -> None:
     keep(output_dir, FULL)
     page = open_page(PAGE)
     tiles = {tile.label.replace("\\", ""): tile.value for tile in page.metric}
@@ -65,10 +65,10 @@ def test_tiles_show_the_encoders_space_with_yardstick_and_the_reason_of_what_is_
     text = words(page)
     assert "95 % interval 0.4 to 0.6; real 0.9 (n = 100); n = 100; classifier@c9d40e0ea6cf" in text
     assert "Not measured: this record of the full suite does not hold it." in text  # of the autoencoder
-    assert "Labels judged: 1; not judged: 1" in text
+    assert "Labels measured: 1; not measured: 1" in text
 
 
-def test_labels_are_counted_once_however_often_a_sweep_judges_them(output_dir: Path) -> None:
+def test_labels_are_counted_once_despite_a_sweep(output_dir: Path) -> None:
     swept = tuple(
         replace(m, settings={"guidance_scale": scale})
         for m in FULL.measurements
@@ -76,7 +76,7 @@ def test_labels_are_counted_once_however_often_a_sweep_judges_them(output_dir: P
         for scale in (1.0, 3.0, 5.0)
     )
     keep(output_dir, replace(FULL, measurements=(*FULL.measurements, *swept)))
-    assert "Labels judged: 1; not judged: 1," in words(open_page(PAGE))
+    assert "Labels measured: 1; not measured: 1." in words(open_page(PAGE))
 
 
 def test_every_curve_table_and_number_is_drawn(output_dir: Path) -> None:
@@ -93,17 +93,17 @@ def test_every_curve_table_and_number_is_drawn(output_dir: Path) -> None:
         assert part in drawn
     tables = [list(table.value.columns) for table in page.dataframe]
     assert ["component", "parameters"] in tables and ["label", "images", "true_positive"] in tables
-    rows = sum(len(table.value) for table in page.dataframe if "Read as" in table.value.columns)
+    rows = sum(len(table.value) for table in page.dataframe if "Better" in table.value.columns)
     assert rows == len(FULL.measurements)
-    reasons = [list(table.value["Why not"]) for table in page.dataframe if "Why not" in table.value.columns]
+    reasons = [list(table.value["Reason"]) for table in page.dataframe if "Reason" in table.value.columns]
     assert any("0 test films have it" in column for column in reasons)
 
 
-@pytest.mark.parametrize(("name", "words_of"), [("tiny", "have changed since"), ("longer", "are not here")])
-def test_a_stale_record_is_marked(output_dir: Path, name: str, words_of: str) -> None:
+@pytest.mark.parametrize(("name", "warning"), [("tiny", "have changed since"), ("longer", "are not here")])
+def test_a_stale_record_is_marked(output_dir: Path, name: str, warning: str) -> None:
     keep(output_dir, FULL if name == "tiny" else GONE)
     page = open_page(PAGE)
-    assert words_of in page.warning[0].value
+    assert warning in page.warning[0].value
     assert "weights changed or not here" in page.selectbox(key="metrics_record").options[0]
 
 
@@ -122,21 +122,21 @@ def test_the_newest_full_record_comes_first_and_the_choice_outlives_a_change_of_
     page = open_page(PAGE)
     assert page.selectbox(key="metrics_record").value == "tiny_full_films.record.json"
     page.selectbox(key="metrics_record").set_value("tiny_quick_films.record.json").run()
-    assert "holds no sweep; the full suite makes them" in words(page)
+    assert "has no sweep. The full suite makes them" in words(page)
     page.switch_page("create/enhancement.py").run()
     page.switch_page(PAGE).run()
     assert page.selectbox(key="metrics_record").value == "tiny_quick_films.record.json"
     assert not page.exception
 
 
-def test_text_of_a_record_is_drawn_as_it_was_written(output_dir: Path) -> None:
+def test_text_of_a_record_is_not_markup(output_dir: Path) -> None:
     keep(output_dir, FOLDER)
     page = open_page(PAGE)
     assert any(element.value == "folder <b>of *others*, images of a folder" for element in page.text)
     assert not page.warning  # nothing is stale about images of unknown origin
 
 
-def test_damaged_and_odd_records_stop_nothing(output_dir: Path) -> None:
+def test_damaged_and_odd_records_do_not_stop_the_page(output_dir: Path) -> None:
     keep(output_dir, replace(FULL, settings={"num_images": "many", "threads": [1]}, created="long ago"))
     (output_dir / "metrics" / "broken.record.json").write_text("{")
     page = open_page(PAGE)
@@ -155,7 +155,7 @@ def test_the_gallery_and_the_downloads(output_dir: Path) -> None:
     assert [button.label for button in page.download_button] == [
         "Record as JSON",
         "Summary in plain words",
-        "All with 2 figures",
+        "All, with 2 figures",
     ]
     assert all(button.proto.ignore_rerun for button in page.download_button)
 

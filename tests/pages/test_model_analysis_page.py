@@ -13,9 +13,9 @@ import pytest
 import streamlit as st
 from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
+from tests.dashboards.test_model_report import Plain, latency
 
 from pages.parts.services import job_queue, studio
-from tests.dashboards.test_model_report import Plain, latency
 from tests.pages.generator import TIMEOUT_S, click, run, shown
 from tests.training.test_history import make_stage
 from xray_generator.evaluation.records import Record, write_record

@@ -1,11 +1,13 @@
-"""All records side by side: which are there, which are comparable, and which measures they share.
+"""The stored records side by side: which can be compared, the columns that they share, and ranks by column.
 
-A measure in two feature spaces is two columns: numbers of different spaces are never mixed, least of all averaged.
+A measure in two feature spaces is two columns: values of different spaces are never mixed or averaged.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,8 +20,8 @@ from xray_generator.evaluation.summary import GROUPS, known_measure
 from xray_generator.types import CheckpointRef, StudioError
 
 COMMAND = "python -m xray_generator.evaluate --suite full --real dataset --output_dir outputs/metrics"
-SWEPT = ("guidance_scale", "num_inference_steps")  # settings of a measurement that was taken to see their effect
-CHECKS = ("copies_found", "false_alarms", "utility_shuffled")  # they check the test, not the model
+SWEPT = ("guidance_scale", "num_inference_steps")  # a measurement that names one of these is a point of a sweep
+CHECKS = ("copies_found", "false_alarms", "utility_shuffled")  # controls of the tests themselves
 FIRST_COLUMNS = (
     "sharpness_ratio",
     "spectral_distance",
@@ -35,26 +37,33 @@ FIRST_COLUMNS = (
 )
 ORDER = {name: place for place, name in enumerate(MEASURES)}
 PARTS_OF_DAY = (("day", 86_400), ("hour", 3_600), ("minute", 60))  # seconds
+RATIO = "× real"  # the unit of measures whose best value is 1
+RULE = (
+    "Rank 1 is best. A measure that should be as in real images is ranked by its distance from their value; of ratios "
+    "to real, half counts as far off as double. Ties share the better rank. Only values from equally many images are "
+    "ranked, because distances and their ratios to real depend on n. The mean rank is over the measures that all "
+    "records have. Confidence intervals are ignored: a difference smaller than their width may be chance."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record on the board."""
+    """A stored record."""
 
     path: Path
     record: Record
-    stale: str = ""  # why its numbers may not be those of the weights at hand; empty where they are
+    stale: str = ""  # why its values may not be those of the installed weights; empty: they are
 
     @property
     def group(self) -> str:
-        """Records of one suite and one set of real images can be compared."""
+        """Suite and real images: records that agree in both can be compared."""
         real = str(self.record.settings.get("real", "unknown images"))
-        return f"{self.record.suite} suite, beside real images of {real}"
+        return f"{self.record.suite} suite, real images: {real}"
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What a folder holds: full suites first, the newest first; and what could not be read."""
+    """The records of a folder, full suites first and then by date, newest first; and why others could not be read."""
 
     entries: tuple[Entry, ...]
     faults: tuple[str, ...] = ()
@@ -62,7 +71,7 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What makes two numbers the same measure."""
+    """What two values must share to be comparable."""
 
     measure: str
     extractor: str = ""
@@ -70,7 +79,7 @@ class Column:
 
 
 def read_board(folder: Path, checkpoints: Sequence[CheckpointRef]) -> Board:
-    """Every record of a folder, with the faults of those that cannot be read."""
+    """Read every record of a folder; a damaged one becomes a line of `faults`."""
     entries, faults = [], []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
@@ -84,17 +93,17 @@ def read_board(folder: Path, checkpoints: Sequence[CheckpointRef]) -> Board:
 
 
 def staleness(record: Record, checkpoints: Sequence[CheckpointRef]) -> str:
-    """Why a record may not describe the weights at hand; empty where it does, or where it classifiers a folder."""
+    """Why a record may not describe the installed weights; empty if it does, or if it scores the images of a folder."""
     if record.checkpoint is None or not record.is_stale(checkpoints):
         return ""
-    judged = record.checkpoint
-    if any((ref.family, ref.name) == (judged.family, judged.name) for ref in checkpoints):
-        return f"The weights of {judged.name} have changed since: these numbers are of other weights."
-    return f"The weights of {judged.name} are not here: these numbers cannot be repeated on this machine."
+    scored = record.checkpoint
+    if any((ref.family, ref.name) == (scored.family, scored.name) for ref in checkpoints):
+        return f"The weights of {scored.name} have changed since this evaluation, so its values describe older weights."
+    return f"The weights of {scored.name} are not here, so this evaluation cannot be repeated on this machine."
 
 
 def label_entries(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """A short name for each, with its date and a number where the subject alone does not tell them apart."""
+    """A short name for each, with date and number where the subject alone is ambiguous."""
     labels: list[str] = []
     subjects = [entry.record.subject for entry in entries]
     for entry in entries:
@@ -107,8 +116,8 @@ def label_entries(entries: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def is_headline(m: Measurement, record: Record) -> bool:
-    """Whether a number was taken with the record's own settings, and not to see what others do."""
-    if "steps" in m.settings:  # a time
+    """Whether a value was measured with the record's own settings, and is not a point of a sweep."""
+    if "steps" in m.settings:  # a latency
         asked = {"steps": "num_inference_steps", "scheduler": "scheduler"}
         return all(
             m.settings.get(name) == record.settings.get(key, m.settings.get(name)) for name, key in asked.items()
@@ -117,7 +126,7 @@ def is_headline(m: Measurement, record: Record) -> bool:
 
 
 def headline(record: Record) -> dict[Column, Measurement]:
-    """The numbers of a record with its own settings, over all images and by condition."""
+    """The values of a record with its own settings, over all images and by condition."""
     found: dict[Column, Measurement] = {}
     for m in record.measurements:
         if is_headline(m, record):
@@ -126,7 +135,7 @@ def headline(record: Record) -> dict[Column, Measurement]:
 
 
 def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
-    """All columns over all images, and those by finding of the measures that have no other; by question, then space."""
+    """Columns over all images, and by condition those of measures that have no other; by question, then space."""
     found = [pair for record in records for pair in headline(record).items()]
     whole = {column.measure for column, _ in found if not column.condition}
     kept = dict.fromkeys(c for c, m in found if not c.condition or (c.measure not in whole and m.value is not None))
@@ -134,7 +143,7 @@ def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
 
 
 def first_columns(records: Sequence[Record], measures: Sequence[str] = FIRST_COLUMNS) -> tuple[Column, ...]:
-    """Of each measure the first space in which any record has a number: the encoder's, where it is at hand."""
+    """For each measure the first space in which any record has a value: the reference encoder's if there is one."""
     columns, values = columns_of(records), [headline(record) for record in records]
     chosen = []
     for name in measures:
@@ -145,14 +154,14 @@ def first_columns(records: Sequence[Record], measures: Sequence[str] = FIRST_COL
 
 
 def space_names(extractors: Iterable[str]) -> dict[str, str]:
-    """Full name -> the name without the hash of the weights, where that is still told apart from the others."""
+    """Full name -> the name without the hash of its weights, where that is still unique."""
     short = {name: re.sub(r"@[0-9a-f]+", "", name) for name in dict.fromkeys(extractors)}
     names = list(short.values())
     return {full: name if names.count(name) == 1 else full for full, name in short.items()}
 
 
 def column_names(columns: Sequence[Column]) -> dict[Column, str]:
-    """A heading for each: title, and space and condition where there are any."""
+    """A heading for each: title, and space and condition if any."""
     spaces = space_names(c.extractor for c in columns)
     return {
         c: " · ".join(filter(None, (title_of(c), spaces[c.extractor], condition_title(c.condition, ""))))
@@ -161,12 +170,12 @@ def column_names(columns: Sequence[Column]) -> dict[Column, str]:
 
 
 def title_of(column: Column) -> str:
-    """The measure's title; its key where it is of a later version."""
-    return known_measure(Measurement(column.measure, None, reason="only asked for its title")).title
+    """The measure's title; its key if a later version added it."""
+    return known_measure(Measurement(column.measure, None, reason="title only")).title
 
 
 def age(created: str, now: datetime | None = None) -> str:
-    """How long ago a time in ISO 8601 was, in words such as "3 days ago"; of UTC where it names no zone."""
+    """How long ago an ISO 8601 time was, such as "3 days ago"; in UTC if it names no zone."""
     try:
         then = datetime.fromisoformat(created)
     except ValueError:
@@ -184,3 +193,59 @@ def _place(column: Column) -> tuple[int, int]:
     group = MEASURES[column.measure].group if column.measure in MEASURES else ""
     place = groups.index(group) if group in groups else len(groups)
     return place, ORDER.get(column.measure, len(ORDER))
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Ranks of records, in their order; None: not measured, measured with another n, or without a reference."""
+
+    by_column: dict[Column, tuple[int | None, ...]]
+    mean: tuple[float | None, ...]
+    num_common: int  # columns that all records have, over which the mean is taken
+    reason: str = ""  # why measured values have no rank; empty if all have one
+
+
+def rank(records: Sequence[Record], columns: Sequence[Column]) -> Ranking:
+    """Rank records by each column but the controls."""
+    values = [headline(record) for record in records]
+    by_column: dict[Column, tuple[int | None, ...]] = {}
+    unequal: list[Column] = []
+    for column in columns:
+        if column.measure not in CHECKS:
+            measured = [found.get(column) for found in values]
+            n = _common_n(measured)
+            by_column[column] = _ranks([shortfall(m) if m and m.n == n else None for m in measured])
+            unequal += [column] if any(m and m.value is not None and m.n != n for m in measured) else []
+    common = [ranks for ranks in by_column.values() if None not in ranks]
+    sums = [sum(ranks[i] or 0 for ranks in common) for i in range(len(records))]
+    means = tuple(total / len(common) if common else None for total in sums)
+    return Ranking(by_column, means, len(common), _reason(unequal))
+
+
+def shortfall(m: Measurement) -> float | None:
+    """How far a value is from the best possible one, for ordering only (less is better); None: unknown."""
+    measure = known_measure(m)
+    if m.value is None:
+        return None
+    if measure.direction in ("lower", "higher"):
+        return m.value if measure.direction == "lower" else -m.value
+    if measure.unit == RATIO:
+        return abs(math.log(m.value)) if m.value > 0 else math.inf
+    return None if m.real is None else abs(m.value - m.real)
+
+
+def _common_n(measured: Sequence[Measurement | None]) -> int | None:
+    """The most frequent n; None if there are several values and each has an n of its own."""
+    counts = Counter(m.n for m in measured if m is not None and m.value is not None)
+    n, times = max(counts.items(), key=lambda pair: (pair[1], pair[0]), default=(None, 0))
+    return n if times > 1 or len(counts) == 1 else None
+
+
+def _reason(unequal: Sequence[Column]) -> str:
+    names = "; ".join(column_names(unequal).values())
+    return f"No rank (–) because the records measured it on different numbers of images: {names}." if names else ""
+
+
+def _ranks(distances: Sequence[float | None]) -> tuple[int | None, ...]:
+    known = [distance for distance in distances if distance is not None]
+    return tuple(None if d is None else 1 + sum(other < d for other in known) for d in distances)

@@ -1,6 +1,6 @@
-"""What the images of a dataset look like together: statistics of each, the mean image and the deviation around it.
+"""Statistics of the images of a dataset: measures of each image, the mean image and the deviation of each pixel.
 
-Every image is scaled to one size first, as for training: sharpness in gray levels a pixel cannot be compared otherwise.
+Every image is first scaled to one size, as for training: sharpness at different scales cannot be compared.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ SIZE = 256  # pixels a side
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageStatistics:
-    """Of N images that could be read."""
+    """Measures of N images."""
 
     rows: tuple[Row, ...]
     values: dict[str, Floats]  # each of STATISTICS: (N,)
     mean: Image  # (SIZE, SIZE) in [0, 1]
-    deviation: Image  # (SIZE, SIZE), of each pixel over the images
-    skipped: tuple[str, ...]  # what could not be read, with the reason
+    deviation: Image  # (SIZE, SIZE), standard deviation of each pixel over the images
+    skipped: tuple[str, ...]  # unreadable images with the reason
 
 
 def measure_rows(rows: Sequence[Row]) -> ImageStatistics:
-    """Read and measure the images of rows; unreadable ones are listed. StudioError where not one can be read."""
+    """Read and measure the images of rows; unreadable ones are listed. StudioError if none can be read."""
     kept, skipped, found = [], [], []
     total = np.zeros((SIZE, SIZE))
     squares = np.zeros((SIZE, SIZE))
@@ -55,12 +55,12 @@ def measure_rows(rows: Sequence[Row]) -> ImageStatistics:
 
 
 def measure_image(image: Image) -> tuple[Measurement, ...]:
-    """Each of STATISTICS of one image (H, W), prepared as `measure_rows` does."""
+    """STATISTICS of one image (H, W), scaled as in `measure_rows`."""
     square = resize_square(image, SIZE)
     return tuple(Measurement(name, of(square), n=1) for name, of in STATISTICS.items())
 
 
 def stretched(image: Image) -> Image:
-    """The image with its darkest pixel at 0 and its brightest at 1: for a deviation, which is small everywhere."""
+    """The image scaled from its minimum (0) to its maximum (1), to show a deviation, which is small everywhere."""
     low, high = float(image.min()), float(image.max())
     return np.asarray((image - low) / max(high - low, 1e-6), np.float32)

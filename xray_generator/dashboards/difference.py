@@ -1,4 +1,4 @@
-"""What an edit changed in gray levels: the signed difference as a map in colors, and all three as one strip."""
+"""What an edit changed in gray levels: the signed difference as a color map, and strips and sheets of images."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ ColorImage = NDArray[np.float32]  # (H, W, 3), values in [0, 1]
 
 COLORS = "berlin"  # Crameri 2018, matplotlib: perceptually uniform, blue for less, black for equal, red for more
 GAINS = (1, 2, 4, 8, 16)
-QUANTILE = 0.99  # of the absolute differences; the map shows this one without clipping, where a gain can
+QUANTILE = 0.99  # of the absolute differences: the gain is the largest that does not clip it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Difference:
-    """After less before."""
+    """An image after an edit minus the image before."""
 
-    signed: Image  # (H, W) in [-1, 1], in shares of full scale
-    gain: int  # by which the map multiplies it: 1 / gain has the full color
+    signed: Image  # (H, W) in [-1, 1], as a fraction of the gray scale
+    gain: int  # of the map: a difference of 1 / gain has the full color
 
     @property
     def mean_absolute(self) -> float:
-        """In [0, 1], a share of full scale."""
+        """In [0, 1], as a fraction of the gray scale."""
         return float(np.abs(self.signed).mean())
 
     def map(self) -> ColorImage:
-        """Blue where the image became darker, red where it became brighter, black where it stayed."""
-        from matplotlib import colormaps  # takes a while
+        """Blue: the image became darker; red: brighter; black: unchanged."""
+        from matplotlib import colormaps  # slow to import
 
         shown = np.clip(self.signed * self.gain, -1, 1) / 2 + 0.5
         return np.asarray(colormaps[COLORS](shown)[..., :3], np.float32)
@@ -54,7 +54,7 @@ def difference(before: Image, after: Image) -> Difference:
 
 
 def comparison_strip(panels: Mapping[str, Image | ColorImage], text: Mapping[str, str]) -> bytes:
-    """A PNG of equally high panels side by side, each above its name, with `text` as its text chunks."""
+    """A PNG of panels of equal height side by side, each above its name, with `text` as text chunks."""
     parts = [_with_name(name, _colored(panel)) for name, panel in panels.items()]
     return encode_png(np.concatenate(parts, axis=1), text)
 
@@ -72,7 +72,7 @@ def _with_name(name: str, panel: ColorImage) -> ColorImage:
 
 
 def contact_sheet(pairs: Sequence[tuple[Image, Image]], num_columns: int, size: int) -> Image:
-    """Pairs of images, `size` pixels a side: the first ones in a row, the second ones below, and so on."""
+    """Pairs of images, `size` pixels a side: a row of first ones above a row of second ones, and so on."""
     rows: list[Image] = []
     for start in range(0, len(pairs), num_columns):
         part = [[resize_square(image, size) for image in images] for images in pairs[start : start + num_columns]]

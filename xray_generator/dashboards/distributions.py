@@ -1,4 +1,4 @@
-"""What two sets of images have in common and where they differ: distributions, tests, spectra, mean images, ratios."""
+"""Two sets of images compared: distributions of measures with a test, power spectra, mean images, ratios."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from xray_generator.types import Image, StudioError
 
 GRAY_BINS = 64
 NUM_BINS = 24
-VERDICTS = (  # p below which, in words
-    (0.001, "very unlikely by chance alone"),
-    (0.01, "unlikely by chance alone"),
-    (0.05, "somewhat unlikely by chance alone"),
-    (1.1, "no difference shown"),
+VERDICTS = (  # upper end of p, in words
+    (0.001, "very strong evidence of a difference"),
+    (0.01, "strong evidence of a difference"),
+    (0.05, "weak evidence of a difference"),
+    (1.1, "no evidence of a difference"),
 )
 
 
@@ -34,16 +34,16 @@ class Comparison:
     measure: str  # of image_quality.STATISTICS
     generated: Floats  # (G,)
     real: Floats  # (R,)
-    mean: Measurement  # of the generated images, the real ones as the yardstick
+    mean: Measurement  # of the generated images, with that of the real ones
     ratio: Measurement  # of the means
-    gap: float | None  # Kolmogorov-Smirnov, one film a patient: the largest distance of cumulative shares, 0 to 1
-    p: float | None  # chance of such a gap or a larger one between two samples of one population
+    gap: float | None  # two-sample Kolmogorov-Smirnov statistic, with one real image per patient
+    p: float | None  # its p value
     verdict: str  # p in words, or why there is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparisons:
-    """All measures of one pair of sets."""
+    """All measures of two sets."""
 
     measures: tuple[Comparison, ...]
     spectral: Measurement
@@ -51,38 +51,38 @@ class Comparisons:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeanImages:
-    """Pixel by pixel over each set: (S, S) each, the means in [0, 1]."""
+    """Mean and standard deviation of each pixel over each set, (S, S); means in [0, 1]."""
 
     real: Image
     generated: Image
-    difference: Image  # generated less real
+    difference: Image  # generated minus real
     real_deviation: Image
     generated_deviation: Image
 
     @property
     def reach(self) -> float:
-        """The largest difference, either way: the end of a color scale around 0."""
+        """The largest absolute difference: the end of a color scale around 0."""
         return float(np.abs(self.difference).max())
 
     @property
     def mean_difference(self) -> float:
-        """The mean of the absolute differences."""
+        """The mean absolute difference."""
         return float(np.abs(self.difference).mean())
 
     @property
     def most_deviation(self) -> float:
-        """The largest standard deviation of both sides: the end of their common scale."""
+        """The largest standard deviation on either side: the end of their common color scale."""
         return float(max(self.real_deviation.max(), self.generated_deviation.max()))
 
     @property
     def variation(self) -> float | None:
-        """The mean deviation of the generated images over that of real ones; None where these are all equal."""
+        """The mean deviation of generated images divided by that of real ones; None if real images do not vary."""
         real = float(self.real_deviation.mean())
         return float(self.generated_deviation.mean()) / real if real else None
 
 
 def compare(sides: Sides) -> Comparisons:
-    """Every per-image measure on both sides, with intervals by a bootstrap of seed 0.
+    """Every per-image measure on both sides, with bootstrap intervals of seed 0.
 
     Raises:
         StudioError: an empty side.
@@ -109,23 +109,23 @@ def compare(sides: Sides) -> Comparisons:
 
 
 def histogram(found: Comparison) -> Curve:
-    """The share of images in each of equally wide bins."""
+    """The share of images in bins of equal width."""
     return image_quality.distribution_curve(found.measure, found.generated, found.real, NUM_BINS)
 
 
 def cumulative(found: Comparison) -> Curve:
-    """The share of images at or below each value that occurs."""
+    """The empirical cumulative distribution at each value that occurs."""
     x = np.unique(np.concatenate([found.generated, found.real]))
     lines: dict[str, tuple[float | None, ...]] = {
         name: tuple((np.searchsorted(np.sort(values), x, side="right") / len(values)).tolist())
         for name, values in (("real", found.real), ("generated", found.generated))
     }
     measure = MEASURES[found.measure]
-    return Curve(measure.title, measure.unit or "value", "share of images up to here", tuple(x.tolist()), lines)
+    return Curve(measure.title, measure.unit or "value", "cumulative share of images", tuple(x.tolist()), lines)
 
 
 def gray_levels(sides: Sides) -> Curve:
-    """The share of all pixels of a set in each of 64 bins of gray levels, 0 black to 255 white."""
+    """The share of the pixels of a set in each of 64 bins of gray levels, 0 (black) to 255 (white)."""
     _need(sides, 1)
     width = 256 // GRAY_BINS
     lines: dict[str, tuple[float | None, ...]] = {}
@@ -152,34 +152,34 @@ def mean_images(sides: Sides) -> MeanImages:
     """
     _need(sides, 2)
     ours, theirs = sides.generated.images, sides.real.images
-    mean, yardstick = (side.mean(axis=0, dtype=np.float64).astype(np.float32) for side in (ours, theirs))
+    mean, real_mean = (side.mean(axis=0, dtype=np.float64).astype(np.float32) for side in (ours, theirs))
     return MeanImages(
-        yardstick,
+        real_mean,
         mean,
-        mean - yardstick,
+        mean - real_mean,
         np.asarray(theirs.std(axis=0), np.float32),
         np.asarray(ours.std(axis=0), np.float32),
     )
 
 
 def ratios_now(found: Comparisons, means: MeanImages, nearest: tuple[float, float]) -> dict[str, float | None]:
-    """What two sets at hand say, generated over real: 1 is as real.
+    """Ratios generated / real of two sets; 1 is as real.
 
     Args:
         found: the per-image measures.
-        means: the mean images, for how much pixels vary from image to image.
-        nearest: median distance to the nearest real film: of generated images, of real films.
+        means: the mean images, for the variation between images.
+        nearest: median distance to the nearest real image, of generated and of real images.
     """
     ours, theirs = nearest
     return {
         **{MEASURES[one.measure].title: one.ratio.value for one in found.measures},
         "Variation between images": means.variation,
-        "Distance to the nearest real film": ours / theirs if theirs else None,
+        "Distance to the nearest real image": ours / theirs if theirs else None,
     }
 
 
 def to_csv(sides: Sides, found: Comparisons) -> str:
-    """A line for each image: side, file, condition and every measure; "|" stands between findings."""
+    """A line for each image: side, file, labels and every measure; findings are separated by "|"."""
     lines: list[tuple[object, ...]] = []
     names = [comparison.measure for comparison in found.measures]
     for side, images in (("real", sides.real), ("generated", sides.generated)):
@@ -202,18 +202,18 @@ def to_csv(sides: Sides, found: Comparisons) -> str:
 
 
 def _test(ours: Floats, theirs: Floats) -> tuple[float | None, float | None, str]:
-    """Gap, p and verdict of the two-sample Kolmogorov-Smirnov test."""
+    """Statistic, p and verdict of the two-sample Kolmogorov-Smirnov test."""
     if min(len(ours), len(theirs)) < MIN_SET:
-        return None, None, f"needs {MIN_SET} images a side"
+        return None, None, f"needs {MIN_SET} images on each side"
     result = ks_2samp(ours, theirs)
     p = float(result.pvalue)
     return float(result.statistic), p, next(words for end, words in VERDICTS if p < end)
 
 
 def _one_per_patient(images: ImageSet) -> list[int]:
-    """The place of the first film of each patient: the test takes images for independent, which a patient's are not.
+    """The index of the first image of each patient: the test assumes independent images, which a patient's are not.
 
-    A film without an id counts as a patient of its own.
+    An image without an id counts as a patient of its own.
     """
     first: dict[str, int] = {}
     for place, patient in enumerate(groups(images).tolist()):
@@ -228,4 +228,4 @@ def _named(images: ImageSet, name: str) -> ImageSet:
 def _need(sides: Sides, count: int) -> None:
     for side, images in (("generated", sides.generated), ("real", sides.real)):
         if len(images) < count:
-            raise StudioError(f"This needs {count} or more {side} images of the condition, not {len(images)}.")
+            raise StudioError(f"This needs at least {count} {side} images of the condition, not {len(images)}.")

@@ -1,7 +1,6 @@
-"""A map of images: each a point, near to those that a feature space finds alike.
+"""A map of images: similar images in a feature space become nearby points.
 
-The axes are principal components, or those of t-SNE (van der Maaten & Hinton 2008), in which only
-nearness means something.
+By principal components, or by t-SNE (van der Maaten & Hinton 2008), where only nearness has a meaning.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ SEED = 0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """What a feature space makes of rows; unreadable images are left out and listed."""
+    """Feature vectors of rows; unreadable images are left out and listed."""
 
     rows: tuple[Row, ...]
     values: Floats  # (N, D)
-    space: str  # with the hash of its weights where it has any
+    space: str  # with the hash of its weights, if it has weights
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -47,7 +46,7 @@ class Embedding:
 
 
 def extract(rows: Sequence[Row], encoders: Path) -> Features:
-    """Features of rows: those of the first reference encoder in a folder of encoders, or else radiomics.
+    """Features of rows by the reference encoder that fits them, or by radiomics where there is none.
 
     Raises:
         StudioError: fewer than three readable images.
@@ -63,7 +62,7 @@ def extract(rows: Sequence[Row], encoders: Path) -> Features:
 
 
 def embed(features: Features, method: str) -> Embedding:
-    """Two dimensions of features by one of METHODS; the same input gives the same points.
+    """Features in two dimensions by one of METHODS; deterministic.
 
     Raises:
         StudioError: an unknown method, or too few or too many images for it.
@@ -78,12 +77,12 @@ def embed(features: Features, method: str) -> Embedding:
 
 
 def allows_tsne(n: int) -> bool:
-    """Whether t-SNE says something of so many images, in bearable time."""
+    """Whether t-SNE makes sense for so many images and takes at most about a minute."""
     return MIN_TSNE <= n <= MAX_TSNE
 
 
 def _encoded(images: ImageSet, folder: Path) -> Features:
-    from xray_generator.devices import set_threads  # torch, which a page does not wait for
+    from xray_generator.devices import set_threads  # imports torch
     from xray_generator.reference_encoder.model import load_reference_encoder
 
     set_threads()
@@ -99,13 +98,16 @@ def _radiomics(images: ImageSet, notes: tuple[str, ...]) -> Features:
 
 
 def _principal(values: Floats) -> Embedding:
-    centered = values - values.mean(axis=0)
-    left, scale, axes = np.linalg.svd(centered, full_matrices=False)
-    points = left[:, :2] * scale[:2]
-    flip = np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])  # a sign that does not depend on the solver
-    shares = np.square(scale[:2]) / max(float(np.square(scale).sum()), 1e-12)
-    first, second = (f"component {i + 1} ({share:.0%} of variance)" for i, share in enumerate(shares))
-    return Embedding(points * flip, (first, second), "PCA")
+    from sklearn.decomposition import PCA
+
+    pca = PCA(2, svd_solver="full")
+    with np.errstate(invalid="ignore"):  # the shares of no variance at all
+        points = pca.fit_transform(values)
+    first, second = (
+        f"component {i} ({share:.0%} of variance)"
+        for i, share in enumerate(np.nan_to_num(pca.explained_variance_ratio_), 1)
+    )
+    return Embedding(points, (first, second), "PCA")
 
 
 def _neighbors(values: Floats) -> Embedding:
@@ -113,6 +115,6 @@ def _neighbors(values: Floats) -> Embedding:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
-    with threadpool_limits(1):  # its threads wait for each other: fifteen times as slow on two busy cores
+    with threadpool_limits(1):  # more threads block each other: fifteen times as slow on two busy cores
         points = TSNE(2, perplexity=perplexity, init="pca", random_state=SEED).fit_transform(values)
     return Embedding(np.asarray(points, np.float64), ("t-SNE 1", "t-SNE 2"), "t-SNE")

@@ -1,4 +1,4 @@
-"""The real films nearest to a generated image, in a space that a reader chooses, with real films as the yardstick."""
+"""Nearest real neighbors of generated images in a chosen space, with distances between real images as the reference."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from xray_generator.types import StudioError
 
 ENCODER, RADIOMICS, PIXELS = "reference encoder", "radiomics", "pixels"
 UNITS = {
-    ENCODER: "standard deviations of the features over these real films",
-    RADIOMICS: "standard deviations of the features over these real films",
-    PIXELS: "gray levels, root mean square over 64 x 64 pixels",
+    ENCODER: "standard deviations of the features over these real images",
+    RADIOMICS: "standard deviations of the features over these real images",
+    PIXELS: "root mean square difference of gray levels at 64 x 64 pixels",
 }
 MIN_REAL = 3
 NUM_BINS = 20
@@ -31,7 +31,7 @@ Features = Callable[[NDArray[np.float32]], Floats]
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """One real film, and how far it is."""
+    """A real image and its distance."""
 
     place: int
     distance: float
@@ -39,7 +39,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Neighborhood:
-    """Distances of each generated image to each real film, and of real films to the nearest one of another patient."""
+    """Distances of generated to real images, and of real images to the nearest one of another patient."""
 
     space: str
     distances: Floats  # (G, R)
@@ -47,31 +47,31 @@ class Neighborhood:
 
     @property
     def nearest(self) -> Floats:
-        """(G,) the distance of each generated image to its nearest real film."""
+        """(G,) the distance of each generated image to its nearest real one."""
         return np.asarray(self.distances.min(axis=1))
 
     def of(self, place: int, count: int) -> tuple[Neighbor, ...]:
-        """The `count` real films nearest to a generated image, the nearest first."""
+        """The `count` real images nearest to a generated one, nearest first."""
         order = np.argsort(self.distances[place], kind="stable")[:count]
         return tuple(Neighbor(int(i), float(self.distances[place, i])) for i in order)
 
     def share_nearer(self, distance: float) -> float:
-        """The share of real films that are nearer to another patient's film than `distance`."""
+        """The share of real images closer than `distance` to an image of another patient."""
         return float((self.real_nearest < distance).mean())
 
     @property
     def medians(self) -> tuple[float, float]:
-        """Of the nearest distances: generated images, real films."""
+        """Median nearest distance of generated images and of real images."""
         return float(np.median(self.nearest)), float(np.median(self.real_nearest))
 
 
 def spaces_at_hand(encoders: Path, rows: Sequence[Row] = ()) -> tuple[str, ...]:
-    """The spaces that can be chosen; the reference encoder where there is one in the folder of encoders."""
+    """The spaces to choose from; the reference encoder if one is in the folder."""
     return (*((ENCODER,) if fitting_encoder(encoders, rows) else ()), RADIOMICS, PIXELS)
 
 
 def find_features(space: str, encoders: Path, device: str | None, rows: Sequence[Row] = ()) -> Features:
-    """What turns images (N, H, W) into vectors (N, D); loads the encoder's network where that is the space.
+    """The function from images (N, H, W) to vectors (N, D) of a space; loads the network of the reference encoder.
 
     Raises:
         StudioError: no encoder in the folder, or a damaged one.
@@ -82,11 +82,11 @@ def find_features(space: str, encoders: Path, device: str | None, rows: Sequence
         from xray_generator.evaluation.radiomics import radiomics
 
         return lambda images: np.array([radiomics(image) for image in images], np.float64)
-    from xray_generator.reference_encoder.model import load_reference_encoder  # torch: not for opening a page
+    from xray_generator.reference_encoder.model import load_reference_encoder  # imports torch
 
     folder = fitting_encoder(encoders, rows)
     if folder is None:
-        raise StudioError("There is no reference encoder in outputs/encoders/; choose radiomics or pixels.")
+        raise StudioError("outputs/encoders/ holds no reference encoder. Choose radiomics or pixels.")
     return load_reference_encoder(folder, device)
 
 
@@ -94,11 +94,11 @@ def neighborhood(sides: Sides, space: str, features: Features) -> Neighborhood:
     """All distances between both sides.
 
     Raises:
-        StudioError: no generated image, or fewer than three real films.
+        StudioError: no generated image, or fewer than three real ones.
     """
     if not len(sides.generated) or len(sides.real) < MIN_REAL:
         raise StudioError(
-            f"Neighbors need a generated image and {MIN_REAL} real films or more; "
+            f"Neighbors need at least one generated and {MIN_REAL} real images; "
             f"here are {len(sides.generated)} and {len(sides.real)}."
         )
     ours, theirs = features(sides.generated.images), features(sides.real.images)
@@ -113,14 +113,14 @@ def neighborhood(sides: Sides, space: str, features: Features) -> Neighborhood:
 
 
 def nearest_curve(found: Neighborhood) -> Curve:
-    """How the nearest distances are distributed on both sides."""
+    """Histograms of the nearest distances of both sides."""
     edges = np.histogram_bin_edges(np.concatenate([found.nearest, found.real_nearest]), NUM_BINS)
     lines: dict[str, tuple[float | None, ...]] = {
         name: tuple((np.histogram(values, edges)[0] / len(values)).tolist())
         for name, values in (("real to real", found.real_nearest), ("generated to real", found.nearest))
     }
     centers = tuple(((edges[:-1] + edges[1:]) / 2).tolist())
-    return Curve("Distance to the nearest real film", UNITS[found.space], "share of images", centers, lines)
+    return Curve("Distance to the nearest real image", UNITS[found.space], "share of images", centers, lines)
 
 
 def _pixels(images: NDArray[np.float32]) -> Floats:
@@ -133,7 +133,7 @@ def _distances(some: Floats, others: Floats) -> Floats:
 
 
 def _others(distances: Floats, real: ImageSet) -> Floats:
-    """(R,) the distance of each film to the nearest of another patient; of films of one patient alone, to any other."""
+    """(R,) the distance of each image to the nearest of another patient; if all are of one patient, to any other."""
     owners = groups(real)
     same = owners[:, None] == owners[None, :]
     if same.all():

@@ -1,4 +1,4 @@
-"""What a prompt asks for, as a row: so that a generated image stands in the same conditions as real films do."""
+"""The labels that a prompt states, so that generated images are sorted into the same conditions as real ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xray_generator.data.vocabulary import AGE
 
 PA, AP, SUPINE = r"\bPA\b|postero-?anterior", r"\bAP\b|(?<!o)\bantero-?posterior", r"\bsupine\b"
 MALE, FEMALE = r"\b(?:male|man|boy|gentleman)\b", r"\b(?:female|woman|girl|lady)\b"
-YOUNG = {  # words of an age group, for prompts that give no age in years; "boy" and "girl" may be child or adolescent
+YOUNG = {  # words of an age group, for prompts without years; "boy" and "girl" may be child or adolescent
     "child": r"\b(?:child(?:ren)?|p(?:a)?ediatric|infant|baby|newborn|toddler)\b",
     "adolescent": r"\b(?:adolescent|teenager?|teenage)\b",
     "older_adult": r"\b(?:elderly|older adult)\b",
@@ -31,9 +31,9 @@ TITLES = {
 
 
 def row_of_prompt(prompt: str, path: Path = Path()) -> Row:
-    """The row of an image that was drawn for a prompt: what its words state, and nothing that they leave open.
+    """The row of an image generated from a prompt: the labels that its words state; anything else stays unknown.
 
-    "Frontal" names no view: it may be AP or PA.
+    "Frontal" gives no view: it may be AP or PA.
     """
     age = _age(prompt)
     present = read_findings(prompt)
@@ -55,12 +55,12 @@ def is_of(row: Row, condition: str) -> bool:
 
 
 def condition_title(condition: str, whole: str = "any") -> str:
-    """A condition in words: "pleural effusion", "AP view", "male", "male, child (under 13)"; `whole` for ""."""
+    """A condition in words, such as "pleural effusion" or "male, child (under 13)"; `whole` for ""."""
     return ", ".join(TITLES.get(part) or finding_name(part) for part in condition.split(", ")) or whole
 
 
 def similarity(some: Row, other: Row) -> float:
-    """How much two rows have in common, to pair them: the same words first, then findings, age group, view and sex."""
+    """How much two rows share: 10 for equal prompts, up to 4 for findings, 1 each for age group, view, sex and age."""
     shared = len(set(some.findings) & set(other.findings)) / max(1, len(set(some.findings) | set(other.findings)))
     facts = sum(
         mine == theirs != ""

@@ -1,20 +1,12 @@
-"""What the figures of records are drawn from: sweeps over steps and time, conditions, and ratios to real images."""
+"""The series behind the figures of records: sweeps over steps and time, conditions, and ratios to real images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xray_generator.dashboards.board import (
-    CHECKS,
-    Column,
-    first_columns,
-    headline,
-    is_headline,
-    space_names,
-)
+from xray_generator.dashboards.board import CHECKS, RATIO, Column, first_columns, headline, is_headline, space_names
 from xray_generator.dashboards.prompts import condition_title
-from xray_generator.dashboards.ranks import RATIO
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.summary import known_measure
 
@@ -37,16 +29,16 @@ SPOKES = (
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A measurement at a place on an axis."""
+    """A measurement and its place on the x axis."""
 
     x: float  # steps, guidance, or milliseconds
     m: Measurement
 
 
 def sweep(record: Record, measure: str, setting: str) -> tuple[Point, ...]:
-    """A measure over a setting, in the first space that it was measured in, by rising setting.
+    """A measure over a setting, in the first space that has a value, sorted by the setting.
 
-    Without a sweep of the steps, the one point of the record's own settings.
+    Without a sweep of the steps it is one point, at the record's own settings.
     """
     found = [
         Point(x, m)
@@ -60,7 +52,7 @@ def sweep(record: Record, measure: str, setting: str) -> tuple[Point, ...]:
 
 
 def over_time(record: Record, points: Sequence[Point]) -> tuple[Point, ...]:
-    """Points over steps, moved to the milliseconds that an image of so many steps takes; those not timed left out."""
+    """Points over steps, placed at the milliseconds that so many steps take; steps without a latency are left out."""
     scheduler = record.settings.get("scheduler")
     times = {
         _number(m.settings.get("steps")): m.value
@@ -71,7 +63,7 @@ def over_time(record: Record, points: Sequence[Point]) -> tuple[Point, ...]:
 
 
 def conditions_of(records: Sequence[Record]) -> dict[Column, dict[str, tuple[Measurement | None, ...]]]:
-    """Measure and space -> condition -> the measurement of each record; only what any of them measured."""
+    """Column -> condition -> the measurement of each record; only rows in which any record has a value."""
     table: dict[Column, dict[str, list[Measurement | None]]] = {}
     for place, record in enumerate(records):
         for m in record.measurements:
@@ -86,13 +78,13 @@ def conditions_of(records: Sequence[Record]) -> dict[Column, dict[str, tuple[Mea
 
 
 def by_space(record: Record, measure: str) -> dict[str, Measurement]:
-    """Short name of each feature space -> a measure over all images in it; the encoder's first."""
+    """Short name of each feature space -> the measure over all images in it; the encoder's first."""
     found = {c.extractor: m for c, m in headline(record).items() if c.measure == measure and not c.condition}
     return {short: found[full] for full, short in space_names(found).items()}
 
 
 def in_conditions(record: Record, measure: str) -> dict[str, Measurement]:
-    """Condition in words -> a measure with the record's own settings, where it has a value."""
+    """Title of each condition -> the measure with the record's own settings, where it has a value."""
     return {
         condition_title(c.condition): m
         for c, m in sorted(headline(record).items(), key=lambda pair: pair[0].condition)
@@ -101,7 +93,7 @@ def in_conditions(record: Record, measure: str) -> dict[str, Measurement]:
 
 
 def ratio_to_real(m: Measurement) -> float | None:
-    """The value over its yardstick; None where there is none, or where it is a distance, whose yardstick is near 0."""
+    """The value divided by that of real images; None without one, and for distances, which are 0 for real images."""
     measure = known_measure(m)
     if measure.unit == RATIO:
         return m.value
@@ -112,7 +104,7 @@ def ratio_to_real(m: Measurement) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RatioTable:
-    """Conditions (rows) over measures (columns) of one record, as ratios to real images."""
+    """Conditions (rows) by measures (columns) of one record, as ratios to real images; None: no ratio."""
 
     rows: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -120,7 +112,7 @@ class RatioTable:
 
 
 def ratio_table(record: Record) -> RatioTable:
-    """All conditions of a record over all measures that have a yardstick there; empty where none has."""
+    """All conditions of a record by all measures that have a ratio to real; empty if none has."""
     found = {
         column: {name: ratio_to_real(m) for name, (m, *_) in rows.items() if m is not None}
         for column, rows in conditions_of([record]).items()
@@ -131,7 +123,7 @@ def ratio_table(record: Record) -> RatioTable:
 
 
 def spokes(record: Record) -> dict[str, float | None]:
-    """Title -> ratio to real of the measures that are best as on real images, each in its first space."""
+    """Title -> ratio to real of the measures that are best as in real images, each in its first space."""
     found = headline(record)
     chosen = {column.measure: found[column] for column in first_columns([record], SPOKES)}
     return {known_measure(m).title: ratio_to_real(m) for m in chosen.values()}

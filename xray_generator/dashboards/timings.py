@@ -1,4 +1,4 @@
-"""Times taken here beside those that a record keeps, for the same number of steps; without loading a model."""
+"""Latencies measured here beside those of a record, by number of steps; no model is loaded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from xray_generator.evaluation.records import Curve, Measurement, Record
 from xray_generator.types import CheckpointRef
 
-MACHINE = ("processor", "device", "threads", "torch")  # of the settings of a time: what it depends on
+MACHINE = ("processor", "device", "threads", "torch")  # the settings of a latency that it depends on
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The time of one image at a number of steps: here and in the record, None where it was not taken."""
+    """The latency at a number of steps, measured here and in the record; None: not measured."""
 
     steps: int
     here: Measurement | None
@@ -21,18 +21,18 @@ class Timing:
 
 
 def stored_times(records: Sequence[Record], checkpoint: CheckpointRef) -> Record | None:
-    """The first of the records, as a board lists them, that timed these very weights."""
+    """The first of the records that holds a latency of exactly these weights."""
     return next((r for r in records if r.checkpoint == checkpoint and r.get("latency_ms")), None)
 
 
 def compare_times(here: Sequence[Measurement], record: Record | None, scheduler: str) -> tuple[Timing, ...]:
-    """A row for each number of steps that was timed with a scheduler, here or in the record."""
+    """A row for each number of steps that was measured with a scheduler, here or in the record."""
     ours, theirs = _by_steps(here, scheduler), _by_steps(record.measurements if record else (), scheduler)
     return tuple(Timing(steps, ours.get(steps), theirs.get(steps)) for steps in sorted(ours.keys() | theirs.keys()))
 
 
 def time_curve(timings: Sequence[Timing]) -> Curve:
-    """Milliseconds over steps: a line for what was taken here, one for the record."""
+    """Milliseconds over steps: a line for here, one for the record."""
     lines = {
         "here": tuple(timing.here.value if timing.here else None for timing in timings),
         "record": tuple(timing.stored.value if timing.stored else None for timing in timings),
@@ -42,7 +42,7 @@ def time_curve(timings: Sequence[Timing]) -> Curve:
 
 
 def time_text(m: Measurement | None, setting: str = "") -> str:
-    """A time in milliseconds, or another setting of its measuring; empty where it was not taken."""
+    """A latency in milliseconds, or another of its settings; empty if it was not measured."""
     value = None if m is None else m.settings.get(setting) if setting else m.value
     return f"{value:,.0f}" if isinstance(value, int | float) else ""
 

@@ -1,4 +1,4 @@
-"""A checkpoint's training as a person looks at it: curves of what was logged, and the previews as an animation."""
+"""A checkpoint's training: curves of its log, and its previews as an animation."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MAX_SHOWN = 12  # previews
 FRAME_PIXELS = 300_000
 FRAME_MS, LAST_FRAME_MS = 700, 2_000
 LABEL_PX = 22
-SMOOTHED = 20  # a mean is taken over one in so many of the logged values on either side
+SMOOTHED = 20  # the smoothing window covers 1 / SMOOTHED of the logged values
 TITLES = {
     "loss": "Loss",
     "learning_rate": "Learning rate",
-    "samples_per_second": "Images a second",
-    "grad_norm": "Norm of the gradient",
+    "samples_per_second": "Images per second",
+    "grad_norm": "Gradient norm",
     "psnr_db": "Validation: PSNR (dB)",
     "ssim": "Validation: SSIM",
 }
@@ -36,7 +36,7 @@ ORDER = ("learning_rate", "samples_per_second", "grad_norm")
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The stages of a training, and whether they come from the run itself or from the checkpoint's copy of it."""
+    """The stages of a training, read from its run or from the copy inside the checkpoint."""
 
     folder: Path
     is_run: bool
@@ -44,7 +44,7 @@ class Training:
 
 
 def is_run_of(run: Path, config: Mapping[str, Any]) -> bool:
-    """Whether a run was made with the configuration of a checkpoint; its name alone may be that of a newer run."""
+    """Whether a run has the configuration of a checkpoint; a newer run may have the same name."""
     saved = run / "config.json"
     try:
         return saved.is_file() and read_config(str(saved)) == config
@@ -53,20 +53,20 @@ def is_run_of(run: Path, config: Mapping[str, Any]) -> bool:
 
 
 def find_training(checkpoint: Path, run: Path | None) -> Training:
-    """The history of a checkpoint's folder, or that of its run where it has more; no stages where neither has one."""
+    """The history in a checkpoint's folder, or that of its run if it is longer; no stages if neither exists."""
     folders = (checkpoint / HISTORY,) if run is None else (checkpoint / HISTORY, run)
     folder, stages = fullest_history(*folders)
     return Training(folder, folder == run, stages)
 
 
 def stamp(*folders: Path) -> int:
-    """A number that changes when a history in one of the folders does."""
+    """A number that changes whenever a history in one of the folders does."""
     paths = [path for folder in folders for name in ("log.jsonl", PREVIEWS) for path in folder.glob(f"*/{name}")]
     return max((path.stat().st_mtime_ns for path in paths), default=0)
 
 
 def loss_curves(stage: Stage) -> tuple[Curve, ...]:
-    """The loss as logged and smoothed; then the validation loss, at steps of its own, where there is one."""
+    """The training loss as logged and smoothed; then the validation loss, at steps of its own, if there is one."""
     series = stage.series()
     if "loss" not in series:
         return ()
@@ -79,7 +79,7 @@ def loss_curves(stage: Stage) -> tuple[Curve, ...]:
 
 
 def other_curves(stage: Stage) -> tuple[Curve, ...]:
-    """A figure for each of what else was logged: measures of the validation, learning rate, speed, gradient, terms."""
+    """A curve for each other value in the log: validation measures, learning rate, speed, gradient norm."""
     series = stage.series()
     loss_steps = series["loss"].steps if "loss" in series else ()
     shown = [name for name in series if name not in ("loss", VALIDATION, COUNT)]
@@ -89,7 +89,7 @@ def other_curves(stage: Stage) -> tuple[Curve, ...]:
 
 
 def term_curve(stage: Stage) -> Curve | None:
-    """The parts that the loss is made of, in one figure; None where it is of one piece."""
+    """The terms of the loss in one figure; None if it has only one."""
     series = stage.series()
     steps = series["loss"].steps if "loss" in series else ()
     terms = {
@@ -97,16 +97,16 @@ def term_curve(stage: Stage) -> Curve | None:
         for name, found in series.items()
         if name not in ("loss", *ORDER) and found.steps == steps and found.values != series["loss"].values
     }
-    return Curve("Parts of the loss", "step", "value", tuple(map(float, steps)), dict(terms)) if terms else None
+    return Curve("Terms of the loss", "step", "value", tuple(map(float, steps)), dict(terms)) if terms else None
 
 
 def shown_previews(stage: Stage) -> dict[int, Path]:
-    """At most twelve of the previews, evenly spread over the steps."""
+    """At most twelve previews, evenly spread over the steps."""
     return {step: stage.previews[step] for step in thin(sorted(stage.previews), MAX_SHOWN)}
 
 
 def animate(previews: dict[int, Path]) -> bytes:
-    """An endless GIF of preview grids, each with its step; StudioError where one cannot be read."""
+    """A looping GIF of preview grids, each with its step. StudioError if one cannot be read."""
     frames = list(_frames(previews))
     buffer = io.BytesIO()
     durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
@@ -132,7 +132,7 @@ def _title(name: str) -> str:
 
 
 def _smooth(values: Sequence[float]) -> tuple[float, ...]:
-    """The mean over a window that is centered on each value and cut off at the ends."""
+    """The mean over a window centered on each value and cut off at the ends."""
     reach = max(1, len(values) // (2 * SMOOTHED))
     windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
     return tuple(sum(window) / len(window) for window in windows)

@@ -1,4 +1,4 @@
-"""A residual block of convolutions that is told something: a noise level, a class."""
+"""A residual block of convolutions that is conditioned on an embedding: of a noise level, of a class."""
 
 from __future__ import annotations
 

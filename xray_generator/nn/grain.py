@@ -1,13 +1,14 @@
-"""What the latents of an image do not hold, drawn from its distribution instead of left out.
+"""Grain: the noise and fine texture that a decoder leaves out, sampled from a learned distribution.
 
-A decoder gives the mean of all images that its latents could mean: the noise of a detector and texture finer than a
-latent are gone. Given that mean, the rest is taken for Gaussian with a covariance that a network learns (Dorta et al.
-2018, arXiv:1802.07079): bands of white noise, as Heeger & Bergen 1995 make textures, each with its own strength at
-each place. It tells nothing of where a grain lay in an image that was encoded.
+A decoder gives the mean of all images that its latents could mean, without detector noise or texture finer than a
+latent. Given that mean, the rest is modeled as Gaussian with a covariance that a network learns (Dorta et al. 2018,
+arXiv:1802.07079): frequency bands of white noise, as in the texture synthesis of Heeger & Bergen 1995, each with its
+own strength at each position. It does not reproduce where the grains of an encoded image lay.
 """
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import cast
 
 import torch
@@ -16,16 +17,16 @@ from torch.nn import functional as F  # noqa: N812
 
 from xray_generator.nn.compact_autoencoder import ChannelNorm, ResidualBlock
 
-DEVIATIONS = (0.6, 1.2, 2.4, 4.8)  # pixels: of the Gaussians whose differences are the bands
+DEVIATIONS = (0.6, 1.2, 2.4, 4.8)  # in pixels, of the Gaussians whose differences are the bands
 FOLDED = 2  # pixels a side folded into channels
-FLOOR = 1e-7  # least energy of a band: what rounding to 8 bits leaves
-GAIN = 0.3  # strength, in gray levels of [-1, 1], that an activation near 1 stands for
-START = -3.0  # activation before training: a faint grain
-SPECTRUM = 128  # points a side at which the bands' transfer functions are taken
+FLOOR = 1e-7  # least energy of a band, about that of rounding to 8 bits
+GAIN = 0.3  # standard deviation, images in [-1, 1], of a band whose softplus is 1
+START = -3.0  # bias of the last layer before training: faint grain
+SPECTRUM = 128  # points a side at which the bands' transfer functions are sampled
 
 
 def blur(images: Tensor, deviation: float) -> Tensor:
-    """Convolution of (B, C, H, W) with a Gaussian cut off at three deviations; edges are reflected."""
+    """Convolution of (B, C, H, W) with a Gaussian truncated at three deviations; edges are reflected."""
     radius = int(3 * deviation + 0.5)
     places = torch.arange(-radius, radius + 1).to(images)
     line = torch.exp(-0.5 * (places / deviation) ** 2)
@@ -35,19 +36,15 @@ def blur(images: Tensor, deviation: float) -> Tensor:
 
 
 def bands(images: Tensor) -> Tensor:
-    """(B, K, H, W): images (B, 1, H, W) in bands of frequency from fine to coarse, less what is coarser than all."""
-    found, rest = [], images
-    for deviation in DEVIATIONS:
-        smooth = blur(rest, deviation)
-        found.append(rest - smooth)
-        rest = smooth
-    return torch.cat(found, dim=1)
+    """(B, K, H, W): the frequency bands of images (B, 1, H, W) from fine to coarse; what is coarser is left out."""
+    smooth = list(accumulate(DEVIATIONS, blur, initial=images))
+    return torch.cat([fine - coarse for fine, coarse in pairwise(smooth)], dim=1)
 
 
 def band_coupling() -> Tensor:
-    """(K, K, K): the energy in band a of white noise that two bands b and c of it have passed, M[a, b, c].
+    """M (K, K, K): noise with band strengths s has the energy E_a = sum_bc s_b s_c M_abc in band a.
 
-    Bands overlap, so that energies of their sum are not those that each was given: E_a = sum_bc s_b s_c M_abc.
+    Bands overlap, so the energy in a band depends on the strengths of all.
     """
     impulse = torch.zeros(1, 1, SPECTRUM, SPECTRUM)
     impulse[..., SPECTRUM // 2, SPECTRUM // 2] = 1
@@ -56,7 +53,7 @@ def band_coupling() -> Tensor:
 
 
 class Grain(nn.Module):
-    """The strength of each band of grain at each place of a smooth image, and grain of that strength."""
+    """Predicts the strength of each band of grain at each position of a smooth image, and draws such grain."""
 
     coupling: Tensor
 
@@ -75,20 +72,20 @@ class Grain(nn.Module):
         self.register_buffer("coupling", band_coupling(), persistent=False)
 
     def strengths(self, images: Tensor) -> Tensor:
-        """(B, K, H, W) of smooth images (B, 1, H, W) in [-1, 1], H and W even."""
+        """Strengths (B, K, H, W) of the bands, given smooth images (B, 1, H, W) in [-1, 1], H and W even."""
         activation = F.interpolate(self.network(images).float(), scale_factor=FOLDED, mode="bilinear")
         return GAIN * F.softplus(activation)
 
     def energies(self, images: Tensor) -> Tensor:
-        """(B, K, H, W): the variance in each band of what `draw` adds, where strengths change slowly."""
+        """(B, K, H, W): the variance in each band of the grain that `draw` adds, where strengths change slowly."""
         strengths = self.strengths(images)
         return torch.einsum("abc,nbhw,nchw->nahw", self.coupling, strengths, strengths) + FLOOR
 
     def negative_log_likelihood(self, images: Tensor, rest: Tensor) -> Tensor:
-        """(B, K, H, W): of what images leave out, (B, 1, H, W), in nats a band, less the constant half log 2 pi."""
+        """(B, K, H, W) in nats per band, without the constant log(2 pi) / 2, of what images leave out (B, 1, H, W)."""
         energies = self.energies(images)
         return 0.5 * (energies.log() + bands(rest).square() / energies)
 
     def draw(self, images: Tensor, noise: Tensor) -> Tensor:
-        """Images with grain, in [-1, 1]; unit white noise of their shape says where each grain lies."""
+        """Images with grain, in [-1, 1], from unit white noise of their shape."""
         return (images + (self.strengths(images) * bands(noise)).sum(dim=1, keepdim=True)).clamp(-1, 1)

@@ -1,4 +1,4 @@
-"""A small convolutional critic that classifiers patches of an image, not the whole (Isola et al. 2017, arXiv:1611.07004)."""
+"""A small convolutional critic of the patches of an image, not of the whole (Isola et al. 2017, arXiv:1611.07004)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ DETAIL_SIDE, DETAIL_GAIN = 5, 16.0
 class PatchDiscriminator(nn.Module):
     """Images (B, 1, H, W) in [-1, 1] -> one score per patch, each seeing 38 x 38 pixels.
 
-    Beside the image it is shown what is finer than `DETAIL_SIDE` pixels, enlarged to about unit size: grain and edges
-    are a hundredth of the range, and a new critic would take long to notice them.
+    A second input channel holds the detail finer than `DETAIL_SIDE` pixels, amplified to about unit size: grain and
+    edges are a hundredth of the range, and a new critic would take long to notice them.
     """
 
     def __init__(self, channels: int = 32) -> None:

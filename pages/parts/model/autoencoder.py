@@ -15,6 +15,7 @@ from xray_generator.evaluation.summary import known_measure, value_text
 
 if TYPE_CHECKING:
     from xray_generator.dashboards.reconstruction import Reconstruction, Reconstructions
+
     from xray_generator.evaluation.image_sets import ImageSet
 
 PER_IMAGE = ("psnr", "ssim")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
-
 from pages.parts.dataset.source import default_dataset, default_folder
+
 from pages.parts.services import plain
 from xray_generator.data.exploration import fingerprint
 from xray_generator.data.rows import Row

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import streamlit as st
+from pages.parts.record.picker import load_records
 
 from pages.parts.model.engine import Drawer
 from pages.parts.model.timings import draw_timings
 from pages.parts.progress import POLL_S, draw_end
-from pages.parts.record.picker import load_records
 from pages.parts.services import job_queue, plain, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.timings import stored_times

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import streamlit as st
+from xray_generator.dashboards.copies import CopyPair, recorded_pairs
 
 from pages.parts.measured import draw_tiles
 from pages.parts.research.copy_check import draw_check
@@ -15,7 +16,6 @@ from pages.parts.research.radar import draw_origin
 from pages.parts.research.scene import Scene
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.dashboards.copies import CopyPair, recorded_pairs
 from xray_generator.evaluation.records import Measurement, Record
 
 FIGURE = "closest_pairs.png"

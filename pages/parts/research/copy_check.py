@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import streamlit as st
+from xray_generator.dashboards.copies import CopyCheck, check_copies, copy_space
 
 from pages.parts.measured import draw_tiles
 from pages.parts.research.copy_pairs import draw_pair_images
 from pages.parts.research.scene import Scene
 from pages.parts.research.sources import read_films
 from pages.parts.services import encoders_key, plain, studio
-from xray_generator.dashboards.copies import CopyCheck, check_copies, copy_space
 from xray_generator.data.exploration import fingerprint
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.image_sets import ImageSet

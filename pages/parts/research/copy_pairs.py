@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import streamlit as st
+from xray_generator.dashboards.copies import CopyPair
 
 from pages.parts.research.frames import draw_image, generated_badge, real_badge
 from pages.parts.services import plain
-from xray_generator.dashboards.copies import CopyPair
 from xray_generator.dashboards.side_by_side import read_square
 from xray_generator.types import Image, StudioError
 

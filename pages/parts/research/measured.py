@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
-
 from pages.parts.record.picker import load_records
+
 from pages.parts.services import encoders_key, studio
 from xray_generator.dashboards.side_by_side import Sides
 from xray_generator.evaluation.records import Curve, Record

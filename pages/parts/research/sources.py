@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import streamlit as st
-
 from pages.parts.dataset.source import default_folder, default_rows
+
 from pages.parts.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards import side_by_side

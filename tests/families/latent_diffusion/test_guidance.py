@@ -1,4 +1,4 @@
-"""Guidance reaches the image: the formula, the passes it costs, and what it changes (trap T1)."""
+"""Guidance reaches the image: the formula, the passes it costs, and what it changes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
-from xray_generator.families.latent_diffusion.guidance import NATIVE, Conditioning, GuidedDenoiser, of_prompt
+from xray_generator.families.latent_diffusion.guidance import NATIVE, Conditioning, Sampling
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, no_report
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 PROMPT = "PA chest X-ray of an adult with cardiomegaly"
@@ -22,10 +22,19 @@ def model(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> LatentDi
 
 
 def sample(model: LatentDiffusion, guidance: float, prompt: str = PROMPT, steps: int = 3) -> Tensor:
-    generator = torch.Generator().manual_seed(5)
-    noise = torch.randn(1, 16, 4, 4, generator=generator)
+    sampling, generator = Sampling(Conditioning.single(prompt, guidance), "ddim", steps), torch.Generator()
     with torch.no_grad():
-        return model.sample_latents(noise, of_prompt(prompt, guidance), "ddim", steps, generator, lambda *_: None)
+        return model.sample_latents(unit_noise(), sampling, generator, no_report)
+
+
+def unit_noise() -> Tensor:
+    return torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
+
+
+@torch.no_grad()
+def guided(model: LatentDiffusion, conditioning: Conditioning, timestep: int) -> Tensor:
+    """One guided prediction at `unit_noise`."""
+    return model.denoiser(conditioning, "ddim")(unit_noise(), torch.tensor(timestep))
 
 
 @torch.no_grad()
@@ -43,12 +52,10 @@ def plain(model: LatentDiffusion, latents: Tensor, timestep: Tensor, prompt: str
 
 @pytest.mark.parametrize("guidance", [0.0, 0.5, 1.0, 3.0, 7.0])
 def test_guidance_is_the_formula_on_two_plain_passes(model: LatentDiffusion, guidance: float) -> None:
-    job = make_scheduler("ddim", model.schedule)
-    job.set_timesteps(3)
-    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
-    for timestep in job.timesteps:
+    scheduler, latents = make_scheduler("ddim", model.schedule, 3), unit_noise()
+    for timestep in scheduler.timesteps:
         without, with_prompt = plain(model, latents, timestep, ""), plain(model, latents, timestep, PROMPT)
-        latents = job.step(without + guidance * (with_prompt - without), timestep, latents).prev_sample
+        latents = scheduler.step(without + guidance * (with_prompt - without), timestep, latents).prev_sample
     assert torch.allclose(sample(model, guidance), latents, atol=2e-4)
 
 
@@ -81,56 +88,54 @@ def test_text_encoder_runs_once_an_image(model: LatentDiffusion) -> None:
 
 def test_last_estimate_is_the_result(model: LatentDiffusion) -> None:
     estimates: list[Tensor] = []
-    generator = torch.Generator().manual_seed(5)
-    noise = torch.randn(1, 16, 4, 4, generator=generator)
+    sampling = Sampling(Conditioning.single(PROMPT, 3.0), "ddim", 3)
     with torch.no_grad():
         latents = model.sample_latents(
-            noise, of_prompt(PROMPT, 3.0), "ddim", 3, generator, lambda *step: estimates.append(step[2])
+            unit_noise(), sampling, torch.Generator(), lambda *step: estimates.append(step[2])
         )
     assert len(estimates) == 3
     assert torch.allclose(estimates[-1], latents, atol=1e-4)
 
 
-def test_weighted_prompts_and_a_baseline_are_the_formula_on_plain_passes(model: LatentDiffusion) -> None:
-    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
-    other, timestep = "Normal chest X-ray", torch.tensor(400)
-    conditioning = Conditioning(((PROMPT, 0.25), (other, 0.75)), 4.0, baseline="a chest X-ray")
-    with torch.no_grad():
-        output = GuidedDenoiser(model, conditioning)(latents, timestep)
-    base, first, second = (plain(model, latents, timestep, text) for text in ("a chest X-ray", PROMPT, other))
+def test_weighted_and_negative_prompts_are_the_formula_on_plain_passes(model: LatentDiffusion) -> None:
+    other, negative = "Normal chest X-ray", "a chest X-ray"
+    output = guided(model, Conditioning(((PROMPT, 0.25), (other, 0.75)), 4.0, negative), 400)
+    base, first, second = (plain(model, unit_noise(), torch.tensor(400), text) for text in (negative, PROMPT, other))
     torch.testing.assert_close(output, base + 4 * (0.25 * first + 0.75 * second - base), atol=1e-4, rtol=1e-3)
 
 
 def test_a_prompt_guided_away_from_itself_is_the_plain_model(model: LatentDiffusion) -> None:
-    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
-    with torch.no_grad():
-        output = GuidedDenoiser(model, Conditioning(((PROMPT, 1.0),), 7.0, PROMPT))(latents, torch.tensor(400))
-    torch.testing.assert_close(output, plain(model, latents, torch.tensor(400), PROMPT), atol=1e-4, rtol=1e-3)
+    output = guided(model, Conditioning(((PROMPT, 1.0),), 7.0, PROMPT), 400)
+    torch.testing.assert_close(output, plain(model, unit_noise(), torch.tensor(400), PROMPT), atol=1e-4, rtol=1e-3)
 
 
-def test_guidance_keeps_to_its_interval(model: LatentDiffusion) -> None:
-    schedule = replace(model.schedule, guidance_interval=(0.2, 0.6))
-    denoiser = GuidedDenoiser(replace(model, schedule=schedule), of_prompt(PROMPT, 4.0))
-    everywhere = GuidedDenoiser(model, of_prompt(PROMPT, 4.0))
-    latents = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5))
-    for timestep, is_guided in ((100, False), (400, True), (700, False)):
-        time = torch.tensor(timestep)
-        with torch.no_grad():
-            expected = everywhere(latents, time) if is_guided else plain(model, latents, time, PROMPT)
-            torch.testing.assert_close(denoiser(latents, time), expected, atol=1e-5, rtol=1e-4)
+def test_interpolation_weighs_the_prompts_and_leaves_out_those_without_weight() -> None:
+    assert Conditioning.interpolate("a", "b", 0.25, 2.0).prompts == (("a", 0.75), ("b", 0.25))
+    assert Conditioning.interpolate("a", "b", 0.0, 2.0) == Conditioning.single("a", 2.0)
+    assert Conditioning.interpolate("a", "b", 1.0, 2.0) == Conditioning.single("b", 2.0)
+    assert Conditioning.interpolate("a", "a", 0.5, 2.0) == Conditioning.single("a", 2.0)
+
+
+@pytest.mark.parametrize(("timestep", "is_guided"), [(100, False), (400, True), (700, False)])
+def test_guidance_acts_only_within_its_interval(model: LatentDiffusion, timestep: int, is_guided: bool) -> None:
+    limited = replace(model, schedule=replace(model.schedule, guidance_interval=(0.2, 0.6)))
+    conditioning = Conditioning.single(PROMPT, 4.0)
+    everywhere = guided(model, conditioning, timestep)
+    expected = everywhere if is_guided else plain(model, unit_noise(), torch.tensor(timestep), PROMPT)
+    torch.testing.assert_close(guided(limited, conditioning, timestep), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("rescale", [0.5, 1.0])
-def test_rescaled_guidance_has_the_spread_of_the_prompted_output(model: LatentDiffusion, rescale: float) -> None:
-    latents, time = torch.randn(1, 16, 4, 4, generator=torch.Generator().manual_seed(5)), torch.tensor(400)
-    schedule = replace(model.schedule, guidance_rescale=rescale)
-    with torch.no_grad():
-        spread = GuidedDenoiser(replace(model, schedule=schedule), of_prompt(PROMPT, 7.0))(latents, time).std((2, 3))
-        guided = GuidedDenoiser(model, of_prompt(PROMPT, 7.0))(latents, time).std((2, 3))
-    prompted = plain(model, latents, time, PROMPT).std((2, 3))
-    torch.testing.assert_close(spread, rescale * prompted + (1 - rescale) * guided, atol=1e-4, rtol=1e-3)
+def test_rescaled_guidance_has_the_deviation_of_the_conditional_prediction(
+    model: LatentDiffusion, rescale: float
+) -> None:
+    rescaled = replace(model, schedule=replace(model.schedule, guidance_rescale=rescale))
+    conditioning = Conditioning.single(PROMPT, 7.0)
+    std, full = (guided(one, conditioning, 400).std((2, 3)) for one in (rescaled, model))
+    cond = plain(model, unit_noise(), torch.tensor(400), PROMPT).std((2, 3))
+    torch.testing.assert_close(std, rescale * cond + (1 - rescale) * full, atol=1e-4, rtol=1e-3)
 
 
 def test_an_interval_that_ends_before_it_begins_is_refused() -> None:
-    with pytest.raises(StudioError, match="least share and the greatest, not 0.9, 0.3"):
+    with pytest.raises(StudioError, match="lowest first, not 0.9, 0.3"):
         ScheduleConfig(guidance_interval=(0.9, 0.3))

@@ -4,16 +4,16 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
-from xray_generator.families.latent_diffusion.guidance import of_prompt
+from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion, make_scheduler
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, no_report
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 Beta = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
@@ -41,7 +41,7 @@ class MixtureDenoiser(nn.Module):
 
     def __init__(self, schedule: ScheduleConfig, std: float) -> None:
         super().__init__()
-        self.alphas, self.std, self.tells = alpha_bar(schedule.beta_schedule), std, schedule.prediction_type
+        self.alphas, self.std, self.prediction = alpha_bar(schedule.beta_schedule), std, schedule.prediction_type
         self.timesteps: list[int] = []
 
     def forward(self, x: Tensor, timestep: Tensor, **_: Tensor) -> SimpleNamespace:
@@ -53,8 +53,8 @@ class MixtureDenoiser(nn.Module):
         means = torch.stack([m + a * self.std**2 / variance * (x - a * m) for m in MEANS])
         clean = (share.softmax(0) * means).sum(0)
         noise = (x - a * clean) / b
-        told = {"v_prediction": a * noise - b * clean, "epsilon": noise, "sample": clean}[self.tells]
-        return SimpleNamespace(sample=told.float())
+        output = {"v_prediction": a * noise - b * clean, "epsilon": noise, "sample": clean}[self.prediction]
+        return SimpleNamespace(sample=output.float())
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,8 @@ def draw(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> Draw:
         noise = torch.randn(1, 16, 32, 32, generator=generator)
         around = replace(model, unet=oracle, schedule=schedule)
         with torch.no_grad():
-            samples = around.sample_latents(noise, of_prompt("", 1.0), scheduler, steps, generator, lambda *_: None)
+            sampling = Sampling(Conditioning.single("", 1.0), scheduler, steps)
+            samples = around.sample_latents(noise, sampling, generator, no_report)
         return samples.flatten(), oracle
 
     return run
@@ -141,12 +142,14 @@ def test_few_and_all_steps_stay_within_the_data(draw: Draw, scheduler: str, step
     assert len(set(oracle.timesteps)) == len(oracle.timesteps) == steps
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("beta", ["linear", "scaled_linear", "squaredcos_cap_v2"])
-def test_noise_levels_are_the_papers(scheduler: str, beta: Beta) -> None:
-    job = make_scheduler(scheduler, ScheduleConfig(beta_schedule=beta))
-    assert job.init_noise_sigma == 1
-    assert torch.allclose(job.alphas_cumprod.double(), alpha_bar(beta), rtol=1e-3, atol=1e-8)
+def test_noise_levels_are_the_papers_and_sampling_starts_at_unscaled_unit_noise(name: str, beta: Beta) -> None:
+    scheduler: Any = make_scheduler(name, ScheduleConfig(beta_schedule=beta), 5)
+    x = torch.randn(4)
+    assert scheduler.init_noise_sigma == 1
+    assert torch.equal(scheduler.scale_model_input(x, scheduler.timesteps[0]), x)
+    assert torch.allclose(scheduler.alphas_cumprod.double(), alpha_bar(beta), rtol=1e-3, atol=1e-8)
 
 
 def test_start_is_unit_noise() -> None:
@@ -167,18 +170,8 @@ def test_ddim_is_the_textbook_update(draw: Draw, steps: int) -> None:
     assert (x.flatten() - samples).abs().quantile(0.999) < 1e-3
 
 
-@pytest.mark.parametrize("name", ["DDIM", "Dpm++", "UNIPC", "ddpm"])
-def test_names_are_known_in_any_case(name: str) -> None:
-    assert make_scheduler(name, ScheduleConfig()).config.prediction_type == "v_prediction"
-
-
-def test_unknown_name_lists_the_known() -> None:
+def test_unknown_scheduler_and_too_many_steps_are_refused() -> None:
     with pytest.raises(StudioError, match=r"Allowed: ddim, ddpm, dpm\+\+, unipc"):
         make_scheduler("euler", ScheduleConfig())
-
-
-def test_every_job_gets_its_own_scheduler() -> None:
-    first, second = (make_scheduler("dpm++", ScheduleConfig()) for _ in range(2))
-    first.set_timesteps(5)
-    assert first is not second
-    assert second.num_inference_steps is None
+    with pytest.raises(StudioError, match="At most 1000 steps"):
+        make_scheduler("ddim", ScheduleConfig(), 1_001)

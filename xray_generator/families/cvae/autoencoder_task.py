@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import laplace
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
+from xray_generator.checkpoints import Quality
 from xray_generator.data.fitting import FittedImage, fit_square
 from xray_generator.data.rows import Row, evenly
-from xray_generator.families.cvae.autoencoder import Decoder, Encoder
+from xray_generator.families.cvae.autoencoder import Autoencoder, drop_classes
 from xray_generator.families.cvae.config import CVAEConfig
-from xray_generator.families.cvae.model import class_weights
 from xray_generator.images import from_tensor, from_uint8, to_tensor, to_uint8
 from xray_generator.nn.compact_autoencoder import LatentDistribution
 from xray_generator.nn.detail import band_energy, lattice_bias, mean_l1
+from xray_generator.training.quality import compare_pairs, validation_values
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import Image
 
@@ -30,35 +27,10 @@ MAX_KEPT_BYTES = 2**30  # of fitted images in memory
 SYMMETRIES = {"none": 1, "turns": 4, "all": 8}
 
 
-@dataclass(frozen=True, slots=True)
-class Autoencoder:
-    """Encoder and decoder of the same classes."""
-
-    encoder: Encoder
-    decoder: Decoder
-    labels: tuple[str, ...]
-
-    def classes(self, row: Row) -> Tensor:
-        """Class weights (1, K) of a row."""
-        weights = class_weights([self.labels.index(row.label)], len(self.labels))
-        return weights.to(next(self.encoder.parameters()).device)
-
-    @torch.no_grad()
-    def posterior(self, row: Row, size: int, symmetry: int = 0) -> LatentDistribution:
-        """Of the row's image, turned or mirrored."""
-        image, classes = turned(load_square(row, size).image, symmetry), self.classes(row)
-        return self.encoder(to_tensor(image[None]).to(classes.device), classes)  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def copy(self, row: Row, size: int) -> Image:
-        """The image as the most likely latents hold it: (size, size) in [0, 1]."""
-        return from_tensor(self.decoder(self.posterior(row, size).mean, self.classes(row)))[0]
-
-
 class Crops:
     """Crops (1, S, S) in [-1, 1] with their masks, 1 where there is image, and the index of the class.
 
-    Each is turned or mirrored as far as its class stays the same.
+    Each is rotated or mirrored as far as its class stays the same.
     """
 
     def __init__(self, rows: Sequence[Row], labels: Sequence[str], config: CVAEConfig) -> None:
@@ -74,35 +46,48 @@ class Crops:
         top, left = (int(i) for i in torch.randint(len(image) - side + 1, (2,), generator=generator))
         symmetry = int(torch.randint(SYMMETRIES[self.config.symmetries], (), generator=generator))
         window = slice(top, top + side), slice(left, left + side)
-        pair = np.stack(
-            [turned(from_uint8(image[window]), symmetry), turned(mask[window].astype(np.float32), symmetry)]
-        )
+        pair = np.stack([from_uint8(image[window]), mask[window].astype(np.float32)])
+        pair = np.stack([apply_symmetry(one, symmetry) for one in pair])
         label = self.labels.index(self.rows[draw.index].label)
         return {"images": to_tensor(pair[:1])[0], "mask": torch.from_numpy(pair[1:]), "label": torch.tensor(label)}
 
     def _square(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        found = self.kept.get(index)
-        if found is None:
+        square = self.kept.get(index)
+        if square is None:
             fitted = load_square(self.rows[index], self.config.size)
-            found = to_uint8(fitted.image), fitted.mask() > 0
-            if len(self.kept) * (found[0].nbytes + found[1].nbytes) < MAX_KEPT_BYTES:
-                self.kept[index] = found
-        return found
+            square = to_uint8(fitted.image), fitted.mask() > 0
+            if len(self.kept) * (square[0].nbytes + square[1].nbytes) < MAX_KEPT_BYTES:
+                self.kept[index] = square
+        return square
 
 
 def load_square(row: Row, size: int) -> FittedImage:
-    """The row's image in a square."""
+    """The row's image fitted into a square at its own aspect ratio."""
     return fit_square(row.image(), size)
 
 
-def turned(image: Image, symmetry: int) -> Image:
-    """An image turned by 90 degrees `symmetry` times, from 4 on mirrored before."""
+@torch.no_grad()
+def encode_row(autoencoder: Autoencoder, row: Row, size: int, symmetry: int = 0) -> LatentDistribution:
+    """The posterior of a row's image given its class, rotated or mirrored first."""
+    image, classes = apply_symmetry(load_square(row, size).image, symmetry), autoencoder.classes(row.label)
+    return autoencoder.encoder(to_tensor(image[None]).to(classes.device), classes)  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def reconstruct(autoencoder: Autoencoder, row: Row, size: int) -> Image:
+    """A row's image decoded from its posterior mean: (size, size) in [0, 1]."""
+    latents = encode_row(autoencoder, row, size).mean
+    return from_tensor(autoencoder.decoder(latents, autoencoder.classes(row.label)))[0]
+
+
+def apply_symmetry(image: Image, symmetry: int) -> Image:
+    """An image rotated by 90 degrees `symmetry` times; from 4 on, mirrored before that."""
     mirrored = image[:, ::-1] if symmetry >= SYMMETRIES["turns"] else image
     return np.ascontiguousarray(np.rot90(mirrored, symmetry % 4))
 
 
 class AutoencoderLoss(nn.Module):
-    """What a copy of an image is judged by, and how far its latents are from the unit Gaussian.
+    """The reconstruction loss of an image, and the KL divergence of its latents to the unit Gaussian.
 
     beta: Higgins et al. 2017 (beta-VAE); free bits: Kingma et al. 2016 (arXiv:1606.04934), appendix C.8, by channel.
     """
@@ -113,40 +98,31 @@ class AutoencoderLoss(nn.Module):
         self.config = config
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of images (B, 1, S, S) in [-1, 1] with masks and labels; padding is not judged.
+        """Losses of images (B, 1, S, S) in [-1, 1] with masks and labels; padding does not count.
 
-        Where there is padding the copy is taken to be right, so that it counts in no difference and has no gradient.
+        Padding is taken to be reconstructed perfectly, so that it adds to no difference and gets no gradient.
         """
         images, mask = batch["images"].contiguous(memory_format=torch.channels_last), batch["mask"]
-        dropped = torch.rand(len(images), generator=generator) < self.config.prior.class_dropout
-        labels = batch["label"].masked_fill(dropped.to(images.device), self.num_labels)
-        classes = class_weights(labels, self.num_labels).to(images.device)
+        classes = drop_classes(batch["label"], self.num_labels, self.config.prior.class_dropout, generator)
+        classes = classes.to(images.device)
         posterior: LatentDistribution = self.encoder(images, classes)
-        drawn = self.decoder(posterior.sample(generator), classes)
-        drawn = mask * drawn + (1 - mask) * images
-        share = mask.mean().clamp(min=1e-3)
-        l1, l2 = (drawn - images).abs().mean() / share, (drawn - images).square().mean() / share
-        difference = drawn - images
+        output = mask * self.decoder(posterior.sample(generator), classes) + (1 - mask) * images
+        share, difference = mask.mean().clamp(min=1e-3), output - images
+        l1, l2 = difference.abs().mean() / share, difference.square().mean() / share
         gradients = (difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()) / share
-        energy = mean_l1(band_energy(drawn), band_energy(images)) / share
+        energy = mean_l1(band_energy(output), band_energy(images)) / share
         lattice, kl = lattice_bias(difference) / share, channel_kl(posterior)
         weights = self.config.reconstruction
         loss = weights.l1_weight * l1 + weights.l2_weight * l2
         loss = loss + weights.gradient_weight * gradients + weights.energy_weight * energy
         loss = loss + weights.lattice_weight * lattice
         loss = loss + self.config.beta * kl.clamp(min=self.config.free_bits).mean()
-        return {
-            "loss": loss,
-            "l1": l1,
-            "gradient_l1": gradients,
-            "energy_l1": energy,
-            "lattice": lattice,
-            "kl": kl.mean(),
-        }
+        losses = {"loss": loss, "l1": l1, "gradient_l1": gradients, "energy_l1": energy}
+        return losses | {"lattice": lattice, "kl": kl.mean()}
 
 
 def channel_kl(posterior: LatentDistribution) -> Tensor:
-    """(C,) KL divergence to the unit Gaussian in nats per value, mean over batch and places."""
+    """(C,) KL divergence to the unit Gaussian in nats per value, mean over batch and positions."""
     mean, log_variance = posterior.mean, posterior.log_variance
     return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).mean(dim=(0, 2, 3))
 
@@ -166,30 +142,17 @@ class AutoencoderTask:
         return Crops(self.rows, self.autoencoder.labels, self.config)
 
     def preview(self) -> Tensor:
-        """Validation images (training images where there are none) above their copies."""
+        """Validation images (training images if there are none) above their reconstructions."""
         rows, size = evenly(self.validation or self.rows, NUM_PREVIEWS), self.config.size
         images = [load_square(row, size).image for row in rows]
-        return to_tensor(np.stack([*images, *(self.autoencoder.copy(row, size) for row in rows)]))
+        return to_tensor(np.stack([*images, *(reconstruct(self.autoencoder, row, size) for row in rows)]))
 
     def validate(self) -> Mapping[str, float]:
-        """See `reconstruction_quality`."""
-        return reconstruction_quality(self.autoencoder, self.validation, self.config.size)
+        """See `measure_reconstruction`."""
+        return validation_values(measure_reconstruction(self.autoencoder, self.validation, self.config.size))
 
 
-def reconstruction_quality(autoencoder: Autoencoder, rows: Sequence[Row], size: int) -> dict[str, float]:
-    """Mean PSNR in dB and SSIM of copies without their padding, in [0, 1], and the number of images.
-
-    `sharpness_ratio` is the mean variance of the Laplacian of the copies over that of the images.
-    """
-    found = []
-    for row in rows:
-        fitted = load_square(row, size)
-        real, ours = fitted.image[fitted.box], autoencoder.copy(row, size)[fitted.box]
-        psnr = -10 * math.log10(float(np.mean((real - ours) ** 2)) + 1e-12)
-        ssim = float(structural_similarity(real, ours, data_range=1.0))
-        found.append([psnr, ssim, float(laplace(ours).var()), float(laplace(real).var())])
-    if not found:
-        return {}
-    psnr, ssim, sharpness, real_sharpness = np.mean(found, axis=0).tolist()
-    quality = {"psnr_db": psnr, "ssim": ssim, "num_images": len(found)}
-    return quality | ({"sharpness_ratio": sharpness / real_sharpness} if real_sharpness > 0 else {})
+def measure_reconstruction(autoencoder: Autoencoder, rows: Sequence[Row], size: int) -> Quality | None:
+    """The quality of reconstructions without their padding, in [0, 1]; None where there is no row."""
+    fitted = ((row, load_square(row, size)) for row in rows)
+    return compare_pairs((one.image[one.box], reconstruct(autoencoder, row, size)[one.box]) for row, one in fitted)

@@ -14,7 +14,7 @@ from xray_generator.requests import MAX_FLOW_STEPS
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, StudioError
 
-MOST_LEVELS = 3  # so that no latent stands for more than a cell of the lattice that the decoder is kept from drawing
+MOST_LEVELS = 3  # so that no latent covers more than one cell of `nn.detail.lattice_bias`
 
 NETWORK_RANGES = {
     "channels": (2, 1_024),
@@ -25,13 +25,7 @@ NETWORK_RANGES = {
     "grain_channels": (1, 1_024),
     "grain_blocks": (0, 16),
 }
-RECONSTRUCTION_RANGES = {
-    "l1_weight": (0.0, 1e3),
-    "l2_weight": (0.0, 1e3),
-    "gradient_weight": (0.0, 1e3),
-    "energy_weight": (0.0, 1e3),
-    "lattice_weight": (0.0, 1e3),
-}
+WEIGHTS = ("l1_weight", "l2_weight", "gradient_weight", "energy_weight", "lattice_weight")
 PRIOR_RANGES = {
     "class_dropout": (0.0, 0.9),
     "guidance_scale": (0.0, MAX_GUIDANCE),
@@ -41,7 +35,7 @@ PRIOR_RANGES = {
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
-    """The networks: channels at 1/4, 1/8, ... of the side, latents at the last; the prior's, there and at each half."""
+    """The autoencoder's channels at 1/4, 1/8, ... of the side; latents and prior lie at the last of them."""
 
     channels: tuple[int, ...] = (32, 64, 72)
     encoder_blocks: tuple[int, ...] = (1, 1, 2)
@@ -55,7 +49,7 @@ class NetworkConfig:
         check_ranges(self, NETWORK_RANGES)
         if not 1 <= len(self.channels) == len(self.encoder_blocks) == len(self.decoder_blocks) <= MOST_LEVELS:
             raise StudioError(
-                f"channels, encoder_blocks and decoder_blocks must name as many levels each, 1 to {MOST_LEVELS}."
+                f"channels, encoder_blocks and decoder_blocks must each have as many levels, 1 to {MOST_LEVELS}."
             )
         if not self.prior_channels or any(width % 8 for width in self.prior_channels):
             raise StudioError(f"prior_channels must be one or more multiples of 8, not {list(self.prior_channels)}.")
@@ -74,7 +68,7 @@ TINY = NetworkConfig((8, 8, 16), (1, 1, 1), (1, 1, 1), (8, 16), 1, 8, 1)  # of a
 
 @dataclass(frozen=True, slots=True)
 class ReconstructionConfig:
-    """What a copy is judged by. L1 or L2 alone make the mean of all that a latent may mean, which is blur."""
+    """The reconstruction loss. L1 or L2 alone give the mean of all images that a latent may mean, which is blur."""
 
     l1_weight: float = 1.0
     l2_weight: float = 0.0
@@ -83,9 +77,9 @@ class ReconstructionConfig:
     lattice_weight: float = 3.0  # against the grid that energy alone leaves, see `nn.detail.lattice_bias`
 
     def __post_init__(self) -> None:
-        check_ranges(self, RECONSTRUCTION_RANGES)
+        check_ranges(self, dict.fromkeys(WEIGHTS, (0.0, 1e3)))
         if self.l1_weight + self.l2_weight <= 0:
-            raise StudioError("l1_weight or l2_weight must be above 0: energy alone does not place what it measures.")
+            raise StudioError("l1_weight or l2_weight must be above 0: the other losses do not fix the gray level.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +155,3 @@ class CVAEConfig:
         """Channels, height and width of the latents of an image."""
         side = self.size // self.reduction
         return self.latent_channels, side, side
-
-    @property
-    def is_unconditional(self) -> bool:
-        """Whether it learns to draw what no class is named of."""
-        return self.prior.class_dropout > 0

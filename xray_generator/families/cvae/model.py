@@ -1,29 +1,30 @@
-"""The model: an autoencoder that is told the class, and a learned prior from which its latents are drawn.
+"""The model: a class-conditional autoencoder, and a learned prior from which its latents are drawn.
 
-A sample never comes from the posterior of a training image: a rectified flow (Liu et al. 2022, arXiv:2209.03003) leads
-from noise to the latents of a class. Sigma 1 is noise, 0 the latents, as in diffusers.
+A sample never starts from the posterior of a training image: a rectified flow (`nn.rectified_flow`) leads from noise to
+the latents of a class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, UNet2DModel
+from diffusers import UNet2DModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from xray_generator.families.cvae.autoencoder import Decoder, Encoder
+from xray_generator.families.cvae.autoencoder import Autoencoder
 from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.nn.grain import Grain
-from xray_generator.types import StudioError
+from xray_generator.nn.rectified_flow import Field, OnState, euler, guide, time_grid
+from xray_generator.types import no_report
 
-NUM_TRAIN_TIMESTEPS = 1_000
+TIME_SCALE = 1_000  # of sigma in the network's time embedding, as in diffusers
 NORM_GROUPS = 8
 STATISTICS_BATCH = 256
-StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the final latents
 
 
 class Prior(nn.Module):
@@ -51,9 +52,9 @@ class Prior(nn.Module):
         nn.init.zeros_(self.unet.conv_out.bias)
 
     def forward(self, noisy: Tensor, sigma: Tensor, classes: Tensor) -> Tensor:
-        """Velocity (B, C, h, w) at noise levels sigma (B,) in [0, 1], told class weights (B, K)."""
-        timesteps, embedding = sigma * NUM_TRAIN_TIMESTEPS, self.embedding(classes)
-        return cast(Tensor, self.unet(noisy, timesteps, class_labels=embedding).sample).float()
+        """Velocity (B, C, h, w) at noise levels sigma (B,) in [0, 1] given class weights (B, K)."""
+        output = self.unet(noisy, sigma * TIME_SCALE, class_labels=self.embedding(classes)).sample
+        return cast(Tensor, output).float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class LatentStatistics:
         return cls(torch.tensor(data["latent_mean"]), torch.tensor(data["latent_std"]))
 
 
-def measure_statistics(posteriors: np.ndarray[Any, np.dtype[np.float16]]) -> LatentStatistics:
+def measure_statistics(posteriors: NDArray[np.float16]) -> LatentStatistics:
     """Mean and deviation per channel of draws from posteriors (N, 2 C, h, w): mean, then log variance."""
     total, squares, count = torch.zeros(()).double(), torch.zeros(()).double(), 0
     for start in range(0, len(posteriors), STATISTICS_BATCH):
@@ -96,83 +97,48 @@ def measure_statistics(posteriors: np.ndarray[Any, np.dtype[np.float16]]) -> Lat
 
 @dataclass(frozen=True, slots=True)
 class CVAE:
-    """The networks of one model and all that sampling needs. The last class weight stands for no class."""
+    """The networks of one model and all that sampling needs."""
 
-    encoder: Encoder
-    decoder: Decoder
+    autoencoder: Autoencoder
     prior: Prior
     statistics: LatentStatistics
-    labels: tuple[str, ...]
     grain: Grain | None = None
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        return next(self.decoder.parameters()).device
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by name, as they are stored."""
+        networks = {"encoder": self.autoencoder.encoder, "decoder": self.autoencoder.decoder, "prior": self.prior}
+        return networks if self.grain is None else {**networks, "grain": self.grain}
 
-    def classes(self, label: str | None) -> Tensor:
-        """Class weights (1, K) of a label, or of none.
+    def field(self, classes: Tensor, guidance_scale: float) -> Field:
+        """The velocity of normalized latents given class weights (1, K), guided away from that without a class."""
+        none = self.autoencoder.classes(None)
 
-        Raises:
-            StudioError: unknown; the text lists those that it knows.
-        """
-        if label is not None and label not in self.labels:
-            raise StudioError(f"The model knows no class {label[:80]!r}. Allowed: {', '.join(self.labels)}.")
-        index = len(self.labels) if label is None else self.labels.index(label)
-        return class_weights([index], len(self.labels)).to(self.device)
+        def velocity(latents: Tensor, sigma: float) -> Tensor:
+            sigmas = latents.new_full((len(latents),), sigma)
+            cond = self.prior(latents, sigmas, classes.expand(len(latents), -1))
+            if guidance_scale == 1:
+                return cast(Tensor, cond)
+            uncond = self.prior(latents, sigmas, none.expand(len(latents), -1))  # a call of its own: the same last bits
+            return guide(cond, uncond, guidance_scale)
+
+        return velocity
 
     @torch.no_grad()
     def draw_latents(
-        self, noise: Tensor, classes: Tensor, guidance_scale: float, num_steps: int, on_step: StepCallback
+        self, noise: Tensor, classes: Tensor, guidance_scale: float, num_steps: int, on_state: OnState = no_report
     ) -> Tensor:
         """Normalized latents from unit noise, both (B, C, h, w), by Euler steps along the guided velocity."""
-        job: Any = FlowMatchEulerDiscreteScheduler(num_train_timesteps=NUM_TRAIN_TIMESTEPS)
-        job.set_timesteps(sigmas=sigma_steps(num_steps))
-        latents = noise
-        for step, timestep in enumerate(job.timesteps, start=1):
-            sigma = job.sigmas[step - 1].to(latents)
-            velocity = self._velocity(latents, sigma.expand(len(latents)), classes, guidance_scale)
-            on_step(step, num_steps, latents - sigma * velocity)
-            latents = job.step(velocity, timestep, latents).prev_sample
-        return latents
-
-    def _velocity(self, latents: Tensor, sigma: Tensor, classes: Tensor, guidance_scale: float) -> Tensor:
-        """Classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598): without + scale (with - without)."""
-        classes = classes.expand(len(latents), -1)
-        told = self.prior(latents, sigma, classes)
-        if guidance_scale == 1:
-            return cast(Tensor, told)
-        untold = self.prior(latents, sigma, self.classes(None).expand_as(classes))
-        return cast(Tensor, untold + guidance_scale * (told - untold))
+        return euler(self.field(classes, guidance_scale), noise, time_grid(num_steps), on_state)
 
     def encode(self, images: Tensor, classes: Tensor) -> Tensor:
         """Posterior means (B, *`CVAEConfig.latent_shape`), normalized, of images (B, 1, H, W) in [-1, 1]."""
-        return self.statistics.normalize(self.encoder(images, classes.expand(len(images), -1)).mean)
+        return self.statistics.normalize(self.autoencoder.encoder(images, classes.expand(len(images), -1)).mean)
 
     def decode(self, latents: Tensor, classes: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Images (B, 1, H, W) in [-1, 1] of normalized latents.
-
-        They are what the decoder holds for likeliest; with unit white noise of their shape, grain is drawn as well.
-        """
-        drawn = self.decoder(self.statistics.denormalize(latents), classes.expand(len(latents), -1))
-        likeliest = cast(Tensor, drawn).float().clamp(-1, 1)
-        return likeliest if self.grain is None or noise is None else self.grain.draw(likeliest, noise)
-
-
-def sigma_steps(num_steps: int) -> list[float]:
-    """The noise levels at which the network is asked: evenly from 1 down, the end 0 not among them."""
-    return [1 - i / num_steps for i in range(num_steps)]
-
-
-def class_weights(indices: Sequence[int] | Tensor, num_labels: int) -> Tensor:
-    """(B, K) of class indices, of which `num_labels` stands for no class: 1 at the class, else 0."""
-    return nn.functional.one_hot(torch.as_tensor(indices), num_labels + 1).float()
-
-
-def build_networks(num_labels: int, config: CVAEConfig) -> tuple[Encoder, Decoder]:
-    """An untrained autoencoder for that many classes, and none."""
-    encoder, decoder = Encoder(num_labels + 1, config), Decoder(num_labels + 1, config)
-    return (encoder.to(memory_format=torch.channels_last), decoder.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        """Images (B, 1, H, W) in [-1, 1] of normalized latents; grain is added from unit white noise of their shape."""
+        output = self.autoencoder.decoder(self.statistics.denormalize(latents), classes.expand(len(latents), -1))
+        images = cast(Tensor, output).float().clamp(-1, 1)
+        return images if self.grain is None or noise is None else self.grain.draw(images, noise)
 
 
 def build_grain(config: CVAEConfig) -> Grain:

@@ -1,9 +1,9 @@
-"""Stage 2: the prior learns where the latents of each class lie. Latents are kept in the run's folder alone."""
+"""Stage 2: the prior learns the distribution of each class's latents. Latents are kept in the run's folder alone."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,12 @@ from tqdm import tqdm
 
 from xray_generator.data.rows import Row
 from xray_generator.devices import initial_noise, seeded_generators
-from xray_generator.families.cvae.autoencoder_task import SYMMETRIES, Autoencoder, load_square, turned
+from xray_generator.families.cvae.autoencoder import Autoencoder, drop_classes
+from xray_generator.families.cvae.autoencoder_task import SYMMETRIES, apply_symmetry, encode_row, load_square
 from xray_generator.families.cvae.config import CVAEConfig
-from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, class_weights
+from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior
+from xray_generator.nn.rectified_flow import interpolate
+from xray_generator.training.cache import cached_array, content_key
 from xray_generator.training.task import Draw, step_generator
 
 Posteriors = NDArray[np.float16]  # (N, 2 C, h, w): mean, then log variance
@@ -28,37 +31,26 @@ VALIDATION_BATCH = 32
 
 def cache_posteriors(autoencoder: Autoencoder, rows: Sequence[Row], config: CVAEConfig, folder: Path) -> Posteriors:
     """The posteriors (N V, 2 C, h, w) of all rows, each in V of its symmetries, kept in `folder`, mapped from disk."""
-    key = hashlib.sha256(f"{config.size} {symmetries(config, 0)}".encode())
-    for name, value in sorted(autoencoder.encoder.state_dict().items()):
-        key.update(name.encode() + value.cpu().numpy().tobytes())
-    for row in rows:
-        key.update(f"{row.path} {row.label}\n".encode())
-    path = folder / f"posteriors-{key.hexdigest()[:16]}.npy"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(".tmp")
-        with staged.open("wb") as file:
-            np.save(file, _encode(autoencoder, rows, config))
-        staged.replace(path)
-    mapped: Posteriors = np.load(path, mmap_mode="r", allow_pickle=False)
-    return mapped
+    names = (f"{row.path} {row.label}\n".encode() for row in rows)
+    key = content_key(f"{config.size} {pick_symmetries(config, 0)}", autoencoder.encoder, names)
+    return cached_array(folder, f"posteriors-{key}", partial(_encode, autoencoder, rows, config))
 
 
-def symmetries(config: CVAEConfig, index: int) -> list[int]:
-    """Which symmetries of an image are encoded: spread over all, other ones for the next image."""
+def pick_symmetries(config: CVAEConfig, index: int) -> list[int]:
+    """Which symmetries of image `index` are encoded: evenly spread, and different from one image to the next."""
     possible = SYMMETRIES[config.symmetries]
     count = min(config.latent_variants, possible)
     return [(index + i * possible // count) % possible for i in range(count)]
 
 
 def _encode(autoencoder: Autoencoder, rows: Sequence[Row], config: CVAEConfig) -> Posteriors:
-    found = []
+    encoded = []
     for index, row in enumerate(tqdm(rows, desc="encoding", unit="image")):
-        for symmetry in symmetries(config, index):
-            posterior = autoencoder.posterior(row, config.size, symmetry)
-            found.append(torch.cat([posterior.mean, posterior.log_variance], dim=1).half().cpu().numpy())
+        for symmetry in pick_symmetries(config, index):
+            posterior = encode_row(autoencoder, row, config.size, symmetry)
+            encoded.append(torch.cat([posterior.mean, posterior.log_variance], dim=1).half().cpu().numpy())
     channels, height, width = config.latent_shape
-    return np.concatenate(found) if found else np.empty((0, 2 * channels, height, width), np.float16)
+    return np.concatenate(encoded) if encoded else np.empty((0, 2 * channels, height, width), np.float16)
 
 
 class LatentRows:
@@ -67,45 +59,43 @@ class LatentRows:
     def __init__(
         self,
         posteriors: Posteriors,
-        statistics: LatentStatistics,
         rows: Sequence[Row],
+        statistics: LatentStatistics,
         labels: Sequence[str],
         config: CVAEConfig,
     ) -> None:
-        self.posteriors, self.statistics = posteriors, statistics
+        self.posteriors, self.statistics, self.config = posteriors, statistics, config
         self.labels = [labels.index(row.label) for row in rows]
         self.masks = [latent_mask(row, config) for row in rows]
-        self.config = config
 
     def __len__(self) -> int:
         return len(self.posteriors)
 
     def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
-        num_variants = len(self.posteriors) // len(self.labels)
-        index, variant = divmod(draw.index, num_variants)
+        index, variant = divmod(draw.index, len(self.posteriors) // len(self.labels))
         mean, log_variance = torch.from_numpy(self.posteriors[draw.index].astype(np.float32)).chunk(2)
         noise = torch.randn(mean.shape, generator=step_generator(draw.seed))
         latents = self.statistics.normalize((mean + (0.5 * log_variance).exp() * noise)[None])[0]
-        mask = turned(self.masks[index], symmetries(self.config, index)[variant])
+        mask = apply_symmetry(self.masks[index], pick_symmetries(self.config, index)[variant])
         return {"latents": latents, "mask": torch.from_numpy(mask)[None], "label": torch.tensor(self.labels[index])}
 
 
 def latent_mask(row: Row, config: CVAEConfig) -> NDArray[np.float32]:
-    """(h, w): 1 where a latent stands for image alone, 0 where any padding is behind it."""
+    """(h, w): 1 where a latent covers image alone, 0 where it covers any padding."""
     padding = torch.from_numpy(1 - load_square(row, config.size).mask())
     mask: NDArray[np.float32] = (1 - F.max_pool2d(padding[None, None], config.reduction))[0, 0].numpy()
     return mask
 
 
-def even_sigmas(count: int, generator: torch.Generator) -> Tensor:
-    """(count,) noise levels: logit-normal (Esser et al. 2024, arXiv:2403.03206), one in each of equal shares."""
+def stratified_sigmas(count: int, generator: torch.Generator) -> Tensor:
+    """(count,) noise levels: logit-normal (Esser et al. 2024, arXiv:2403.03206), one in each of equal quantiles."""
     places = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
     quantiles: Tensor = torch.special.ndtri(places.clamp(1e-4, 1 - 1e-4))
     return quantiles.sigmoid()
 
 
 class PriorLoss(nn.Module):
-    """Mean squared error of the velocity noise - latents; padding is not judged."""
+    """Mean squared error of the velocity noise - latents; padding does not count."""
 
     def __init__(self, prior: Prior, num_labels: int, class_dropout: float) -> None:
         super().__init__()
@@ -115,12 +105,9 @@ class PriorLoss(nn.Module):
         """Loss of normalized latents (B, C, h, w) with masks (B, 1, h, w) and labels."""
         latents, mask = batch["latents"], batch["mask"]
         noise = torch.randn(latents.shape, generator=generator).to(latents)
-        sigma = even_sigmas(len(latents), generator).to(latents)
-        dropped = torch.rand(len(latents), generator=generator) < self.class_dropout
-        labels = batch["label"].masked_fill(dropped.to(latents.device), self.num_labels)
-        level = sigma[:, None, None, None]
-        noisy = (1 - level) * latents + level * noise
-        velocity = self.prior(noisy, sigma, class_weights(labels, self.num_labels).to(latents.device))
+        sigma = stratified_sigmas(len(latents), generator).to(latents)
+        classes = drop_classes(batch["label"], self.num_labels, self.class_dropout, generator)
+        velocity = self.prior(interpolate(latents, noise, sigma), sigma, classes.to(latents.device))
         errors = mask * (velocity - (noise - latents)).square()
         return {"loss": errors.mean() / mask.mean().clamp(min=1e-3)}
 
@@ -128,19 +115,10 @@ class PriorLoss(nn.Module):
 class PriorTask:
     """Trains the prior on latents of the train split; validates its loss on those of the validation split."""
 
-    def __init__(
-        self,
-        config: CVAEConfig,
-        model: CVAE,
-        rows: Sequence[Row],
-        posteriors: Posteriors,
-        validation: Sequence[Row],
-        validation_posteriors: Posteriors,
-    ) -> None:
-        self.config, self.model = config, model
-        self.module = PriorLoss(model.prior, len(model.labels), config.prior.class_dropout)
-        self.training = LatentRows(posteriors, model.statistics, rows, model.labels, config)
-        self.validation = LatentRows(validation_posteriors, model.statistics, validation, model.labels, config)
+    def __init__(self, config: CVAEConfig, model: CVAE, training: LatentRows, validation: LatentRows) -> None:
+        self.config, self.model, self.training, self.validation = config, model, training, validation
+        self.labels = model.autoencoder.labels
+        self.module = PriorLoss(model.prior, len(self.labels), config.prior.class_dropout)
 
     def dataset(self) -> LatentRows:
         """Every variant of every training image."""
@@ -151,11 +129,9 @@ class PriorTask:
         model, settings = self.model, self.config.prior
         images = []
         for i, generator in enumerate(seeded_generators(0, NUM_PREVIEWS)):
-            noise = initial_noise(self.config.latent_shape, [generator], model.device)
-            classes = model.classes(model.labels[i % len(model.labels)])
-            latents = model.draw_latents(
-                noise, classes, settings.guidance_scale, settings.num_inference_steps, lambda *_: None
-            )
+            noise = initial_noise(self.config.latent_shape, [generator], model.autoencoder.device)
+            classes = model.autoencoder.classes(self.labels[i % len(self.labels)])
+            latents = model.draw_latents(noise, classes, settings.guidance_scale, settings.num_inference_steps)
             images.append(model.decode(latents, classes).cpu())
         return torch.cat(images)
 
@@ -165,6 +141,7 @@ class PriorTask:
         rows, total = self.validation, 0.0
         for start in range(0, len(rows), VALIDATION_BATCH):
             items = [rows[Draw(i, i)] for i in range(start, min(start + VALIDATION_BATCH, len(rows)))]
-            batch = {key: torch.stack([item[key] for item in items]).to(self.model.device) for key in items[0]}
+            batch = {key: torch.stack([item[key] for item in items]) for key in items[0]}
+            batch = {key: value.to(self.model.autoencoder.device) for key, value in batch.items()}
             total += float(self.module(batch, step_generator(0, start))["loss"]) * len(items)
         return {"validation_loss": total / len(rows)} if len(rows) else {}

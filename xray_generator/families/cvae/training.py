@@ -1,76 +1,65 @@
-"""The stages of a run, and the checkpoint that comes of it: encoder, decoder, prior and grain, never a latent."""
+"""The stages of a run, and the release of its checkpoint: encoder, decoder, prior and grain, never a latent."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from xray_generator.checkpoints import Manifest, Metrics, code_commit, staged, write_manifest
-from xray_generator.config import dump, parse
+from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit, freeze, staged
+from xray_generator.config import dump
 from xray_generator.data.rows import Dataset, class_names
 from xray_generator.devices import pick_device, process_state
-from xray_generator.families.cvae.autoencoder_task import Autoencoder, AutoencoderTask, reconstruction_quality
-from xray_generator.families.cvae.card import write_card
+from xray_generator.families.cvae.autoencoder import Autoencoder
+from xray_generator.families.cvae.autoencoder_task import AutoencoderTask, measure_reconstruction
+from xray_generator.families.cvae.card import describe
 from xray_generator.families.cvae.config import CVAEConfig
-from xray_generator.families.cvae.engine import SCHEDULER, load_engine, weights_file
-from xray_generator.families.cvae.grain_task import GrainTask, grain_quality
-from xray_generator.families.cvae.model import CVAE, Prior, build_grain, build_networks, measure_statistics
-from xray_generator.families.cvae.prior_task import PriorTask, cache_posteriors
-from xray_generator.nn.grain import Grain
-from xray_generator.training.history import export_history
+from xray_generator.families.cvae.engine import SCHEDULER, CVAEEngine, load_engine, weights_file
+from xray_generator.families.cvae.grain_task import GrainTask, measure_grain
+from xray_generator.families.cvae.model import CVAE, Prior, build_grain, measure_statistics
+from xray_generator.families.cvae.prior_task import LatentRows, PriorTask, cache_posteriors
 from xray_generator.training.loop import train
-from xray_generator.training.release import data_facts, data_license
+from xray_generator.training.release import data_facts, data_license, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
-
-Network = TypeVar("Network", bound=nn.Module)
 
 AUTOENCODER, PRIOR, GRAIN, WEIGHTS, CACHE = "autoencoder", "prior", "grain", "weights", "cache"  # folders of a run
 
 
 def train_run(config: CVAEConfig, dataset: Dataset, options: RunOptions) -> Path:
-    """Train what is left of the stages in folder `run`; return the checkpoint (or the autoencoder's folder).
+    """Train what is left of the stages of a run; return the checkpoint (or the autoencoder's folder).
 
-    Args:
-        config: the run's settings.
-        dataset: rows with a class; only `train` is trained on, `val` and `test` are measured.
-        run: states, logs and the cache of latents; a run found there is resumed.
-        checkpoint: where the finished model goes.
-        autoencoder_only: stop after stage 1.
+    Only rows with a class are used: `train` is trained on, `val` and `test` are measured.
 
     Raises:
         StudioError: no training image has a class; or see `training.loop.train`.
     """
-    run, checkpoint = options.run, options.checkpoint
-    commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
+    run, commit = options.run, code_commit()  # of the code that runs, whatever changes on disk meanwhile
     labels = class_names(dataset.split("train"))
     if not labels:
         raise StudioError(
             "No training image has a class. Name it in the column `label` of metadata.csv, or keep a folder a class."
         )
     dataset = Dataset(tuple(row for row in dataset.rows if row.label in labels), dataset.skipped)
-    autoencoder = _trained_autoencoder(config, dataset, labels, run)
+    autoencoder = _train_autoencoder(config, dataset, labels, run)
     if options.autoencoder_only:
         return run / AUTOENCODER / WEIGHTS
-    model = _trained_model(config, dataset, autoencoder, run)
+    model = _train_grain(config, dataset, _train_prior(config, dataset, autoencoder, run), run)
     if process_state().is_main_process:
         stages = {AUTOENCODER: config.autoencoder_training, PRIOR: config.prior_training, GRAIN: config.grain_training}
         steps = {name: stage.num_steps for name, stage in stages.items() if stage is not None}
-        export(config, model, dataset, checkpoint, steps, commit, run)
-    return checkpoint
+        export(config, model, dataset, options.checkpoint, steps, commit, run)
+    return options.checkpoint
 
 
-def _trained_autoencoder(config: CVAEConfig, dataset: Dataset, labels: tuple[str, ...], run: Path) -> Autoencoder:
-    """In float32 on the device; trained unless the run holds its weights."""
+def _train_autoencoder(config: CVAEConfig, dataset: Dataset, labels: tuple[str, ...], run: Path) -> Autoencoder:
+    """In float32 on the device, frozen; trained unless the run holds its weights."""
     torch.manual_seed(config.autoencoder_training.seed)
-    autoencoder = Autoencoder(*build_networks(len(labels), config), labels)
+    autoencoder = Autoencoder.build(config, labels)
     networks = {"encoder": autoencoder.encoder, "decoder": autoencoder.decoder}
     finished = run / AUTOENCODER / WEIGHTS
     is_finished = finished.is_dir()
@@ -84,29 +73,29 @@ def _trained_autoencoder(config: CVAEConfig, dataset: Dataset, labels: tuple[str
         process_state().wait_for_everyone()
     for name, network in networks.items():
         load_model(network, weights_file(finished, name))
-        network.to(pick_device()).eval().requires_grad_(requires_grad=False)
+        freeze(network, pick_device(), run.name)
     return autoencoder
 
 
-def _trained_model(config: CVAEConfig, dataset: Dataset, autoencoder: Autoencoder, run: Path) -> CVAE:
-    rows, validation = dataset.split("train"), dataset.split("val")
+def _train_prior(config: CVAEConfig, dataset: Dataset, autoencoder: Autoencoder, run: Path) -> CVAE:
+    labels, splits = autoencoder.labels, (dataset.split("train"), dataset.split("val"))
     with process_state().main_process_first():
-        posteriors = cache_posteriors(autoencoder, rows, config, run / CACHE)
-        validation_posteriors = cache_posteriors(autoencoder, validation, config, run / CACHE)
-    statistics, labels = measure_statistics(posteriors), autoencoder.labels
+        posteriors = [cache_posteriors(autoencoder, rows, config, run / CACHE) for rows in splits]
+    statistics = measure_statistics(posteriors[0])
     torch.manual_seed(config.prior_training.seed)
-    prior = Prior(len(labels) + 1, config)
-    model = CVAE(autoencoder.encoder, autoencoder.decoder, prior, statistics, labels)
-    train(
-        PriorTask(config, model, rows, posteriors, validation, validation_posteriors),
-        config.prior_training,
-        run / PRIOR,
-    )
+    model = CVAE(autoencoder, Prior(len(labels) + 1, config), statistics)
+    latents = [LatentRows(*pair, statistics, labels, config) for pair in zip(posteriors, splits, strict=True)]
+    train(PriorTask(config, model, *latents), config.prior_training, run / PRIOR)
+    return model
+
+
+def _train_grain(config: CVAEConfig, dataset: Dataset, model: CVAE, run: Path) -> CVAE:
     if config.grain_training is None:
         return model
     torch.manual_seed(config.grain_training.seed)
-    grain = build_grain(config).to(model.device)
-    train(GrainTask(config, grain, autoencoder, rows, validation), config.grain_training, run / GRAIN)
+    grain = build_grain(config).to(model.autoencoder.device)
+    task = GrainTask(config, grain, model.autoencoder, dataset.split("train"), dataset.split("val"))
+    train(task, config.grain_training, run / GRAIN)
     return replace(model, grain=grain)
 
 
@@ -114,10 +103,6 @@ def _save(networks: Mapping[str, nn.Module], folder: Path) -> None:
     for name, network in networks.items():
         weights_file(folder, name).parent.mkdir()
         save_model(network, str(weights_file(folder, name)))
-
-
-def _half(network: Network) -> Network:
-    return copy.deepcopy(network).cpu().half()
 
 
 def export(
@@ -129,46 +114,23 @@ def export(
     commit: str = "unknown",
     run: Path | None = None,
 ) -> Manifest:
-    """Write the model as 16-bit safetensors with its manifest and model card; an older one is replaced at the end.
+    """Release the model, see `training.release.release`; it is measured on images that it did not learn from."""
 
-    Where the run's folder is given, a small copy of its log and previews goes along. No latent does.
-    """
-    with staged(folder) as place:
-        if run is not None:
-            export_history(run, place)
-        encoder, decoder = _half(model.encoder), _half(model.decoder)
-        grain = None if model.grain is None else _half(model.grain)
-        networks = {"encoder": encoder, "decoder": decoder, "prior": _half(model.prior)}
-        _save(networks if grain is None else {**networks, GRAIN: grain}, place)
-        rounded = Autoencoder(encoder.float(), decoder.float(), model.labels)
-        metrics = _metrics(config, rounded, None if grain is None else grain.float(), dataset)
-        manifest = write_manifest(place, _manifest(config, model, metrics, dataset, steps, commit))
-        write_card(place, manifest)
-        load_engine(place, "cpu")  # what cannot be read back must not replace what can
-    return manifest
+    def save(place: Path) -> None:
+        _save({name: half_precision(network) for name, network in model.networks().items()}, place)
 
+    def measure(engine: CVAEEngine) -> Metrics:
+        reconstruction: dict[str, Quality] = {}
+        grain: dict[str, Quality] = {}
+        for split in ("val", "test"):
+            rows, released = dataset.split(split), engine.model
+            if found := measure_reconstruction(released.autoencoder, rows, config.size):
+                reconstruction[split] = found
+            if released.grain and (found := measure_grain(released.grain, released.autoencoder, rows, config.size)):
+                grain[split] = found
+        return Metrics(reconstruction=reconstruction, grain=grain)
 
-def _metrics(config: CVAEConfig, rounded: Autoencoder, grain: Grain | None, dataset: Dataset) -> dict[str, Any]:
-    """Of the 16-bit weights as shipped, on images that they did not learn from."""
-    splits = {split: dataset.split(split) for split in ("val", "test")}
-    metrics = {
-        "reconstruction": {split: reconstruction_quality(rounded, rows, config.size) for split, rows in splits.items()}
-    }
-    if grain is not None:
-        metrics[GRAIN] = {split: grain_quality(grain, rounded, rows, config.size) for split, rows in splits.items()}
-    return metrics
-
-
-def _manifest(
-    config: CVAEConfig,
-    model: CVAE,
-    metrics: Mapping[str, Any],
-    dataset: Dataset,
-    steps: Mapping[str, int],
-    commit: str,
-) -> Manifest:
-    _rows, settings = dataset.split("train"), config.prior
-    return Manifest(
+    manifest = Manifest(
         family=config.family,
         name=config.name,
         config=dump(replace(config, network=config.shape)),  # as it is, whatever the table says later
@@ -182,10 +144,10 @@ def _manifest(
             "fit": "long side to size, mean of the edges around",
             **model.statistics.to_json(),
         },
-        recommended=Recommendation(SCHEDULER, settings.num_inference_steps, settings.guidance_scale),
+        recommended=Recommendation(SCHEDULER, config.prior.num_inference_steps, config.prior.guidance_scale),
         sizes=(config.size,),
         schedulers=(SCHEDULER,),
-        labels=model.labels,
-        unconditional=config.is_unconditional,
-        metrics=parse(Metrics, dict(metrics)),
+        labels=model.autoencoder.labels,
+        unconditional=config.prior.class_dropout > 0,
     )
+    return release(folder, manifest, save, load_engine, measure, describe, run)

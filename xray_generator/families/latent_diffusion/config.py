@@ -81,13 +81,13 @@ class AutoencoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class DecoderConfig:
-    """How the decoder learns the texture of films, where `decoder_training` is set."""
+    """The loss of the decoder's own training, where `decoder_training` is set."""
 
     energy_weight: float = 3.0  # L1 of the local root mean square of the Laplacian
     adversarial_weight: float = 0.0  # of a patch critic; it sharpens too, and leaves a grid of 4 pixels
     feature_weight: float = 0.0  # L1 of the critic's features
     critic_channels: int = 32
-    critic_rate: float = 5.0  # its learning rate over the decoder's: it must see through what the decoder learns
+    critic_rate: float = 5.0  # its learning rate over the decoder's: it must keep up with it
 
     def __post_init__(self) -> None:
         check_ranges(self, DECODER_RANGES)
@@ -113,15 +113,16 @@ class TextEncoderConfig:
 
 @dataclass(frozen=True, slots=True)
 class UNetConfig:
-    """diffusers `UNet2DConditionModel` on folded latents; text attends in the middle and at all scales but the last one
-    and the first `plain_levels`.
+    """diffusers' `UNet2DConditionModel` on folded latents.
+
+    The image attends to the text in the middle and at all scales but the last one and the first `plain_levels`.
     """
 
     channels: tuple[int, ...] = (96, 160, 256)
     layers_per_block: int = 1
     num_heads: int = 4
-    fold: int = 2  # latents a side that become channels: fewer positions, which are faster and hold less detail
-    plain_levels: int = 0  # finest scales without attention, which is dear where positions are many
+    fold: int = 2  # latents a side that become channels: fewer positions are faster and hold less detail
+    plain_levels: int = 0  # finest scales without attention, whose cost grows with the positions
 
     def __post_init__(self) -> None:
         check_ranges(self, UNET_RANGES)
@@ -147,15 +148,17 @@ class ScheduleConfig:
     scheduler: Literal["ddim", "ddpm", "dpm++", "unipc"] = "dpm++"
     num_inference_steps: int = 20
     guidance_scale: float = 3.0
-    # shares of the timesteps, from the image up, between which guidance acts
+    # shares of the timesteps, 0 the image and 1 noise, between which guidance acts
     guidance_interval: tuple[float, float] = (0.0, 1.0)
-    guidance_rescale: float = 0.0  # how far the guided output gets the spread of the prompted one back
+    guidance_rescale: float = 0.0  # how far its standard deviation goes back to that of the conditional prediction
 
     def __post_init__(self) -> None:
         check_ranges(self, SCHEDULE_RANGES)
         low, high = self.guidance_interval
         if low > high:
-            raise StudioError(f"guidance_interval must be the least share and the greatest, not {low:g}, {high:g}.")
+            raise StudioError(
+                f"guidance_interval must be two shares of the timesteps, the lowest first, not {low:g}, {high:g}."
+            )
         if self.num_inference_steps > self.num_train_timesteps:
             raise StudioError(
                 f"num_inference_steps must be num_train_timesteps ({self.num_train_timesteps}) or less, "
@@ -165,11 +168,11 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, slots=True)
 class FewStepConfig:
-    """The adapter that draws in a few steps, where `few_step_training` is set."""
+    """The adapter for few steps, where `few_step_training` is set."""
 
     num_steps: int = 4
     teacher_steps: int = 2  # guided DDIM steps in place of which it makes one
-    guidance_scale: float = 5.0  # the teacher's, which becomes part of the adapter
+    guidance_scale: float = 5.0  # the teacher's, which is built into the adapter
     rank: int = 4
 
     def __post_init__(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field
 
 from xray_generator.checkpoints import check_name
 from xray_generator.config import check_ranges
@@ -29,16 +31,16 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True)
 class DegradationConfig:
-    """How training makes the low-resolution image of a film; noise and blur are told to the network.
+    """How training makes the low-resolution version of an image; the network is given noise and blur as inputs.
 
     Conditioning augmentation (Ho et al. 2021, arXiv:2106.15282, section 4.2): what is enlarged later was generated, and
-    is softer and less true than a film that was scaled down.
+    is softer and less true than a real image that was scaled down.
     """
 
     factors: tuple[float, float] = (1.25, 2.5)  # least and greatest ratio of the sides
     max_noise: float = 0.04  # standard deviation on the low-resolution image, gray from 0 to 1
     max_blur: float = 1.2  # standard deviation of a Gaussian, in pixels of the low-resolution image
-    clean_share: float = 0.5  # of the images without noise; as many, by another draw, without blur
+    clean_share: float = 0.5  # of the images without noise, and, independently, without blur
 
     def __post_init__(self) -> None:
         check_ranges(self, DEGRADATION_RANGES)
@@ -53,12 +55,13 @@ class SuperResolutionConfig:
     name: str
     training: TrainingConfig
     family: Literal["super_resolution"] = "super_resolution"
-    modality: Literal["DX", "CT"] = "DX"  # of the films, and of the images that it is offered for
+    modality: Literal["DX", "CT"] = "DX"  # of its training images, and of those that it is offered for
     subject: str = "frontal chest X-rays"  # for the card
-    film_size: int = 512  # side of the films that teach; none is enlarged to it
+    image_size: Annotated[int, Field(validation_alias=AliasChoices("image_size", "film_size"))] = 512
+    # side of the training images, none of which is enlarged to it; older settings call it film_size
     crop_size: int = 128
     sizes: tuple[int, ...] = (512, 768)  # that the checkpoint is meant for
-    one_step_share: float = 0.375  # of a batch at sigma 1, where the first step begins and a single one ends
+    one_step_share: float = 0.375  # of a batch at sigma 1, the only level of single-step enlargement
     num_inference_steps: int = 4
     network: NetworkConfig = field(default_factory=NetworkConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
@@ -68,8 +71,8 @@ class SuperResolutionConfig:
         check_ranges(
             self,
             {
-                "film_size": (4 * SIDE_MULTIPLE, inf),
-                "crop_size": (2 * SIDE_MULTIPLE, self.film_size),
+                "image_size": (4 * SIDE_MULTIPLE, inf),
+                "crop_size": (2 * SIDE_MULTIPLE, self.image_size),
                 "sizes": (SIDE_MULTIPLE, MAX_SIDE),
                 "one_step_share": (0.01, 1.0),
                 "num_inference_steps": (1, MAX_STEPS),

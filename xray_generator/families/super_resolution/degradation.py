@@ -1,4 +1,4 @@
-"""From a film to a low-resolution image of it: what the network sees, in training and after."""
+"""From an image to a low-resolution version of it, as the network sees it in training and use."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from xray_generator.types import Image
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """What a low-resolution image lacks besides resolution. Zero: it is a true film scaled down."""
+    """The noise and blur of a low-resolution image. Zero: a real image scaled down."""
 
     noise: float = 0.0  # standard deviation, gray from 0 to 1
     blur: float = 0.0  # standard deviation of a Gaussian, in pixels of the low-resolution image
 
 
-def lower(film: Image, side: int, blur: float = 0.0) -> Image:
-    """Scale a square film down to `side` by area and blur it there: (side, side) in [0, 1]."""
-    small = resize_square(film, side)
+def scale_down(image: Image, side: int, blur: float = 0.0) -> Image:
+    """Scale a square image down to `side` by area and blur it there: (side, side) in [0, 1]."""
+    small = resize_square(image, side)
     return small if blur <= 0 else np.asarray(cv2.GaussianBlur(small, (0, 0), blur), np.float32)
 
 

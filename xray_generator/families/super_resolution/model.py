@@ -1,14 +1,9 @@
-"""Rectified flow (Liu et al. 2022, arXiv:2209.03003; Lipman et al. 2022, arXiv:2210.02747) from noise to the residual.
-
-The residual is what a film has over its low-resolution version, enlarged. Time runs as in diffusers: sigma 1 is noise,
-0 is data, x = (1 - sigma) residual + sigma noise, velocity = noise - residual.
-"""
+"""The network, and the flow from noise to the residual: an image less its enlarged low-resolution version."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -20,15 +15,17 @@ from xray_generator.families.super_resolution.degradation import Degradation
 from xray_generator.nn.compact_autoencoder import ChannelNorm
 from xray_generator.nn.conditioned_block import ConditionedBlock
 from xray_generator.nn.grid import STEM
+from xray_generator.nn.rectified_flow import euler
+from xray_generator.types import no_report
 
-NOISE_UNIT = 0.02  # of the noise level that the network is told
+NOISE_UNIT = 0.02  # of the noise level in the network's input
 NUM_WAVES = 8  # cosines of sigma in its embedding
 NUM_LEVELS = 3  # ratio of the sides, noise and blur
-NEIGHBORHOOD = 5  # pixels a side of the local mean that detail is without
-CELL = 8  # pixels a side over which its deviation is taken
-ROUNDING = 2 / 255 / 12**0.5  # deviation that rounding to 8 bits makes
+NEIGHBORHOOD = 5  # pixels a side of the local mean that is subtracted from detail
+CELL = 8  # pixels a side over which the standard deviation of detail is measured
+ROUNDING = 2 / 255 / 12**0.5  # standard deviation of rounding to 8 bits, images in [-1, 1]
 
-StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estimate of the film
+OnImage = Callable[[int, int, Callable[[], Tensor]], object]  # step (from 1), total, gives the estimate of the image
 
 
 class FlowNetwork(nn.Module):
@@ -72,23 +69,23 @@ class FlowNetwork(nn.Module):
 
 
 def build_network(config: NetworkConfig) -> FlowNetwork:
-    """An untrained network whose weights lie as CPUs multiply them fastest."""
+    """An untrained network, in the memory layout that is fastest on CPUs."""
     network: Any = FlowNetwork(config)
     return cast(FlowNetwork, network.to(memory_format=torch.channels_last))
 
 
 def level_values(factor: float, degradation: Degradation) -> Tensor:
-    """(3,) what the network is told of an enlarged image: the ratio of the sides, noise and blur."""
+    """(3,) the ratio of the sides as a power of 2, noise in units of 0.02, and blur in pixels of an enlarged image."""
     ratio = torch.tensor(factor, dtype=torch.float64).log2()
     return torch.tensor([float(ratio), degradation.noise / NOISE_UNIT, degradation.blur])
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """How large the residual is: log std = log(local deviation of the detail) + weights . levels + bias.
+    """The expected size of the residual: log std = log(local deviation of the detail) + weights . levels + bias.
 
-    One number for all films would let coarse-grained ones rule the loss and cover smooth places with too much noise; by
-    this the residual has about unit variance everywhere.
+    Divided by it, the residual has about unit variance everywhere. With one number for all images, coarse-grained ones
+    would dominate the loss and smooth regions would get too much noise.
     """
 
     weights: tuple[float, ...]  # of the levels
@@ -108,13 +105,13 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """What the network knows of an enlarged image."""
+class EnlargedCondition:
+    """What the network is given of enlarged images."""
 
     enlarged: Tensor  # (B, 1, H, W) in [-1, 1]
     detail: Tensor  # (B, 1, H, W), of about unit variance everywhere
     levels: Tensor  # (B, 3)
-    scale: Tensor  # (B, 1, H, W) expected standard deviation of the residual, images in [-1, 1]
+    scale: Tensor  # (B, 1, H, W), the expected standard deviation of the residual, images in [-1, 1]
 
 
 def local_detail(enlarged: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,11 +122,11 @@ def local_detail(enlarged: Tensor) -> tuple[Tensor, Tensor]:
     return detail, (F.interpolate(energy, scale_factor=CELL, mode="bilinear") + ROUNDING**2).sqrt()
 
 
-def condition_of(enlarged: Tensor, levels: Tensor, statistics: Statistics) -> Condition:
-    """The condition that enlarged images (B, 1, H, W) in [-1, 1] with levels (B, 3) are."""
+def make_condition(enlarged: Tensor, levels: Tensor, statistics: Statistics) -> EnlargedCondition:
+    """The condition of enlarged images (B, 1, H, W) in [-1, 1] with levels (B, 3)."""
     detail, deviation = local_detail(enlarged)
     ratio = (levels * torch.tensor(statistics.weights).to(levels)).sum(dim=1) + statistics.bias
-    return Condition(enlarged, detail / deviation, levels, deviation * ratio.exp()[:, None, None, None])
+    return EnlargedCondition(enlarged, detail / deviation, levels, deviation * ratio.exp()[:, None, None, None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +136,10 @@ class SuperResolution:
     network: FlowNetwork
     statistics: Statistics
 
-    def condition(self, enlarged: Tensor, levels: Tensor) -> Condition:
-        """See `condition_of`."""
-        return condition_of(enlarged, levels, self.statistics)
+    def predict(self, noisy: Tensor, condition: EnlargedCondition, sigma: Tensor) -> Tensor:
+        """The network's output, from which `velocity` follows.
 
-    def predict(self, noisy: Tensor, condition: Condition, sigma: Tensor) -> Tensor:
-        """What `velocity` is made of: about unit variance at every sigma (after Karras et al. 2022, arXiv:2206.00364).
+        About unit variance at every sigma (after Karras et al. 2022, arXiv:2206.00364).
 
         Args:
             noisy: (B, 1, H, W) residual with noise, in units of `scale`.
@@ -155,24 +150,27 @@ class SuperResolution:
         images = images.contiguous(memory_format=torch.channels_last)
         return cast(Tensor, self.network(images, sigma, condition.levels))
 
-    def sample(self, condition: Condition, noise: Tensor, num_steps: int, on_step: StepCallback) -> Tensor:
-        """A film (1, 1, S, S) in [-1, 1] by Euler steps of equal length from noise of that shape.
+    def sample(
+        self, condition: EnlargedCondition, noise: Tensor, num_steps: int, on_image: OnImage = no_report
+    ) -> Tensor:
+        """An image (1, 1, S, S) in [-1, 1] by Euler steps of equal length from noise of that shape.
 
-        A single step gives the mean of all films that fit, which is nearest to the film; more give one of them.
+        A single step gives the mean of all images that fit, which is nearest to the real one; more give one of them.
         """
-        x, enlarged, scale = noise, condition.enlarged, condition.scale
-        sigmas = torch.linspace(1, 0, num_steps + 1).tolist()
-        for step, (sigma, following) in enumerate(pairwise(sigmas), start=1):
-            output = self.predict(x, condition, torch.full((len(x),), sigma, device=x.device))
-            slope = velocity(output, x, sigma)
-            residual = x - sigma * slope
-            x = x + (following - sigma) * slope
-            on_step(step, num_steps, (enlarged + scale * residual).clamp(-1, 1))
-        return (enlarged + scale * x).clamp(-1, 1)
+
+        def field(x: Tensor, sigma: float) -> Tensor:
+            return velocity(self.predict(x, condition, x.new_full((len(x),), sigma)), x, sigma)
+
+        def add(residual: Tensor) -> Tensor:
+            return (condition.enlarged + condition.scale * residual).clamp(-1, 1)
+
+        sigmas = torch.linspace(1, 0, num_steps + 1).tolist()  # `time_grid` differs from it in the last bits
+        report = lambda step, total, _, x_0: on_image(step, total, lambda: add(x_0()))  # noqa: E731
+        return add(euler(field, noise, sigmas, report))
 
 
 def velocity(output: Tensor, noisy: Tensor, sigma: Tensor | float) -> Tensor:
-    """The velocity: its best linear estimate from x, plus the network's output times the error of that estimate.
+    """The velocity: its best linear estimate from x, plus the network's output times the deviation of that estimate.
 
     For noise and residual of unit variance E[v | x] = (2 sigma - 1) x / D and Var[v | x] = 1 / D, where
     D = (1 - sigma)^2 + sigma^2. At sigma 1 it is x + output: the residual is -output, whatever the noise.

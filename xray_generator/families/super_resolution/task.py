@@ -1,4 +1,4 @@
-"""What training optimizes: the flow from noise to the residual of a film, on crops."""
+"""The training task: the flow from noise to the residual of an image, on crops."""
 
 from __future__ import annotations
 
@@ -8,39 +8,42 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 from torch import Tensor, nn
 
+from xray_generator.checkpoints import Quality
 from xray_generator.data.rows import Row, evenly
 from xray_generator.families.super_resolution.config import DegradationConfig, SuperResolutionConfig
-from xray_generator.families.super_resolution.degradation import Degradation, add_noise, lower
+from xray_generator.families.super_resolution.degradation import Degradation, add_noise, scale_down
 from xray_generator.families.super_resolution.model import (
     ROUNDING,
     FlowNetwork,
     Statistics,
     SuperResolution,
-    condition_of,
     level_values,
     local_detail,
+    make_condition,
     target,
 )
 from xray_generator.images import from_tensor, from_uint8, resize_square, to_tensor, to_uint8
+from xray_generator.nn.rectified_flow import interpolate
+from xray_generator.training.quality import compare_pairs, validation_values
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import Image
 
 NUM_PREVIEWS = 8
 PREVIEW_STEPS = (1, 4)
-MAX_VALIDATION = 12  # films, each enlarged whole
-MAX_KEPT = 4_000  # films kept in memory, a quarter of a megabyte each
-NUM_MEASURED = 256  # films of the statistics
+MAX_VALIDATION = 12  # images, each enlarged whole
+MAX_KEPT = 4_000  # images kept in memory, a quarter of a megabyte each
+NUM_MEASURED = 256  # images of the statistics
 FACTOR = 2.0  # from 256 to 512
 
 
 class Crops:
-    """Crops (1, S, S) of films and of their enlarged low-resolution versions, in [-1, 1]. No flips.
+    """Crops (1, S, S) of images and of their enlarged low-resolution versions, in [-1, 1]. No flips.
 
-    The whole film is scaled down and enlarged before it is cropped, so that pixels lie as they do when it is used.
+    The whole image is scaled down and enlarged before it is cropped, so that pixels lie as they do in use.
     """
 
     def __init__(self, rows: Sequence[Row], config: SuperResolutionConfig) -> None:
@@ -52,31 +55,26 @@ class Crops:
 
     def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
         generator, size = step_generator(draw.seed), self.config.crop_size
-        film = self._film(draw.index)
-        side, degradation = draw_degradation(self.config.degradation, len(film), generator)
-        low = add_noise(lower(film, side, degradation.blur), degradation.noise, generator)
-        enlarged = resize_square(low, len(film))
-        top, left = (int(i) for i in torch.randint(len(film) - size + 1, (2,), generator=generator))
+        image = self._image(draw.index)
+        side, degradation = draw_degradation(self.config.degradation, len(image), generator)
+        low = add_noise(scale_down(image, side, degradation.blur), degradation.noise, generator)
+        enlarged = resize_square(low, len(image))
+        top, left = (int(i) for i in torch.randint(len(image) - size + 1, (2,), generator=generator))
         window = slice(top, top + size), slice(left, left + size)
-        pair = to_tensor(np.stack([film[window], enlarged[window]]))
-        return {"films": pair[0], "enlarged": pair[1], "levels": level_values(len(film) / side, degradation)}
+        pair = to_tensor(np.stack([image[window], enlarged[window]]))
+        return {"images": pair[0], "enlarged": pair[1], "levels": level_values(len(image) / side, degradation)}
 
-    def _film(self, index: int) -> Image:
+    def _image(self, index: int) -> Image:
         levels = self.kept.get(index)
         if levels is None:
-            levels = to_uint8(load_film(self.rows[index], self.config.film_size))
+            levels = to_uint8(resize_square(self.rows[index].image(), self.config.image_size))
             if len(self.kept) < MAX_KEPT:
                 self.kept[index] = levels
         return from_uint8(levels)
 
 
-def load_film(row: Row, size: int) -> Image:
-    """(size, size) in [0, 1]."""
-    return resize_square(row.image(), size)
-
-
 def draw_degradation(config: DegradationConfig, size: int, generator: torch.Generator) -> tuple[int, Degradation]:
-    """The side of the low-resolution image of a film, and what else it lacks."""
+    """The side of the low-resolution version of an image, and its noise and blur."""
     at, noise, blur, has_noise, has_blur = torch.rand(5, generator=generator).tolist()
     least, greatest = config.factors
     return round(size / (least * (greatest / least) ** at)), Degradation(
@@ -86,16 +84,16 @@ def draw_degradation(config: DegradationConfig, size: int, generator: torch.Gene
 
 
 def measure_statistics(crops: Crops, seed: int) -> Statistics:
-    """Fit `Statistics` to up to 256 crops, a film each: by least squares of logarithms, then to unit mean square."""
+    """Fit `Statistics` to up to 256 crops, one an image: by least squares of logarithms, then to unit mean square."""
     places = evenly(range(len(crops)), NUM_MEASURED)
     items = [crops[Draw(place, seed * 1_000_003 + place)] for place in places]
-    films, enlarged, levels = (torch.stack([item[name] for item in items]) for name in ("films", "enlarged", "levels"))
-    residual, (_, deviation) = films - enlarged, local_detail(enlarged)
+    images, enlarged, levels = (torch.stack([item[key] for item in items]) for key in ("images", "enlarged", "levels"))
+    residual, (_, deviation) = images - enlarged, local_detail(enlarged)
     ratio = (residual.square().mean(dim=(1, 2, 3)) + ROUNDING**2).log() - deviation.square().mean(dim=(1, 2, 3)).log()
     known = torch.cat([levels, torch.ones(len(levels), 1)], dim=1)
     fit = torch.linalg.lstsq(known, ratio[:, None] / 2, driver="gelsd").solution[:, 0]  # of any rank
     statistics = Statistics(tuple(fit[:-1].tolist()), float(fit[-1]))
-    scale = condition_of(enlarged, levels, statistics).scale
+    scale = make_condition(enlarged, levels, statistics).scale
     rest = float((residual / scale).square().mean()) + 1e-6
     return replace(statistics, bias=statistics.bias + math.log(rest) / 2)
 
@@ -108,23 +106,23 @@ class FlowLoss(nn.Module):
         self.network, self.model, self.one_step_share = network, SuperResolution(network, statistics), one_step_share
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of films and enlarged images (B, 1, S, S) in [-1, 1] with levels (B, 3).
+        """Losses of images and enlarged images (B, 1, S, S) in [-1, 1] with levels (B, 3).
 
         `one_step` is the mean squared error of a single step over that of the enlarged images: 1 is no better.
         """
-        condition = self.model.condition(batch["enlarged"], batch["levels"])
-        residual = (batch["films"] - batch["enlarged"]) / condition.scale
+        condition = make_condition(batch["enlarged"], batch["levels"], self.model.statistics)
+        residual = (batch["images"] - batch["enlarged"]) / condition.scale
         sigma, num_ones = draw_sigma(len(residual), self.one_step_share, generator)
         noise = torch.randn(residual.shape, generator=generator).to(residual)
         sigma = sigma.to(residual)
         level = sigma[:, None, None, None]
-        output = self.model.predict((1 - level) * residual + level * noise, condition, sigma)
+        output = self.model.predict(interpolate(residual, noise, sigma), condition, sigma)
         errors = (output - target(residual, noise, level)).square()
         return {"loss": errors.mean(), "one_step": errors[:num_ones].mean() / residual[:num_ones].square().mean()}
 
 
 def draw_sigma(count: int, one_step_share: float, generator: torch.Generator) -> tuple[Tensor, int]:
-    """(B,) noise levels, the first ones 1 and the others spread evenly over (0, 1); and how many are 1."""
+    """(B,) noise levels, the first ones 1 and the others evenly spread over (0, 1); and how many are 1."""
     num_ones = math.ceil(count * one_step_share)
     rest = count - num_ones
     even = (torch.arange(rest) + torch.rand(rest, generator=generator)) / max(rest, 1)
@@ -132,7 +130,7 @@ def draw_sigma(count: int, one_step_share: float, generator: torch.Generator) ->
 
 
 class SuperResolutionTask:
-    """Trains `FlowNetwork` on the train split; validates by PSNR and SSIM on whole films at twice the side."""
+    """Trains `FlowNetwork` on the train split; validates by PSNR and SSIM on whole images at twice the side."""
 
     def __init__(
         self, config: SuperResolutionConfig, model: SuperResolution, rows: Sequence[Row], validation: Sequence[Row]
@@ -141,25 +139,25 @@ class SuperResolutionTask:
         self.module = FlowLoss(model.network, model.statistics, config.one_step_share)
 
     def dataset(self) -> Crops:
-        """A crop of every film an epoch."""
+        """A crop of every image an epoch."""
         return Crops(self.rows, self.config)
 
     def preview(self) -> Tensor:
-        """Crops of films, above them the same enlarged by bicubic interpolation, in one step and in four."""
+        """Crops in columns: enlarged by bicubic interpolation, in one step and in four, and the real image."""
         columns = []
         for row in evenly(self.validation or self.rows, NUM_PREVIEWS):
-            film = load_film(row, self.config.film_size)
-            size = min(2 * self.config.crop_size, len(film))
-            start = (len(film) - size) // 2
-            crop = film[start : start + size, start : start + size]
-            low = lower(crop, round(size / FACTOR))
-            drawn = [enlarge_by_model(self.model, low, size, steps) for steps in PREVIEW_STEPS]
-            columns.append(np.stack([resize_square(low, size), *drawn, crop]))
-        return to_tensor(np.concatenate(np.stack(columns, axis=1)))
+            image = resize_square(row.image(), self.config.image_size)
+            size = min(2 * self.config.crop_size, len(image))
+            start = (len(image) - size) // 2
+            crop = image[start : start + size, start : start + size]
+            low = scale_down(crop, round(size / FACTOR))
+            enlarged = [enlarge_by_model(self.model, low, size, steps) for steps in PREVIEW_STEPS]
+            columns.append([resize_square(low, size), *enlarged, crop])
+        return to_tensor(rearrange(np.array(columns), "columns rows h w -> (rows columns) h w"))
 
     def validate(self) -> Mapping[str, float]:
-        """See `enlargement_quality`."""
-        return enlargement_quality(self.model, self.validation, self.config.film_size)
+        """See `measure_enlargement`."""
+        return validation_values(measure_enlargement(self.model, self.validation, self.config.image_size))
 
 
 @torch.no_grad()
@@ -169,20 +167,13 @@ def enlarge_by_model(model: SuperResolution, low: Image, size: int, num_steps: i
     enlarged = to_tensor(resize_square(low, size)[None]).to(device)
     noise = torch.randn(enlarged.shape, generator=torch.Generator().manual_seed(seed)).to(device)
     levels = level_values(size / len(low), Degradation())[None].to(device)
-    return from_tensor(model.sample(model.condition(enlarged, levels), noise, num_steps, lambda *_: None))[0]
+    return from_tensor(model.sample(make_condition(enlarged, levels, model.statistics), noise, num_steps))[0]
 
 
-def enlargement_quality(model: SuperResolution, rows: Sequence[Row], size: int) -> dict[str, float]:
-    """Mean PSNR in dB and SSIM of one step from half the side, the PSNR of bicubic interpolation, and the number."""
-    found = []
-    for row in rows:
-        film = load_film(row, size)
-        low = lower(film, round(size / FACTOR))
-        ours, plain = enlarge_by_model(model, low, size, 1), resize_square(low, size)
-        errors = [float(np.mean((film - image) ** 2)) + 1e-12 for image in (ours, plain)]
-        similarity = float(structural_similarity(film, ours, data_range=1.0))
-        found.append([-10 * math.log10(errors[0]), similarity, -10 * math.log10(errors[1])])
-    if not found:
-        return {}
-    names = ("psnr_db", "ssim", "bicubic_psnr_db")
-    return dict(zip(names, np.mean(found, axis=0).tolist(), strict=True)) | {"num_images": len(found)}
+def measure_enlargement(model: SuperResolution, rows: Sequence[Row], size: int) -> Quality | None:
+    """The quality of images enlarged in one step from half the side, and bicubic PSNR; None where there is no row."""
+    images = [resize_square(row.image(), size) for row in rows]
+    low = [scale_down(image, round(size / FACTOR)) for image in images]
+    quality = compare_pairs(zip(images, (enlarge_by_model(model, one, size, 1) for one in low), strict=True))
+    bicubic = compare_pairs(zip(images, (resize_square(one, size) for one in low), strict=True))
+    return None if quality is None or bicubic is None else replace(quality, bicubic_psnr_db=bicubic.psnr_db)

@@ -1,0 +1,446 @@
+"""The images of the dataset explorer: thumbnails, one image with its facts, image statistics and the map."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages.kit import charts
+from pages.kit.facts import draw_facts
+from pages.kit.services import Stamped, encoders_key, escape_markdown, studio
+from xray_generator.dashboards import dataset_images
+from xray_generator.dashboards.embedding import METHODS, Embedding, Features, allows_tsne, embed, extract
+from xray_generator.data.attribution import ATTRIBUTION
+from xray_generator.data.exploration import (
+    FACTS,
+    NOT_KNOWN,
+    count_findings,
+    evenly,
+    fact,
+    fingerprint,
+    relative_name,
+)
+from xray_generator.data.report import split_sections
+from xray_generator.data.rows import Dataset, Row, finding_name
+from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.summary import known_measure, value_text
+from xray_generator.images import encode_png, limit_pixels, read_image
+from xray_generator.types import Image, StudioError
+
+SEXES = {"M": "male", "F": "female"}
+FACT_NAMES = {"split": "Split", "source": "Source", "view": "View", "sex": "Sex", "age_group": "Age group"}
+PER_PAGE = 24
+SHOWN_PIXELS, THUMBNAIL_PIXELS = 1_500_000, 128 * 128
+AUTOMATIC = 250  # images that are processed without asking: a second or two
+MOST = 500  # images that statistics and the map look at
+FEW_SIZES = 5  # native sizes up to which bars say more than boxes
+MAP_HEIGHT = 560  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """The dataset on the page."""
+
+    key: str  # begins the session keys of its fields, because another dataset has other values
+    name: str
+    folder: Path
+    dataset: Dataset
+    has_table: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """At most MOST rows, evenly spread over all; cached by `digest`."""
+
+    rows: tuple[Row, ...]
+    digest: str
+    text: str  # "500 of 9,000, evenly spread"
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Sample:
+        """The sample of some rows."""
+        chosen = evenly(rows, MOST)
+        text = f"{len(chosen):,} of {len(rows):,}, evenly spread" if len(chosen) < len(rows) else f"{len(rows):,}"
+        return cls(tuple(chosen), fingerprint(chosen), text)
+
+
+def confirm(label: str, key: str, digest: str, n: int) -> bool:
+    """Whether to process n images: few at once, more once the button was pressed for exactly these."""
+    if n <= AUTOMATIC or st.session_state.get(f"{key}_asked") == digest:
+        return True
+    return st.button(
+        label, key=key, type="primary", on_click=st.session_state.__setitem__, args=(f"{key}_asked", digest)
+    )
+
+
+# Browse
+
+
+@st.fragment
+def draw_browse(rows: Sequence[Row], explored: Explored) -> None:
+    """Draw a page of thumbnails, and the chosen image beside it."""
+    chosen_key = f"dataset_{explored.key}_chosen"
+    paths = [row.path for row in rows]
+    chosen = st.session_state.get(chosen_key)
+    index = paths.index(chosen) if chosen in paths else 0
+    first = index // PER_PAGE * PER_PAGE
+
+    def choose(place: int) -> None:
+        st.session_state[chosen_key] = paths[place]
+
+    grid, detail = st.columns([3, 2], gap="medium")
+    with grid:
+        key = f"dataset_{explored.key}_grid"
+        _draw_thumbnails(rows[first : first + PER_PAGE], index - first, key, lambda place: choose(first + place))
+        page, num_pages = first // PER_PAGE + 1, -(-len(rows) // PER_PAGE)
+        if num_pages > 1:
+            key = f"dataset_page_{page}_of_{num_pages}"  # a widget for each state, because the chosen image leads
+            st.pagination(
+                num_pages, default=page, key=key, on_change=lambda: choose((st.session_state[key] - 1) * PER_PAGE)
+            )
+    with detail:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.button(
+                "Previous",
+                key="dataset_previous",
+                icon=":material/chevron_left:",
+                disabled=index == 0,
+                on_click=choose,
+                args=(index - 1,),
+            )
+            st.button(
+                "Next",
+                key="dataset_next",
+                icon=":material/chevron_right:",
+                disabled=index + 1 == len(rows),
+                on_click=choose,
+                args=(index + 1,),
+            )
+            st.caption(f"{index + 1:,} of {len(rows):,}")
+        draw_row(rows[index], explored, "dataset_browse")
+
+
+def _draw_thumbnails(rows: Sequence[Row], chosen: int, key: str, choose: Callable[[int], None]) -> None:
+    """Draw thumbnails chosen by click or keyboard; labels reach the browser as text, never as HTML."""
+    tiles = []
+    for place, row in enumerate(rows):
+        try:
+            png = base64.b64encode(_read_thumbnail(Stamped.of(row.path))).decode()
+        except (StudioError, OSError):
+            png = ""
+        tiles.append(
+            {
+                "src": png and f"data:image/png;base64,{png}",
+                "label": ", ".join(map(finding_name, row.findings)) or row.path.name,
+                "title": f"{describe(row)} · {row.path.name}",
+                "chosen": place == chosen,
+            }
+        )
+
+    def on_choose() -> None:
+        place = st.session_state[key].get("chosen")
+        if isinstance(place, int) and 0 <= place < len(rows):
+            choose(place)
+
+    _thumbnail_component()(data=tiles, key=key, on_chosen_change=on_choose)
+
+
+@st.cache_resource(show_spinner=False)
+def _thumbnail_component() -> Callable[..., object]:
+    script, style = (Path(__file__).with_name(f"thumbnails.{kind}").read_text() for kind in ("js", "css"))
+    html = '<div class="grid" role="group" aria-label="Images on this page"></div>'
+    return st.components.v2.component("thumbnail_grid", html=html, css=style, js=script)
+
+
+@st.cache_data(max_entries=2_000, show_spinner=False, scope="session", hash_funcs={Stamped: hash})
+def _read_thumbnail(file: Stamped) -> bytes:
+    return encode_png(limit_pixels(read_image(file.path), THUMBNAIL_PIXELS))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, scope="session", hash_funcs={Stamped: hash})
+def _read_image(file: Stamped) -> Image:
+    return limit_pixels(read_image(file.path), SHOWN_PIXELS)
+
+
+# One image
+
+
+def describe(row: Row) -> str:
+    """Findings, view, sex and age in one line; the file name if none is known."""
+    age = "" if row.age is None else f"{row.age} years"
+    words = (", ".join(map(finding_name, row.findings)), row.view, SEXES.get(row.sex, ""), age)
+    return " · ".join(word for word in words if word) or row.path.name
+
+
+def draw_row(row: Row, explored: Explored, key: str) -> None:
+    """Draw an image with its labels, report, facts, statistics, license and download."""
+    try:
+        image = _read_image(Stamped.of(row.path))
+    except StudioError as error:
+        st.error(escape_markdown(f"{row.path.name}: {error}"))
+        return
+    except OSError as error:  # its own text names the server's folder
+        reason = f"{error.strerror}. It may have been moved since this page was opened."
+        st.error(escape_markdown(f"{row.path.name} cannot be opened: {reason}"))
+        return
+    st.image(image, width="stretch", output_format="PNG", alt=f"Real image: {describe(row)}")
+    height, width = image.shape
+    name = relative_name(row.path, explored.folder)
+    st.caption(escape_markdown(f"Real image · {name} · shown at {width} x {height} pixels"))
+    sections = split_sections(row.report)
+    texts = {
+        "Findings": ", ".join(map(finding_name, row.findings)),
+        "Ruled out": ", ".join(map(finding_name, row.absent)),
+        "Prompt": row.prompt,
+        "Report, findings": sections.findings,
+        "Report, impression": sections.impression,
+        "Report": sections.rest,
+    }
+    for title, text in texts.items():
+        if text:
+            st.markdown(f"**{title}:** {escape_markdown(text)}")
+    facts = {
+        "Split": fact(row, "split"),
+        "Source": row.source,
+        "View": row.view,
+        "Sex": SEXES.get(row.sex, ""),
+        "Age": "" if row.age is None else f"{row.age} years",
+        "Age group": row.age_group.replace("_", " "),
+        "Patient": row.patient_id,
+        "Native size": f"{row.native_size} pixels" if row.native_size else "",
+    }
+    draw_facts({title: value or NOT_KNOWN for title, value in facts.items()}, columns=3, min_width=110)
+    with st.expander("Image statistics"):
+        grid = st.grid(3, min_column_width=100)
+        for m in dataset_images.measure_image(image):
+            with grid.cell(), st.container(gap=None):
+                st.caption(escape_markdown(known_measure(m).title), help=escape_markdown(known_measure(m).help))
+                st.text(value_text(m))
+        st.caption(f"Measured at {dataset_images.SIZE} x {dataset_images.SIZE} pixels, as in the tab Image statistics.")
+    origin = (f"License: {row.license}" if row.license else "", ATTRIBUTION.get(row.source, ""))
+    st.caption(escape_markdown(" · ".join(filter(None, origin))))
+    st.download_button(
+        "Download this image",
+        row.path.read_bytes,
+        row.path.name,
+        mimetypes.guess_type(row.path.name)[0],
+        key=f"{key}_download",
+        on_click="ignore",
+    )
+
+
+# Image statistics
+
+
+@st.fragment
+def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
+    """Draw how measures of the images are distributed, and the mean image."""
+    sample = Sample.of(rows)
+    side = dataset_images.SIZE
+    st.caption(f"Measured on {sample.text} images, each scaled to {side} x {side} pixels as for training.")
+    n = len(sample.rows)
+    if not confirm(f"Measure {n:,} images", "dataset_measure", sample.digest, n):
+        return
+    try:
+        found = _measure(sample)
+    except (StudioError, OSError) as error:
+        st.error(escape_markdown(error))
+        return
+    group = st.segmented_control(
+        "Compare by",
+        FACTS,
+        format_func=FACT_NAMES.__getitem__,
+        required=True,
+        default="source",
+        key="dataset_group",
+        persist_state="session",
+        disabled=not explored.has_table,
+    )
+    groups = [fact(row, group) or NOT_KNOWN for row in found.rows]
+    height = 110 + 52 * len(set(groups))
+    columns = st.columns(2)
+    for place, (name, values) in enumerate(found.values.items()):
+        measure = MEASURES[name]
+        with columns[place % 2]:
+            st.markdown(f"**{measure.title}**", help=escape_markdown(measure.help))
+            charts.draw(_boxes(values.tolist(), groups, measure.unit or "value"), f"dataset_{name}", height)
+    with columns[len(found.values) % 2]:
+        st.markdown("**Native size**", help="Length of the shorter side in pixels; of the original if it was smaller.")
+        charts.draw(_sizes([row.native_size for row in found.rows], groups), "dataset_native_size", height)
+    st.caption("Box: middle half of the images, with the median. Whiskers: up to 1.5 box lengths. Dots: outliers.")
+    _draw_mean(found)
+    for reason in found.skipped:
+        st.text(reason)
+
+
+@st.cache_data(
+    max_entries=16, show_spinner="Measuring the images", scope="session", hash_funcs={Sample: attrgetter("digest")}
+)
+def _measure(sample: Sample) -> dataset_images.ImageStatistics:
+    return dataset_images.measure_rows(sample.rows)
+
+
+def _boxes(values: Sequence[float], groups: Sequence[str], label: str) -> go.Figure:
+    """A horizontal box for each group, in the order of names, with its n."""
+    figure = go.Figure()
+    for name, color in charts.color_of(sorted(set(groups))).items():
+        inside = [value for value, group in zip(values, groups, strict=True) if group == name]
+        figure.add_box(
+            x=inside,
+            name=charts.label(f"{name.replace('_', ' ')}<br>n = {len(inside):,}"),
+            marker_color=color,
+            marker_size=3,
+            showlegend=False,
+        )
+    figure.update_xaxes(title=label)
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure
+
+
+def _sizes(sizes: Sequence[int], groups: Sequence[str]) -> go.Figure:
+    """Boxes of the known sizes; with few distinct sizes, bars of the number of images."""
+    known = [(float(size), group) for size, group in zip(sizes, groups, strict=True) if size]
+    distinct = sorted({size for size, _ in known})
+    if len(distinct) > FEW_SIZES:
+        return _boxes([size for size, _ in known], [group for _, group in known], "pixels")
+    names = sorted(set(groups))
+    figure = go.Figure()
+    for size, color in zip(distinct, charts.OTHERS, strict=False):
+        figure.add_bar(
+            y=[charts.label(name.replace("_", " ")) for name in names],
+            x=[known.count((size, name)) for name in names],
+            name=f"{size:g} pixels",
+            orientation="h",
+            marker_color=color,
+        )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title="images")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    return figure
+
+
+def _draw_mean(found: dataset_images.ImageStatistics) -> None:
+    n = len(found.rows)
+    mean, deviation, _ = st.columns([2, 2, 1])
+    with mean:
+        st.markdown("**Mean image**")
+        st.image(found.mean, width="stretch", output_format="PNG", alt=f"Mean of {n} images")
+        st.caption(f"n = {n:,}. Sharp where all images agree, blurred where they differ.")
+    with deviation:
+        st.markdown("**Standard deviation of each pixel**")
+        stretched = dataset_images.stretched(found.deviation)
+        st.image(stretched, width="stretch", output_format="PNG", alt=f"Standard deviation over {n} images")
+        low, high = (f"{float(end):.2f}" for end in (found.deviation.min(), found.deviation.max()))
+        st.caption(f"n = {n:,}. Bright where images differ most; black is {low} and white {high} of the gray scale.")
+
+
+# Map
+
+
+@st.fragment
+def draw_map(rows: Sequence[Row], explored: Explored) -> None:
+    """Draw the images as points, similar ones near each other, and the image of the selected point."""
+    sample, encoders = Sample.of(rows), studio().encoder_root
+    n = len(sample.rows)
+    st.caption("Nearby points are images with similar features. Click a point to see its image.")
+    if not confirm(f"Map {n:,} images", "dataset_draw_map", f"{sample.digest} {encoders_key(encoders)}", n):
+        return
+    try:
+        features = _extract(sample, encoders)
+        color, method = _draw_map_fields(features, explored)
+        embedding = _embed(features, method)
+    except (StudioError, OSError) as error:
+        st.error(escape_markdown(error))
+        return
+    chart, detail = st.columns([3, 2], gap="medium")
+    with chart:
+        selected = _draw_points(features, embedding, color, explored)
+        basis = f"{embedding.method} of {features.values.shape[1]} features, {features.space}"
+        of = f" of {len(rows):,}, evenly spread" if n < len(rows) else ""
+        st.caption(escape_markdown(f"{basis}; n = {len(features.rows):,}{of}."))
+        for note in (*features.notes, *features.skipped):
+            st.caption(escape_markdown(note))
+    with detail:
+        if selected is None:
+            st.info("Click a point to see its image here.")
+        else:
+            draw_row(features.rows[selected], explored, "dataset_map")
+
+
+@st.cache_data(
+    max_entries=8,
+    show_spinner="Extracting features",
+    scope="session",
+    hash_funcs={Sample: attrgetter("digest"), Path: encoders_key},
+)
+def _extract(sample: Sample, encoders: Path) -> Features:
+    return extract(sample.rows, encoders)
+
+
+@st.cache_data(
+    max_entries=16, show_spinner="Computing the map", scope="session", hash_funcs={Features: attrgetter("values")}
+)
+def _embed(features: Features, method: str) -> Embedding:
+    return embed(features, method)
+
+
+def _draw_map_fields(features: Features, explored: Explored) -> tuple[str, str]:
+    """Draw what the color and the axes mean; return both."""
+    colors, methods = st.columns([1, 1])
+    findings = list(count_findings(explored.dataset.rows).query("present > 0").index)
+    color = colors.selectbox(
+        "Color by",
+        [*FACTS, *findings],
+        index=FACTS.index("source"),
+        key=f"dataset_{explored.key}_color_{len(findings)}",
+        format_func=lambda name: FACT_NAMES.get(name) or f"Finding: {finding_name(name)}",
+        persist_state="session",
+    )
+    possible = METHODS if allows_tsne(len(features.rows)) else METHODS[:1]
+    method = methods.segmented_control(
+        "Projection",
+        possible,
+        default=possible[0],
+        required=True,
+        key=f"dataset_map_method_{len(possible)}",
+        persist_state="session",
+        help="PCA: the two directions of largest variance; distances are meaningful. t-SNE: groups of similar images;"
+        " only nearness is meaningful.",
+    )
+    return color, method
+
+
+def _draw_points(features: Features, embedding: Embedding, color: str, explored: Explored) -> int | None:
+    """Draw the points; return the index of the selected one."""
+    if color in FACTS:
+        groups = [fact(row, color).replace("_", " ") or NOT_KNOWN for row in features.rows]
+    else:
+        name = finding_name(color)
+        groups = [name if color in row.findings else f"{name} not stated" for row in features.rows]
+    x, y = embedding.points.T.tolist()
+    hover = [f"{describe(row)}<br>{row.path.name}" for row in features.rows]
+    figure = charts.scatter(x, y, groups, hover, embedding.axes)
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+    figure.update_layout(height=MAP_HEIGHT, margin=charts.MARGIN, legend=legend, clickmode="event+select")
+    event: Any = st.plotly_chart(
+        figure,
+        key=f"dataset_{explored.key}_map",
+        on_select="rerun",
+        selection_mode="points",
+        config=charts.CONFIG,
+        width="stretch",
+    )
+    for point in event.selection.points:
+        place = point.get("customdata")
+        place = place[0] if isinstance(place, list | tuple) else place
+        if isinstance(place, int) and 0 <= place < len(features.rows):
+            return place
+    return None

@@ -1,0 +1,258 @@
+"""Pictures that follow the fields of a page: the newest is drawn at once, and a strip of them on request.
+
+A newer change cancels the picture before it, so that nothing piles up in front of the one worker that all visitors
+share. Pictures stay in memory: setting a slider back shows the same picture again at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import streamlit as st
+
+from pages.kit.jobs import describe_progress, draw_hint, draw_job, find_job, start_button
+from pages.kit.services import count_text, escape_markdown, job_queue, studio
+from pages.kit.viewer import draw_viewer
+from xray_generator import generation
+from xray_generator.export.animation import encode_gif, encode_strip
+from xray_generator.export.pictures import pictures
+from xray_generator.jobs import Job
+from xray_generator.requests import describe_condition
+from xray_generator.studio import Studio
+from xray_generator.types import (
+    CheckpointRef,
+    GenerationRequest,
+    GenerationResult,
+    Morph,
+    OnStep,
+    StudioError,
+    TextPrompt,
+    part,
+)
+
+MAX_KEPT = 128  # pictures in memory, for all sessions
+WAIT_S, LOOK_S = 0.25, 0.01  # a picture that is drawn within this time needs no second run of the page
+MIN_POLL_S, MAX_POLL_S = 0.3, 2.0
+POLLS = 4  # per picture: on a slow machine, polling must not hold up the drawing
+SPACE_PX = 330  # what stands above and below the viewer
+NO_PREVIEW = np.zeros((1, 1), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One picture: everything that its pixels depend on."""
+
+    checkpoint: CheckpointRef
+    request: GenerationRequest
+    morph: Morph | None = None
+
+
+Kept = OrderedDict[Drawing, GenerationResult]
+
+
+def between(checkpoint: CheckpointRef, first: GenerationRequest, second: GenerationRequest, weight: float) -> Drawing:
+    """The picture at a weight from 0, exactly the first request, to 1, exactly the second."""
+    if weight in (0, 1):
+        return Drawing(checkpoint, second if weight else first)
+    return Drawing(checkpoint, first, Morph(second, weight))
+
+
+def draw_weight(key: str) -> float:
+    """Draw the slider between A and B."""
+    st.session_state.setdefault(key, 0.5)
+    weight: float = st.slider("Blend from A (0) to B (1)", 0.0, 1.0, step=0.05, key=key, persist_state="session")
+    return weight
+
+
+def draw_followed(
+    drawing: Drawing | None, key: str, draw_actions: Callable[[GenerationResult], None] | None = None
+) -> None:
+    """Draw the wanted picture; until it is there, or where none is wanted, the one before.
+
+    `key` begins the session's keys, `draw_actions` draws buttons beside the download.
+    """
+    job, error, shown_key = None, "", f"{key}_shown"
+    if drawing is not None:
+        try:
+            result, job = _follow(drawing, f"{key}_job")
+            st.session_state[shown_key] = result or st.session_state.get(shown_key)
+        except StudioError as fault:
+            error = str(fault)
+    shown: GenerationResult | None = st.session_state.get(shown_key)
+    if shown is None:
+        draw_hint("The image appears here.")
+    else:
+        draw_viewer({_title(shown): shown.images[0]}, key=f"{key}_viewer", space_px=SPACE_PX)
+    with st.container():  # always there, so that nothing below is rebuilt
+        _draw_status(job, shown, error)
+    if shown is not None:
+        with st.container(horizontal=True):
+            _draw_download(shown, key)
+            if draw_actions is not None:
+                draw_actions(shown)
+
+
+def draw_strip_button(
+    checkpoint: CheckpointRef, first: GenerationRequest, second: GenerationRequest, count: int, key: str
+) -> None:
+    """Draw the button that asks for `count` pictures at equal steps from the first request to the second."""
+    drawings = tuple(between(checkpoint, first, second, index / (count - 1)) for index in range(count))
+    work = partial(_draw_all, studio(), _kept(), drawings)
+    start_button("Draw the strip", f"{key}_strip_job", lambda: work, key=f"{key}_strip", type="secondary")
+
+
+def draw_strip(key: str) -> None:
+    """Draw the strip that was last asked for, or its progress; nothing before that."""
+    if f"{key}_strip_job" not in st.session_state:
+        return
+    results: tuple[GenerationResult, ...] | None = draw_job(f"{key}_strip_job", "")
+    if results is None:
+        return
+    strip = encode_strip(results)
+    st.image(strip, width="stretch", output_format="PNG", alt=f"{len(results)} synthetic images from A to B")
+    first, last = results[0].request, results[-1].request
+    ends = [f"{n}: {describe_condition(r.condition)}, seed {r.seed}." for n, r in (("A", first), ("B", last))]
+    seconds = sum(latency for result in results for latency in result.latencies_ms) / 1_000
+    st.caption(escape_markdown(f"{len(results)} synthetic images, drawn in {seconds:.1f} s. {' '.join(ends)}"))
+    name = f"{results[0].checkpoint.name}_seed{first.seed}_to_seed{last.seed}"
+    draw_animation_downloads(strip, partial(encode_gif, results), name, f"{key}_strip")
+
+
+def draw_animation_downloads(
+    strip: bytes | Callable[[], bytes],
+    gif: Callable[[], bytes],
+    name: str,
+    key: str,
+    order: str = "From A to B and back",
+) -> None:
+    """Draw the downloads of a row of images as a PNG and as a GIF; both contain the recipes."""
+    files = {"Strip PNG": ("png", strip, "All images in a row"), "GIF": ("gif", gif, order)}
+    with st.container(horizontal=True):
+        for label, (suffix, data, what) in files.items():
+            st.download_button(
+                label,
+                data,
+                f"{name}.{suffix}",
+                f"image/{suffix}",
+                key=f"{key}_{suffix}",
+                on_click="ignore",
+                icon=":material/download:",
+                help=f"{what}, with the recipe inside.",
+            )
+
+
+def _draw_download(result: GenerationResult, key: str) -> None:
+    (picture,) = pictures(result, 0)
+    st.download_button(
+        "PNG",
+        picture.png,
+        picture.file_name,
+        "image/png",
+        key=f"{key}_png",
+        on_click="ignore",
+        icon=":material/download:",
+        help="Contains the recipe to make it again.",
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def _kept() -> Kept:
+    """The pictures in memory, the oldest first."""
+    return OrderedDict()
+
+
+def _follow(drawing: Drawing, job_key: str) -> tuple[GenerationResult | None, Job | None]:
+    """The picture, or where it is not there soon the job that draws it: the only one of this session.
+
+    Raises:
+        StudioError: the queue is full.
+    """
+    job = find_job(job_key)
+    if job is not None and st.session_state.get(f"{job_key}_drawing") != drawing:
+        job_queue().cancel(job)
+        job = None
+    if drawing in _kept():
+        return _kept()[drawing], None
+    if job is None or job.state in ("cancelled", "done"):
+        work = partial(_draw_all, studio(), _kept(), (drawing,), has_previews=False)
+        job = job_queue().submit(work, is_fleeting=True)
+        st.session_state.update({job_key: job.id, f"{job_key}_drawing": drawing})
+    deadline = time.monotonic() + WAIT_S
+    while not job.is_over and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    result = _kept().get(drawing)
+    return result, None if result else job
+
+
+def _draw_all(
+    studio_: Studio, kept: Kept, drawings: Sequence[Drawing], on_step: OnStep, *, has_previews: bool = True
+) -> tuple[GenerationResult, ...]:
+    """Draw pictures, of which those in memory are taken from there: the work of a job.
+
+    Previews would cost more than the few steps of a followed picture, which shows the one before instead.
+    """
+    report: OnStep = on_step if has_previews else lambda step, total, _: on_step(step, total, lambda: NO_PREVIEW)
+    results = []
+    for index, drawing in enumerate(drawings):
+        result = kept.get(drawing) or _draw(studio_, drawing, part(report, index, len(drawings)))
+        kept[drawing] = result
+        results.append(result)
+    while len(kept) > MAX_KEPT:
+        kept.popitem(last=False)
+    return tuple(results)
+
+
+def _draw(studio_: Studio, drawing: Drawing, on_step: OnStep) -> GenerationResult:
+    name = drawing.checkpoint.full_name
+    if drawing.morph is None:
+        return studio_.generate(drawing.request, name, on_step)
+    return studio_.task(generation.morph, drawing.request, drawing.morph, checkpoint=name)(on_step)
+
+
+def _draw_status(job: Job | None, shown: GenerationResult | None, error: str) -> None:
+    if job is not None and job.state == "failed":
+        error = job.error
+    if error:
+        st.error(escape_markdown(error))
+    elif job is not None:
+        st.fragment(_watch, run_every=_poll_s(shown))(job.id)
+    elif shown is not None:
+        st.caption(_describe(shown))
+        for note in shown.notes:
+            st.warning(escape_markdown(note))
+
+
+def _title(result: GenerationResult) -> str:
+    if isinstance(result.origin, Morph):
+        return f"{result.origin.weight:.0%} of the way from A to B"
+    return describe_condition(result.request.condition)
+
+
+def _describe(result: GenerationResult) -> str:
+    request = result.request
+    steps = count_text(request.num_inference_steps or 0, "step")
+    parts = [f"Drawn in **{result.latencies_ms[0]:,.0f} ms**", f"{steps} of {request.scheduler}"]
+    if result.origin is None:
+        parts.append(f"seed {request.seed}")
+    if isinstance(request.condition, TextPrompt):
+        unseen = studio().unseen_words(request.condition.text, result.checkpoint.full_name)
+        parts += [f"not in the training captions: {escape_markdown(', '.join(unseen))}"] if unseen else []
+    return " · ".join(parts)
+
+
+def _poll_s(shown: GenerationResult | None) -> float:
+    """Seconds between looks, from how long the last picture took; long for the first, which waits for the model."""
+    return min(MAX_POLL_S, max(MIN_POLL_S, shown.latencies_ms[0] / 1_000 / POLLS)) if shown else MAX_POLL_S / 2
+
+
+def _watch(job_id: str) -> None:
+    """Show what the picture waits for; when it is there, the page runs again."""
+    job = job_queue().get(job_id)
+    if job is None or job.is_over:
+        st.rerun()
+    st.caption(describe_progress(job))

@@ -1,0 +1,157 @@
+"""The sampling fields: steps, guidance, scheduler, seed and class.
+
+Fields that a checkpoint recommends values for have keys of that checkpoint's own, so that another checkpoint brings its
+values along. A prefix distinguishes the forms of different pages.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from pages.kit.services import studio
+from xray_generator.checkpoints import Manifest
+from xray_generator.types import MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, GenerationRequest, StudioError
+
+MAX_FIELD_SEED = MAX_SEED - MAX_IMAGES  # the largest that a form takes: image i has seed + i
+
+
+def field_key(name: str, checkpoint_name: str) -> str:
+    """The session's key of a field that belongs to a checkpoint."""
+    return f"{name} of {checkpoint_name}"
+
+
+def set_recommended(manifest: Manifest, prefix: str = "") -> None:
+    """Fill fields that have no value yet with what the checkpoint recommends."""
+    recommended = manifest.recommended
+    defaults = {
+        "size": manifest.sizes[0],
+        "steps": recommended.num_inference_steps,
+        "guidance": float(recommended.guidance_scale),
+        "scheduler": recommended.scheduler,
+    }
+    for name, value in defaults.items():
+        st.session_state.setdefault(field_key(prefix + name, manifest.name), value)
+
+
+def draw_steps(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, scheduler: str = "") -> None:
+    """Draw the number of steps. `scheduler`: the one that is used, whatever the form says."""
+    used = scheduler or st.session_state[field_key(f"{prefix}scheduler", manifest.name)]
+    most = manifest.few_steps.get(used, MAX_STEPS)
+    key = field_key(f"{prefix}steps", manifest.name)
+    st.session_state[key] = min(st.session_state[key], most)
+    place.number_input("Steps", 1, most, key=key, persist_state="session")
+
+
+def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, scheduler: str = "") -> None:
+    """Draw the guidance scale. `scheduler`: the one that is used, whatever the form says."""
+    used = scheduler or st.session_state[field_key(f"{prefix}scheduler", manifest.name)]
+    is_built_in = used in manifest.few_steps
+    text = "1: no guidance. Higher: closer to the prompt, less variety."
+    if manifest.labels:
+        text = "1: no guidance. Higher: stronger class features, less variety."
+    place.number_input(
+        "Guidance",
+        0.0,
+        MAX_GUIDANCE,
+        step=0.5,
+        key=field_key(f"{prefix}guidance", manifest.name),
+        disabled=is_built_in,
+        persist_state="session",
+        help="Guidance is built into this distilled scheduler." if is_built_in else text,
+    )
+
+
+def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, fixed: str = "") -> None:
+    """Draw the choice of scheduler, called solver for CT; `fixed` says why there is nothing to choose."""
+    key = field_key(f"{prefix}scheduler", manifest.name)
+    place.selectbox(
+        "Solver" if manifest.hu_window else "Scheduler",
+        manifest.schedulers,
+        key=key,
+        disabled=bool(fixed),
+        persist_state="session",
+        help=fixed or None,
+        on_change=_adapt_steps,
+        args=(manifest, prefix, st.session_state[key]),
+    )
+
+
+def draw_seed(
+    key: str,
+    title: str = "Seed",
+    *,
+    first: int = 0,
+    place: DeltaGenerator | None = None,
+    **options: Any,  # noqa: ANN401 - those of st.number_input
+) -> int:
+    """Draw the field of a seed, which starts at `first`."""
+    st.session_state.setdefault(key, first)
+    seed: int = (place or st).number_input(title, 0, MAX_FIELD_SEED, key=key, persist_state="session", **options)
+    return seed
+
+
+def pick_class(manifest: Manifest, key: str, title: str = "Class", *, first: int = 0, any_title: str = "") -> str:
+    """Draw the choice of a class; return its name.
+
+    With `any_title` there is a last choice of that title for no class, returned as an empty text. `first`: the place of
+    the choice to start with; -1 is the last.
+    """
+    choices = [*manifest.labels, *([""] if any_title else [])]
+    key = field_key(key, manifest.name)
+    st.session_state.setdefault(key, choices[min(first, len(choices) - 1)])
+    st.pills(
+        title,
+        choices,
+        key=key,
+        required=True,
+        persist_state="session",
+        format_func=lambda label: label.replace("_", " ") or any_title,
+        wrap=True,
+    )
+    label: str = st.session_state[key]
+    return label
+
+
+def lock_seed(seed: int) -> None:
+    """Let the Generator use this seed from now on; a seed that its field cannot hold is ignored."""
+    if seed <= MAX_FIELD_SEED:
+        st.session_state.update({"seed": seed, "new_seed": False})
+
+
+def fill_generator(request: GenerationRequest, manifest: Manifest, preset: str = "None") -> None:
+    """Put what the checkpoint allows of a request's settings into the Generator's form, with its seed locked.
+
+    Raises:
+        StudioError: the form cannot hold the seed.
+    """
+    check_field_seed(request.seed)
+    values = {
+        "size": request.height,
+        "steps": request.num_inference_steps,
+        "guidance": request.guidance_scale,
+        "scheduler": request.scheduler,
+    }
+    allowed: dict[str, tuple[object, ...]] = {"size": studio().sizes(manifest.name), "scheduler": manifest.schedulers}
+    for name, value in values.items():
+        if value is not None and value in allowed.get(name, (value,)):
+            st.session_state[field_key(name, manifest.name)] = value
+    st.session_state.update({"num_images": 1, "preset": preset})
+    lock_seed(request.seed)
+
+
+def check_field_seed(seed: int) -> None:
+    """Do nothing for a seed that a form can hold; else raise StudioError."""
+    if seed > MAX_FIELD_SEED:
+        raise StudioError(f"The seed {seed} is too large for the form. Use the command line for it.")
+
+
+def _adapt_steps(manifest: Manifest, prefix: str, before: str) -> None:
+    """Set the steps of a distilled scheduler when it is chosen, and the recommended ones when it is left."""
+    now = st.session_state[field_key(f"{prefix}scheduler", manifest.name)]
+    if now in manifest.few_steps:
+        st.session_state[field_key(f"{prefix}steps", manifest.name)] = manifest.few_steps[now]
+    elif before in manifest.few_steps:
+        st.session_state[field_key(f"{prefix}steps", manifest.name)] = manifest.recommended.num_inference_steps

@@ -1,0 +1,103 @@
+"""What every page shares: the studio, the job queue and the dataset of this server, and text made safe to draw."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from xray_generator.data.read import read_dataset
+from xray_generator.data.rows import Dataset, Row
+from xray_generator.data.uploads import TABLES
+from xray_generator.jobs import JobQueue
+from xray_generator.studio import Studio
+from xray_generator.types import StudioError
+
+PRELOAD_AFTER_S = 2.0  # by then the page has been painted
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A file at one point in time: an argument of cached functions that read it again once it was written anew."""
+
+    path: Path
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: Path) -> Stamped:
+        """The file as it is now."""
+        return cls(path, path.stat().st_mtime_ns)
+
+
+@st.cache_resource(show_spinner=False)
+def studio() -> Studio:
+    """The studio of this server."""
+    return Studio()
+
+
+@st.cache_resource(show_spinner=False)
+def job_queue() -> JobQueue:
+    """The queue of this server. It has one worker, so one job runs at a time."""
+    return JobQueue()
+
+
+@st.cache_resource(show_spinner=False)
+def preload(checkpoint_name: str) -> None:
+    """Load a checkpoint in the background once the page has been painted, so that the first image comes sooner."""
+    timer = threading.Timer(PRELOAD_AFTER_S, _load, (studio(), checkpoint_name))
+    timer.daemon = True
+    timer.start()
+
+
+def _load(studio_: Studio, checkpoint_name: str) -> None:
+    try:
+        studio_.engine(checkpoint_name)
+    except StudioError as error:
+        logger.warning("cannot load %s: %s", checkpoint_name, error)  # the page shows it when an image is asked for
+
+
+def encoders_key(folder: Path) -> str:
+    """The reference encoders of a folder with their times of writing: part of the cache key of what they computed."""
+    return " ".join(f"{path.parent.name} {path.stat().st_mtime_ns}" for path in sorted(folder.glob("*/manifest.json")))
+
+
+def default_folder() -> Path:
+    """The folder of this server's dataset: DATASET_PATH, or the sample that ships."""
+    return Path(os.environ.get("DATASET_PATH", "dataset"))
+
+
+def default_dataset() -> Dataset:
+    """The dataset of this server, read again when its tables change.
+
+    Raises:
+        StudioError: no folder, an unknown layout, or a fault in a table.
+    """
+    folder = default_folder()
+    return _read_dataset(folder, tuple(Stamped.of(folder / name) for name in TABLES if (folder / name).is_file()))
+
+
+def default_rows() -> tuple[Row, ...]:
+    """The images of this server's dataset. Errors as for `default_dataset`."""
+    return default_dataset().rows
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the dataset", hash_funcs={Stamped: hash})
+def _read_dataset(folder: Path, tables: tuple[Stamped, ...]) -> Dataset:  # noqa: ARG001 - read again when these change
+    return read_dataset(folder)
+
+
+def escape_markdown(text: object) -> str:
+    """`text` with the characters of Markdown escaped, so that it is drawn as it was written."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
+
+
+def count_text(count: int, noun: str) -> str:
+    """ "1 step", "4 steps": a count with its noun, which forms its plural with s."""
+    return f"{count:,} {noun}{'s'[: count != 1]}"
