@@ -2,47 +2,67 @@
 
 import json
 import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.benchmarks import sampling
 
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)  # four processes that import torch, on a machine that other work may hold
-def test_sampling_benchmark_reports_every_side_by_itself(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    report = tmp_path / "new" / "sampling.json"
-    subprocess.run(
-        [
-            sys.executable,
-            ROOT / "tests" / "benchmarks" / "sampling.py",
-            "--quick",
-            "--repeats",
-            "2",
-            "--num_threads",
-            "1",
-            "--output",
-            report,
-        ],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env=os.environ | {"OUTPUT_DIR": str(tiny_checkpoint), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
-    found = json.loads(report.read_text())
-    assert (found["studio"]["runtime"]["threads"], found["quick"]) == (1, True)
-    assert os.uname().nodename not in report.read_text().split()
+@pytest.fixture(scope="module")
+def several_families(tiny_checkpoint: Path, tiny_ct_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OUTPUT_DIR with a model that draws classes, the first by name, and one that reads prompts."""
+    output_dir = tmp_path_factory.mktemp("several")
+    for source in (tiny_ct_checkpoint, tiny_checkpoint):
+        shutil.copytree(source / "checkpoints", output_dir / "checkpoints", dirs_exist_ok=True)
+    return output_dir
+
+
+def test_sampling_compares_a_model_of_prompts_with_two_references(
+    several_families: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(several_families))
+    path = tmp_path / "new" / "sampling.json"
+    sampling.main(["--quick", "--repeats", "1", "--num_threads", "1", "--output", str(path)])
+    report = json.loads(path.read_text())
+    assert report["studio"]["runtime"]["threads"] == 1
+    assert (report["checkpoint"], report["quick"]) == ("latent_diffusion/tiny", True)
+    assert os.uname().nodename not in path.read_text().split()
+    ours = report["studio"]["latency_ms_by_steps"]
     for name in ("seed_2", "stable_diffusion"):
-        latency = found[name]["latency_ms"]["float32"]
-        ours = found["studio"]["latency_ms_by_steps"]
-        assert latency["min"] <= latency["median"] <= latency["max"]
-        assert latency["n"] == 2
-        assert found["speedup"][name]["equal_steps"] == latency["median"] / ours[str(found[name]["steps"])]["median"]
-        assert found["speedup"][name].keys() == {"each_as_recommended", "equal_steps", "equal_steps_and_dtype"}
-    kernels = found["studio"]["kernels"]
-    assert len(kernels) == 10 and kernels[0]["share"] >= kernels[9]["share"] > 0
-    assert found["studio"]["floor_ms"] > 0 and found["studio"]["gigaflops"] > 0
-    assert all(found[side]["peak_memory_mb"] > 0 for side in ("studio", "seed_2", "stable_diffusion"))
+        latency = report[name]["latency_ms"]["float32"]
+        assert latency["min"] <= latency["median"] <= latency["max"] and latency["n"] == 1
+        assert report["speedup"][name]["equal_steps"] == latency["median"] / ours[str(report[name]["steps"])]["median"]
+        assert report["speedup"][name].keys() == {"each_as_recommended", "equal_steps", "equal_steps_and_dtype"}
+    check_studio(report["studio"])
+    assert all(report[side]["peak_memory_mb"] > 0 for side in ("studio", "seed_2", "stable_diffusion"))
+
+
+def test_sampling_measures_a_model_of_classes_alone_in_its_own_process(
+    several_families: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(several_families))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    sampling.main(["--checkpoint", "tiny_ct", "--repeats", "1"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["checkpoint"] == "flow_matching/tiny_ct"
+    assert report["speedup"] == {} and "stable_diffusion" not in report
+    assert report["studio"]["condition"] == {"kind": "class", "label": "benign"}
+    check_studio(report["studio"])
+
+
+def check_studio(studio: dict[str, Any]) -> None:
+    assert (
+        studio["latency_ms_by_steps"][str(studio["default_steps"])]["median"] > 0
+        and studio["floor_ms"] > 0
+        and studio["gigaflops"] > 0
+    )
+    assert len(studio["kernels"]) == 10 and studio["kernels"][0]["share"] >= studio["kernels"][9]["share"] > 0
+
+
+def test_every_benchmark_is_tested() -> None:
+    assert [path.name for path in (ROOT / "tests" / "benchmarks").glob("*.py")] == ["sampling.py"]

@@ -131,9 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint")
     parser.add_argument("--side", type=int, default=128, help="pixels a side on the sheet")
     parser.add_argument("--real", type=Path, metavar="DATASET", help="a row of real images of the validation split")
-    parser.add_argument(
-        "--captions", action="store_true", help="also draw samples from their captions"
-    )
+    parser.add_argument("--captions", action="store_true", help="also draw samples from their captions")
     parser.add_argument("--num_threads", type=int, help="CPU threads")
     parser.add_argument("--output", type=Path, required=True)
     return parser

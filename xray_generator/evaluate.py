@@ -1,14 +1,14 @@
-"""`python -m xray_generator.evaluate`: how good is a checkpoint, or a folder of images that anything made.
+"""`python -m xray_generator.evaluate`: measure how good a checkpoint is, or a folder of images from any source.
 
-The images of a folder are of known classes where they lie in class folders that are named as those of --real.
+The classes of a folder's images are known if they lie in class folders with the same names as those of --real.
 
     python -m xray_generator.evaluate --suite quick --real dataset --output_dir outputs/metrics
     python -m xray_generator.evaluate --generated DIR --real DIR --output_dir outputs/metrics
     python -m xray_generator.evaluate --suite enlargement --real PACK --output_dir outputs/metrics
 
-Writes a record and a summary in plain words into --output_dir, and figures and a sample of the images into
-OUTPUT_DIR/visualizations; the full suite puts its table of ablations into the model card. All images stay in
-OUTPUT_DIR/cache/evaluation: a run that was stopped goes on from there.
+Writes a record and a summary in plain words to --output_dir, figures to OUTPUT_DIR/visualizations and a sample of the
+images to OUTPUT_DIR/samples; the full suite puts its table of ablations into the model card. All images stay in
+OUTPUT_DIR/cache/evaluation, so that a stopped run can go on.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xray_generator.checkpoints import CARD, Manifest, code_commit, find_checkpoint
+from xray_generator.cards import Card, write_card
+from xray_generator.checkpoints import code_commit, find_checkpoint, read_manifest
 from xray_generator.config import dump
 from xray_generator.console import exit_code
 from xray_generator.data.read import read_dataset
@@ -35,7 +36,7 @@ from xray_generator.evaluation.inputs import (
     SPLITS,
     Classes,
     RealData,
-    by_folder,
+    add_class_rows,
     prompt_rows,
     read_real,
     read_training_rows,
@@ -48,15 +49,15 @@ from xray_generator.evaluation.study import Model, Study, find_classifiers
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import SUMMARY, summarize
 from xray_generator.export.files import make_folder
-from xray_generator.registry import get_family
+from xray_generator.registry import reads_prompts, resolve
 from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
-from xray_generator.types import MAX_SEED, Condition, StudioError, TextPrompt
+from xray_generator.types import MAX_SEED, StudioError
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
 NUM_SAMPLES = 48  # of the drawn images, kept for the pages besides those nearest to training images
 NUM_READ = {"quick": 1_000, "full": 5_000}  # most images taken of a folder
-MAX_SIDE = 256  # of a folder's images, where nobody says otherwise
+MAX_SIDE = 256  # of a folder's images, unless --size is given
 PROMPT = "Chest X-ray, PA view"  # of the images that are timed
 
 
@@ -70,49 +71,18 @@ def _run(options: argparse.Namespace) -> None:
     set_threads(options.num_threads)
     studio = Studio(device=options.device)
     make_folder(options.output_dir)  # before the work, not after it
-    if options.suite == super_resolution.SUITE:
-        _keep(_enlargement(options, studio), options.output_dir)
-        return
-    study, notes = _prepare(options, studio)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)  # noqa: T201
-    found = run(study, SUITES[options.suite])
-    subject = study.model.checkpoint.name if study.model else options.generated.resolve().name
-    record = Record(
-        subject,
-        options.suite,
-        datetime.now(UTC).isoformat(timespec="seconds"),
-        code_commit(),
-        study.model.checkpoint if study.model else None,
-        _settings(options, study),
-        found.measurements,
-        found.curves,
-        found.tables,
-        (*notes, *found.notes),
+    record = (
+        _measure_enlargement(options, studio)
+        if options.suite == super_resolution.SUITE
+        else _run_suite(options, studio)
     )
-    figures = studio.figure_dir / record.name
-    make_folder(figures)
-    if study.model:
-        closest = [str(pair["image"]) for pair in found.tables.get("closest_pairs", ())]
-        names = dict.fromkeys([*evenly(study.generated.names, NUM_SAMPLES), *closest])
-        keep_samples(list(names), _drawn(studio), studio.sample_dir(subject), study.model.checkpoint)
-    for name, figure in found.figures.items():
-        plots.save(figure, figures / f"{name}.png")
-    if study.model:
-        ablations.write_into_card(
-            find_checkpoint(studio.checkpoint_root, study.model.checkpoint.full_name) / CARD, record
-        )
-    _keep(record, options.output_dir)
-
-
-def _keep(record: Record, folder: Path) -> None:
-    summary = folder / record.name / SUMMARY
+    summary = options.output_dir / record.name / SUMMARY
     make_folder(summary.parent)
     summary.write_text(summarize(record))
-    print(write_record(record, folder), summary, sep="\n")  # noqa: T201
+    print(write_record(record, options.output_dir), summary, sep="\n")  # noqa: T201
 
 
-def _enlargement(options: argparse.Namespace, studio: Studio) -> Record:
+def _measure_enlargement(options: argparse.Namespace, studio: Studio) -> Record:
     upscaler = studio.upscaler()
     if upscaler is None:
         raise StudioError(f"There is no checkpoint that enlarges images in {studio.checkpoint_root}.")
@@ -122,53 +92,76 @@ def _enlargement(options: argparse.Namespace, studio: Studio) -> Record:
     return replace(record, settings={**record.settings, "real": options.real.resolve().name})
 
 
-def _prepare(options: argparse.Namespace, studio: Studio) -> tuple[Study, tuple[str, ...]]:
-    """Everything that is compared, and what a reader must know of it."""
+def _run_suite(options: argparse.Namespace, studio: Studio) -> Record:
+    """Run all steps, and keep the figures, a sample of the images and the card's table of ablations."""
+    cache = studio.output_dir / "cache" / "evaluation"
+    study, notes = _prepare(options, studio, cache)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)  # noqa: T201
+    found = run(study, SUITES[options.suite])
+    ref = study.model.checkpoint if study.model else None
+    record = Record(
+        ref.name if ref else options.generated.resolve().name,
+        options.suite,
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        code_commit(),
+        ref,
+        _settings(options, study),
+        found.measurements,
+        found.curves,
+        found.tables,
+        (*notes, *found.notes),
+    )
+    if ref:
+        closest = [str(pair["image"]) for pair in found.tables.get("closest_pairs", ())]
+        names = dict.fromkeys([*evenly(study.generated.names, NUM_SAMPLES), *closest])
+        keep_samples(list(names), cache / "generated", studio.sample_dir(ref.name), ref)
+        _update_card(find_checkpoint(studio.checkpoint_root, ref.full_name), record)
+    make_folder(studio.figure_dir / record.name)
+    for name, figure in found.figures.items():
+        plots.save(figure, studio.figure_dir / record.name / f"{name}.png")
+    return record
+
+
+def _update_card(folder: Path, record: Record) -> None:
+    """Write the checkpoint's card again with the record's ablations, where it has some."""
+    if section := ablations.describe(record):
+        manifest = read_manifest(folder)
+        card: Card = resolve(manifest.family, "card:describe")(manifest)
+        write_card(folder, manifest, replace(card, sections={**card.sections, ablations.HEADING: section}))
+
+
+def _prepare(options: argparse.Namespace, studio: Studio, cache: Path) -> tuple[Study, tuple[str, ...]]:
+    """All that is compared, and notes on it for the reader."""
     is_quick = options.suite == "quick"
+    most, count = NUM_READ[options.suite], options.num_images
     training = read_training_rows(options.training) if options.training else None
-    size = options.size or _size(options, studio)
-    model = None if options.generated else _load(options, studio, size, _drawn(studio))  # first: its memory counts
-    real = read_real(options.real, size, options.split, sharp_only=is_quick, limit=NUM_READ[options.suite])
+    size, model = options.size, None
+    if options.generated:
+        size = size or common_size(options.generated, MAX_SIDE)
+    else:  # first of all: the peak memory of the process is the model's
+        size = size or studio.manifest(options.checkpoint).sizes[0]
+        model = _load_model(options, studio, size, cache / "generated")
+    real = read_real(options.real, size, options.split, sharp_only=is_quick, limit=most)
     real = real if training is None else replace(real, training=training)
     if model is None:
-        generated = from_folder(options.generated, size, "generated", options.num_images or NUM_READ[options.suite])
-        generated = by_folder(generated, options.generated, class_names(real.images.rows))
+        generated = from_folder(options.generated, size, "generated", count or most)
+        generated = add_class_rows(generated, options.generated, class_names(real.images.rows))
     else:
-        real, rows = _asked(real, studio, options.checkpoint)
-        generated = model.redraw(spread(rows, options.num_images or NUM_DRAWN[options.suite]), {})
+        real, rows = _choose_rows(real, studio, options.checkpoint)
+        generated = model.redraw(spread(rows, count or NUM_DRAWN[options.suite]), {})
     classifiers = find_classifiers(
         real.images, studio.encoder_root, options.device, pretrained=not is_quick, rows=generated.rows
     )
-    study = Study(generated, real.images, real.split, options.seed, classifiers, _cache(studio), real.training, model)
+    study = Study(generated, real.images, real.split, options.seed, classifiers, cache, real.training, model)
     return study, (*real.notes, *warnings(generated, real.images), *classifiers.notes)
 
 
-def _asked(real: RealData, studio: Studio, checkpoint: str | None) -> tuple[RealData, tuple[Row, ...]]:
-    """The real images of what the checkpoint draws, and the rows that it is to draw images for."""
-    manifest = studio.manifest(checkpoint)
-    if get_family(manifest.family).condition is TextPrompt:
-        return real, prompt_rows(real.images.rows, studio.vocabulary(checkpoint).example_prompts)
-    classes = Classes(manifest.labels, manifest.unconditional)
-    return classes.part(real), classes.rows(real.images.rows)
-
-
-def _cache(studio: Studio) -> Path:
-    return studio.output_dir / "cache" / "evaluation"
-
-
-def _drawn(studio: Studio) -> Path:
-    return _cache(studio) / "generated"
-
-
-def _size(options: argparse.Namespace, studio: Studio) -> int:
-    if options.generated is None:
-        return studio.manifest(options.checkpoint).sizes[0]
-    return common_size(options.generated, MAX_SIDE)
-
-
-def _load(options: argparse.Namespace, studio: Studio, size: int, folder: Path) -> Model:
+def _load_model(options: argparse.Namespace, studio: Studio, size: int, folder: Path) -> Model:
+    manifest = studio.manifest(options.checkpoint)
+    words = (PROMPT, None) if reads_prompts(manifest) else (None, next(iter(manifest.labels), None))
     template = make_request(
-        _timed(studio.manifest(options.checkpoint)),
+        read_condition(manifest, *words),
         seed=options.seed,
         size=size,
         steps=options.steps,
@@ -178,15 +171,17 @@ def _load(options: argparse.Namespace, studio: Studio, size: int, folder: Path) 
     return load_model(studio.engine(options.checkpoint), template, folder)
 
 
-def _timed(manifest: Manifest) -> Condition:
-    """What is asked for where only the time counts."""
-    if get_family(manifest.family).condition is TextPrompt:
-        return TextPrompt(PROMPT)
-    return read_condition(manifest, label=next(iter(manifest.labels), None))
+def _choose_rows(real: RealData, studio: Studio, checkpoint: str | None) -> tuple[RealData, tuple[Row, ...]]:
+    """The real images of the kinds that the checkpoint draws, and the rows to draw images for."""
+    manifest = studio.manifest(checkpoint)
+    if reads_prompts(manifest):
+        return real, prompt_rows(real.images.rows, studio.vocabulary(checkpoint).example_prompts)
+    classes = Classes(manifest.labels, manifest.unconditional)
+    return classes.part(real), classes.rows(real.images.rows)
 
 
 def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:
-    """What the numbers were measured on, without a path of this machine."""
+    """The settings of the record, without any path of this machine."""
     request = {}
     if study.model:
         request = {key: value for key, value in dump(study.model.request).items() if key not in ("condition", "seed")}
@@ -208,7 +203,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.evaluate", description=__doc__.splitlines()[0])
     subject = parser.add_mutually_exclusive_group()
     subject.add_argument("--checkpoint", help="name; default: the first one found")
-    subject.add_argument("--generated", type=Path, metavar="DIR", help="a folder of images that anything made")
+    subject.add_argument("--generated", type=Path, metavar="DIR", help="a folder of images from any source")
     parser.add_argument(
         "--real",
         type=Path,
@@ -216,12 +211,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="a data set, or a folder of real images; default: DATASET_PATH, or dataset",
     )
-    parser.add_argument("--split", choices=tuple(SPLITS), default="unseen", help="of the data set; unseen: val, test")
-    parser.add_argument("--training", type=Path, metavar="DIR", help="what it was trained on; default: as --real")
+    parser.add_argument("--split", choices=tuple(SPLITS), default="unseen", help="unseen: val and test")
+    parser.add_argument("--training", type=Path, metavar="DIR", help="the training data; default: that of --real")
     parser.add_argument("--suite", choices=(*SUITES, super_resolution.SUITE), default="quick")
-    parser.add_argument("--num_images", type=_positive, help="to draw, or at most to read of a folder")
-    parser.add_argument("--size", type=_positive, help="pixels a side; default: the checkpoint's, or the folder's")
-    parser.add_argument("--seed", type=_seed, default=0, help="image i is drawn with seed + i")
+    parser.add_argument("--num_images", type=_integer(1), help="how many to draw, or at most to read of a folder")
+    parser.add_argument("--size", type=_integer(1), help="pixels a side; default: the checkpoint's, or the folder's")
+    parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="image i is drawn with seed + i")
     parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
     parser.add_argument("--scheduler", help="default: the checkpoint's recommendation")
@@ -231,16 +226,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_SEED:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {MAX_SEED}, not {text!r}")
-    return int(text)
+def _integer(low: int, high: int | None = None) -> Callable[[str], int]:
+    """A parser of whole numbers from `low` to `high`."""
 
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < low or (high is not None and int(text) > high):
+            words = f"of {low} or more" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {words}, not {text!r}")
+        return int(text)
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, not {text!r}")
-    return int(text)
+    return parse
 
 
 if __name__ == "__main__":

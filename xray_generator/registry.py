@@ -1,4 +1,4 @@
-"""The model families by folder name. A family's networks are imported when they are used, so that a menu costs no torch."""
+"""The model families by folder name; networks are imported when they are used, so that a menu costs no torch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.types import Ability, Engine, Family, StudioError, Upscaler, UpscalerFamily
+from xray_generator.types import Ability, Engine, Family, StudioError, TextPrompt, Upscaler, UpscalerFamily
 
 FAMILIES = ("latent_diffusion", "flow_matching", "cvae", "super_resolution")  # in the order of menus
 
@@ -29,6 +29,12 @@ def offers(manifest: Manifest, ability: Ability) -> bool:
     """Whether a checkpoint can do something besides drawing; asked without loading it."""
     family = get_family(manifest.family)
     return isinstance(family, Family) and ability in family.abilities
+
+
+def reads_prompts(manifest: Manifest) -> bool:
+    """Whether a checkpoint draws from a text prompt."""
+    family = get_family(manifest.family)
+    return isinstance(family, Family) and family.condition is TextPrompt
 
 
 def modality(manifest: Manifest) -> str:

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.registry import get_family
+from xray_generator.registry import draws, reads_prompts
 from xray_generator.types import (
     ClassLabel,
     Condition,
-    Family,
     GenerationRequest,
     StudioError,
     TextPrompt,
@@ -52,10 +51,9 @@ def read_condition(manifest: Manifest, prompt: str | None = None, label: str | N
     Raises:
         StudioError: the checkpoint cannot draw it; the text says what it can.
     """
-    family = get_family(manifest.family)
-    if not isinstance(family, Family):
+    if not draws(manifest.family):
         raise StudioError(f"{manifest.name} enlarges images and draws none by itself. Choose another checkpoint.")
-    if family.condition is TextPrompt and (prompt is None or label is not None):
+    if reads_prompts(manifest) and (prompt is None or label is not None):
         raise StudioError(f"{manifest.name} draws from a prompt: give a prompt, and no class.")
     if prompt is not None:
         condition: Condition = TextPrompt(prompt)
@@ -69,10 +67,9 @@ def read_condition(manifest: Manifest, prompt: str | None = None, label: str | N
 
 def check_condition(manifest: Manifest, condition: Condition) -> None:
     """Do nothing where a checkpoint that draws images can draw for a condition; else StudioError says what it can."""
-    family = get_family(manifest.family)
-    assert isinstance(family, Family)
-    if (family.condition is TextPrompt) != isinstance(condition, TextPrompt):
-        if family.condition is TextPrompt:
+    is_prompted = reads_prompts(manifest)
+    if is_prompted != isinstance(condition, TextPrompt):
+        if is_prompted:
             raise StudioError(f"{manifest.name} draws from a text prompt, not by class.")
         raise StudioError(f"{manifest.name} draws a class, not a prompt. {_allowed_classes(manifest)}")
     if isinstance(condition, ClassLabel) and condition.label not in manifest.labels:

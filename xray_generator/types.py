@@ -178,8 +178,8 @@ class Edit:
     """A change to an image: the new prompt, and how much of the image may change.
 
     Generated image: its trajectory is run again, and the prompt is switched at `strength` (1: at pure noise). Any other
-    image reaches that point by DDIM `inversion`, which keeps the patient's identity, or by added `noise` (SDEdit), which
-    depends on the seed.
+    image reaches that point by DDIM `inversion`, which preserves the patient's identity, or by added `noise` (SDEdit),
+    which depends on the seed.
 
     Raises:
         StudioError: a prompt is too long, or the strength is not a number from 0 to 1.

@@ -1,4 +1,6 @@
-"""`python tests/benchmarks/sampling.py --output FILE`: how fast a prompt becomes an image, beside two references.
+"""`python tests/benchmarks/sampling.py --output FILE`: how fast a checkpoint draws an image.
+
+A checkpoint that reads a prompt stands beside two references; `--checkpoint NAME` also takes one that draws classes.
 
 - studio: the checkpoint, by number of steps, with its distilled scheduler and enlarged where it can be; images a
   second by number of images; its ten slowest kernels, and its time over that of its multiplications alone.
@@ -23,16 +25,17 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.parts.timing import kernels, latency_ms
 from xray_generator.checkpoints import code_commit, find_checkpoint
-from xray_generator.requests import text_request
 from xray_generator.studio import Studio
+from xray_generator.types import ClassLabel, GenerationRequest, TextPrompt, Unconditional
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,27 +46,27 @@ NUM_IMAGES = (1, 2, 4)
 MEGABYTE = 1_024  # of the kilobytes that getrusage counts in
 
 
-def main() -> None:
-    """Measure every side and write what was found."""
-    options = _parser().parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure one checkpoint, and the references where it reads a prompt; print the report as JSON."""
+    options = _parser().parse_args(arguments)
     if options.side:
-        from xray_generator.devices import set_threads
-
-        set_threads(options.num_threads)
-        print(json.dumps(SIDES[options.side](options) | {"peak_memory_mb": _memory_mb()}))
+        print(json.dumps(_run_side(options)))
         return
     started = time.perf_counter()
-    studio = _measure("studio")
-    sides = {"studio": studio}
-    for name in ("seed_2", "stable_diffusion"):
-        sides[name] = _measure(name, "--parameters", str(studio["parameters"]))
+    prompted = [manifest.ref.full_name for manifest in Studio().checkpoints("prompt")]
+    name = Studio().manifest(options.checkpoint or next(iter(prompted), None)).ref.full_name
+    sides = {"studio": _measure("studio", name, options)}
+    if name in prompted:
+        parameters = sides["studio"]["parameters"]
+        sides |= {side: _measure(side, name, options, parameters) for side in ("seed_2", "stable_diffusion")}
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": code_commit(),
+        "checkpoint": name,
         "quick": options.quick,
         "seconds": round(time.perf_counter() - started),
         "cores": os.cpu_count(),
-        "speedup": {name: _speedup(studio, sides[name]) for name in ("seed_2", "stable_diffusion")},
+        "speedup": {side: _speedup(sides["studio"], found) for side, found in sides.items() if side != "studio"},
     }
     text = json.dumps(report | sides, indent=1)
     if options.output:
@@ -77,18 +80,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, metavar="JSON")
     parser.add_argument("--num_threads", type=int)
     parser.add_argument("--repeats", type=int, default=5, help="timed calls, after one that is not")
-    parser.add_argument("--checkpoint")
-    parser.add_argument("--quick", action="store_true", help="tiny references, 2 steps: that it runs, not how fast")
+    parser.add_argument("--checkpoint", metavar="NAME", help="default: the first that reads a prompt")
+    parser.add_argument("--quick", action="store_true", help="that it runs, not how fast: tiny, one process")
     parser.add_argument("--side", choices=tuple(SIDES), help=argparse.SUPPRESS)
     parser.add_argument("--parameters", type=int, help=argparse.SUPPRESS)
     return parser
 
 
-def _measure(side: str, *more: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, *sys.argv[1:], "--side", side, *more]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+def _measure(side: str, checkpoint: str, options: argparse.Namespace, parameters: int | None = None) -> dict[str, Any]:
+    """What one side reports, measured in a process of its own; in this one where only that it runs is of interest."""
+    found = argparse.Namespace(**vars(options) | {"side": side, "checkpoint": checkpoint, "parameters": parameters})
+    if options.quick:
+        return _run_side(found)
+    names = ("side", "checkpoint", "parameters", "repeats", "num_threads")
+    words = [word for name in names if (value := getattr(found, name)) for word in (f"--{name}", str(value))]
+    output = subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
     return result
+
+
+def _run_side(options: argparse.Namespace) -> dict[str, Any]:
+    from xray_generator.devices import set_threads
+
+    set_threads(options.num_threads)
+    report: dict[str, Any] = json.loads(json.dumps(SIDES[options.side](options)))
+    return report | {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE}
 
 
 def _speedup(studio: dict[str, Any], reference: dict[str, Any]) -> dict[str, float]:
@@ -109,9 +125,11 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
     manifest = studio.manifest(options.checkpoint)
     parameters = sum(_count(module) for module in studio.engine(options.checkpoint).components().values())
     default_steps = 2 if options.quick else int(manifest.recommended.num_inference_steps)
+    label = next(iter(manifest.labels), None)
+    condition = ClassLabel(label) if label else Unconditional() if manifest.unconditional else TextPrompt(PROMPT)
 
     def generate(steps: int, num_images: int = 1, scheduler: str | None = None, size: int = manifest.sizes[0]) -> Any:
-        request = text_request(PROMPT, seed=1, size=size, steps=steps, num_images=num_images, scheduler=scheduler)
+        request = GenerationRequest(condition, num_images, size, size, steps, scheduler=scheduler, seed=1)
         return studio.generate(request, options.checkpoint)
 
     runtime = generate(1).runtime
@@ -129,16 +147,16 @@ def _studio(options: argparse.Namespace) -> dict[str, Any]:
         for steps in sorted({1, 2, most})
     }
     by_size = {
-        size: latency_ms(lambda size=size: generate(default_steps, size=size), 3)  # type: ignore[misc]
+        size: latency_ms(lambda size=size: generate(default_steps, size=size), 1 if options.quick else 3)  # type: ignore[misc]
         for size in studio.sizes(manifest.name)[len(manifest.sizes) :]
     }
     return {
-        "checkpoint": manifest.name,
+        "condition": asdict(condition),
         "sha256": manifest.ref.sha256,
         "parameters": parameters,
         "latency_ms_by_few_steps": by_few_steps,
         "latency_ms_by_size": by_size,
-        **kernels(lambda: generate(default_steps)),
+        **kernels(lambda: generate(default_steps), 64 if options.quick else 1_024),
         "size": manifest.sizes[0],
         "runtime": runtime,
         "default_steps": default_steps,
@@ -330,10 +348,6 @@ def _latencies(call: Callable[[], None], options: argparse.Namespace) -> dict[st
 
 def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
 
 
 if __name__ == "__main__":

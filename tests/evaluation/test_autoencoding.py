@@ -34,7 +34,7 @@ def shades(labels: Sequence[str]) -> ImageSet:
     return ImageSet("real", images, tuple(Row(Path(f"{label}.png"), "", (), label=label) for label in labels))
 
 
-def test_each_image_is_told_the_class_of_its_row() -> None:
+def test_each_image_is_encoded_with_the_class_of_its_row() -> None:
     images = shades(("dark", "light", ""))
     found = list(encode_and_decode(Shades(), images))
     for (latents, copy), image, shade in zip(found, images.images, (-0.5, 0.5, 0.0), strict=True):
@@ -45,6 +45,6 @@ def test_each_image_is_told_the_class_of_its_row() -> None:
     np.testing.assert_allclose(bare[0][0], 2 * 0.2 - 1, atol=1e-6)
 
 
-def test_a_class_that_the_engine_does_not_know_is_said() -> None:
+def test_an_unknown_class_is_refused() -> None:
     with pytest.raises(StudioError, match="no class 'square'"):
         list(encode_and_decode(Shades(), shades(("square",))))

@@ -8,7 +8,7 @@ from xray_generator.evaluation.measures import MEASURES
 from xray_generator.reference_encoder.metrics import auroc
 
 
-def test_noise_gives_images_away_and_real_ones_hide_among_real_ones(
+def test_noisy_images_are_told_from_real_ones_and_real_ones_are_not(
     real: ImageSet, radiomics_space: Remembering
 ) -> None:
     order = np.random.default_rng(0).permutation(len(real))
@@ -21,7 +21,7 @@ def test_noise_gives_images_away_and_real_ones_hide_among_real_ones(
     assert hidden.interval[0] < 0.5 < hidden.interval[1] and abs(hidden.real - 0.5) < 0.2
 
 
-def test_a_patient_is_never_learnt_by_heart() -> None:
+def test_the_images_of_one_patient_stay_in_one_fold() -> None:
     rng = np.random.default_rng(0)
     patients = np.repeat(np.arange(40), 4)
     features = rng.normal(size=(40, 60))[patients]  # four equal images each, nothing to learn but who it is

@@ -14,7 +14,7 @@ from xray_generator.evaluation.drawing import load_model
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.inputs import Classes, read_real, spread
 from xray_generator.evaluation.measures import MEASURES
-from xray_generator.evaluation.records import list_records
+from xray_generator.evaluation.records import read_record
 from xray_generator.evaluation.study import NO_ENCODER, Study, find_classifiers
 from xray_generator.images import encode_png
 from xray_generator.reference_encoder.manifest import EncoderManifest
@@ -59,7 +59,7 @@ def outputs(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_classifier_knows_the_classes_and_its_card_speaks_of_no_x_ray(outputs: Path) -> None:
+def test_the_classifier_learns_the_classes_and_its_card_mentions_no_x_ray(outputs: Path) -> None:
     folder = outputs / "encoders" / "stripes"
     manifest = read_manifest_of(folder, EncoderManifest)
     assert manifest.labels == manifest.classes == tuple(sorted(CLASSES)) and manifest.subject == "woven stripes"
@@ -74,7 +74,7 @@ def test_the_classifier_knows_the_classes_and_its_card_speaks_of_no_x_ray(output
     assert '"accuracy"' in log
 
 
-def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: Path, tmp_path: Path) -> None:
+def test_an_engine_that_draws_by_class_is_measured_by_class(outputs: Path, pack: Path, tmp_path: Path) -> None:
     real = read_real(pack, 48, "unseen", sharp_only=True)
     model = load_model(Loom(), make_request(ClassLabel(CLASSES[0]), seed=5, size=48), tmp_path / "drawn")
     classes = Classes(CLASSES[:6], unconditional=False)
@@ -97,7 +97,7 @@ def test_an_engine_that_draws_by_class_is_judged_by_class(outputs: Path, pack: P
     assert values["nearest_psnr", "to training images"].value and values["utility_ratio", CLASSES[0]].value
 
 
-def test_what_the_checkpoint_does_not_draw_is_left_out_with_a_note(pack: Path) -> None:
+def test_real_images_of_other_classes_are_left_out_with_a_note(pack: Path) -> None:
     real = read_real(pack, 48, "unseen", sharp_only=True)
     part = Classes(CLASSES[:6], unconditional=True).part(real)
     assert {row.label for row in part.images.rows} == set(CLASSES[:6])
@@ -118,7 +118,7 @@ def test_a_classifier_of_stripes_is_not_used_on_x_rays(outputs: Path, real: Imag
 
 
 @pytest.mark.slow
-def test_class_folders_that_anything_made_are_judged(
+def test_class_folders_from_any_source_are_measured_by_class(
     outputs: Path, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OUTPUT_DIR", str(outputs))
@@ -130,7 +130,7 @@ def test_class_folders_that_anything_made_are_judged(
     (made / "sheet.png").write_bytes(encode_png(draw(CLASSES[0], rng)))
     arguments = ["--generated", str(made), "--real", str(pack), "--size", "48", "--device", "cpu", "--num_threads", "1"]
     assert evaluate([*arguments, "--output_dir", str(tmp_path / "metrics")]) == 0
-    (record,) = list_records(tmp_path / "metrics")
+    (record,) = map(read_record, (tmp_path / "metrics").glob("*.record.json"))
     found = record.get("class_accuracy")
     assert found and found.value is not None and found.value > 0.85 and found.n == 96
     assert any("no class folder" in note and "sheet.png" in note for note in record.notes)

@@ -22,7 +22,7 @@ def test_ms_ssim_is_that_of_torchmetrics() -> None:
     assert ms_ssim(WAVES, 1 - WAVES) == 0  # negative structure
 
 
-def test_twins_are_alike_and_others_are_not() -> None:
+def test_repeated_images_are_similar_and_varied_ones_are_not() -> None:
     varied = ImageSet("real", clouds(12, 0))
     twins = ImageSet("generated", np.repeat(clouds(1, 1), 12, axis=0))
     found = compare(twins, varied, np.random.default_rng(0), "x", "test", num_pairs=20)

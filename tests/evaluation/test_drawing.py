@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from xray_generator.families.latent_diffusion.loading import load_engine
 
 from tests.evaluation.textures import Loom
 from xray_generator.checkpoints import find_checkpoint
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.drawing import draw_rows, keep_samples, load_model
 from xray_generator.export.recipe import read_recipe
-from xray_generator.families.latent_diffusion.loading import load_engine
 from xray_generator.requests import make_request, text_request
 from xray_generator.types import ClassLabel, Engine, StudioError, Unconditional
 
@@ -77,7 +77,9 @@ def test_samples_gather_until_the_weights_change(engine: Engine, tiny_rows: tupl
     assert {path.name for path in kept.iterdir()} == {drawn.names[3]}
 
 
-def test_a_model_with_an_autoencoder_copies_images(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
+def test_a_model_with_an_autoencoder_reconstructs_images(
+    engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path
+) -> None:
     model = load_model(engine, TEMPLATE, tmp_path)
     images = draw_rows(engine, tiny_rows[:3], TEMPLATE, tmp_path)
     assert model.reconstruct is not None

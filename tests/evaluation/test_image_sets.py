@@ -77,7 +77,7 @@ def test_the_same_images_on_both_sides_are_noticed(tmp_path: Path) -> None:
     assert "3 of 3 generated images are also among the real ones" in warnings(images, images)[-1]
 
 
-def test_the_yardstick_is_unseen_unless_asked_otherwise(dataset_folder: Path) -> None:
+def test_real_images_are_unseen_ones_unless_asked_otherwise(dataset_folder: Path) -> None:
     unseen = read_real(dataset_folder, 32, "unseen", sharp_only=False)
     assert {row.split for row in unseen.images.rows} == {"val", "test"} and unseen.split == "val+test"
     assert {row.split for row in unseen.training} == {"train"}

@@ -44,7 +44,7 @@ def at(points: list[tuple[float, float]]) -> TrainingSet:
     return TrainingSet((), np.zeros((len(points), 64, 64), np.uint8), np.array(points, float))
 
 
-def test_planted_copies_are_found_and_real_films_left_in_peace(
+def test_planted_copies_are_flagged_and_real_images_are_not(
     held_out: ImageSet, training: TrainingSet, radiomics_space: Remembering
 ) -> None:
     found = self_test(held_out, training, radiomics_space, np.random.default_rng(0))
@@ -81,7 +81,7 @@ def test_turned_copies_of_what_has_no_upright_are_found(
     assert upright.match.similarity.max() < 0.9
 
 
-def test_a_constant_image_fits_nothing(real: ImageSet) -> None:
+def test_a_constant_image_matches_nothing(real: ImageSet) -> None:
     flat = np.full((1, 64, 64), 0.5, np.float32)
     assert best_matches(thumbnails(flat), thumbnails(real.images[:5])).similarity[0] == 0
     assert best_matches(thumbnails(real.images[:1]), thumbnails(flat)).similarity[0] == 0
@@ -114,7 +114,7 @@ def test_the_threshold_is_that_of_conformal_prediction() -> None:
     assert threshold.is_copy(near).sum() == 2, "2 of 99 lie above the 3rd highest: a new one does by a chance of 3 %"
 
 
-def test_too_few_real_films_promise_nothing(held_out: ImageSet, training: TrainingSet) -> None:
+def test_too_few_real_images_are_refused(held_out: ImageSet, training: TrainingSet) -> None:
     features = TrainingSet(training.rows, training.thumbnails, np.random.default_rng(0).normal(size=(140, 2)))
     with pytest.raises(StudioError, match="19 unseen real images or more, not 18"):
         audit(held_out, held_out.take(range(18)), features, Coordinates(), np.random.default_rng(0))

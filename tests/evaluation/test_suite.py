@@ -71,7 +71,7 @@ def test_a_sweep_shows_what_the_setting_does(study: Study, monkeypatch: pytest.M
     assert found.figures.keys() == found.curves.keys()
 
 
-def test_the_real_yardstick_is_one_over_a_sweep(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_value_of_real_images_is_the_same_over_a_sweep(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeps, "GUIDANCES", (1.0, 2.0, 3.0))
     curve = sweeps.find_guidance(study, np.random.default_rng(0)).curves["kernel_distance_by_guidance_scale"]
     assert len(set(curve.lines["real"])) == 1 < len(set(curve.lines["generated"]))
@@ -105,21 +105,15 @@ def test_a_model_without_ablations_says_so(study: Study) -> None:
         ablations.find_ablations(study, np.random.default_rng(0))
 
 
-def test_the_table_of_ablations_in_a_card_is_replaced_and_nothing_else_is(tmp_path: Path) -> None:
-    card, head = tmp_path / "README.md", "# model\n\n## Limits\n\nmany\n\n"
-    card.write_text(f"{head}## All settings\n\n{{}}\n")
-    for recall in (0.25, 0.75):
-        table = ({"change": "plain DDIM", "recall": recall, "frechet_ratio": None},)
-        record = Record("model", "full", "2026-01-02T03:04", "abc", None, {}, (), tables={"ablations": table})
-        ablations.write_into_card(card, record)
-    text = card.read_text()
-    assert text.startswith(head) and text.endswith("## All settings\n\n{}\n") and text.count("## Ablations") == 1
-    assert "| plain DDIM | 0.75 | not measured |" in text and "0.25" not in text
-    ablations.write_into_card(card, Record("model", "quick", "2026", "abc", None, {}, ()))  # it measured no ablations
-    assert card.read_text() == text
+def test_the_table_of_ablations_becomes_a_section_of_the_card() -> None:
+    table = ({"change": "as recommended", "n": 4}, {"change": "DDIM", "n": 4})
+    record = Record("model", "full", "2026-01-02T03:04", "abc", None, {}, (), tables={"ablations": table})
+    section = "\n".join(ablations.describe(record))
+    assert "| DDIM | 4 |" in section and "--suite full` on 2026-01-02, code abc" in section
+    assert not ablations.describe(replace(record, tables={}))
 
 
-def test_conditions_are_measured_where_enough_films_are(study: Study) -> None:
+def test_conditions_with_enough_images_are_measured(study: Study) -> None:
     found = suite.find_conditions(study, np.random.default_rng(0)).measurements
     counts = {name: len(places) for name, places in conditions(study.real.rows).items()}
     measured = {m.condition for m in found}
@@ -127,7 +121,7 @@ def test_conditions_are_measured_where_enough_films_are(study: Study) -> None:
     assert {m.measure for m in found} <= MEASURES.keys()
 
 
-def test_a_blurred_film_is_no_yardstick_of_sharpness(real: ImageSet, study: Study) -> None:
+def test_enlarged_images_are_left_out_of_a_pair(real: ImageSet, study: Study) -> None:
     native = np.array([row.native_size for row in real.rows])
     sizes = sorted(set(native.tolist()))
     least = next((size for size in sizes if 20 <= (native >= size).sum() < len(native)), None)

@@ -12,7 +12,7 @@ from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
 from xray_generator.evaluate import main
 from xray_generator.evaluation import super_resolution
-from xray_generator.evaluation.records import Record, list_records
+from xray_generator.evaluation.records import Record, read_record
 from xray_generator.evaluation.super_resolution import measure_upscaler
 from xray_generator.families.super_resolution.engine import SuperResolutionEngine
 from xray_generator.images import resize_square
@@ -66,7 +66,7 @@ def test_order_of_the_interpolations_is_as_known(record: Record) -> None:
     assert psnr["nearest"] < psnr["bilinear"] < psnr["bicubic"]
 
 
-def test_no_large_film_is_said(upscaler: SuperResolutionEngine, tiny_dataset: Dataset) -> None:  # noqa: F811
+def test_a_data_set_without_large_images_is_refused(upscaler: SuperResolutionEngine, tiny_dataset: Dataset) -> None:  # noqa: F811
     with pytest.raises(StudioError, match="reaches 1024 pixels"):
         measure_upscaler(upscaler, tiny_dataset, 1_024)
 
@@ -87,7 +87,7 @@ def test_the_command_measures_what_enlarges(
     assert "no checkpoint that enlarges" in capsys.readouterr().err
     (tmp_path / "checkpoints").symlink_to(straight / "checkpoints", target_is_directory=True)
     assert main(arguments) == 0
-    (found,) = list_records(metrics)
+    (found,) = map(read_record, metrics.glob("*.record.json"))
     assert found.name == f"small_enlargement_{dataset_folder.name}"
     assert {row["method"] for row in found.tables["enlargement"]} >= {"lanczos", "upscaler"}
     assert "## Compared with interpolation" in next(metrics.rglob("model_summary.md")).read_text()

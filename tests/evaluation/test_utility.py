@@ -82,6 +82,6 @@ def test_same_seed_same_numbers(real: ImageSet, unseen: ImageSet, rng: np.random
     assert first == second
 
 
-def test_description_has_one_line_an_image(rng: np.random.Generator) -> None:
+def test_there_is_one_row_of_features_per_image(rng: np.random.Generator) -> None:
     assert describe(rng.random((3, 80, 80), dtype=np.float32)).shape == (3, 768)
     assert describe(np.empty((0, 80, 80), np.float32)).shape == (0, 768)

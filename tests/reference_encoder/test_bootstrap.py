@@ -51,7 +51,7 @@ def test_an_interval_draws_whole_patients() -> None:
     assert mean_interval(values, rng, owners=np.repeat(np.arange(3), 100).astype(np.str_)) is None
 
 
-def test_interval_draws_patients_and_not_films(rng: np.random.Generator) -> None:
+def test_a_patient_interval_draws_patients_and_not_images(rng: np.random.Generator) -> None:
     values = np.repeat(rng.normal(size=20), 10)  # ten equal films of each of twenty patients
     by_film = patient_interval(lambda i: float(values[i].mean()), np.arange(200).astype(str), rng)
     by_patient = patient_interval(lambda i: float(values[i].mean()), np.repeat(np.arange(20), 10).astype(str), rng)

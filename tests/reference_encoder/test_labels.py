@@ -85,7 +85,7 @@ def test_a_prompt_asks_only_for_what_its_words_say() -> None:
     assert prompt_targets([], labels).shape == (0, 4)
 
 
-def test_a_label_without_films_that_lack_it_is_not_taught() -> None:
+def test_a_label_that_no_image_is_known_to_lack_is_not_learned() -> None:
     rows = [NIH, replace(NIH, findings=("mass",)), COVID, COVID, CHILD, replace(CHILD, findings=("no_finding",))]
     assert "covid19" not in learnable_labels(rows, 1)  # else its opposite would be another hospital
     assert {"nodule", "mass", "viral_pneumonia", "AP"} <= set(learnable_labels(rows, 1))
@@ -116,7 +116,7 @@ def test_a_class_is_known_to_be_absent_only_beside_others_of_its_source() -> Non
     assert class_places(SCANS, ()).tolist() == [-1] * 7
 
 
-def test_a_class_that_fills_its_source_is_not_taught() -> None:
+def test_a_class_that_fills_its_source_is_not_learned() -> None:
     assert learnable_labels(SCANS, 1) == CLASSES[1:]
     assert learnable_labels(SCANS * 5, 6) == ()
 
@@ -126,5 +126,5 @@ def test_a_class_named_as_a_finding_is_one_label() -> None:
     assert labels_of(rows) == (*LABELS, "normal") and targets(rows, ("pneumonia",)).tolist() == [[1], [0]]
 
 
-def test_a_patient_without_a_name_is_the_film() -> None:
+def test_without_a_patient_each_image_is_its_own() -> None:
     assert patients([NIH, CHILD]).tolist() == ["7", "b.png"]

@@ -60,7 +60,7 @@ def rows(labels: Sequence[str], source: str = "") -> list[Row]:
         ([replace(row, hu_window=WINDOWS["lung"]) for row in rows([""])], None),
     ],
 )
-def test_images_are_judged_by_what_learnt_from_their_like(given: list[Row], name: str | None, encoders: Path) -> None:
+def test_the_encoder_trained_on_similar_images_is_chosen(given: list[Row], name: str | None, encoders: Path) -> None:
     found = fitting_encoder(encoders, given)
     assert (found and found.name) == name
 

@@ -28,7 +28,7 @@ def test_one_source_gives_the_textbook_numbers(rng: np.random.Generator) -> None
     assert balanced_accuracy(scores, truth, ONE, 0.4) == pytest.approx(expected)
 
 
-def test_unknown_films_do_not_count(rng: np.random.Generator) -> None:
+def test_images_of_unknown_label_do_not_count(rng: np.random.Generator) -> None:
     truth = rng.integers(0, 2, 60).astype(float)
     scores = rng.normal(size=60)
     hidden = np.where(np.arange(60) < 20, np.nan, truth)
@@ -63,7 +63,7 @@ def test_threshold_parts_two_groups() -> None:
     assert balanced_accuracy(np.arange(60.0), truth, ONE, best_threshold(np.arange(60.0), truth, ONE)) == 1
 
 
-def test_confusion_counts_each_known_film_once() -> None:
+def test_confusion_counts_each_labeled_image_once() -> None:
     truth, scores = np.array([1, 1, 0, 0, np.nan]), np.array([0.9, 0.1, 0.8, 0.2, 0.9])
     cells = confusion(scores, truth, 0.5)
     assert cells == {"true_positive": 1, "false_negative": 1, "false_positive": 1, "true_negative": 1}

@@ -64,7 +64,7 @@ def test_unknown_labels_teach_nothing() -> None:
     assert nothing == 0
 
 
-def test_packed_films_are_read_once(dataset_folder: Path, tmp_path: Path) -> None:
+def test_packed_images_are_read_once(dataset_folder: Path, tmp_path: Path) -> None:
     rows = read_dataset(dataset_folder).split("val")[:6]
     packed = pack_images(rows, 32, tmp_path)
     assert packed.shape == (6, 32, 32)

@@ -1,1 +1,1 @@
-"""How good are the images: measures of image sets, of prompts, of copies and of use, and the records that hold them."""
+"""How good are generated images: measures of realism, fidelity, memorization and utility, and their records."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from xray_generator.types import StudioError
 TABLE = "ablations"
 NUM_IMAGES = 200  # per ablation
 SHOWN = ("frechet_ratio", "kernel_distance", "recall", "sharpness_ratio")
-HEADING, NEXT = "## Ablations of sampling", "## All settings"
+HEADING = "Ablations of sampling"  # of the card's section
 
 
 def find_ablations(study: Study, rng: np.random.Generator) -> Findings:
@@ -51,15 +49,15 @@ def _measure(study: Study, rng: np.random.Generator) -> dict[str, Any]:
     return {**values, "frechet_low_95": low, "frechet_high_95": high, "space": best["kernel_distance"].extractor}
 
 
-def write_into_card(card: Path, record: Record) -> None:
-    """Put a record's table into a model card: before its settings, in place of an older table."""
+def describe(record: Record) -> tuple[str, ...]:
+    """The lines of a card's section on a record's ablations; none where it has none."""
     table: Sequence[Mapping[str, Any]] = record.tables.get(TABLE, ())
-    if not table or not card.is_file():
-        return
-    section = (
-        f"{HEADING}\n\n{markdown_table(table)}\n\nMeasured by `python -m xray_generator.evaluate --suite "
-        f"{record.suite}` on {record.created[:10]}, code {record.commit}: the same prompts and seeds, "
-        "each row to be compared with the first; the sharpness ratio is that to unseen real images.\n\n"
+    if not table:
+        return ()
+    return (
+        markdown_table(table),
+        "",
+        f"Measured by `python -m xray_generator.evaluate --suite {record.suite}` on {record.created[:10]}, code "
+        f"{record.commit}: the same prompts and seeds, each row against the first, beside unseen real images; the "
+        "sharpness ratio is over that of real images.",
     )
-    text = re.sub(rf"{HEADING}\n.*?(?={NEXT}\n)", "", card.read_text(), flags=re.DOTALL)
-    card.write_text(text.replace(f"{NEXT}\n", f"{section}{NEXT}\n", 1))

@@ -1,4 +1,4 @@
-"""What a loaded model consists of: components, parameters, memory, layers, and where it attends."""
+"""What a loaded model consists of: components, parameters, memory, layers and attention layers."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 
 from torch import nn
 
-BYTES = {"float32": 4, "bfloat16": 2}  # per parameter: as loaded, and as stored in a checkpoint
+BYTES = {"float32": 4, "bfloat16": 2}  # per parameter, as loaded and as stored in a checkpoint
 MEGABYTE = 2**20
 DEPTH = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A module and what is inside it."""
+    """A module and its submodules."""
 
-    name: str  # within its parent; of the whole component its own
+    name: str  # within its parent; the outermost has the component's name
     kind: str  # class
     parameters: int
     children: tuple[Layer, ...] = ()
 
     def flat(self, depth: int = 0) -> Iterator[tuple[int, Layer]]:
-        """(depth, layer) from here down, in the order of the network."""
+        """(depth, layer) of this layer and all below it, in the order of the network."""
         yield depth, self
         for child in self.children:
             yield from child.flat(depth + 1)
@@ -37,20 +37,20 @@ class Component:
     name: str
     kind: str
     parameters: int
-    trainable: int  # less those of a pretrained part that training leaves as it is
-    memory_mb: dict[str, float]  # number format -> weights alone
+    trainable: int  # without those of a frozen pretrained part
+    memory_mb: dict[str, float]  # of the weights, by number format
     layers: Layer
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionSite:
-    """A place where positions look at each other, or at the words of the prompt."""
+    """An attention layer: positions attend to each other, or to the words of the prompt."""
 
     component: str
     path: str
     positions: int
     heads: int
-    is_cross: bool  # at the prompt
+    is_cross: bool  # cross-attention to the prompt
 
     @property
     def resolution(self) -> str:
@@ -65,7 +65,7 @@ def describe(components: Mapping[str, nn.Module], depth: int = DEPTH) -> tuple[C
 
 
 def attention_sites(components: Mapping[str, nn.Module], draw: Callable[[], Any]) -> tuple[AttentionSite, ...]:
-    """Where a model attends, as seen while `draw` makes an image; layers of diffusers only, each once."""
+    """The attention layers of diffusers that are called while `draw` makes an image, each once."""
     found: dict[tuple[str, str], AttentionSite] = {}
     hooks = [
         layer.register_forward_pre_hook(_note(name, path, found), with_kwargs=True)
@@ -111,7 +111,7 @@ def layer_table(components: tuple[Component, ...]) -> tuple[dict[str, Any], ...]
 
 
 def attention_table(sites: tuple[AttentionSite, ...]) -> tuple[dict[str, Any], ...]:
-    """A row for each place of attention."""
+    """A row for each attention layer."""
     return tuple(
         {
             "component": site.component,
@@ -125,7 +125,7 @@ def attention_table(sites: tuple[AttentionSite, ...]) -> tuple[dict[str, Any], .
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Weights and biases; a tensor that is shared counts once."""
+    """Number of weights and biases; a shared tensor counts once."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 

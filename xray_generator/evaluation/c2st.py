@@ -1,4 +1,4 @@
-"""Can a classifier tell generated images from real ones? 0.5: it guesses; 1: every image gives itself away."""
+"""Classifier two-sample test (C2ST, Lopez-Paz & Oquab 2017): can a classifier tell generated from real images?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INVERSE_PENALTY = 0.1  # C of scikit-learn: there may be more features than imag
 def out_of_fold_scores(
     features: Floats, truth: Floats, owners: NDArray[np.str_], rng: np.random.Generator
 ) -> tuple[Floats, NDArray[np.str_]]:
-    """Scores (N,) of a logistic regression that did not learn from the image or its patient, and the fold of each.
+    """Scores (N,) of a logistic regression that was not trained on the image or its patient, and the fold of each.
 
     Raises:
         StudioError: a kind of images with fewer than 20 images or 5 patients.
@@ -55,9 +55,9 @@ def compare(
     condition: str = "",
     split: str = "",
 ) -> Measurement:
-    """Cross-validated AUROC of generated against equally many real images, pairs compared within a fold.
+    """Cross-validated AUROC of generated against equally many real images, compared within each fold.
 
-    The yardstick is the same of as many other real images, near 0.5. Both rise with the number of images.
+    For comparison, the same for as many other real images, near 0.5. Both rise with the number of images.
     """
     (split_,) = matched_splits(generated, real, rng, 1)
     common: dict[str, Any] = {

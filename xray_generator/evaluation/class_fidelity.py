@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,52 +26,37 @@ def classify(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) ->
 
 
 def measure_class_accuracy(
-    encoder: ReferenceEncoder,
-    generated: ImageSet,
-    real: ImageSet,
-    rng: np.random.Generator,
-    split: str = "test",
-    settings: Mapping[str, Any] | None = None,
+    encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet, rng: np.random.Generator
 ) -> list[Measurement]:
-    """Share of generated images whose likeliest class is the one that was asked for, over all and of each class.
+    """Share of generated images whose likeliest class is the one that was asked for, overall and for each class.
 
     Args:
         encoder: the classifier; without classes nothing is measured.
-        generated: images with the rows whose classes were asked.
-        real: unseen images with their rows: on them the classifier's own accuracy, the yardstick, is taken.
-        rng: draws the bootstrap.
-        split: of the real images.
-        settings: what these images were drawn with where that varies, such as guidance.
+        generated: images with the rows whose classes were used.
+        real: images of the test split with their rows, for the accuracy of the classifier itself.
+        rng: for the bootstrap.
     """
     if not encoder.classes:
         return []
     drawn, unseen = classify(encoder, generated, generated=True), classify(encoder, real, generated=False)
-    common: dict[str, Any] = {"split": split, "extractor": encoder.name, "settings": dict(settings or {})}
+    common: dict[str, Any] = {"split": "test", "extractor": encoder.name}
     if not len(drawn.truth):
         reason = (
             "no two classes that the classifier knows were asked for" if generated.rows else "the classes are not known"
         )
         return [Measurement(MEASURE, None, len(generated), reason=reason, **common)]
-    return list(_measurements(encoder.classes, drawn, unseen, rng, common))
-
-
-def _measurements(
-    classes: Sequence[str],
-    drawn: ClassPredictions,
-    unseen: ClassPredictions,
-    rng: np.random.Generator,
-    common: dict[str, Any],
-) -> Iterator[Measurement]:
-    scopes = {"": (drawn, unseen), **{name: (drawn.of_class(i), unseen.of_class(i)) for i, name in enumerate(classes)}}
+    scopes = {"": (drawn, unseen)}
+    scopes |= {name: (drawn.of_class(i), unseen.of_class(i)) for i, name in enumerate(encoder.classes)}
+    found = []
     for name, (ours, theirs) in scopes.items():
         fixed: dict[str, Any] = {"n": len(ours.truth), "condition": name, **common}
         if name and len(ours.truth) < MIN_CASES:
             reason = f"{len(ours.truth)} images of it were asked for; {MIN_CASES} needed"
-            yield Measurement(MEASURE, None, reason=reason, **fixed)
+            found.append(Measurement(MEASURE, None, reason=reason, **fixed))
             continue
-        yield Measurement(
-            MEASURE, ours.accuracy, interval=ours.interval(rng), real=theirs.accuracy, real_n=len(theirs.truth), **fixed
-        )
+        fixed |= {"interval": ours.interval(rng), "real": theirs.accuracy, "real_n": len(theirs.truth)}
+        found.append(Measurement(MEASURE, ours.accuracy, **fixed))
+    return found
 
 
 def class_confusion(encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet) -> tuple[dict[str, Any], ...]:

@@ -1,9 +1,9 @@
-"""Do generated images help where real ones are few? The curve of a classifier of classes over the real images it has.
+"""Do generated images help where real ones are few? Accuracy over classes against the number of real images.
 
-It learns from some real images of each class, from as many and all generated ones, and from the generated ones alone;
-always it is tested on real images of patients that nothing was trained on. The classifier is a logistic regression, as
-in `utility`, which never saw a real label elsewhere. It looks at radiomics and at rings around the center, for a cell
-has no upright: of the gray levels on a ring only the sizes of their waves count, which no turn of the image changes.
+A classifier is trained on some real images of each class, on these and all generated ones, and on the generated ones
+alone; it is always tested on real images of unseen patients. As in `utility` it is a logistic regression, so it has
+seen no other real labels. A cell has no upright, so its features are radiomics and the Fourier magnitudes of the gray
+levels on rings around the center, which do not change when the image is rotated.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from xray_generator.types import StudioError
 GAIN, SYNTHETIC = "few_gain", "few_synthetic"
 CLASSIFIER = "logistic regression on radiomics and rings"
 SIDE, NUM_RINGS, NUM_ANGLES, NUM_WAVES = 64, 24, 64, 8
-COUNTS = (5, 10, 20, 40, 80)  # real images of each class; then all
+COUNTS = (5, 10, 20, 40, 80)  # real images of each class; finally all
 MIN_CASES = 10  # images of a class in each of the three sets
-NO_CLASSES = f"This needs two classes with {MIN_CASES} images each: generated, real to learn from, real to test on."
+NO_CLASSES = f"This needs two classes with {MIN_CASES} images each: generated, real for training, and real for testing."
 
 Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Described images with their classes."""
+    """Features of images, with their classes."""
 
     features: Features  # (N, D)
     truth: Places  # (N,)
@@ -61,7 +61,7 @@ class Examples:
 
 
 def describe(images: NDArray[np.float32]) -> Features:
-    """(N, D): radiomics, and the size of waves 0 to 7 on 24 rings at 64 pixels, of images (N, S, S) in [0, 1]."""
+    """Features (N, D): radiomics, and Fourier magnitudes 0 to 7 on 24 rings at 64 pixels, of (N, S, S) in [0, 1]."""
     found = np.empty((len(images), NUM_RINGS * NUM_WAVES + len(NAMES)), np.float32)
     for place, image in enumerate(images):
         small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -77,14 +77,14 @@ def measure_few(
 ) -> tuple[list[Measurement], Curve]:
     """Gain in balanced accuracy at each number of real images, generated images alone, and the curve of all three.
 
-    A draw of an interval takes the real images of one seed and whole test patients: it holds the chance of both.
+    A draw of an interval takes the real images of one seed and whole test patients, and so includes both variations.
 
     Args:
-        synthetic: images with the rows whose classes were asked.
+        synthetic: images with the rows whose classes were used.
         real: images of the `train` split with their rows.
         test: images of other patients.
-        rng: draws the few and the bootstrap.
-        num_seeds: how often the few are drawn.
+        rng: for the few and the bootstrap.
+        num_seeds: how often the few real images are drawn.
 
     Raises:
         StudioError: fewer than two classes have enough images in all three sets.
@@ -95,7 +95,7 @@ def measure_few(
         [row for row, place in zip(test.rows, class_places(test.rows, classes), strict=True) if place >= 0]
     )
     classifier = _Test(unseen, list(resamples(owners, rng)))
-    alone = classifier.called(ours)
+    alone = classifier.predict(ours)
     counts = [*(count for count in COUNTS if count < theirs.most), theirs.most]
     arms = [_arms(ours, theirs, count, classifier, rng, num_seeds) for count in counts]
     draws = rng.integers(num_seeds, size=len(classifier.draws))
@@ -124,8 +124,8 @@ class _Test:
     examples: Examples
     draws: list[Places]  # bootstrap draws of whole patients
 
-    def called(self, lesson: Examples) -> Places:
-        """(N,) what a classifier that learned from `lesson` takes the test images for."""
+    def predict(self, lesson: Examples) -> Places:
+        """Predicted classes (N,) of the test images after training on `lesson`."""
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=500))
         return np.asarray(model.fit(lesson.features, lesson.truth).predict(self.examples.features))
 
@@ -143,11 +143,11 @@ class _Test:
 def _arms(
     ours: Examples, theirs: Examples, count: int, classifier: _Test, rng: np.random.Generator, num_seeds: int
 ) -> tuple[list[Places], list[Places]]:
-    """What is called after learning from few real images, and from these and the generated ones, for each seed."""
-    if count >= theirs.most:  # all: one draw is as another
-        return [classifier.called(theirs)] * num_seeds, [classifier.called(theirs + ours)] * num_seeds
+    """Predictions of each seed after training on few real images, and on these and the generated ones."""
+    if count >= theirs.most:  # all of them: every draw is the same
+        return [classifier.predict(theirs)] * num_seeds, [classifier.predict(theirs + ours)] * num_seeds
     lessons = [theirs.few(count, rng) for _ in range(num_seeds)]
-    return [classifier.called(lesson) for lesson in lessons], [classifier.called(lesson + ours) for lesson in lessons]
+    return [classifier.predict(lesson) for lesson in lessons], [classifier.predict(lesson + ours) for lesson in lessons]
 
 
 def _gain(
@@ -164,7 +164,7 @@ def _gain(
 
 
 def _common(*sets: Sequence[Row]) -> tuple[str, ...]:
-    """The classes that have enough images, beside others of their source, in each set."""
+    """The classes with enough images in each set, within sources of two classes or more."""
     names = tuple(sorted(set.intersection(*(set(class_names(rows)) for rows in sets))))
     places = [class_places(rows, names) for rows in sets]
     classes = tuple(name for i, name in enumerate(names) if all((part == i).sum() >= MIN_CASES for part in places))

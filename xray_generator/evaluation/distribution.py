@@ -1,8 +1,8 @@
-"""How far generated images are from real ones as a set, in a named feature space, beside the distance of real to real.
+"""Distances between sets of generated and real images in a named feature space, compared with real to real.
 
 The Fréchet distance and the shares depend on how many images are compared. So the generated sample, the real sample and
-the other real sample of the yardstick are equally large, hold one image of a patient, and values are means over several
-random splits. Compare two models at equal n alone.
+the second real sample for comparison are equally large, with one image per patient, and values are means over several
+random splits. Compare two models at equal n only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from xray_generator.evaluation.records import Measurement
 from xray_generator.reference_encoder.bootstrap import Floats, Interval, interval, mean_interval
 from xray_generator.types import StudioError
 
-Between = Callable[[Floats, Floats], Any]  # features of real and of generated images -> a number, or one an image
+Between = Callable[[Floats, Floats], Any]  # features of real and of generated images -> a number, or one per image
 
 MIN_IMAGES = 20  # a side
 FRECHET_IMAGES_PER_FEATURE = 2
@@ -70,22 +70,22 @@ def kernel_distance(x: Floats, y: Floats) -> float:
 
 
 def precision(real: Floats, generated: Floats, k: int = 3) -> Floats:
-    """For each generated image 1 where it lies in the ball of some real one: Kynkäänniemi et al. 2019, eq. 1."""
+    """For each generated image 1 if it lies in the ball of some real one: Kynkäänniemi et al. 2019, eq. 1."""
     return np.asarray(_in_balls(real, generated, k).any(axis=1), np.float64)
 
 
 def recall(real: Floats, generated: Floats, k: int = 3) -> Floats:
-    """For each real image 1 where it lies in the ball of some generated one: Kynkäänniemi et al. 2019, eq. 2."""
+    """For each real image 1 if it lies in the ball of some generated one: Kynkäänniemi et al. 2019, eq. 2."""
     return precision(generated, real, k)
 
 
 def density(real: Floats, generated: Floats, k: int = 5) -> Floats:
-    """For each generated image the number of real balls that hold it, over k: Naeem et al. 2020, eq. 6; 1 if alike."""
+    """For each generated image the number of real balls that hold it, over k: Naeem et al. 2020, eq. 6."""
     return np.asarray(_in_balls(real, generated, k).sum(axis=1) / k, np.float64)
 
 
 def coverage(real: Floats, generated: Floats, k: int = 5) -> Floats:
-    """For each real image 1 where its ball holds a generated one: Naeem et al. 2020, eq. 8."""
+    """For each real image 1 if its ball holds a generated one: Naeem et al. 2020, eq. 8."""
     return np.asarray(_in_balls(real, generated, k).any(axis=0), np.float64)
 
 
@@ -110,9 +110,9 @@ def compare(
     split: str = "",
     num_resamples: int = 100,
 ) -> list[Measurement]:
-    """All distances of two sets in one feature space; `real` in each is that of one half of the real images to another.
+    """All distances of two sets in one feature space; `real` is the distance between two halves of the real images.
 
-    The ratio's interval draws all three samples. The kernel distance has no ratio: unbiased, it is 0 on average
+    The ratio's interval draws all three samples. The kernel distance has no ratio: it is unbiased, so 0 on average
     between two halves of one set.
     """
     splits = matched_splits(generated, real, rng)
@@ -140,7 +140,9 @@ def compare(
             return None
         return interval(between, sides[0][:2], rng, num_resamples, value)
 
-    def of_share(between: Between, _: float) -> Interval | None:  # a draw of images would put some at distance 0
+    def of_share(
+        between: Between, _: float
+    ) -> Interval | None:  # resampled images would be at distance 0 of each other
         ends = [mean_interval(np.asarray(between(near, far)), rng) for near, far, _ in sides]
         low, high = np.mean([end for end in ends if end], axis=0)
         return float(low), float(high)
@@ -198,7 +200,7 @@ def _ratio(frechet: Measurement, spread: Callable[[float], Interval | None], com
 
 
 def _in_balls(centers: Floats, points: Floats, k: int) -> NDArray[np.bool_]:
-    """(P, C): whether a point lies in the ball around a center that reaches the center's k-th nearest fellow."""
+    """(P, C): whether a point lies in the ball around a center that reaches its k-th nearest other center."""
     _check("A share of neighbors", centers, points, MIN_IMAGES)
     radii = np.partition(cdist(centers, centers), k, axis=1)[:, k]  # place 0 is the center itself
     return np.asarray(cdist(points, centers) <= radii)

@@ -1,4 +1,4 @@
-"""How much the images of one condition differ from each other: alike as twins, or as different as real ones are."""
+"""How much the images of one condition differ from each other, compared with real images: MS-SSIM of pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from xray_generator.evaluation.records import Measurement
 from xray_generator.reference_encoder.bootstrap import Interval, interval
 from xray_generator.types import Image
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first: Wang et al. 2003, section 4.2
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first: Wang et al. 2003, section 4.2
 C1, C2 = 0.01**2, 0.03**2  # for a data range of 1
 WINDOW, SIGMA = 11, 1.5
 MIN_SIDE = WINDOW * 2 ** (len(WEIGHTS) - 1)  # the window fits the coarsest scale
@@ -21,9 +21,9 @@ MIN_IMAGES = 4
 
 
 def ms_ssim(x: Image, y: Image) -> float:
-    """Luminance of the coarsest scale times contrast and structure of all five, Wang et al. 2003, eq. 7; 1: equal.
+    """Luminance of the coarsest scale times contrast and structure of all five: Wang et al. 2003, eq. 7; 1: identical.
 
-    A negative structure, which has no real power, counts as 0.
+    A negative structure has no real power and counts as 0.
     """
     product = 1.0
     for j, weight in enumerate(WEIGHTS):
@@ -35,7 +35,7 @@ def ms_ssim(x: Image, y: Image) -> float:
 
 
 def _ssim_parts(x: Image, y: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Luminance, and contrast times structure, at each place where the window fits: Wang et al. 2004, eq. 6 and 13."""
+    """Luminance, and contrast times structure, wherever the window fits: Wang et al. 2004, eq. 6 and 13."""
 
     def mean(z: NDArray[np.float64]) -> NDArray[np.float64]:
         edge = WINDOW // 2
@@ -61,7 +61,7 @@ def compare(
     split: str = "",
     num_pairs: int = 200,
 ) -> Measurement:
-    """Mean MS-SSIM over random pairs within each set; give it one condition, or that of conditions counts too."""
+    """Mean MS-SSIM over random pairs within each set. Sets of mixed conditions differ for that reason, too."""
     common: dict[str, Any] = {
         "n": len(generated),
         "real_n": len(real),
@@ -83,7 +83,7 @@ def compare(
 def _mean_over_pairs(
     images: NDArray[np.float32], rng: np.random.Generator, num_pairs: int
 ) -> tuple[float, Interval | None]:
-    """The mean, and its interval over draws of images: pairs that share an image are not independent."""
+    """The mean and its interval, resampling images: pairs that share an image are not independent."""
     first, second = np.triu_indices(len(images), 1)
     chosen = rng.permutation(len(first))[:num_pairs]
     first, second = first[chosen], second[chosen]

@@ -71,9 +71,8 @@ def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, 
     make_folder(folder)
     images, names = [], []
     for i, row in enumerate(tqdm(rows, desc="drawing", unit="image", disable=None)):
-        condition = ClassLabel(row.label) if row.label else Unconditional()
-        if isinstance(template.condition, TextPrompt):
-            condition = TextPrompt(row.prompt)
+        by_class = ClassLabel(row.label) if row.label else Unconditional()
+        condition = TextPrompt(row.prompt) if isinstance(template.condition, TextPrompt) else by_class
         single = replace(template, condition=condition, num_images=1, seed=template.seed + i)
         recipe = Recipe(engine.resolve(single), engine.checkpoint, runtime)
         path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"

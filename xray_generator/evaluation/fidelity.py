@@ -7,7 +7,7 @@ measured on generated images either, and the record says why. Scores are compare
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from xray_generator.reference_encoder.model import ReferenceEncoder
 
 MIN_AUROC = 0.75  # on real images of both unseen splits, for a label to be measured
 MIN_CASES = 10  # images with the label, and as many without, in each set
+SPLIT = "test"  # of the real images
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,7 @@ def cases(encoder: ReferenceEncoder, images: ImageSet, *, generated: bool) -> di
 
 
 def measure_fidelity(
-    encoder: ReferenceEncoder,
-    generated: ImageSet,
-    real: ImageSet,
-    rng: np.random.Generator,
-    split: str = "test",
-    settings: Mapping[str, Any] | None = None,
+    encoder: ReferenceEncoder, generated: ImageSet, real: ImageSet, rng: np.random.Generator
 ) -> list[Measurement]:
     """AUROC, balanced accuracy and its share of that on real images above chance, for each label that prompts ask for.
 
@@ -86,35 +82,29 @@ def measure_fidelity(
 
     Args:
         encoder: the classifier.
-        generated: images with the rows whose prompts were asked.
-        real: unseen images with their rows, of the same size.
-        rng: draws the bootstrap.
-        split: of the real images.
-        settings: what these images were drawn with where that varies, such as guidance.
+        generated: images with the rows whose prompts were used.
+        real: images of the test split with their rows, of the same size.
+        rng: for the bootstrap.
     """
-    more = dict(settings or {})
+    fixed: dict[str, Any] = {"split": SPLIT, "extractor": encoder.name}
+
+    def missing(condition: str, reason: str, count: int = len(generated)) -> Measurement:
+        return Measurement("prompt_accuracy", None, count, condition=condition, reason=reason, **fixed)
+
     if not generated.rows:
-        return [_missing("", len(generated), "the prompts of the images are not known", encoder, split, more)]
-    asked_for = {finding for row in generated.rows for finding in row.findings}
+        return [missing("", "the prompts of the images are not known")]
+    prompted = {finding for row in generated.rows for finding in row.findings}
     found = [
-        _missing(label, len(generated), "the real images cannot teach a classifier of it", encoder, split, more)
-        for label in sorted(asked_for - set(encoder.labels))
+        missing(label, "the real images cannot teach a classifier of it")
+        for label in sorted(prompted - set(encoder.labels))
     ]
     drawn, unseen = cases(encoder, generated, generated=True), cases(encoder, real, generated=False)
     for label, calibration in encoder.calibration.items():
         for condition, ours, theirs, quality in _scopes(encoder, label, drawn[label], unseen[label]):
-            reason = _reason(ours, theirs, split, quality)
-            if reason:
-                found.append(_missing(condition, len(ours.scores), reason, encoder, split, more))
+            if reason := _reason(ours, theirs, quality):
+                found.append(missing(condition, reason, len(ours.scores)))
                 continue
-            common: dict[str, Any] = {
-                "n": ours.used,
-                "real_n": theirs.used,
-                "condition": condition,
-                "split": split,
-                "extractor": encoder.name,
-                "settings": more,
-            }
+            common = {"n": ours.used, "real_n": theirs.used, "condition": condition, **fixed}
             found += _measure_label(ours, theirs, calibration.threshold, rng, common)
     return found
 
@@ -162,7 +152,7 @@ def _scopes(
         )
         for source in sources
     }
-    good = [source for source, (ours, theirs, quality) in parts.items() if not _reason(ours, theirs, "", quality)]
+    good = [source for source, (ours, theirs, quality) in parts.items() if not _reason(ours, theirs, quality)]
     if len(good) > 1:
         inside, real_inside = np.isin(drawn.sources, good), np.isin(unseen.sources, good)
         yield label, drawn.take(inside), unseen.take(real_inside), None
@@ -170,11 +160,11 @@ def _scopes(
         yield f"{label}, {source}", *part
 
 
-def _reason(drawn: Cases, unseen: Cases, split: str, quality: float | None) -> str:
+def _reason(drawn: Cases, unseen: Cases, quality: float | None) -> str:
     """Why a label is not measurable; empty where it is."""
     if unseen.count < MIN_CASES:
-        return f"{unseen.count} {split} images have it, or lack it, in sources with both kinds; {MIN_CASES} needed"
-    for name, value in (("val", quality), (split, unseen.auroc)):
+        return f"{unseen.count} {SPLIT} images have it, or lack it, in sources with both kinds; {MIN_CASES} needed"
+    for name, value in (("val", quality), (SPLIT, unseen.auroc)):
         if value is not None and value < MIN_AUROC:
             return f"not measurable: the classifier's AUROC on real {name} images is {value:.3f}, below {MIN_AUROC:.2f}"
     if drawn.count < MIN_CASES:
@@ -211,18 +201,3 @@ def _measure_label(
 def _skill(cases: Cases, threshold: float) -> float:
     """Balanced accuracy above chance."""
     return cases.accuracy(threshold) - 0.5
-
-
-def _missing(
-    condition: str, count: int, reason: str, encoder: ReferenceEncoder, split: str, settings: dict[str, Any]
-) -> Measurement:
-    return Measurement(
-        "prompt_accuracy",
-        None,
-        count,
-        condition=condition,
-        split=split,
-        extractor=encoder.name,
-        settings=settings,
-        reason=reason,
-    )

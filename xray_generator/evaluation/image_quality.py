@@ -1,7 +1,4 @@
-"""What single images look like: sharp, noisy, bright; and how near an image is to the one that it should be.
-
-Every number of a generated set stands beside the same number of real images and their ratio.
-"""
+"""Quality of single images, such as sharpness and noise, compared with real images; and MSE, PSNR, SSIM of pairs."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ from xray_generator.images import to_uint8
 from xray_generator.reference_encoder.bootstrap import Floats, interval, mean_interval
 from xray_generator.types import Image, StudioError
 
-ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: what lies below cannot be told
+ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: smaller values are noise
 NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 MIN_SPECTRA = 5  # images a side
 
 
 def sharpness(image: Image) -> float:
-    """Variance of the 4-neighbor Laplacian of gray levels 0..255, as the field reports it: Pech-Pacheco et al. 2000."""
+    """Variance of the 4-neighbor Laplacian of gray levels 0..255: Pech-Pacheco et al. 2000."""
     return float(cv2.Laplacian(to_uint8(image), cv2.CV_64F).var())
 
 
@@ -48,10 +45,10 @@ def entropy(image: Image) -> float:
 
 
 def snr(image: Image) -> float:
-    """Signal to noise: the mean over the deviation of the noise in gray levels, as Immerkær 1996 estimates it.
+    """Mean brightness over the standard deviation of the noise as estimated by Immerkær 1996.
 
-    sqrt(π / 2) / (6 (W - 2) (H - 2)) Σ |I * N|, and no less than rounding to 8 bits makes; N is blind to slopes but not
-    to fine texture, so only the comparison with real images says something.
+    sqrt(π / 2) / (6 (W - 2) (H - 2)) Σ |I * N|, at least that of rounding to 8 bits. N ignores slopes but not fine
+    texture, so only the comparison with real images is meaningful.
     """
     response = cv2.filter2D(to_uint8(image) / 255, cv2.CV_64F, NOISE_MASK)[1:-1, 1:-1]
     noise = np.sqrt(np.pi / 2) / 6 * np.abs(response).mean()
@@ -69,9 +66,9 @@ def statistics(images: NDArray[np.float32]) -> dict[str, Floats]:
 
 
 def power_spectra(images: NDArray[np.float32]) -> Floats:
-    """Radially averaged power |F(k)|² / (H W) of images less their mean: (N, S // 2), k from 0 cycles an image up.
+    """Radially averaged power |F(k)|² / (H W) of images minus their mean: (N, S // 2), k in cycles per image from 0.
 
-    A Hann window lays the edges down, which else fill the spectrum with lines that no texture has.
+    A Hann window suppresses the edges, which would add lines to the spectrum that no texture has.
     """
     _, height, width = images.shape
     window = np.outer(np.hanning(height), np.hanning(width))
@@ -99,7 +96,7 @@ def spectral_distance(x: Floats, y: Floats) -> float:
 def compare(
     generated: ImageSet, real: ImageSet, rng: np.random.Generator, condition: str = "", split: str = ""
 ) -> list[Measurement]:
-    """Each statistic's mean, its ratio to that of real images, and the spectral distance."""
+    """The mean of each statistic, its ratio to that of real images, and the spectral distance."""
     common: dict[str, Any] = {"condition": condition, "split": split}
     ours, theirs = statistics(generated.images), statistics(real.images)
     found = []
@@ -111,16 +108,16 @@ def compare(
 def compare_pairs(
     outputs: ImageSet, targets: ImageSet, rng: np.random.Generator, condition: str = "", split: str = ""
 ) -> list[Measurement]:
-    """MSE, PSNR and SSIM of output i against target i, of data range 1.
+    """MSE, PSNR and SSIM of output i against target i, for a data range of 1.
 
-    SSIM as in Wang et al. 2004: a Gaussian window of sigma 1.5 and the covariance without correction.
+    SSIM as in Wang et al. 2004: a Gaussian window of sigma 1.5 and the uncorrected covariance.
 
     Raises:
-        StudioError: not as many outputs as targets, or of another size.
+        StudioError: outputs and targets differ in number or size.
     """
     if outputs.images.shape != targets.images.shape:
         raise StudioError(
-            f"Pairs are equally many images of one size, not {outputs.images.shape} against {targets.images.shape}."
+            f"Pairs need equally many images of one size, not {outputs.images.shape} against {targets.images.shape}."
         )
     pairs = list(zip(outputs.images, targets.images, strict=True))
     mse = np.array([np.square(a - b, dtype=np.float64).mean() for a, b in pairs])
@@ -152,7 +149,7 @@ def spectrum_curve(*sets: ImageSet) -> Curve:
 
 
 def distribution_curve(name: str, generated: Floats, real: Floats, num_bins: int = 40) -> Curve:
-    """How a statistic is distributed over both sets: the share of images in each bin, over the bins' centers."""
+    """Histogram of a statistic over both sets: the share of images in each bin, over the centers of the bins."""
     edges = np.histogram_bin_edges(np.concatenate([generated, real]), num_bins)
     lines: dict[str, tuple[float | None, ...]] = {
         side: tuple((np.histogram(values, edges)[0] / max(len(values), 1)).tolist())

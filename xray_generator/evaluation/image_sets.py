@@ -1,4 +1,4 @@
-"""Sets of equally sized images to compare: from rows, from any folder, or just generated."""
+"""Sets of equally sized images, from rows or any folder, and equally large samples of two sets to compare."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """Images with what is known of each."""
+    """Images of one size, with what is known of each."""
 
     name: str  # as records and figures call it: "generated", "real, test split"
     images: NDArray[np.float32]  # (N, S, S) in [0, 1]
-    rows: tuple[Row, ...] = ()  # real images: one row each; generated ones: the row whose prompt was asked, or none
+    rows: tuple[Row, ...] = ()  # one per image; of generated images, the row whose prompt or class was used
     names: tuple[str, ...] = ()  # file names or seeds
-    skipped: tuple[str, ...] = ()  # what could not be read, with the reason
-    notes: tuple[str, ...] = ()  # what was changed so that the images can be compared
+    skipped: tuple[str, ...] = ()  # unreadable images, with the reason
+    notes: tuple[str, ...] = ()  # changes made so that the images can be compared
 
     def __post_init__(self) -> None:
         for name, given in (("rows", self.rows), ("names", self.names)):
@@ -42,7 +42,7 @@ class ImageSet:
 
     @property
     def digest(self) -> str:
-        """Sixteen hex digits over the pixels: equal sets are equal."""
+        """Sixteen hex digits of a hash over the pixels."""
         return hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()[:16]
 
     def take(self, places: Sequence[int] | NDArray[np.intp]) -> ImageSet:
@@ -111,15 +111,16 @@ def from_rows(rows: Sequence[Row], size: int, name: str) -> ImageSet:
             kept.append(row)
         except StudioError as error:
             skipped.append(str(error))
-    return _pack(name, images, size, tuple(kept), tuple(row.path.name for row in kept), tuple(skipped))
+    pixels = np.stack(images) if images else np.empty((0, size, size), np.float32)
+    return ImageSet(name, pixels, tuple(kept), tuple(row.path.name for row in kept), tuple(skipped))
 
 
 def from_folder(folder: Path, size: int, name: str, limit: int | None = None) -> ImageSet:
-    """Every image below a folder, whatever made it: gray, short side to `size`, center crop; unreadable ones listed.
+    """Every image below a folder: gray, short side to `size`, center crop; unreadable ones are listed.
 
     Args:
         folder: with images at any depth.
-        size: pixels a side that all get.
+        size: pixels a side of all images.
         name: of the set.
         limit: at most so many, spread evenly over the names in order.
 
@@ -140,13 +141,13 @@ def from_folder(folder: Path, size: int, name: str, limit: int | None = None) ->
         raise StudioError(f"{folder} holds no readable image ({', '.join(SUFFIXES)}).")
     notes = _changes(read, name, size)
     if len(chosen) < len(paths):
-        notes = (f"{name}: {len(chosen):,} of {len(paths):,} images of the folder were taken, evenly spread.", *notes)
+        notes = (f"{name}: {len(chosen):,} of {len(paths):,} images of the folder were used, evenly spread.", *notes)
     names = tuple(path.relative_to(folder).as_posix() for path in read)
     return ImageSet(name, np.stack(images), (), names, tuple(skipped), notes)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The files below a folder that are named as images are, in order; StudioError where there are none."""
+    """The image files below a folder, by their suffix, in order; StudioError where there are none."""
     if not folder.is_dir():
         raise StudioError(f"There is no folder {folder}.")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
@@ -156,7 +157,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def common_size(folder: Path, most: int) -> int:
-    """The median short side of a folder's images in pixels, at most `most`; `most` where no header tells it."""
+    """The median short side of a folder's images in pixels, at most `most`; `most` where no header can be read."""
     sides = sorted(min(header[1]) for path in list_images(folder) if (header := _header(path)))
     return min(sides[len(sides) // 2], most) if sides else most
 
@@ -179,15 +180,3 @@ def _changes(paths: Sequence[Path], name: str, size: int) -> tuple[str, ...]:
         *count_names(f"images were scaled or cropped to {size} x {size} pixels", scaled),
     )
     return tuple(f"{name}: {note}." for note in notes)
-
-
-def _pack(
-    name: str,
-    images: Sequence[Image],
-    size: int,
-    rows: tuple[Row, ...],
-    names: tuple[str, ...],
-    skipped: tuple[str, ...],
-) -> ImageSet:
-    pixels = np.stack(images) if images else np.empty((0, size, size), np.float32)
-    return ImageSet(name, pixels, rows, names, skipped)

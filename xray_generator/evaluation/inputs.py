@@ -1,4 +1,4 @@
-"""The real images that an evaluation compares with, whatever they were given as, and what is wrong with a choice."""
+"""The inputs of an evaluation: real images from a data set or a folder, the rows to draw images for, and warnings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType(
     {"unseen": ("val", "test"), "val": ("val",), "test": ("test",), "train": ("train",)}
 )
 TRAINING_NOTE = (
-    "The real images are those of the training split, which a generator may copy: every yardstick here is too easy."
+    "The real images are those of the training split, which a generator may have memorized: comparisons flatter it."
 )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RealData:
-    """Real images with the split that they come from, and the training rows of the same data set."""
+    """Real images, the split that they come from, and the training rows of the same data set."""
 
     images: ImageSet
     split: str  # "val+test"; empty for a folder of images
@@ -40,16 +40,17 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
     """The real images of a data set's split, or of a folder of images.
 
     Args:
-        path: a captioned pack, the Indiana layout, or any folder of images.
-        size: pixels a side that all get.
-        split: of `SPLITS`; a folder has none.
+        path: a data set in one of the layouts of `read_dataset`, or any folder of images.
+        size: pixels a side of all images.
+        split: a key of `SPLITS`; ignored for a folder.
         sharp_only: leave out images enlarged to `size`, where enough others are left.
-        limit: most images taken of a folder.
+        limit: the most images to read of a folder.
 
     Raises:
-        StudioError: nothing there, or not one readable image.
+        StudioError: there is no readable image.
     """
-    if not is_dataset(path):
+    tables = (path / METADATA, path / REPORTS)
+    if not path.is_dir() or not (any(table.is_file() for table in tables) or has_class_folders(path)):
         images = from_folder(path, size, "real", limit)
         return RealData(images, "", (), ())
     dataset = read_dataset(path)
@@ -92,20 +93,20 @@ def prompt_rows(rows: Sequence[Row], examples: Sequence[str]) -> tuple[Row, ...]
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """What a checkpoint that reads no prompt can be asked for."""
+    """The classes that a checkpoint without prompts can draw."""
 
     labels: tuple[str, ...]
-    unconditional: bool  # whether it also draws images of no class
+    unconditional: bool  # whether it also draws images without a class
 
     def knows(self, row: Row) -> bool:
-        """Whether it can be asked for such an image as a row's."""
+        """Whether it can draw an image like that of a row."""
         return row.label in self.labels if row.label else self.unconditional
 
     def rows(self, rows: Sequence[Row]) -> tuple[Row, ...]:
-        """Those of some rows, or one for each class where nothing is known of the real images.
+        """The rows that it can draw images for, or one row per class where none are given.
 
         Raises:
-            StudioError: not one of the rows is of a class that it draws.
+            StudioError: it can draw none of the rows.
         """
         if not rows:
             return tuple(Row(Path(f"class {label}"), "", (), label=label) for label in self.labels)
@@ -117,26 +118,26 @@ class Classes:
         return found
 
     def part(self, real: RealData) -> RealData:
-        """Real images of the classes that it draws alone; a note counts the others.
+        """Only the real images of its classes; a note counts the others.
 
-        All training rows stay: it may have copied what it cannot be asked for.
+        All training rows stay: it may have memorized images of other classes.
         """
         if not real.images.rows:
             return real
-        self.rows(real.images.rows)  # refuses data of other classes
+        self.rows(real.images.rows)  # raises where all are of other classes
         places = [place for place, row in enumerate(real.images.rows) if self.knows(row)]
         left = [row for row in real.images.rows if not self.knows(row)]
         others, count = sorted({row.label or "no class" for row in left}), len(left)
         if not count:
             return real
-        note = f"{count:,} real images of what the checkpoint does not draw were left out: {', '.join(others)}."
+        note = f"{count:,} real images of classes that the checkpoint does not draw were left out: {', '.join(others)}."
         return replace(real, images=real.images.take(places), notes=(*real.notes, note))
 
 
-def by_folder(images: ImageSet, folder: Path, classes: Sequence[str]) -> ImageSet:
-    """A set read from a folder, with a row for each image where it is of class folders, all of known classes.
+def add_class_rows(images: ImageSet, folder: Path, classes: Sequence[str]) -> ImageSet:
+    """A set read from a folder, with a row for each image if the folder consists of class folders of these classes.
 
-    What lies beside these folders, such as a sheet of all images, is then left out.
+    Images outside these folders, such as a contact sheet, are then left out.
     """
     if not has_class_folders(folder):
         return images
@@ -150,31 +151,26 @@ def by_folder(images: ImageSet, folder: Path, classes: Sequence[str]) -> ImageSe
 
 
 def spread(rows: Sequence[Row], count: int) -> tuple[Row, ...]:
-    """`count` rows in the mix of all: evenly, in order of source, class, findings and view; more than all repeat."""
+    """`count` rows with the mix of all: evenly in order of source, class, findings and view; repeated if necessary."""
     ordered = sorted(rows, key=lambda row: (row.source, row.label, row.findings, row.view, row.sex, row.path.name))
     return tuple(ordered[i * len(ordered) // count] for i in range(count))
 
 
-def is_dataset(path: Path) -> bool:
-    """Whether a folder is of the row contract: it has one of the tables that `read_dataset` reads, or class folders."""
-    return path.is_dir() and ((path / METADATA).is_file() or (path / REPORTS).is_file() or has_class_folders(path))
-
-
 def warnings(generated: ImageSet, real: ImageSet) -> tuple[str, ...]:
-    """What a reader must know of the images: unreadable ones, changes, and images that stand in both sets."""
+    """What a reader must know of the images: unreadable ones, changes, and images that are in both sets."""
     notes = [*generated.notes, *real.notes]
     for images in (generated, real):
         notes += count_names(f"{images.name} images could not be read and were left out", images.skipped)
     both = num_shared(thumbnails(generated.images), thumbnails(real.images))
     if both:
         notes.append(
-            f"{both:,} of {len(generated):,} generated images are also among the real ones: the comparison is of a set "
-            "with itself."
+            f"{both:,} of {len(generated):,} generated images are also among the real ones: the set is compared with "
+            "itself."
         )
     return tuple(notes)
 
 
 def num_shared(some: Thumbnails, others: Thumbnails) -> int:
-    """How many thumbnails of the first set occur, bit for bit, in the second."""
+    """How many thumbnails of the first set occur unchanged in the second."""
     known = {other.tobytes() for other in others}
     return sum(thumbnail.tobytes() in known for thumbnail in some)

@@ -1,8 +1,9 @@
-"""Are generated images copies of training images? Judged by unseen real images, which cannot be copies.
+"""Memorization: are generated images copies of training images? Unseen real images, which are none, set the threshold.
 
-Two spaces: pixels (`pixel_match`: finds mirrored, shifted, cropped and re-exposed copies) and features. In both, the
-nearness of an image to its nearest training image is measured in units of what unseen real images show. An image that
-is nearer in either than all but 3 % of those is flagged. Images told by class are looked for in quarter turns too.
+Images are compared in two spaces: pixels (`pixel_match` finds mirrored, shifted, cropped and re-exposed copies) and
+features. In both, the nearness of an image to its nearest training image is scaled by that of unseen real images. An
+image that is nearer in either space than all but 3 % of those is flagged. Images with classes are also searched in
+quarter turns.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ Floats = NDArray[np.float64]
 FALSE_ALARMS = 0.05  # at most this share of unseen real images is flagged
 AIM = 0.03
 MIN_HELD_OUT = round(1 / FALSE_ALARMS) - 1  # unseen images that can promise it
-NUM_CLOSEST = 24  # pairs kept for the gallery
-RANDOM_TRAINING = 200  # images that stand for "any training image"
+NUM_CLOSEST = 24  # pairs kept in the record
+RANDOM_TRAINING = 200  # images that represent the training set
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,7 @@ class Nearness:
     """How near each of M images is to its nearest training image, in both spaces."""
 
     match: Match
-    distance: Floats  # (M,) Euclidean, in features scaled to unit spread over the training set
+    distance: Floats  # (M,) Euclidean, in features scaled to unit deviation over the training set
     place: NDArray[np.intp]  # (M,) of the nearest in features
     ratio: Floats  # (M,) distance over the mean distance to random training images
 
@@ -50,14 +51,14 @@ class Nearness:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Nearer than this is a copy: `strictness` spreads above the median of unseen images, in either space."""
+    """An image is a copy if it is `strictness` spreads above the median of unseen images, in either space."""
 
     median: tuple[float, float]  # of similarity, of minus distance
     spread: tuple[float, float]  # from there to the 90th percentile
     strictness: float
 
     def scores(self, near: Nearness) -> Floats:
-        """(M,) the larger of both nearnesses, in spreads above the median."""
+        """(M,) the larger of the two nearnesses, in spreads above the median."""
         spaces = (near.match.similarity, -near.distance)
         scaled = [(space - m) / s for space, m, s in zip(spaces, self.median, self.spread, strict=True)]
         return np.asarray(np.maximum(*scaled))
@@ -68,7 +69,7 @@ class Threshold:
 
 
 def nearest(images: NDArray[np.float32], training: TrainingSet, extractor: Extractor) -> Nearness:
-    """The nearest training image of each of (M, H, W) in both spaces, over all `training.turns` of it."""
+    """The nearest training image of each image (M, H, W) in both spaces, over all `training.turns`."""
     views = (np.ascontiguousarray(np.rot90(images, turn, axes=(1, 2))) for turn in range(training.turns))
     return reduce(_nearer, (_nearest(view, training, extractor) for view in views))
 
@@ -91,23 +92,25 @@ def _nearer(one: Nearness, other: Nearness) -> Nearness:
 def _nearest(images: NDArray[np.float32], training: TrainingSet, extractor: Extractor) -> Nearness:
     center, scale = training.features.mean(axis=0), training.features.std(axis=0)
     scale = np.where(scale > 0, scale, 1)
-    known, asked = (training.features - center) / scale, (extractor(images) - center) / scale
-    distance, place = (column[:, 0] for column in NearestNeighbors(n_neighbors=1).fit(known).kneighbors(asked))
+    known, queries = (training.features - center) / scale, (extractor(images) - center) / scale
+    distance, place = (column[:, 0] for column in NearestNeighbors(n_neighbors=1).fit(known).kneighbors(queries))
     some = known[np.random.default_rng(0).permutation(len(known))[:RANDOM_TRAINING]]
-    typical = np.sqrt(np.maximum((asked**2).sum(1)[:, None] - 2 * asked @ some.T + (some**2).sum(1), 0)).mean(axis=1)
+    typical = np.sqrt(np.maximum((queries**2).sum(1)[:, None] - 2 * queries @ some.T + (some**2).sum(1), 0)).mean(
+        axis=1
+    )
     return Nearness(best_matches(thumbnails(images), training.thumbnails), distance, place, distance / typical)
 
 
 def calibrate(held_out: Nearness) -> Threshold:
-    """The threshold that a new real image passes by a chance of k / (n + 1): the k-th highest of n scores.
+    """The threshold that a new real image exceeds with probability k / (n + 1): the k-th highest of n scores.
 
-    k = max(1, ⌊.03 (n + 1)⌋): 3 % are aimed at and 5 % promised, so that chance does not break the promise.
+    k = max(1, ⌊.03 (n + 1)⌋): 3 % is the aim and 5 % the promise, so that chance does not break it.
 
     Raises:
-        StudioError: fewer than 19 unseen images; they cannot promise 5 %.
+        StudioError: fewer than 19 unseen images, which cannot promise 5 %.
     """
     if (count := len(held_out.distance)) < MIN_HELD_OUT:
-        raise StudioError(f"The copy audit needs {MIN_HELD_OUT} unseen real images or more, not {count}.")
+        raise StudioError(f"The memorization audit needs {MIN_HELD_OUT} unseen real images or more, not {count}.")
     spaces = (held_out.match.similarity, -held_out.distance)
     middle, upper = (tuple(float(np.quantile(space, q)) for space in spaces) for q in (0.5, 0.9))
     spread = (max(upper[0] - middle[0], 1e-6), max(upper[1] - middle[1], 1e-6))
@@ -117,7 +120,7 @@ def calibrate(held_out: Nearness) -> Threshold:
 
 
 def authentic(near: Nearness, training: TrainingSet) -> Floats:
-    """1 where an image is farther from its nearest training image than that one is from its fellows: Alaa et al. 2022.
+    """1 if an image is farther from its nearest training image than that one is from any other: Alaa et al. 2022.
 
     A_j = 1[d(g_j, r_i*) > d(r_i*, r_l)], with r_i* the nearest to g_j and r_l the nearest other to r_i*.
     """
@@ -138,12 +141,12 @@ class Audit:
 
     @property
     def real_flags(self) -> NDArray[np.bool_]:
-        """Which of the unseen real images are taken for copies."""
+        """Which of the unseen real images are flagged as copies."""
         return self.threshold.is_copy(self.held_out)
 
     @property
     def flags(self) -> NDArray[np.bool_]:
-        """(M,) which images are taken for copies."""
+        """(M,) which images are flagged as copies."""
         return self.threshold.is_copy(self.near)
 
     @property
@@ -160,7 +163,7 @@ def audit(
     rng: np.random.Generator,
     split: str = "",
 ) -> Audit:
-    """Copy rate, authenticity and nearness of generated images, each beside the same of unseen real ones.
+    """Copy rate, authenticity and nearness of generated images, each compared with unseen real ones.
 
     The real copy rate is 3 % or just under by construction; generated images should not exceed it.
 
@@ -211,7 +214,7 @@ def audit(
 
 
 def closest(audit: Audit, generated: ImageSet, training: TrainingSet) -> tuple[dict[str, Any], ...]:
-    """The pairs nearest to each other, for the gallery; files of the training set as folder/name."""
+    """The closest pairs of generated and training images; training files as folder/name."""
     near, scores, flags = audit.near, audit.threshold.scores(audit.near), audit.flags
 
     def file(place: int) -> str:

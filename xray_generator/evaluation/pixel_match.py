@@ -1,8 +1,8 @@
-"""The training image that an image's pixels fit best, whether copied whole, mirrored, shifted, cropped or re-exposed.
+"""The training image that matches an image's pixels best: copied whole, mirrored, shifted, cropped or re-exposed.
 
-What all chest X-rays share is smooth, so images are compared without it (Gaussian, sigma 2 pixels), which also cancels
-brightness and contrast. A coarse pass over 28 views of every training image, whole and cropped, names candidates; a
-fine one slides the image over each at several scales (normalized cross-correlation).
+What all chest X-rays have in common is smooth, so the smooth part (Gaussian, sigma 2 pixels) is subtracted; this also
+cancels brightness. A coarse pass over 28 views of every training image, whole and cropped, selects candidates; a fine
+pass slides the image over each at several scales (normalized cross-correlation, which cancels contrast).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ SIDE = 64
 COARSE_SIDE, COARSE_CROPS = 16, (0.95, 0.875, 0.8)
 FINE_SIDE, FINE_SCALES, MARGIN = 48, (1.0, 0.95, 0.9, 0.85, 0.8), 4
 SIGMA = 2.0
-CLIP = 3.0  # standard deviations: a marker or a cable does not decide
+CLIP = 3.0  # standard deviations: a marker or a cable must not dominate
 NUM_CANDIDATES = 48
 NUM_QUERIES, NUM_TRAINING = 512, 2_048  # at once: bounds the memory
-MIN_CONTRAST = 1.0  # gray levels; a constant image fits nothing
+MIN_CONTRAST = 1.0  # gray levels; a constant image matches nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The best fit of each of N images."""
+    """The best match of each of N images."""
 
-    similarity: NDArray[np.float64]  # (N,) correlation at the best alignment, 1: a copy; 0: no structure
-    place: NDArray[np.intp]  # (N,) in the training set
+    similarity: NDArray[np.float64]  # (N,) correlation at the best alignment; 1: a copy, 0: no common structure
+    place: NDArray[np.intp]  # (N,) index in the training set
     flipped: NDArray[np.bool_]  # (N,) left-right
 
 
@@ -45,7 +45,7 @@ def thumbnails(images: Floats) -> Thumbnails:
 
 
 def best_matches(queries: Thumbnails, training: Thumbnails) -> Match:
-    """The training image that fits each query best."""
+    """The training image that matches each query best."""
     details = _details(training)
     found = [
         _refine(query, candidates, details)
@@ -57,7 +57,7 @@ def best_matches(queries: Thumbnails, training: Thumbnails) -> Match:
 
 
 def _candidates(queries: Thumbnails, training: Thumbnails) -> Iterator[tuple[Thumbnails, NDArray[np.intp]]]:
-    """Each query with the places of its likeliest originals; those of its mirror image are counted from M on."""
+    """Each query with the places of its best candidates; those of its mirror image are counted from M on."""
     both = np.concatenate([queries, queries[:, :, ::-1]])
     whole = next(_views())
     described = _describe(both, whole)
@@ -98,7 +98,7 @@ def _describe(images: Thumbnails, view: tuple[Floats, Floats]) -> Floats:
 
 
 def _details(images: Thumbnails) -> Floats:
-    """(N, FINE_SIDE, FINE_SIDE) without what is smooth."""
+    """(N, FINE_SIDE, FINE_SIDE) without the smooth part."""
     details = [_detail(image.astype(np.float32), FINE_SIDE) for image in images]
     return np.array(details, np.float32).reshape(-1, FINE_SIDE, FINE_SIDE)
 
@@ -125,7 +125,7 @@ def _refine(query: Thumbnails, candidates: NDArray[np.intp], details: Floats) ->
 
 def _templates(query: Thumbnails) -> list[Floats]:
     image = query.astype(np.float32)
-    cuts = slice(MARGIN, -MARGIN)  # room to shift, and no pixels whose surroundings a crop cut off
+    cuts = slice(MARGIN, -MARGIN)  # room to shift, and no pixels whose surroundings were cropped
     return [_detail(image, round(scale * FINE_SIDE))[cuts, cuts] for scale in FINE_SCALES]
 
 

@@ -1,7 +1,7 @@
-"""Feature spaces that others trained: used where their package and weights are at hand, never fetched from a network.
+"""Pretrained feature spaces, used where their package and weights are installed; nothing is downloaded.
 
-Both packages open their weights with pickle, which can run code. So a file must first pass torch's reader of tensors
-alone; for that reason the DenseNets of torchxrayvision, which are pickled programs, cannot be used.
+Both packages open their weights with pickle, which can run code. So a file must first pass torch's tensors-only reader;
+the DenseNets of torchxrayvision, which are pickled programs, therefore cannot be used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHEST_SIDE = 512
 
 @dataclass(frozen=True, slots=True)
 class Inception:
-    """Inception-v3 of ImageNet as torch-fidelity has it: the space of the published Fréchet Inception distances."""
+    """Inception-v3 trained on ImageNet, from torch-fidelity: the space of published Fréchet Inception Distances."""
 
     network: Any
     name: str = "Inception-v3 (torch-fidelity)"
@@ -85,7 +85,7 @@ def load_chest_resnet(folder: Path | None = None) -> ChestResNet:
 
 
 def checked_weights(path: Path) -> Path:
-    """The path of a file that is there and holds tensors only, else StudioError."""
+    """The path of a file that exists and holds tensors only; otherwise StudioError."""
     if not path.is_file():
         raise StudioError(f"The weights {path.name} are not on this machine, and nothing is downloaded.")
     try:
@@ -101,7 +101,7 @@ LOADERS: Mapping[str, Callable[[], Extractor]] = MappingProxyType(
 
 
 def pretrained_extractors() -> tuple[list[Extractor], dict[str, str]]:
-    """Those that can be used here, and of every other one the reason why not."""
+    """The spaces that can be used here, and why each of the others cannot."""
     found, missing = [], {}
     for name, load in LOADERS.items():
         try:

@@ -1,4 +1,4 @@
-"""A feature space without a network: 46 numbers of brightness, texture and detail, as radiomics software counts them.
+"""A feature space without a network: 46 statistics of brightness, texture and detail, as in radiomics software.
 
 Haralick et al. 1973 for the co-occurrence of gray levels, Ojala et al. 2002 for local binary patterns; the rest are
 moments and quantiles, and the energy of Haar wavelets.
@@ -17,12 +17,12 @@ from xray_generator.types import Image, StudioError
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 GRAY_LEVELS = 32
 OFFSETS = (1, 4)  # pixels
-ANGLES = (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)  # averaged: an X-ray's texture has no direction of its own
+ANGLES = (0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)  # averaged: texture has no preferred direction
 TEXTURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation")
 PATTERN_POINTS = 8  # on a circle of radius 1: 10 uniform patterns, of which the last follows from the others
 WAVELET_LEVELS = 4
 DIRECTIONS = ("horizontal", "vertical", "diagonal")
-ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: less energy than this says nothing
+ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: less energy is noise
 
 NAMES = (
     "mean",
@@ -44,7 +44,7 @@ MIN_SIDE = 2**WAVELET_LEVELS
 
 
 def radiomics(image: Image) -> NDArray[np.float64]:
-    """The numbers of `NAMES` for one image (H, W) in [0, 1]; StudioError where a side is below 16 pixels."""
+    """The statistics of `NAMES` for one image (H, W) in [0, 1]; StudioError where a side is below 16 pixels."""
     if min(image.shape) < MIN_SIDE:
         raise StudioError(f"Radiomics needs {MIN_SIDE} pixels or more a side, not {image.shape[1]}x{image.shape[0]}.")
     levels = to_uint8(image)
@@ -67,7 +67,7 @@ def _co_occurrence(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _patterns(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Shares of the uniform patterns but the last."""
+    """Shares of the uniform patterns except the last."""
     patterns = local_binary_pattern(levels, PATTERN_POINTS, 1, "uniform").astype(np.intp)
     return np.asarray(np.bincount(patterns.ravel(), minlength=PATTERN_POINTS + 2)[:-1] / patterns.size)
 
@@ -86,7 +86,7 @@ def _wavelets(image: Image) -> NDArray[np.float64]:
 
 
 def _layout(image: Image) -> NDArray[np.float64]:
-    """Gradients, and how the brightness of halves and of the middle compares: 0 where they are equal."""
+    """Gradients, and differences in brightness: left to right, top to bottom, middle to border."""
     down, right = np.gradient(image)
     slope = np.hypot(down, right)
     h, w = image.shape

@@ -102,14 +102,3 @@ def read_record(path: Path) -> Record:
     except (OSError, ValueError) as error:
         raise StudioError(f"The record {path.name} cannot be read: {error}") from error
     return replace(record, tables={OLD_TABLES.get(name, name): table for name, table in record.tables.items()})
-
-
-def list_records(folder: Path) -> tuple[Record, ...]:
-    """All records of a folder that can be read, the newest first."""
-    found = []
-    for path in folder.glob(f"*{SUFFIX}"):
-        try:
-            found.append(read_record(path))
-        except StudioError:
-            continue
-    return tuple(sorted(found, key=lambda record: record.created, reverse=True))

@@ -1,7 +1,7 @@
-"""How like an image is to the nearest real one: squared difference, PSNR and SSIM, with the yardstick beside.
+"""Similarity of an image to the nearest real one: squared difference, PSNR and SSIM, compared with unseen real images.
 
-There is no image that a generated one should be, so these figures say how close it keeps to real ones and nothing of
-its quality. The nearest is that of least squared difference between thumbnails.
+A generated image has no target, so these figures say how close it is to real ones and nothing about its quality. The
+nearest real image is the one with the least squared difference between thumbnails.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
 from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.training_set import TrainingSet
 
-MOST = 200  # images of a set that are compared
+MOST = 200  # images of each set that are compared
 MEASURED = ("nearest_mse", "nearest_psnr", "nearest_ssim")
 TRAINING, UNSEEN = "to training images", "to unseen images"
 
@@ -27,9 +27,9 @@ TRAINING, UNSEEN = "to training images", "to unseen images"
 def measure_similarity(
     generated: ImageSet, unseen: ImageSet, training: TrainingSet, rng: np.random.Generator, split: str = ""
 ) -> list[Measurement]:
-    """To the nearest training image, beside the same of unseen real images, and to the nearest unseen image.
+    """Similarity to the nearest training image, compared with unseen real images, and to the nearest unseen image.
 
-    Of two sets the larger one holds the nearer images; each figure names how many were searched.
+    The larger of two sets holds the nearer images, so each figure states how many were searched.
     """
     ours, theirs = (images.take(rng.permutation(len(images))[:MOST]) for images in (generated, unseen))
     found = _to_training(ours, training, rng, split)

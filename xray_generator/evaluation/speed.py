@@ -1,4 +1,4 @@
-"""How long an image takes on this machine, how much memory, and how often the network runs for it."""
+"""Time and memory per image on this machine, and how often the network runs for it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REPEATS = 5
 
 
 def machine_facts() -> dict[str, Any]:
-    """What a time depends on, and nothing that names the machine."""
+    """The hardware and versions that a time depends on, without anything that identifies the machine."""
     cuda = torch.cuda.is_available()
     return {
         "processor": str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine()),
@@ -35,7 +35,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process held so far; on CUDA that of the device."""
+    """Peak memory of this process so far; on CUDA that of the device."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage counts bytes there, kibibytes elsewhere
@@ -50,24 +50,24 @@ def measure_speed(
     schedulers: Sequence[str | None] = (None,),
     repeats: int = REPEATS,
 ) -> list[Measurement]:
-    """Median time of one image per number of steps and scheduler, and images a second at the request's own steps.
+    """Median time of one image for each number of steps and scheduler, and images per second at the request's steps.
 
-    Each setting draws one image to warm up, then `repeats`. The spread stands in the settings; it is no interval.
+    Each setting draws one image to warm up, then `repeats`. Fastest and slowest are in the settings, not an interval.
 
     Args:
         draw: makes the images of a request.
-        components: the networks, whose calls are counted.
-        request: prompt, size, seed; resolved, so that its steps and guidance are known.
+        components: the networks whose calls are counted.
+        request: a resolved request, whose steps and guidance are known.
         steps: numbers of steps to time.
-        schedulers: names; None is the request's own.
-        repeats: timed images a setting.
+        schedulers: names; None: that of the request.
+        repeats: timed images per setting.
     """
     single = replace(request, num_images=1)
     found = []
     for scheduler in schedulers:
         for count in sorted({*steps, request.num_inference_steps or 0} - {0}):
-            asked = replace(single, num_inference_steps=count, scheduler=scheduler or request.scheduler)
-            found.append(_latency(draw, components, asked, repeats))
+            timed = replace(single, num_inference_steps=count, scheduler=scheduler or request.scheduler)
+            found.append(_latency(draw, components, timed, repeats))
     own = next(m for m in found if m.settings["steps"] == (request.num_inference_steps or steps[0]))
     assert own.value is not None
     per_second = Measurement("images_per_second", 1_000 / own.value, own.n, settings=own.settings)
@@ -107,7 +107,7 @@ def _latency(draw: Draw, components: Mapping[str, nn.Module], request: Generatio
 
 
 def count_evaluations(components: Mapping[str, nn.Module], call: Callable[[], Any]) -> int:
-    """NFE: images that pass through the busiest network (the denoiser) during a call; guidance doubles it."""
+    """NFE: how many images pass through the busiest network (the denoiser) during a call; guidance doubles it."""
     counts = dict.fromkeys(components, 0)
 
     def counter(name: str) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:

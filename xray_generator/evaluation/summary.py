@@ -50,7 +50,8 @@ def summarize(record: Record) -> str:
         for name, title in TABLES.items()
         if record.tables.get(name)
     ]
-    parts.append("## How to read the measures\n\n" + "\n".join(_explanations(record.measurements)))
+    explained = [MEASURES[name] for name in dict.fromkeys(m.measure for m in record.measurements) if name in MEASURES]
+    parts.append("## How to read the measures\n\n" + "\n".join(f"- **{m.title}**: {m.help}" for m in explained))
     if record.notes:
         parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in record.notes))
     return "\n\n".join(parts) + "\n"
@@ -70,10 +71,12 @@ def _heading(record: Record) -> str:
 
 def _measurements(found: Sequence[Measurement]) -> str:
     measured = [m for m in found if m.value is not None]
-    missing = [m for m in found if m.value is None]
+    missing = [
+        (known_measure(m).title, f" ({m.condition})" * bool(m.condition), m.reason) for m in found if m.value is None
+    ]
     parts = [_rows(HEADER, (_cells(m) for m in measured))] if measured else []
     if missing:
-        parts.append("Not measured:\n\n" + "\n".join(f"- {_name(m)}: {m.reason}" for m in missing))
+        parts.append("Not measured:\n\n" + "\n".join(f"- {title}{of}: {reason}" for title, of, reason in missing))
     return "\n\n".join(parts)
 
 
@@ -106,16 +109,6 @@ def known_measure(m: Measurement) -> Measure:
 
 
 VARIED = ("scheduler", "steps", "guidance_scale", "num_inference_steps", "network_evaluations", "real_images_a_class")
-
-
-def _name(m: Measurement) -> str:
-    return f"{known_measure(m).title}{f' ({m.condition})' if m.condition else ''}"
-
-
-def _explanations(measurements: Sequence[Measurement]) -> Iterable[str]:
-    for name in dict.fromkeys(m.measure for m in measurements):
-        if name in MEASURES:
-            yield f"- **{MEASURES[name].title}**: {MEASURES[name].help}"
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -39,7 +39,7 @@ STEPS = (1, 4, 8)
 FACTORS = (2.0, 1.5)  # as from 256 to 512, and from 512 to 768
 SHOWN = ("mse", "psnr", "ssim", "sharpness", "sharpness_ratio", "spectral_distance", "latency_ms")
 
-Enlarge = Callable[[Image, int], Image]  # image and the number of its place -> (size, size) in [0, 1]
+Enlarge = Callable[[Image, int], Image]  # an image and its index -> (size, size) in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,16 @@ class Method:
 
 def methods(upscaler: Upscaler, size: int, num_steps: Sequence[int] = STEPS, seed: int = 0) -> Iterator[Method]:
     """Each interpolation, and the upscaler with each number of steps; it enlarges image i with seed + i."""
-    for name, flag in INTERPOLATIONS.items():
-        yield Method(name, partial(_interpolate, size, flag))
-    for steps in num_steps:
-        yield Method(UPSCALER, partial(_upscale, upscaler, size, steps, seed), steps)
 
+    def interpolate(flag: int, image: Image, _place: int) -> Image:
+        return np.asarray(np.clip(cv2.resize(image, (size, size), interpolation=flag), 0.0, 1.0), np.float32)
 
-def _interpolate(size: int, flag: int, image: Image, _place: int) -> Image:
-    return np.asarray(np.clip(cv2.resize(image, (size, size), interpolation=flag), 0.0, 1.0), np.float32)
+    def upscale(steps: int, image: Image, place: int) -> Image:
+        images = to_tensor(image[None]).to(upscaler.device)
+        return from_tensor(upscaler.upscale(images, size, steps, seeded_generators(seed + place, 1)))[0]
 
-
-def _upscale(upscaler: Upscaler, size: int, num_steps: int, seed: int, image: Image, place: int) -> Image:
-    images = to_tensor(image[None]).to(upscaler.device)
-    return from_tensor(upscaler.upscale(images, size, num_steps, seeded_generators(seed + place, 1)))[0]
+    yield from (Method(name, partial(interpolate, flag)) for name, flag in INTERPOLATIONS.items())
+    yield from (Method(UPSCALER, partial(upscale, steps), steps) for steps in num_steps)
 
 
 def measure_method(
@@ -93,12 +90,8 @@ def measure_method(
     ]
     if theirs > 0:
         found.append(Measurement("sharpness_ratio", ours / theirs, real_n=len(images), **common))
-    settings = {
-        "method": method.name,
-        "num_steps": method.num_steps,
-        "from_size": side,
-        "to_size": images.images.shape[1],
-    }
+    sizes = {"from_size": side, "to_size": images.images.shape[1]}
+    settings = {"method": method.name, "num_steps": method.num_steps, **sizes}
     return [replace(m, settings=settings) for m in found]
 
 

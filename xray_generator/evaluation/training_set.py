@@ -1,4 +1,4 @@
-"""The images that a generator was trained on, reduced to what a search for copies needs and kept on disk."""
+"""The training images of a generator, reduced to what a search for copies needs and cached on disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ READ_AT_ONCE = 256  # images in memory at a time
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """What a generator was trained on, as small as the audit needs it."""
+    """The training images of a generator, as thumbnails and features."""
 
     rows: tuple[Row, ...]  # the readable ones, N
     thumbnails: Thumbnails  # (N, 64, 64)
@@ -30,18 +30,18 @@ class TrainingSet:
 
     @property
     def turns(self) -> int:
-        """In how many quarter turns a copy may come: 4 of images told by class, which may be learned turned; else 1."""
+        """Quarter turns to search: 4 for images with classes, which may be augmented by rotation; otherwise 1."""
         return 4 if any(row.label for row in self.rows) else 1
 
 
 def read_training(rows: Sequence[Row], size: int, extractor: Extractor, cache: Path) -> TrainingSet:
-    """Thumbnails and features of training images, computed once and kept in `cache`; unreadable ones are left out."""
+    """Thumbnails and features of training images, computed once and kept in `cache`, without unreadable images."""
     cache.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in tqdm(range(0, len(rows), READ_AT_ONCE), desc="training images", unit="batch", disable=None):
         parts.append(_read_part(tuple(rows[start : start + READ_AT_ONCE]), size, extractor, cache))  # noqa: PERF401
     if not parts:
-        raise StudioError("There are no training images to look for copies of.")
+        raise StudioError("There are no training images to search for copies.")
     return TrainingSet(
         tuple(row for part in parts for row in part.rows),
         np.concatenate([part.thumbnails for part in parts]),
@@ -72,6 +72,6 @@ def _read_part(rows: tuple[Row, ...], size: int, extractor: Extractor, cache: Pa
 
 
 def _probe(extractor: Extractor, size: int) -> bytes:
-    """The features of a fixed image: two spaces of one name may be scaled to other real images."""
+    """The features of a fixed image: spaces of one name may be scaled by different real images."""
     ramp = np.add.outer(np.linspace(0, 0.5, size), np.linspace(0, 0.5, size)).astype(np.float32)
     return np.round(extractor(ramp[None]), 3).tobytes()

@@ -1,16 +1,16 @@
-"""Utility: does a classifier that learns from synthetic images recognize real ones?
+"""Utility: does a classifier trained on synthetic images recognize real ones?
 
-Train on synthetic, test on real (TSTR), beside the same on real images (TRTR) and on both. The classifier is a logistic
-regression on principal components of gradient histograms (Dalal & Triggs 2005) and a thumbnail. It must not be built on
-the reference encoder, whose features have seen real labels and would lend them to either side. A network trained from
-scratch on some hundred images varies from seed to seed by more than the sets differ, and takes minutes where this takes
-seconds. A label that this classifier cannot learn from real images is not measured, and the record says why.
+Train on synthetic, test on real (TSTR), compared with training on real images (TRTR) and on both. The classifier is a
+logistic regression on principal components of gradient histograms (Dalal & Triggs 2005) and a thumbnail. It must not be
+built on the reference encoder, whose features were trained on real labels and would leak them to either side. A network
+trained from scratch on some hundred images would vary between seeds by more than the sets differ, and take minutes
+instead of seconds. A label that this classifier cannot learn from real images is not measured, and the record says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Curve, Measurement
-from xray_generator.reference_encoder.bootstrap import bounds, resamples
+from xray_generator.reference_encoder.bootstrap import Floats, Places, bounds, resamples
 from xray_generator.reference_encoder.labels import Targets, labels_of, patients, prompt_targets, strata, targets
 from xray_generator.reference_encoder.metrics import auroc, sources_with_both
 
@@ -40,7 +40,7 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Described images with their labels."""
+    """Features of images, with their labels."""
 
     features: Features  # (N, D)
     known: Targets  # (N, L) 1, 0 or NaN
@@ -48,29 +48,20 @@ class Examples:
     def __add__(self, other: Examples) -> Examples:
         return Examples(np.vstack([self.features, other.features]), np.vstack([self.known, other.known]))
 
-    def draw(self, count: int, rng: np.random.Generator) -> Examples:
-        """`count` of them at random, with replacement."""
-        places = rng.integers(len(self.known), size=count)
+    def take(self, places: Places | slice) -> Examples:
+        """Some of them."""
         return Examples(self.features[places], self.known[places])
-
-    def first(self, count: int) -> Examples:
-        """The first `count` of them."""
-        return Examples(self.features[:count], self.known[:count])
-
-    def shuffled(self, rng: np.random.Generator) -> Examples:
-        """The same images, each with the labels of another."""
-        return Examples(self.features, self.known[rng.permutation(len(self.known))])
 
 
 def describe(images: NDArray[np.float32]) -> Features:
     """(N, D): histograms of 8 gradient directions in 8x8 cells at 64 pixels, and 16x16 pixels, of images in [0, 1]."""
-    found = np.empty((len(images), 8 * (HOG_SIZE // 8) ** 2 + THUMBNAIL_SIZE**2), np.float32)
+    features = np.empty((len(images), 8 * (HOG_SIZE // 8) ** 2 + THUMBNAIL_SIZE**2), np.float32)
     for place, image in enumerate(images):
         small = cv2.resize(image, (HOG_SIZE, HOG_SIZE), interpolation=cv2.INTER_AREA)
         thumbnail = cv2.resize(image, (THUMBNAIL_SIZE, THUMBNAIL_SIZE), interpolation=cv2.INTER_AREA)
         cells = hog(small, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(1, 1))
-        found[place] = np.concatenate([cells, thumbnail.ravel()])
-    return found
+        features[place] = np.concatenate([cells, thumbnail.ravel()])
+    return features
 
 
 def measure_utility(
@@ -78,18 +69,18 @@ def measure_utility(
 ) -> tuple[list[Measurement], Curve | None]:
     """AUROC on real test images after training on synthetic, real and both, by label and overall; and a curve.
 
-    Each seed learns from another draw, with replacement, of as many images as the smaller training set has. A draw of
-    the interval takes the classifiers of one seed and whole test patients: it holds the chance of both.
+    Each seed trains on another draw, with replacement, of as many images as the smaller training set has. A draw of
+    the interval takes the classifiers of one seed and whole test patients, and so includes the variation of both.
 
     Args:
-        synthetic: images with the rows whose prompts were asked.
+        synthetic: images with the rows whose prompts were used.
         real: images of the `train` split with their rows.
         test: images of other patients, never trained on.
-        rng: draws subsets and bootstrap.
+        rng: for subsets and bootstrap.
         num_seeds: how often each classifier is trained.
 
     Returns:
-        Measurements, and the learning curve by number of synthetic images (None where no label can be judged).
+        Measurements, and the learning curve by number of synthetic images (None where no label is measurable).
     """
     labels = [label for label in labels_of(test.rows) if _is_frequent(label, synthetic, real, test)]
     if not labels:
@@ -99,22 +90,29 @@ def measure_utility(
     theirs = Examples(describe(real.images), targets(real.rows, labels))
     classifier = _Test(describe(test.images), targets(test.rows, labels), strata(test.rows), patients(test.rows))
     count = min(len(ours.known), len(theirs.known))
-    draws = [(ours.draw(count, rng), theirs.draw(count, rng)) for _ in range(num_seeds)]
-    scores = [
-        [_scores(part, classifier) for part in (drawn, unseen, drawn + unseen, drawn.shuffled(rng))]
-        for drawn, unseen in draws
-    ]
+
+    def draw(part: Examples) -> Examples:
+        return part.take(rng.integers(len(part.known), size=count))
+
+    draws, scores = [(draw(ours), draw(theirs)) for _ in range(num_seeds)], []
+    for drawn, real_drawn in draws:
+        shuffled = replace(drawn, known=drawn.known[rng.permutation(count)])
+        scores.append([_scores(part, classifier) for part in (drawn, real_drawn, drawn + real_drawn, shuffled)])
     spread = [
         classifier.aurocs([scores[rng.integers(num_seeds)]], places) for places in resamples(classifier.owners, rng)
     ]
-    table = _Table(classifier.aurocs(scores, slice(None)), np.array(spread))
-    learned = [i for i in range(len(labels)) if (ends := bounds(table.draws[:, REAL, i])) and ends[0] > 0.5]
+    values, spreads = classifier.aurocs(scores, slice(None)), np.array(spread)
+    learned = [i for i in range(len(labels)) if (ends := bounds(spreads[:, REAL, i])) and ends[0] > 0.5]
     if not learned:
         return [_unlearned(label, count) for label in ("", *labels)], None
-    found = table.measurements(learned, "", count, classifier)
+    found = _measurements(values, spreads, learned, "", count, classifier)
     for i, label in enumerate(labels):
-        found += table.measurements([i], label, count, classifier) if i in learned else [_unlearned(label, count)]
-    return found, _curve(draws, classifier, float(table.values[REAL, learned].mean()), learned)
+        found += (
+            _measurements(values, spreads, [i], label, count, classifier)
+            if i in learned
+            else [_unlearned(label, count)]
+        )
+    return found, _curve(draws, classifier, float(values[REAL, learned].mean()), learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ class _Test:
     def aurocs(
         self, scores: Sequence[Sequence[NDArray[np.float64]]], places: NDArray[np.intp] | slice
     ) -> NDArray[np.float64]:
-        """(A, L): within sources, mean over seeds, of scores (N, L) of each arm of each seed."""
+        """AUROC (A, L) of each arm and label within sources, averaged over seeds; scores (N, L) by seed and arm."""
         truth, sources = self.truth[places], self.sources[places]
         values = [
             [[auroc(arm[places, i], truth[:, i], sources) for i in range(truth.shape[1])] for arm in seed]
@@ -136,32 +134,30 @@ class _Test:
         return np.asarray(np.mean(values, axis=0), np.float64)
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    values: NDArray[np.float64]  # (A, L) AUROC of each arm and label
-    draws: NDArray[np.float64]  # (B, A, L) of each bootstrap draw
+def _measurements(
+    values: Floats, draws: Floats, labels: Sequence[int], condition: str, count: int, test: _Test
+) -> list[Measurement]:
+    """TSTR, training on both, the control and the ratio of TSTR to TRTR, averaged over some labels.
 
-    def measurements(self, labels: Sequence[int], condition: str, count: int, test: _Test) -> list[Measurement]:
-        """TSTR, both and the control, beside TRTR, and the ratio of TSTR to TRTR: means over labels."""
-        values, draws = self.values[:, labels].mean(axis=-1), self.draws[:, :, labels].mean(axis=-1)
-        num_test = int((~np.isnan(test.truth[:, labels])).any(axis=1).sum())
-        ratio, ratios = values[SYNTHETIC] / values[REAL], draws[:, SYNTHETIC] / draws[:, REAL]
-        found = [(name, values[arm], draws[:, arm]) for arm, name in MEASURED.items()]
-        yardstick = {name: float(values[REAL]) for arm, name in MEASURED.items() if arm != SHUFFLED}
-        fixed: dict[str, Any] = {
-            "n": count,
-            "real_n": num_test,
-            "condition": condition,
-            "split": "test",
-            "extractor": CLASSIFIER,
-        }
-        return [
-            *(
-                Measurement(name, float(value), interval=bounds(spread), real=yardstick.get(name), **fixed)
-                for name, value, spread in found
-            ),
-            Measurement("utility_ratio", float(ratio), interval=bounds(ratios), **fixed),
-        ]
+    From the AUROC (A, L) of each arm and label, and (B, A, L) of each bootstrap draw.
+    """
+    values, draws = values[:, labels].mean(axis=-1), draws[:, :, labels].mean(axis=-1)
+    fixed: dict[str, Any] = {"n": count, "condition": condition, "split": "test", "extractor": CLASSIFIER}
+    fixed["real_n"] = int((~np.isnan(test.truth[:, labels])).any(axis=1).sum())
+    real, ratios = float(values[REAL]), draws[:, SYNTHETIC] / draws[:, REAL]
+    return [
+        *(
+            Measurement(
+                name,
+                float(values[arm]),
+                interval=bounds(draws[:, arm]),
+                real=None if arm == SHUFFLED else real,
+                **fixed,
+            )
+            for arm, name in MEASURED.items()
+        ),
+        Measurement("utility_ratio", float(values[SYNTHETIC]) / real, interval=bounds(ratios), **fixed),
+    ]
 
 
 def _is_frequent(label: str, synthetic: ImageSet, *real: ImageSet) -> bool:
@@ -196,8 +192,8 @@ def _curve(draws: Sequence[tuple[Examples, Examples]], test: _Test, real: float,
     counts = sorted({max(2, round(share * total)) for share in CURVE_SHARES})
     values = []
     for count in counts:
-        parts = [(drawn.first(count), unseen) for drawn, unseen in draws]
-        scores = [[_scores(part, test), _scores(part + unseen, test)] for part, unseen in parts]
+        parts = [(drawn.take(slice(count)), real_drawn) for drawn, real_drawn in draws]
+        scores = [[_scores(part, test), _scores(part + real_drawn, test)] for part, real_drawn in parts]
         values.append(test.aurocs(scores, slice(None))[:, labels].mean(axis=-1))
     alone, both = np.array(values).T
     return Curve(

@@ -166,38 +166,31 @@ def calibrate(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np
 
 def quality(encoder: ReferenceEncoder, rows: Sequence[Row], images: NDArray[np.uint8]) -> dict[str, LabelQuality]:
     """How well each label is recognized on images that were not trained on."""
-    probabilities, truth = encoder.probabilities(from_uint8(images)), targets(rows, encoder.labels)
+    probabilities, known = encoder.probabilities(from_uint8(images)), targets(rows, encoder.labels)
     sources, owners, rng = strata(rows), patients(rows), np.random.default_rng(0)
-    return {
-        label: _label_quality(probabilities[:, i], truth[:, i], sources, owners, encoder.calibration[label], rng)
-        for i, label in enumerate(encoder.labels)
-    }
 
+    def score(place: int, label: str) -> LabelQuality:
+        scores, truth = probabilities[:, place], known[:, place]
+        value = auroc(scores, truth, sources)
+        accuracy = balanced_accuracy(scores, truth, sources, encoder.calibration[label].threshold)
+        pooled = auroc(scores, truth, np.zeros(len(truth), np.str_))
+        is_known = np.isfinite(value)
+        return LabelQuality(
+            positives=int((truth == 1).sum()),
+            negatives=int((truth == 0).sum()),
+            auroc=value if is_known else None,
+            interval=patient_interval(lambda i: auroc(scores[i], truth[i], sources[i]), owners, rng)
+            if is_known
+            else None,
+            balanced_accuracy=accuracy if is_known else None,
+            pooled_auroc=pooled if np.isfinite(pooled) else None,
+            sources={
+                name: auroc(scores[sources == name], truth[sources == name], sources[sources == name])
+                for name in sources_with_both(truth, sources)
+            },
+        )
 
-def _label_quality(
-    scores: NDArray[np.float64],
-    truth: NDArray[np.float32],
-    sources: NDArray[np.str_],
-    owners: NDArray[np.str_],
-    calibration: Calibration,
-    rng: np.random.Generator,
-) -> LabelQuality:
-    value = auroc(scores, truth, sources)
-    accuracy = balanced_accuracy(scores, truth, sources, calibration.threshold)
-    pooled = auroc(scores, truth, np.zeros(len(truth), np.str_))
-    known = np.isfinite(value)
-    return LabelQuality(
-        positives=int((truth == 1).sum()),
-        negatives=int((truth == 0).sum()),
-        auroc=value if known else None,
-        interval=patient_interval(lambda i: auroc(scores[i], truth[i], sources[i]), owners, rng) if known else None,
-        balanced_accuracy=accuracy if known else None,
-        pooled_auroc=pooled if np.isfinite(pooled) else None,
-        sources={
-            source: auroc(scores[sources == source], truth[sources == source], sources[sources == source])
-            for source in sources_with_both(truth, sources)
-        },
-    )
+    return {label: score(place, label) for place, label in enumerate(encoder.labels)}
 
 
 def _temperature(logits: NDArray[np.float64], truth: NDArray[np.float32]) -> float:

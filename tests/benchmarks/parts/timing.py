@@ -22,10 +22,10 @@ def latency_ms(call: Callable[[], Any], repeats: int) -> dict[str, float]:
     return {"median": statistics.median(times), "min": min(times), "max": max(times), "n": repeats}
 
 
-def kernels(call: Callable[[], Any]) -> dict[str, Any]:
+def kernels(call: Callable[[], Any], side: int = 1_024) -> dict[str, Any]:
     """The ten kernels that take most of the time, and the least time that the multiplications alone could take.
 
-    The floor is the floating point operations over the rate of one large product of matrices, by the same threads.
+    The floor is the floating point operations over the rate of one product of square matrices, by the same threads.
     """
     import torch
     from torch.profiler import ProfilerActivity, profile
@@ -37,8 +37,8 @@ def kernels(call: Callable[[], Any]) -> dict[str, Any]:
     total = sum(event.self_cpu_time_total for event in found)
     with FlopCounterMode(display=False) as counter:
         call()
-    matrix = torch.randn(2_048, 2_048)
-    rate = 2 * 2_048**3 / (latency_ms(lambda: matrix @ matrix, 5)["median"] / 1_000)
+    matrix = torch.randn(side, side)
+    rate = 2 * side**3 / (latency_ms(lambda: matrix @ matrix, 5)["median"] / 1_000)
     return {
         "kernels": [
             {"name": event.key, "calls": event.count, "share": event.self_cpu_time_total / total}
