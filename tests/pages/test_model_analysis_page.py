@@ -244,7 +244,9 @@ def test_a_checkpoint_with_a_damaged_manifest_is_not_offered(
     assert "no checkpoint" in run(page).error[0].value.lower()
 
 
-def test_damaged_weights_are_errors_of_the_tabs_that_need_them(tiny_checkpoint: Path, page: AppTest, output_dir: Path) -> None:
+def test_damaged_weights_are_errors_of_the_tabs_that_need_them(
+    tiny_checkpoint: Path, page: AppTest, output_dir: Path
+) -> None:
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
     next(output_dir.rglob("unet/*.safetensors")).write_bytes(np.zeros(8, np.uint8).tobytes())
