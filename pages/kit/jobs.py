@@ -165,5 +165,5 @@ def _draw_panel(job_id: str) -> None:
         disabled=is_ending,
         width="stretch",
     )
-    if job.preview is not None:
+    if job.preview is not None and job.preview.size > 1:  # a single pixel: work without previews
         st.image(job.preview, "Synthetic. Preview of the unfinished image.", output_format="PNG", alt="Live preview")
