@@ -287,7 +287,7 @@ def fill_form(data: bytes) -> str:
 
 @st.fragment
 def draw_result(preset: Preset) -> None:
-    """Draw one image of the latest result large, raw and enhanced, and all of them small below."""
+    """Draw one image of the latest result large, raw and enhanced, all of them small, and what led to it."""
     lost = f"This result is no longer in memory. Its images are in {studio().generated_dir}."
     result: GenerationResult | None = draw_job("job", "The images appear here.", height=480, lost=lost)
     if result is None:
@@ -320,10 +320,10 @@ def draw_result(preset: Preset) -> None:
         facts["Entropy change"] = f"{cost.entropy_change:+.2f} bit"
     draw_facts(facts, columns=6, min_width=100)
     draw_downloads(result, preset, (raw, *enhanced), own)
-    draw_words(raw)
-    draw_trajectory(raw, own)
     if len(result.images) > 1:
         draw_thumbnails(result, index)
+    draw_words(raw)
+    draw_trajectory(raw, own)
 
 
 def draw_downloads(result: GenerationResult, preset: Preset, shown: Sequence[Picture], window: Window | None) -> None:
