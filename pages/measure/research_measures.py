@@ -151,8 +151,9 @@ def draw_means(scene: Scene) -> None:
         figure = _draw_heat(found.difference, (-found.reach, found.reach), "RdBu_r", "Generated - real")
         charts.draw(figure, "research_difference", 360)
         st.caption(
-            "Red: generated images are brighter; blue: darker. The gray scale has length 1. Mean absolute difference "
-            f"{found.mean_difference:.3f}, maximum {found.reach:.3f}. With few images, spots appear by chance."
+            "Red: generated images are brighter; blue: darker, as a fraction of the gray scale. Mean absolute "
+            f"difference {found.mean_difference:.3f}, maximum {found.reach:.3f}. With few images, spots appear by "
+            "chance."
         )
     left, right, text = st.columns(3, gap="medium")
     for column, values, name in (
@@ -224,7 +225,7 @@ def draw_neighbors(scene: Scene) -> None:
     found = _find_neighbors(sides, space, encoders)
     _draw_neighbor_images(sides, found, place, count)
     nearest, (generated, real) = found.of(place, 1)[0].distance, found.medians
-    closer = f"{found.share_nearer(nearest):.0%} of the real images are closer to one of another patient."
+    closer = f"{found.share_nearer(nearest):.0%} of the real images are closer than that to one of another patient."
     tiles = {
         "This image to its nearest real image": (nearest, closer),
         "Generated images, median": (generated, f"To the nearest real image; {len(found.nearest):,} generated images."),
