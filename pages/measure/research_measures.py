@@ -246,20 +246,17 @@ def draw_neighbors(scene: Scene) -> None:
 
 
 def _draw_neighbor_images(sides: Sides, found: Neighborhood, place: int, count: int) -> None:
-    per_row = min(count, 4)
-    columns = st.columns(per_row + 1)
-    with columns[0]:
+    grid = st.grid(min(count, 4) + 1, min_column_width=130)
+    with grid.cell():
         draw_badge("(synthetic)", is_real=False)
         row = sides.generated.rows[place]
         draw_image(sides.generated.images[place], "Synthetic image", describe(row) or row.prompt)
-    for i, neighbor in enumerate(found.of(place, count)):
-        if i and i % per_row == 0:
-            columns = st.columns(per_row + 1)
+    for i, neighbor in enumerate(found.of(place, count), 1):
         row = sides.real.rows[neighbor.place]
-        with columns[i % per_row + 1]:
+        with grid.cell():
             draw_badge(f"· {neighbor.distance:.3g}", is_real=True)
             caption = f"{describe(row)} · {row.split} split"
-            draw_image(sides.real.images[neighbor.place], f"Real image, neighbor {i + 1}", caption)
+            draw_image(sides.real.images[neighbor.place], f"Real image, neighbor {i}", caption)
 
 
 # Radar

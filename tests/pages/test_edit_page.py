@@ -213,4 +213,4 @@ def test_words_are_drawn_over_the_very_image_that_is_shown(app: AppTest) -> None
     assert len(words.value) == 1
     words.set_value([])
     assert "Choose one or more words." in said(run(app))
-    assert "does not prove that a finding is there" in said(app)
+    assert "does not prove that a finding is present" in said(app)
