@@ -151,8 +151,9 @@ def draw_means(scene: Scene) -> None:
         figure = _draw_heat(found.difference, (-found.reach, found.reach), "RdBu_r", "Generated - real")
         charts.draw(figure, "research_difference", 360)
         st.caption(
-            "Red: generated images are brighter; blue: darker. The gray scale has length 1. Mean absolute difference "
-            f"{found.mean_difference:.3f}, maximum {found.reach:.3f}. With few images, spots appear by chance."
+            "Red: generated images are brighter; blue: darker, as a fraction of the gray scale. Mean absolute "
+            f"difference {found.mean_difference:.3f}, maximum {found.reach:.3f}. With few images, spots appear by "
+            "chance."
         )
     left, right, text = st.columns(3, gap="medium")
     for column, values, name in (
@@ -224,7 +225,7 @@ def draw_neighbors(scene: Scene) -> None:
     found = _find_neighbors(sides, space, encoders)
     _draw_neighbor_images(sides, found, place, count)
     nearest, (generated, real) = found.of(place, 1)[0].distance, found.medians
-    closer = f"{found.share_nearer(nearest):.0%} of the real images are closer to one of another patient."
+    closer = f"{found.share_nearer(nearest):.0%} of the real images are closer than that to one of another patient."
     tiles = {
         "This image to its nearest real image": (nearest, closer),
         "Generated images, median": (generated, f"To the nearest real image; {len(found.nearest):,} generated images."),
@@ -245,20 +246,17 @@ def draw_neighbors(scene: Scene) -> None:
 
 
 def _draw_neighbor_images(sides: Sides, found: Neighborhood, place: int, count: int) -> None:
-    per_row = min(count, 4)
-    columns = st.columns(per_row + 1)
-    with columns[0]:
+    grid = st.grid(min(count, 4) + 1, min_column_width=130)
+    with grid.cell():
         draw_badge("(synthetic)", is_real=False)
         row = sides.generated.rows[place]
         draw_image(sides.generated.images[place], "Synthetic image", describe(row) or row.prompt)
-    for i, neighbor in enumerate(found.of(place, count)):
-        if i and i % per_row == 0:
-            columns = st.columns(per_row + 1)
+    for i, neighbor in enumerate(found.of(place, count), 1):
         row = sides.real.rows[neighbor.place]
-        with columns[i % per_row + 1]:
+        with grid.cell():
             draw_badge(f"· {neighbor.distance:.3g}", is_real=True)
             caption = f"{describe(row)} · {row.split} split"
-            draw_image(sides.real.images[neighbor.place], f"Real image, neighbor {i + 1}", caption)
+            draw_image(sides.real.images[neighbor.place], f"Real image, neighbor {i}", caption)
 
 
 # Radar

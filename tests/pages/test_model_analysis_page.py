@@ -244,7 +244,7 @@ def test_a_checkpoint_with_a_damaged_manifest_is_not_offered(
     assert "no checkpoint" in run(page).error[0].value.lower()
 
 
-def test_damaged_weights_are_errors_of_the_tabs_that_need_them(
+def test_damaged_weights_are_errors_where_they_are_needed(
     tiny_checkpoint: Path, page: AppTest, output_dir: Path
 ) -> None:
     (output_dir / "checkpoints").unlink()
