@@ -272,7 +272,7 @@ def _draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
 def _draw_repeat(manifest: Manifest) -> None:
     count, repeat = st.columns([2, 3], vertical_alignment="bottom")
     st.session_state.setdefault(COUNT, 16)
-    number = count.segmented_control(
+    number: int = count.segmented_control(
         "Number of patients",
         (4, 8, 16),
         required=True,

@@ -121,7 +121,7 @@ def draw_traverse(manifest: Manifest) -> None:
 
 def _pick_direction() -> int:
     st.session_state.setdefault("latent_direction", 0)
-    index: int = st.segmented_control(
+    index = st.segmented_control(
         "Direction",
         range(NUM_DIRECTIONS),
         required=True,
