@@ -272,7 +272,7 @@ def _draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
 def _draw_repeat(manifest: Manifest) -> None:
     count, repeat = st.columns([2, 3], vertical_alignment="bottom")
     st.session_state.setdefault(COUNT, 16)
-    number: int = count.segmented_control(
+    number = count.segmented_control(
         "Number of patients",
         (4, 8, 16),
         required=True,
@@ -281,6 +281,7 @@ def _draw_repeat(manifest: Manifest) -> None:
         help="One patient is an example; many show whether the model draws the finding and leaves the rest alone. "
         "Their seeds follow the one above.",
     )
+    assert number  # required
     work = partial(_make_work, manifest, None, number, is_upload=False)
     with repeat:
         start_button(f"Repeat for {number} patients", JOB, work, key="edit_repeat", type="secondary")

@@ -130,7 +130,7 @@ def _pick_direction() -> int:
         persist_state="session",
         help="1 explains the most variance.",
     )
-    return index
+    return index or 0
 
 
 def _draw_amount(traversal: Traversal) -> None:
