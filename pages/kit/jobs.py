@@ -157,7 +157,7 @@ def _draw_panel(job_id: str) -> None:
     text.progress(job.step / job.total if job.total else 0.0, describe_progress(job))
     is_ending = job.cancel_requested.is_set()
     button.button(
-        "Canceling" if is_ending else "Cancel",
+        "Cancelling" if is_ending else "Cancel",
         key="cancel",
         on_click=job_queue().cancel,
         args=(job,),
@@ -165,5 +165,5 @@ def _draw_panel(job_id: str) -> None:
         disabled=is_ending,
         width="stretch",
     )
-    if job.preview is not None:
+    if job.preview is not None and job.preview.size > 1:  # a single pixel: work without previews
         st.image(job.preview, "Synthetic. Preview of the unfinished image.", output_format="PNG", alt="Live preview")

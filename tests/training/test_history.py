@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xray_generator.families.latent_diffusion.loading import load_engine
 
 from xray_generator.checkpoints import read_manifest, verify
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.families.latent_diffusion.model import LatentDiffusion
 from xray_generator.families.latent_diffusion.training import export
 from xray_generator.images import encode_png, read_image
