@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.parts.timing import kernels, latency_ms
 from xray_generator.checkpoints import code_commit, find_checkpoint
+from xray_generator.registry import reads_prompts
 from xray_generator.studio import Studio
 from xray_generator.types import ClassLabel, GenerationRequest, TextPrompt, Unconditional
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(json.dumps(_run_side(options)))
         return
     started = time.perf_counter()
-    prompted = [manifest.ref.full_name for manifest in Studio().checkpoints("prompt")]
+    prompted = [manifest.ref.full_name for manifest in Studio().checkpoints() if reads_prompts(manifest)]
     name = Studio().manifest(options.checkpoint or next(iter(prompted), None)).ref.full_name
     sides = {"studio": _measure("studio", name, options)}
     if name in prompted:
