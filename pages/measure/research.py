@@ -107,7 +107,7 @@ def _draw_side_by_side(scene: Scene) -> None:
     mode = st.segmented_control(
         "View", modes, key=MODE, required=True, persist_state="session", label_visibility="collapsed"
     )
-    {PAIR: _draw_pair, GRID: _draw_grids, BLIND: _draw_blind_test}[mode](sides)
+    {PAIR: _draw_pair, GRID: _draw_grids, BLIND: _draw_blind_test}[str(mode)](sides)
 
 
 def _draw_pair(sides: Sides) -> None:

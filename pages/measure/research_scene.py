@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 import streamlit as st
 
@@ -141,7 +142,10 @@ def _stamp(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
     return tuple((str(row.path), row.path.stat().st_mtime_ns if row.path.is_file() else 0) for row in rows)
 
 
-FILES = {Drawn: lambda drawn: _stamp(drawn.rows), Choice: lambda choice: (_stamp(choice.rows), choice.split)}
+FILES: dict[str | type, Callable[[Any], Any]] = {
+    Drawn: lambda drawn: _stamp(drawn.rows),
+    Choice: lambda choice: (_stamp(choice.rows), choice.split),
+}
 
 
 @st.cache_resource(show_spinner="Reading the images", max_entries=2, hash_funcs=FILES)
