@@ -18,7 +18,7 @@ import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
-SLOW_MS = 600_000  # ends what hangs, and judges no speed: other work may hold the machine
+SLOW_MS = 300_000  # ends what hangs, and judges no speed: other work may hold the machine
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 sync_api.expect.set_options(timeout=SLOW_MS)
