@@ -157,7 +157,7 @@ def _draw_panel(job_id: str) -> None:
     text.progress(job.step / job.total if job.total else 0.0, describe_progress(job))
     is_ending = job.cancel_requested.is_set()
     button.button(
-        "Canceling" if is_ending else "Cancel",
+        "Cancelling" if is_ending else "Cancel",
         key="cancel",
         on_click=job_queue().cancel,
         args=(job,),

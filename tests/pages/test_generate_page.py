@@ -162,6 +162,16 @@ def test_a_failed_job_says_why(app: AppTest, output_dir: Path) -> None:
     assert "Cannot write" in app.error[0].value and not has_result(app)
 
 
+def test_a_failed_job_leaves_the_result_before_it(app: AppTest, output_dir: Path) -> None:
+    click(app, "generate")
+    first = wait(app).result
+    (output_dir / "generated").rename(output_dir / "elsewhere")
+    (output_dir / "generated").write_text("in the way")
+    click(app, "generate")
+    assert wait(app).state == "failed"
+    assert "Cannot write" in app.error[0].value and str(first.seeds[0]) in shown(app)
+
+
 def test_download_does_not_empty_the_page(app: AppTest) -> None:
     click(app, "generate")
     wait(app)
