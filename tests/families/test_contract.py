@@ -95,7 +95,7 @@ def test_the_checkpoint_says_what_it_is_and_is_read_back(run: Run, model: Any, m
     config = run.config
     assert (manifest.family, manifest.name) == (config.family, config.name)
     assert parse(type(config), json.loads(json.dumps(dump(config)))) == config
-    assert model.checkpoint == manifest.ref
+    assert model.manifest.ref == manifest.ref
     assert manifest.steps and all(steps == 2 for steps in manifest.steps.values())
     assert manifest.data.num_train == len(run.dataset.split("train"))
     for stage in manifest.steps:
