@@ -230,7 +230,7 @@ def test_measuring_can_be_canceled(page: AppTest) -> None:
     click(page, "model_measure")
     click(page, "cancel")
     assert wait(page).state == "cancelled"
-    assert any("Cancelled" in element.value for element in page.info)
+    assert any("Canceled" in element.value for element in page.info)
 
 
 def test_a_damaged_manifest_is_an_error_that_names_the_fault(

@@ -187,7 +187,7 @@ def test_generating_can_be_canceled(output_dir: Path) -> None:
     page.button(key="cancel").click().run()
     while not job.is_over:
         pass
-    assert "Cancelled" in words(checked(page.run()))
+    assert "Canceled" in words(checked(page.run()))
 
 
 def test_a_planted_training_image_is_flagged(samples: Path) -> None:
