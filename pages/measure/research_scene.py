@@ -204,7 +204,7 @@ def _start(manifest: Manifest, prompts: Sequence[str], seed: int) -> None:
 
 
 def _generate_all(studio_: Studio, requests: Sequence[GenerationRequest], checkpoint: str, on_step: OnStep) -> int:
-    """The work of the job. Each image is saved at once, so a cancelled job keeps what it has."""
+    """The work of the job. Each image is saved at once, so a canceled job keeps what it has."""
     for i, request in enumerate(requests):
         studio_.generate_and_save(request, checkpoint, PRESETS[0], part(on_step, i, len(requests)))
     return len(requests)
