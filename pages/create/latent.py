@@ -121,7 +121,7 @@ def draw_traverse(manifest: Manifest) -> None:
 
 def _pick_direction() -> int:
     st.session_state.setdefault("latent_direction", 0)
-    index: int = st.segmented_control(
+    index = st.segmented_control(
         "Direction",
         range(NUM_DIRECTIONS),
         required=True,
@@ -130,7 +130,7 @@ def _pick_direction() -> int:
         persist_state="session",
         help="1 explains the most variance.",
     )
-    return index
+    return index or 0
 
 
 def _draw_amount(traversal: Traversal) -> None:

@@ -126,7 +126,7 @@ def reconstruct_as_classes(
 
 
 def _difference(original: Image, reconstruction: Image) -> Image:
-    return np.clip(np.abs(reconstruction - original) * GAIN, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(np.abs(reconstruction - original) * GAIN, 0, 1), np.float32)
 
 
 def _compare(reconstructions: ImageSet, originals: ImageSet) -> tuple[Measurement, ...]:
