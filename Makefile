@@ -2,11 +2,14 @@
 VENV ?= .venv
 PYTHON ?= python3
 PORT ?= 8501
+WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 PACKAGES := xray_generator postprocess
 CODE := $(wildcard $(PACKAGES) app.py pages)
+# Test files are dealt out to several processes, in order: those with a browser come last.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Idle torch threads sleep instead of spinning.
 export OMP_WAIT_POLICY := PASSIVE
@@ -22,7 +25,7 @@ app: $(VENV)/.app  ## the studio on http://localhost:8501
 	$(BIN)/python -m streamlit run app.py --server.headless true --server.address localhost --server.port $(PORT)
 
 test: lint  ## every check and every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 	@test -x /usr/bin/chromium || echo "SKIPPED: the browser tests, because /usr/bin/chromium is missing."
 
 lint: $(VENV)/.dev  ## style, types and the one-way rule of imports
@@ -32,7 +35,7 @@ lint: $(VENV)/.dev  ## style, types and the one-way rule of imports
 	$(BIN)/lint-imports --no-logo
 
 browser-test: $(VENV)/.dev  ## the journeys in a real Chromium
-	$(BIN)/python -m pytest -m browser $(ARGS)
+	$(PYTEST) -m browser $(ARGS)
 
 bench: $(VENV)/.app  ## speed, as JSON
 	@for file in tests/benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$file $(ARGS) || exit 1; done

@@ -171,7 +171,6 @@ def test_as_a_process_a_fault_ends_with_code_1_and_no_traceback(tmp_path: Path, 
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
         cwd=Path(__file__).parents[1],
         env=os.environ | {"OUTPUT_DIR": str(tiny_checkpoint), "OMP_NUM_THREADS": "1"},
     )

@@ -1,21 +1,24 @@
-"""Every command of the README is run at tiny scale, in the order of the README, as a reader would; or it is parsed."""
+"""Every command of the README is run at tiny scale, or it is parsed: trainings first, whose models others use.
 
-import os
+Parsed alone is what another command of the README, or another test, takes the same path as.
+"""
+
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from xray_generator.__main__ import COMMANDS as SUBCOMMANDS
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-MODULE = re.compile(r"-m ((?:xray_generator|postprocess)[\w.]*)")
-PARSE_ONLY = None  # several GPUs, weights from a hub, or more than an hour
+DOCS = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
+MODULE = re.compile(r"-m ((?:xray_generator|postprocess)[\w.]*+)(?! \.\.\.)")  # with arguments: a whole command
+PARSE_ONLY = None  # several GPUs or processes, weights from a hub, more than an hour, or a path that another one takes
 
 STAGE = ("num_steps=2", "batch_size=4", "checkpoint_every=2", "log_every=1")
 TINY_IMAGES = ("--size", "64", "--steps", "2")
@@ -38,7 +41,7 @@ TINY_TRAINING = (
 
 TINY_FLOW = (
     "image_size=32",
-    "num_likelihoods=1",
+    "num_likelihoods=0",
     "network.channels=[16,32]",
     "network.blocks=1",
     "network.attention_levels=[1]",
@@ -48,6 +51,12 @@ TINY_FLOW = (
 TINY_CVAE = (
     "size=64",
     *(f"{name}_training.{setting}" for name in ("autoencoder", "prior", "grain") for setting in STAGE),
+)
+
+TINY_ENCODER = (
+    "--quick_test",
+    "shape.image_size=32",
+    *(f"training.{setting}" for setting in (*STAGE, "warmup_steps=1")),
 )
 
 # How each command starts -> what is put at its end to make it tiny. No entry: the README test fails.
@@ -63,7 +72,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --reports_csv": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/chest_xray_256": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/indiana_vae": TINY_TRAINING,
-    "python -m xray_generator.train --config chest_xray_256 name=longer": TINY_TRAINING,
+    "python -m xray_generator.train --config chest_xray_256 name=longer": PARSE_ONLY,
     "python -m xray_generator.train --config chest_xray_512": ("--quick_test", "--num_threads", "1", "image_size=256"),
     "python -m xray_generator.train --config lung_ct_128 --dataset_path dataset/lung_ct": TINY_FLOW,
     "python -m xray_generator.generate --checkpoint lung_ct_128": ("--size", "32", "--steps", "2"),
@@ -73,15 +82,15 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.preprocess": ("--size", "32"),
     "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
     "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
-    "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
+    "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": PARSE_ONLY,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
     "python -m xray_generator.evaluate --suite quick": ("--num_images", "4", "--steps", "2"),
     "python -m xray_generator.evaluate --checkpoint chest_xray_256 --suite full": PARSE_ONLY,
     "python -m xray_generator.evaluate --suite enlargement": PARSE_ONLY,
     "python -m xray_generator.evaluate --generated outputs/generated": ("--num_images", "4", "--size", "64"),
-    "python -m xray_generator.train_encoder --quick_test": (),
-    "python -m xray_generator.train_encoder --dataset_path PACK": ("--quick_test", "name=second"),
+    "python -m xray_generator.train_encoder --quick_test": TINY_ENCODER,
+    "python -m xray_generator.train_encoder --dataset_path PACK": PARSE_ONLY,
     "python -m xray_generator.data.health --dataset_path dataset": (),
     "python -m xray_generator.data.sample --pack PACK": (),
 }
@@ -94,7 +103,8 @@ def readme_commands() -> Iterator[str]:
         yield from (line for line in lines if MODULE.search(line))
 
 
-COMMANDS = tuple(readme_commands())
+FIRST = re.compile(r"xray_generator\.(train|phantom)")
+COMMANDS = tuple(sorted(readme_commands(), key=lambda command: not FIRST.search(command)))
 
 
 def entries(command: str) -> list[str]:
@@ -110,6 +120,11 @@ def test_every_command_has_one_entry_and_every_entry_a_command() -> None:
 def test_no_command_hides_outside_a_shell_block() -> None:
     outside = re.sub(r"```bash\n.*?```", "", README, flags=re.DOTALL)
     assert not MODULE.findall(outside)
+
+
+def test_every_subcommand_that_the_documents_name_exists() -> None:
+    named = set(re.findall(r"xray-studio ([a-z][\w-]*)", DOCS))
+    assert named and named <= {"app", *SUBCOMMANDS}
 
 
 @pytest.fixture(scope="module")
@@ -130,15 +145,10 @@ def test_the_command_works(command: str, workspace: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(workspace)
     for name in ("OUTPUT_DIR", "DATASET_PATH", "TOKENIZER_NAME"):
         monkeypatch.delenv(name, raising=False)
-    if command.startswith("torchrun "):
-        words = [sys.executable, "-m", "torch.distributed.run", *shlex.split(command)[1:], *TINY_TRAINING]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        subprocess.run(words, env=environment, check=True, timeout=240)
-        return
     module, _, rest = command.partition("-m ")[2].partition(" ")
     arguments = [*shlex.split(rest), *(TINY[entry] or ())]
-    if TINY[entry] is PARSE_ONLY:
-        import_module(module)._parser().parse_args(arguments)
-        return
     door = import_module(f"{module}.__main__" if module == "postprocess" else module)
+    if TINY[entry] is PARSE_ONLY:
+        door._parser().parse_args(arguments)
+        return
     assert door.main(arguments) == 0

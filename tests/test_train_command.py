@@ -178,7 +178,6 @@ torch.distributed.destroy_process_group()
 """
 
 
-@pytest.mark.slow
 def test_two_processes_train_one_model(command: list[str], tmp_path: Path) -> None:
     (tmp_path / "two.py").write_text(TWO_PROCESSES)
     root = Path(__file__).parents[1]
@@ -190,8 +189,7 @@ def test_two_processes_train_one_model(command: list[str], tmp_path: Path) -> No
             "torch.distributed.run",
             "--nproc_per_node",
             "2",
-            "--master_port",
-            "29617",
+            "--standalone",
             str(tmp_path / "two.py"),
             str(tmp_path),
             *command,
@@ -199,7 +197,6 @@ def test_two_processes_train_one_model(command: list[str], tmp_path: Path) -> No
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
         cwd=root,
         env=os.environ | environment,
     )

@@ -256,8 +256,10 @@ def open_checkpoint(
         raise StudioError(f"The checkpoint {folder.name} cannot be loaded ({reason}).") from error
 
 
-def freeze(network: NetworkT, device: torch.device, name: str) -> NetworkT:
-    """A loaded network ready for inference: finite, without gradients, on the device, laid out as CPUs like it.
+def freeze(network: NetworkT, device: torch.device, name: str, *, channels_last: bool = True) -> NetworkT:
+    """A loaded network ready for inference: finite, without gradients, on the device.
+
+    `channels_last` is the layout that CPUs convolve fastest; it decides the last bits of an image.
 
     Raises:
         StudioError: it holds values that are not numbers; `name` is the checkpoint's.
@@ -267,7 +269,9 @@ def freeze(network: NetworkT, device: torch.device, name: str) -> NetworkT:
     if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
         raise StudioError(f"The weights of {name} are damaged: they hold values that are not numbers.")
     network.eval().requires_grad_(requires_grad=False)
-    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    network.to(device)
+    layout: Any = torch.channels_last if channels_last else torch.contiguous_format
+    return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
 def replace_folder(staged: Path, folder: Path) -> None:

@@ -2,35 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
+from xray_generator.dashboards.prompts import row_of_prompt
+from xray_generator.data.rows import Row
 from xray_generator.dicom import is_dicom, read_header, read_slice
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
 from xray_generator.images import limit_pixels, read_image
-from xray_generator.types import StudioError
+from xray_generator.requests import describe_condition
+from xray_generator.types import StudioError, TextPrompt
 
 NUM_NEWEST = 40
+MAX_SEARCHED = 1_000  # newest files of a folder whose recipes are read
+EXACT = 2**52  # larger seeds do not fit the number field of a browser
 MAX_PIXELS = 4_000_000  # larger images are scaled down; about a second per preset
 
 
 def newest(folder: Path) -> dict[Path, Recipe]:
     """The newest raw images of a folder with their recipes, without enhanced ones."""
-    paths = sorted(folder.rglob("*.png"), key=lambda path: path.stat().st_mtime_ns, reverse=True)[: 3 * NUM_NEWEST]
-    known = ((path, _read_recipe(path, path.stat().st_mtime_ns)) for path in paths)
+    known = ((path, read_recipe(path)) for path in _newest_paths(folder, 3 * NUM_NEWEST))
     return dict([(path, recipe) for path, recipe in known if recipe and not recipe.preset][:NUM_NEWEST])
 
 
-@lru_cache(maxsize=1_000)
-def _read_recipe(path: Path, modified_ns: int) -> Recipe | None:  # noqa: ARG001 - a part of the cache's key
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The images that a checkpoint drew from prompts."""
+
+    rows: tuple[Row, ...]  # the labels that each prompt states
+    notes: tuple[str, ...]  # sentences on images that were left out, and on settings
+    next_seed: int  # above every seed of theirs
+
+
+def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
+    """At most `most` raw images of a checkpoint from prompts; the same file name in two folders counts once."""
+    kept: dict[str, tuple[Path, Recipe]] = {}
+    left_out: Counter[str] = Counter()
+    for path in [path for folder in folders for path in _newest_paths(folder, MAX_SEARCHED)]:
+        recipe = read_recipe(path)
+        if recipe is None:
+            left_out["without a recipe"] += 1
+        elif recipe.checkpoint != manifest.ref:
+            left_out["of other weights"] += 1
+        elif recipe.preset:
+            left_out["enhanced"] += 1
+        elif not isinstance(recipe.request.condition, TextPrompt):
+            left_out["without a prompt"] += 1
+        elif len(kept) < most:
+            kept.setdefault(path.name, (path, recipe))
+    recommended = manifest.recommended
+    settings = (recommended.scheduler, recommended.num_inference_steps, recommended.guidance_scale)
+    requests = [recipe.request for _, recipe in kept.values()]
+    others = sum((r.scheduler, r.num_inference_steps, r.guidance_scale) != settings for r in requests)
+    counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
+    notes = [f"Generated images left out: {counts}."] if counts else []
+    if others:
+        notes.append(f"{others:,} generated images used other settings than the checkpoint recommends.")
+    rows = tuple(_row_of(describe_condition(recipe.request.condition), path) for path, recipe in kept.values())
+    return Drawn(rows, tuple(notes), max((r.seed for r in requests if r.seed < EXACT), default=-1) + 1)
+
+
+def read_recipe(path: Path) -> Recipe | None:
+    """The recipe in an image file, read again when the file changes; None: it has none."""
+    return _read_recipe(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4 * MAX_SEARCHED)
+def _read_recipe(path: Path, modified_ns: int) -> Recipe | None:  # noqa: ARG001 - read again when it changes
     return find_recipe(path.read_bytes())
+
+
+@lru_cache(maxsize=4 * MAX_SEARCHED)
+def _row_of(prompt: str, path: Path) -> Row:
+    return row_of_prompt(prompt, path)
+
+
+def _newest_paths(folder: Path, count: int) -> list[Path]:
+    return sorted(folder.rglob("*.png"), key=lambda path: path.stat().st_mtime_ns, reverse=True)[:count]
 
 
 def read_source(data: bytes, origin: str) -> Source:

@@ -33,9 +33,12 @@ QUICK = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault, 143 when asked to stop."""
-    parser = common_parser("python -m xray_generator.train_encoder", description=__doc__.splitlines()[0])
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
+
+
+def _parser() -> argparse.ArgumentParser:
+    return common_parser("python -m xray_generator.train_encoder", description=__doc__.splitlines()[0])
 
 
 def run(options: argparse.Namespace) -> Path:

@@ -281,7 +281,8 @@ def _draw_repeat(manifest: Manifest) -> None:
         help="One patient is an example; many show whether the model draws the finding and leaves the rest alone. "
         "Their seeds follow the one above.",
     )
-    work = partial(_make_work, manifest, None, number or 1, is_upload=False)
+    assert number  # required
+    work = partial(_make_work, manifest, None, number, is_upload=False)
     with repeat:
         start_button(f"Repeat for {number} patients", JOB, work, key="edit_repeat", type="secondary")
 

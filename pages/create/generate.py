@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.create.generate_analysis import draw_trajectory, draw_words
 from pages.kit import checkpoints
-from pages.kit.checkpoints import pick_checkpoint, reads_prompt
+from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.facts import draw_facts
 from pages.kit.jobs import draw_error, draw_job, keep_error, start_button
 from pages.kit.sampling import (
@@ -36,6 +36,7 @@ from xray_generator.export.pictures import Picture, archive, pictures
 from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
 from xray_generator.jobs import Work
+from xray_generator.registry import reads_prompts
 from xray_generator.requests import check_condition, describe_condition, make_request, read_condition, resolve_seed
 from xray_generator.types import (
     MAX_IMAGES,
@@ -76,7 +77,7 @@ def draw_form(manifest: Manifest) -> Preset:
     set_recommended(manifest)
     for key, value in {"num_images": 1, "seed": 0, "new_seed": True, "preset": PRESETS[0].name}.items():
         st.session_state.setdefault(key, value)
-    if reads_prompt(manifest):
+    if reads_prompts(manifest):
         draw_prompt(manifest)
     else:
         pick_class(manifest, "label", any_title="any" if manifest.unconditional else "")
@@ -108,7 +109,7 @@ def make_work(manifest: Manifest) -> Work:
 
 def read_form_condition(manifest: Manifest) -> Condition:
     """The prompt or the class of the form. StudioError where it is not allowed."""
-    if reads_prompt(manifest):
+    if reads_prompts(manifest):
         return TextPrompt(st.session_state["prompt"])
     return read_condition(manifest, label=st.session_state[field_key("label", manifest.name)] or None)
 
@@ -287,7 +288,7 @@ def fill_form(data: bytes) -> str:
 
 @st.fragment
 def draw_result(preset: Preset) -> None:
-    """Draw one image of the latest result large, raw and enhanced, and all of them small below."""
+    """Draw one image of the latest result large, raw and enhanced, all of them small, and what led to it."""
     lost = f"This result is no longer in memory. Its images are in {studio().generated_dir}."
     result: GenerationResult | None = draw_job("job", "The images appear here.", height=480, lost=lost)
     if result is None:
@@ -320,10 +321,10 @@ def draw_result(preset: Preset) -> None:
         facts["Entropy change"] = f"{cost.entropy_change:+.2f} bit"
     draw_facts(facts, columns=6, min_width=100)
     draw_downloads(result, preset, (raw, *enhanced), own)
-    draw_words(raw)
-    draw_trajectory(raw, own)
     if len(result.images) > 1:
         draw_thumbnails(result, index)
+    draw_words(raw)
+    draw_trajectory(raw, own)
 
 
 def draw_downloads(result: GenerationResult, preset: Preset, shown: Sequence[Picture], window: Window | None) -> None:

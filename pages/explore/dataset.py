@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from functools import partial
 
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from pages.explore.dataset_health import draw_health
 from pages.explore.dataset_images import (
     FACT_NAMES,
     SEXES,
     Explored,
-    confirm,
     draw_browse,
     draw_map,
     draw_statistics,
@@ -32,13 +31,9 @@ from xray_generator.data.exploration import (
     count_patients,
     cross_count,
     filter_rows,
-    fingerprint,
-    health_json,
-    relative_name,
     to_csv,
 )
-from xray_generator.data.health import HealthReport, Kind, check_health
-from xray_generator.data.rows import Dataset, Row, finding_name
+from xray_generator.data.rows import Row, finding_name
 from xray_generator.data.uploads import MAX_UPLOAD_MB, NamedBytes, Upload, receive
 from xray_generator.types import StudioError
 
@@ -57,12 +52,12 @@ def main() -> None:
         "Browse": draw_browse,
         "Labels and people": _draw_labels,
         "Image statistics": draw_statistics,
-        "Health": _draw_health,
+        "Health": draw_health,
         "Map": draw_map,
     }
     for draw, tab in zip(tabs.values(), st.tabs(list(tabs), key="dataset_tab", on_change="rerun"), strict=True):
         with tab:
-            if tab.open and (rows or draw is _draw_health):
+            if tab.open and (rows or draw is draw_health):
                 draw(rows, explored)
             elif tab.open:
                 st.info("No image matches these filters. Clear them or choose fewer.")
@@ -83,8 +78,8 @@ def _pick_dataset() -> Explored | None:
     """Draw the choice; None until there is a dataset. StudioError if the server's cannot be read."""
     kind_key = "dataset_kind"
     st.session_state.setdefault(kind_key, DEFAULT)
-    alignment = "top" if st.session_state[kind_key] == OWN else "bottom"
-    choice, field = st.columns([1, 3], vertical_alignment=alignment)
+    is_own = st.session_state[kind_key] == OWN
+    choice, field = st.columns([1, 3], vertical_alignment="top" if is_own else "bottom")
     kind = choice.segmented_control("Dataset", (DEFAULT, OWN), required=True, key=kind_key, persist_state="session")
     with field:
         explored = _open_default() if kind == DEFAULT else _draw_upload()
@@ -350,7 +345,7 @@ def _draw_findings(rows: Sequence[Row]) -> None:
         st.caption("Absent: ruled out by the report. Unknown: not mentioned. An image may have several findings.")
 
 
-def _columns(numbers: dict[str, int], x_title: str, y_title: str) -> go.Figure | None:
+def _columns(numbers: dict[str, int] | dict[int, int], x_title: str, y_title: str) -> go.Figure | None:
     """Vertical bars; None if there are none."""
     if not numbers:
         return None
@@ -380,93 +375,6 @@ def _draw_co_occurrence(rows: Sequence[Row]) -> None:
     charts.draw(figure, "dataset_co_occurrence", 160 + 26 * len(table))
     of_share = "Of the images with the row's finding, the share that also has the column's finding."
     st.caption(of_share if share else "Images with both findings; on the diagonal, all images with the finding.")
-
-
-# Health
-
-MOST_SHOWN = 500  # issues in the table
-KINDS: dict[Kind, tuple[str, str]] = {  # kind -> title, advice
-    "unreadable": ("Images that cannot be read", "Repair or remove the files."),
-    "constant": ("Images of a single gray level", "Remove them: they show nothing."),
-    "duplicate_across_splits": (
-        "Identical pixels in several splits",
-        "Keep one: otherwise the model is tested on images that it was trained on.",
-    ),
-    "near_duplicate_across_splits": (
-        "Nearly identical images in several splits",
-        "Look at both, and put them into one split.",
-    ),
-    "patient_in_several_splits": (
-        "Patients in several splits",
-        "Put all images of a patient into one split: otherwise the tests are too easy.",
-    ),
-    "duplicate": ("Identical pixels within a split", "Remove the copies: they count twice."),
-    "near_duplicate": ("Nearly identical images within a split", "Often two exposures of one patient. Look at both."),
-    "no_prompt": ("Images without a prompt", "A text-conditioned model cannot be trained on them."),
-    "left_out": ("Left out when the dataset was read", "See the reasons below."),
-}
-
-
-@st.fragment
-def _draw_health(_rows: Sequence[Row], explored: Explored) -> None:
-    """Check the whole dataset, whatever the filters are."""
-    n = len(explored.dataset.rows)
-    st.caption("Checks the whole dataset, regardless of filters: every image is read and compared with every other.")
-    if not confirm(f"Check all {n:,} images", "dataset_check", fingerprint(explored.dataset.rows), n):
-        st.caption("10,000 images take about 15 seconds on two cores.")
-        return
-    report = _check(explored.dataset)
-    if report.issues:
-        _draw_issues(report, explored)
-    else:
-        st.success(
-            f"No issues in {report.num_images:,} images: all are readable, none is a copy of another, no patient is in "
-            "several splits, and each has a prompt."
-        )
-    st.download_button(
-        "Report as JSON",
-        partial(health_json, report, explored.folder),
-        f"{explored.name}_health.json",
-        "application/json",
-        key="dataset_health_json",
-        on_click="ignore",
-    )
-
-
-@st.cache_data(
-    max_entries=4,
-    show_spinner="Reading and comparing every image",
-    show_time=True,
-    scope="session",
-    hash_funcs={Dataset: lambda dataset: (fingerprint(dataset.rows), dataset.skipped)},
-)
-def _check(dataset: Dataset) -> HealthReport:
-    return check_health(dataset)
-
-
-def _draw_issues(report: HealthReport, explored: Explored) -> None:
-    counts = report.counts()
-    st.markdown(f"**{count_text(len(report.issues), 'issue')} in {count_text(report.num_images, 'image')}**")
-    for kind, (title, advice) in KINDS.items():
-        if counts.get(kind):
-            st.markdown(f"- **{counts[kind]:,}** · {title}. {advice}")
-    passed = [title[0].lower() + title[1:] for kind, (title, _) in KINDS.items() if not counts.get(kind)]
-    if passed:
-        st.caption(f"Not found: {'; '.join(passed)}.")
-    if not explored.has_table:
-        st.caption("Without a table there are no splits, patients or prompts to check.")
-    shown = report.issues[:MOST_SHOWN]
-    st.dataframe(
-        {
-            "Issue": [KINDS[issue.kind][0] for issue in shown],
-            "Details": [issue.message for issue in shown],
-            "Files": [", ".join(relative_name(path, explored.folder) for path in issue.paths) for issue in shown],
-        },
-        hide_index=True,
-        key="dataset_issues",
-    )
-    if len(shown) < len(report.issues):
-        st.caption(f"Showing {len(shown):,} of {len(report.issues):,} issues; the JSON file holds all.")
 
 
 main()

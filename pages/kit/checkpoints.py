@@ -10,8 +10,8 @@ from pages.kit.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.evaluation.summary import NOT_MEASURED
-from xray_generator.registry import get_family
-from xray_generator.types import Ability, Family, StudioError, TextPrompt
+from xray_generator.registry import get_family, reads_prompts
+from xray_generator.types import Ability, StudioError
 
 KEY = "checkpoint"  # of the session: all pages share the choice
 LACKING = {
@@ -34,7 +34,7 @@ def pick_checkpoint(ability: Ability | None = None, *, prompted: bool = False) -
         StudioError: there is no such checkpoint.
     """
     studio().manifest()  # says what to do where there is no checkpoint at all
-    manifests = {m.name: m for m in studio().checkpoints(ability) if not prompted or reads_prompt(m)}
+    manifests = {m.name: m for m in studio().checkpoints(ability) if not prompted or reads_prompts(m)}
     if not manifests:
         lacking = LACKING.get("prompt" if prompted else str(ability), f"offers {ability}")
         raise StudioError(f"No checkpoint here {lacking}. Train one with `python -m xray_generator.train`.")
@@ -44,12 +44,6 @@ def pick_checkpoint(ability: Ability | None = None, *, prompted: bool = False) -
     name = left.selectbox("Checkpoint", list(manifests), key=KEY, persist_state="session")
     right.button("Card", key="card", on_click=_draw_card, args=(manifests[name],), width="stretch")
     return manifests[name]
-
-
-def reads_prompt(manifest: Manifest) -> bool:
-    """Whether a checkpoint draws from a text prompt, not by class."""
-    family = get_family(manifest.family)
-    return isinstance(family, Family) and family.condition is TextPrompt
 
 
 @st.dialog("Checkpoint", width="large")

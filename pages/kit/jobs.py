@@ -1,7 +1,7 @@
 """The job panel: a button that starts a job, its progress with preview, time left and cancel, and its result.
 
 The session keeps a job's id under the key that the page gives it; the queue keeps the job itself. Beside it the session
-keeps the id of the last job that brought a result, so that a cancelled or failed one does not take the result away.
+keeps the id of the last job that brought a result, so that a canceled or failed one does not take the result away.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def draw_end(job: Job) -> None:
     if job.state == "failed":
         st.error(escape_markdown(job.error))
     elif job.state == "cancelled":
-        st.info(f"Cancelled at step {job.step:,} of {job.total:,}." if job.total else "Cancelled before it started.")
+        st.info(f"Canceled at step {job.step:,} of {job.total:,}." if job.total else "Canceled before it started.")
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def _draw_panel(job_id: str) -> None:
     text.progress(job.step / job.total if job.total else 0.0, describe_progress(job))
     is_ending = job.cancel_requested.is_set()
     button.button(
-        "Canceling" if is_ending else "Cancel",
+        "Cancelling" if is_ending else "Cancel",
         key="cancel",
         on_click=job_queue().cancel,
         args=(job,),
@@ -165,5 +165,5 @@ def _draw_panel(job_id: str) -> None:
         disabled=is_ending,
         width="stretch",
     )
-    if job.preview is not None:
+    if job.preview is not None and job.preview.size > 1:  # a single pixel: work without previews
         st.image(job.preview, "Synthetic. Preview of the unfinished image.", output_format="PNG", alt="Live preview")

@@ -99,7 +99,7 @@ def pick_class(manifest: Manifest, key: str, title: str = "Class", *, first: int
     With `any_title` there is a last choice of that title for no class, returned as an empty text. `first`: the place of
     the choice to start with; -1 is the last.
     """
-    choices = [*manifest.labels, *([""] if any_title else [])]
+    choices = [*manifest.labels, *([""] if any_title else [])] or [""]
     key = field_key(key, manifest.name)
     st.session_state.setdefault(key, choices[min(first, len(choices) - 1)])
     st.pills(

@@ -114,7 +114,7 @@ def _draw_comparison(entries: Sequence[Entry], columns: Sequence[Column]) -> Non
         config[name] = st.column_config.NumberColumn(name, help=_help(column), format=number)
         config[f"{name}, basis"] = st.column_config.TextColumn("interval; real; n", width="medium")
     table |= _origins(entries)
-    st.dataframe(table, column_config=config, hide_index=True, width="stretch", key="board_table")
+    st.dataframe(table, column_config=config, hide_index=True, width="stretch", key="board_table", placeholder="–")
 
 
 def _draw_ranks(entries: Sequence[Entry], columns: Sequence[Column]) -> None:

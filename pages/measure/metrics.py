@@ -259,7 +259,8 @@ def _figures_of(record: Record, group: str) -> dict[str, go.Figure]:
         figures["Generated divided by real"] = _bars(ratios, "sharpness_ratio")
     figures |= {curve.title: _curve(name, curve) for name, curve in record.curves.items() if _group_of(name) == group}
     for measure in SPACES.get(group, ()):
-        if len(spaces := by_space(record, measure)) > 1:
+        spaces = by_space(record, measure)
+        if len(spaces) > 1 and any(m.value is not None for m in spaces.values()):
             figure = _bars(spaces, measure)
             if measure == "frechet_ratio":
                 figure.update_yaxes(type="log")

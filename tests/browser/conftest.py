@@ -18,7 +18,7 @@ import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
-SLOW_MS = 120_000  # other work may hold the machine
+SLOW_MS = 300_000  # ends what hangs, and judges no speed: other work may hold the machine
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 sync_api.expect.set_options(timeout=SLOW_MS)
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"{CHROMIUM} is missing: apt-get install chromium")
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            for mark in (pytest.mark.browser, pytest.mark.timeout(900), missing):
+            for mark in (pytest.mark.browser, pytest.mark.timeout(3_600), missing):
                 item.add_marker(mark)
 
 
@@ -56,7 +56,7 @@ def _serve(output_dir: Path, log_path: Path) -> Iterator[str]:
 
 
 def _await_health(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + SLOW_MS / 1_000
     while time.monotonic() < deadline and server.poll() is None:
         try:
             urllib.request.urlopen(f"{url}/_stcore/health", timeout=5)

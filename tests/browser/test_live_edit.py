@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-ATTEMPTS, PAUSE_MS = 240, 250
+ATTEMPTS, PAUSE_MS = 1_200, 250
 
 
 def _button(page: sync_api.Page, key: str) -> sync_api.Locator:

@@ -33,23 +33,23 @@ def studio_url(
         yield url
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("path", PAGES)
 def test_every_tab_is_drawn_and_fits(
-    path: str, window: str, open_page: Callable[..., sync_api.Page], studio_url: str, screenshots: Path
+    path: str, open_page: Callable[..., sync_api.Page], studio_url: str, screenshots: Path
 ) -> None:
-    page = open_page(f"{studio_url}/{path}", *WINDOWS[window])
+    page = open_page(f"{studio_url}/{path}", *WINDOWS["laptop"])
     page.get_by_role("heading", name=PAGES[path], exact=True).wait_for()
     _settle(page)
     tabs = page.get_by_test_id("stMain").get_by_role("tab")
     for number in range(max(tabs.count(), 1)):
-        if tabs.count():
-            tabs.nth(number).click()
+        for window, (width, height) in WINDOWS.items():
+            page.set_viewport_size({"width": width, "height": height})
+            if tabs.count() and window == "laptop":
+                tabs.nth(number).click()
             _settle(page)
-        wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-        page.screenshot(path=screenshots / f"{path}_{window}_{number}.png")
-        assert wide <= WINDOWS[window][0], "the page is wider than the window"
+            wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+            page.screenshot(path=screenshots / f"{path}_{window}_{number}.png")
+            assert wide <= width, f"the page is wider than the window of a {window}"
         assert not page.get_by_test_id("stException").count()
         assert not page.get_by_test_id("stAlertContentError").all_inner_texts()
 

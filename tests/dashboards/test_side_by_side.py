@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from xray_generator.dashboards.memorization import check_memorization, feature_space, recorded_pairs
 from xray_generator.dashboards.distributions import (
     compare,
     cumulative,
@@ -20,6 +19,7 @@ from xray_generator.dashboards.distributions import (
     spectra,
     to_csv,
 )
+from xray_generator.dashboards.memorization import check_memorization, feature_space, recorded_pairs
 from xray_generator.dashboards.neighbors import (
     PIXELS,
     RADIOMICS,
@@ -36,6 +36,7 @@ from xray_generator.dashboards.side_by_side import (
     blind_pairs,
     choose_real,
     count_conditions,
+    encode_comparison,
     even,
     partners,
     read_sides,
@@ -47,6 +48,7 @@ from xray_generator.evaluation import image_quality
 from xray_generator.evaluation.features import Radiomics
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Record
+from xray_generator.images import read_image
 from xray_generator.types import StudioError
 
 
@@ -57,14 +59,14 @@ def rows(dataset_folder: Path) -> tuple[Row, ...]:
 
 @pytest.fixture(scope="module")
 def blurred(real: ImageSet) -> Sides:
-    """Forty films, and blurred copies of forty others as if they were generated."""
+    """Forty real images, and blurred copies of forty others as if they were generated."""
     copies = np.stack([cv2.GaussianBlur(image, (0, 0), 1.5) for image in real.images[:40]])
     prompts = tuple(row_of_prompt(row.prompt, row.path) for row in real.rows[:40])
     names = tuple(f"{i}.png" for i in range(40))
     return Sides(ImageSet("generated", copies, prompts, names), real.take(range(100, 140)), "val+test")
 
 
-def test_unseen_films_of_a_condition_are_chosen_and_what_is_left_out_is_said(rows: tuple[Row, ...]) -> None:
+def test_unseen_images_of_a_condition_are_chosen_with_notes_on_the_others(rows: tuple[Row, ...]) -> None:
     choice = choose_real(rows, "pneumonia", "unseen", 256)
     assert len(choice.rows) >= MIN_SET and choice.split == "val+test"
     assert all(r.split != "train" and "pneumonia" in r.findings and r.native_size >= 256 for r in choice.rows)
@@ -74,7 +76,7 @@ def test_unseen_films_of_a_condition_are_chosen_and_what_is_left_out_is_said(row
     assert bool(small) == any("are left out" in note for note in choice.notes)
 
 
-def test_too_few_unseen_films_bring_all_and_a_warning(rows: tuple[Row, ...]) -> None:
+def test_with_too_few_unseen_images_all_splits_are_used_and_noted(rows: tuple[Row, ...]) -> None:
     sharp = [row for row in rows if row.native_size >= 256]
     counts = count_conditions(row for row in sharp if row.split != "train")
     rare = next(name for name, n in counts.items() if n < MIN_SET < count_conditions(sharp)[name])
@@ -84,7 +86,7 @@ def test_too_few_unseen_films_bring_all_and_a_warning(rows: tuple[Row, ...]) -> 
     assert choose_real(rows, rare, "val", 256).split == "val"  # what was asked for by name stays
 
 
-def test_conditions_part_both_sides_alike(rows: tuple[Row, ...]) -> None:
+def test_conditions_select_alike_on_both_sides(rows: tuple[Row, ...]) -> None:
     generated = [row_of_prompt(row.prompt, row.path) for row in rows[:60]]
     sides = read_sides(generated, choose_real(rows, "child", "unseen", 64), "child", 64)
     assert len(sides.generated) == count_conditions(generated)["child"] > 0
@@ -121,7 +123,7 @@ def test_a_window_spreads_its_levels() -> None:
     assert with_window(image, 0.25, 0.75).tolist() == [[0.0, 0.0, 0.5, 1.0]]
 
 
-def test_blur_is_found_by_every_view_of_the_distributions(blurred: Sides) -> None:
+def test_every_comparison_detects_blur(blurred: Sides) -> None:
     found = {one.measure: one for one in compare(blurred).measures}
     sharp = found["sharpness"]
     assert sharp.generated.mean() < 0.3 * sharp.real.mean() and sharp.mean.real == pytest.approx(sharp.real.mean())
@@ -140,7 +142,7 @@ def test_blur_is_found_by_every_view_of_the_distributions(blurred: Sides) -> Non
     assert compare(blurred).spectral.value > compare(blurred).spectral.real  # type: ignore[operator]
 
 
-def test_a_set_is_like_itself(real: ImageSet) -> None:
+def test_a_set_does_not_differ_from_itself(real: ImageSet) -> None:
     some = real.take(range(30))
     found = compare(Sides(some, some, "val"))
     assert all(one.gap == 0 and one.verdict == "no evidence of a difference" for one in found.measures)
@@ -148,7 +150,7 @@ def test_a_set_is_like_itself(real: ImageSet) -> None:
     assert means.reach == 0 and means.variation == 1
 
 
-def test_the_test_takes_one_real_film_a_patient(blurred: Sides) -> None:
+def test_the_test_uses_one_real_image_per_patient(blurred: Sides) -> None:
     real = blurred.real
     copies = ImageSet("real", np.repeat(real.images, 3, axis=0), tuple(row for row in real.rows for _ in range(3)))
     once, thrice = (compare(replace(blurred, real=films)).measures for films in (real, copies))
@@ -160,7 +162,7 @@ def test_the_test_takes_one_real_film_a_patient(blurred: Sides) -> None:
     assert all(apart[one.measure] < one.p for one in once if one.gap)  # type: ignore[operator]
 
 
-def test_few_images_have_numbers_but_no_test(blurred: Sides) -> None:
+def test_few_images_have_measures_but_no_test(blurred: Sides) -> None:
     few = Sides(blurred.generated.take(range(3)), blurred.real, "val")
     assert all(one.gap is None and one.verdict == "needs 8 images on each side" for one in compare(few).measures)
     assert compare(few).spectral.value is None and "5 images" in compare(few).spectral.reason
@@ -179,7 +181,7 @@ def test_mean_images_are_means_and_differences(blurred: Sides) -> None:
     assert sum(levels["real"]) == pytest.approx(1) and len(levels["real"]) == 64  # type: ignore[arg-type]
 
 
-def test_ratios_of_the_images_at_hand_are_generated_over_real(blurred: Sides) -> None:
+def test_ratios_are_generated_divided_by_real(blurred: Sides) -> None:
     now = ratios_now(compare(blurred), mean_images(blurred), (3.0, 2.0))
     assert now["Distance to the nearest real image"] == 1.5 and now["Sharpness"] < 0.3  # type: ignore[operator]
     assert ratios_now(compare(blurred), mean_images(blurred), (3.0, 0.0))["Distance to the nearest real image"] is None
@@ -194,6 +196,11 @@ def test_the_table_has_a_line_for_each_image_with_its_measures(blurred: Sides) -
     )
 
 
+def test_the_sheet_holds_both_sides(blurred: Sides) -> None:
+    height, width = read_image(encode_comparison(blurred, "tiny")).shape
+    assert width == 8 * 64 and height > 64 * (3 + 3)  # 24 of the 40 images of each side, 8 to a line
+
+
 def test_the_table_holds_no_formula(blurred: Sides) -> None:
     first, *others = blurred.generated.rows
     rows = (dataclasses.replace(first, prompt="=HYPERLINK(1)"), *others)
@@ -203,7 +210,7 @@ def test_the_table_holds_no_formula(blurred: Sides) -> None:
 
 
 @pytest.mark.parametrize("space", [PIXELS, RADIOMICS])
-def test_a_copied_film_is_its_own_nearest_neighbor(real: ImageSet, space: str, tmp_path: Path) -> None:
+def test_a_copy_has_its_original_as_nearest_neighbor(real: ImageSet, space: str, tmp_path: Path) -> None:
     films = real.take(range(0, 200, 5))
     generated = ImageSet("generated", films.images[[7, 3]], (row_of_prompt("a"), row_of_prompt("b")), ("a", "b"))
     found = neighborhood(Sides(generated, films, "all"), space, find_features(space, tmp_path, None))
@@ -214,7 +221,7 @@ def test_a_copied_film_is_its_own_nearest_neighbor(real: ImageSet, space: str, t
     assert set(nearest_curve(found).lines) == {"real to real", "generated to real"}
 
 
-def test_pixel_distance_is_in_gray_levels_and_a_patient_is_no_yardstick_for_himself(rows: tuple[Row, ...]) -> None:
+def test_pixel_distance_is_in_gray_levels_and_between_patients(rows: tuple[Row, ...]) -> None:
     flat = np.stack([np.full((64, 64), level / 255, np.float32) for level in (10, 20, 50)])
     owners = tuple(replace(rows[0], patient_id=name) for name in ("a", "a", "b"))
     real = ImageSet("real", flat, owners)
@@ -224,7 +231,7 @@ def test_pixel_distance_is_in_gray_levels_and_a_patient_is_no_yardstick_for_hims
     assert found.distances[0] == pytest.approx([5, 5, 35]) and found.real_nearest == pytest.approx([40, 30, 30])
 
 
-def test_spaces_are_those_at_hand_and_a_missing_encoder_is_said(tmp_path: Path, blurred: Sides) -> None:
+def test_a_missing_encoder_is_no_space_and_an_error(tmp_path: Path, blurred: Sides) -> None:
     assert spaces_at_hand(tmp_path) == (RADIOMICS, PIXELS)
     with pytest.raises(StudioError, match="no reference encoder"):
         find_features("reference encoder", tmp_path, None)
@@ -234,7 +241,7 @@ def test_spaces_are_those_at_hand_and_a_missing_encoder_is_said(tmp_path: Path, 
         )
 
 
-def test_a_planted_copy_is_flagged_and_found_in_the_film_that_it_is(real: ImageSet, tmp_path: Path) -> None:
+def test_a_planted_copy_is_flagged_and_matched_with_its_original(real: ImageSet, tmp_path: Path) -> None:
     train = [i for i, row in enumerate(real.rows) if row.split == "train"]
     unseen = real.take([i for i, row in enumerate(real.rows) if row.split != "train"])
     noise = np.random.default_rng(0).random((3, 64, 64)).astype(np.float32)
@@ -253,7 +260,7 @@ def test_a_planted_copy_is_flagged_and_found_in_the_film_that_it_is(real: ImageS
         check_memorization(generated, unseen.take(range(9)), [real.rows[i] for i in train], space, tmp_path)
 
 
-def test_pairs_of_a_record_are_read_and_films_at_hand_are_found(rows: tuple[Row, ...]) -> None:
+def test_pairs_of_a_record_are_read_with_training_images_that_are_here(rows: tuple[Row, ...]) -> None:
     line = {
         "image": "a.png",
         "flagged": True,

@@ -25,6 +25,13 @@ def test_bands_are_those_of_white_noise_and_zero_without_detail() -> None:
     assert all(energy.max() < 0.01 for energy in band_energy(torch.ones(1, 1, 64, 64)))
 
 
+def test_energy_is_the_local_strength_of_detail_wherever_it_lies() -> None:
+    grain, other = 0.1 * drawn(1, 1, 64, 64), 0.1 * drawn(1, 1, 64, 64, seed=1)
+    for ours, theirs, none in zip(*map(local_energy, (grain, other, torch.zeros_like(grain))), strict=True):
+        assert abs(float(ours.mean() / theirs.mean()) - 1) < 0.1
+        assert float(none.max()) < 0.01 < float(ours.min())
+
+
 def test_energy_tells_a_grid_from_grain_of_the_same_laplacian() -> None:
     grain = 0.1 * drawn(1, 1, 128, 128)
     size = local_energy(grain)[0].mean() / local_energy(checkerboard(128))[0].mean()

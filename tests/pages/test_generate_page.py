@@ -146,7 +146,7 @@ def test_cancel_ends_the_job_and_the_next_one_runs(app: AppTest) -> None:
     app.button(key="cancel").click()
     app.run()
     assert wait(app).state == "cancelled"
-    assert "Cancelled" in shown(app) and not has_result(app)
+    assert "Canceled" in shown(app) and not has_result(app)
     app.number_input(key=f"steps of {name}").set_value(2)
     app.number_input(key="num_images").set_value(1)
     run(app)
@@ -160,6 +160,16 @@ def test_a_failed_job_says_why(app: AppTest, output_dir: Path) -> None:
     click(app, "generate")
     assert wait(app).state == "failed"
     assert "Cannot write" in app.error[0].value and not has_result(app)
+
+
+def test_a_failed_job_leaves_the_result_before_it(app: AppTest, output_dir: Path) -> None:
+    click(app, "generate")
+    first = wait(app).result
+    (output_dir / "generated").rename(output_dir / "elsewhere")
+    (output_dir / "generated").write_text("in the way")
+    click(app, "generate")
+    assert wait(app).state == "failed"
+    assert "Cannot write" in app.error[0].value and str(first.seeds[0]) in shown(app)
 
 
 def test_download_does_not_empty_the_page(app: AppTest) -> None:

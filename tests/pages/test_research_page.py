@@ -1,4 +1,4 @@
-"""The research dashboard as a visitor uses it: nothing drawn yet, a set of images, every tab, more images, copies."""
+"""The Research dashboard as a visitor uses it: without images, every tab, more images, memorization."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,24 +8,30 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.parts.research.export import _csv, _sheet
-from pages.parts.research.scene import Scene
-from pages.parts.services import job_queue
+from pages.kit.services import job_queue
 from tests.pages.generator import TIMEOUT_S, shown
 from tests.pages.record_samples import FULL, QUICK, keep
 from xray_generator.checkpoints import Manifest, read_manifest
 from xray_generator.dashboards.prompts import row_of_prompt
-from xray_generator.dashboards.side_by_side import choose_real, read_sides
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.records import Measurement
 from xray_generator.export.recipe import Recipe, encode_png
-from xray_generator.images import read_image, resize_square
+from xray_generator.images import resize_square
 from xray_generator.types import CheckpointRef, GenerationRequest, Image, TextPrompt
 
 ROOT = Path(__file__).parents[2]
 NUM_DRAWN = 12
-TABS = ("Side by side", "Distributions", "Spectra", "Mean images", "Nearest neighbors", "Radar", "Copies", "Export")
+TABS = (
+    "Side by side",
+    "Distributions",
+    "Spectra",
+    "Mean images",
+    "Nearest neighbors",
+    "Radar",
+    "Memorization",
+    "Export",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -86,10 +92,12 @@ def words(page: AppTest) -> str:
 
 def test_without_generated_images_every_tab_says_what_to_do(output_dir: Path) -> None:
     page = open_page()
-    assert "n = 0" in words(page) and "Draw more" in words(page)
+    assert "n = 0" in words(page) and "Generate more" in words(page)
     for tab in TABS[1:]:
         text = words(open_tab(page, tab))
-        assert any(hint in text for hint in ("generated image", "no image of this condition", "8 images a side")), tab
+        assert any(
+            hint in text for hint in ("generated image", "no image of this condition", "8 images on each side")
+        ), tab
     assert not page.error
 
 
@@ -99,12 +107,12 @@ def test_without_a_dataset_one_sentence_says_so(output_dir: Path, monkeypatch: p
     assert len(page.error) == 1 and "does not exist" in page.error[0].value
 
 
-def test_sizes_are_stated_and_images_of_other_weights_are_counted(samples: Path, films: tuple[Row, ...]) -> None:
+def test_n_of_both_sides_and_what_was_left_out_are_stated(samples: Path, films: tuple[Row, ...]) -> None:
     page = open_page()
     text = words(page)
     unseen = sum(row.split != "train" for row in films)
     assert f"Real · n = {unseen} · val+test" in text and f"Generated (synthetic) · n = {NUM_DRAWN}" in text
-    assert "left out: 1 of other weights, 1 enhanced" in text
+    assert "left out: 1 enhanced, 1 of other weights" in text
     page.pills(key="research_sources").set_value([]).run()
     assert "Generated (synthetic) · n = 0" in words(checked(page))
 
@@ -121,16 +129,16 @@ def test_every_tab_draws_and_the_numbers_are_those_of_the_images(samples: Path, 
             unseen = [resize_square(row.image(), 64) for row in films if row.split != "train"]
             brightness = float(np.mean([image.mean() for image in unseen]))
             assert table.loc["Brightness", f"Real (n = {len(unseen)})"] == f"{brightness:.3g}"
-            assert "unlikely by chance alone" in table.loc["Sharpness", "In words"]
+            assert "strong evidence of a difference" in table.loc["Sharpness", "In words"]
 
 
-@pytest.mark.parametrize("tab", ["Radar", "Copies"])
-def test_without_a_record_it_says_how_to_make_one(samples: Path, tab: str) -> None:
+@pytest.mark.parametrize("tab", ["Radar", "Memorization"])
+def test_without_a_record_the_tab_says_how_to_make_one(samples: Path, tab: str) -> None:
     page = open_tab(open_page(), tab)
     assert any("xray_generator.evaluate" in info.value for info in page.info)
 
 
-def test_a_condition_parts_both_sides(samples: Path, films: tuple[Row, ...]) -> None:
+def test_a_condition_selects_images_on_both_sides(samples: Path, films: tuple[Row, ...]) -> None:
     page = open_page()
     page.selectbox(key="research_condition").select("no_finding").run()
     text = words(checked(page))
@@ -154,7 +162,7 @@ def test_the_blind_test_counts_right_answers_and_reveals(samples: Path) -> None:
     assert not checked(page).button(key="blind_Left").disabled and page.metric[0].value == score
 
 
-def test_more_images_of_a_condition_are_drawn_with_stated_seeds(output_dir: Path, films: tuple[Row, ...]) -> None:
+def test_more_images_of_a_condition_are_generated_with_stated_seeds(output_dir: Path, films: tuple[Row, ...]) -> None:
     page = open_page()
     page.selectbox(key="research_condition").select("covid19").run()
     page.number_input(key="research_count").set_value(2).run()
@@ -170,7 +178,7 @@ def test_more_images_of_a_condition_are_drawn_with_stated_seeds(output_dir: Path
     assert len(list((output_dir / "generated").glob("*.png"))) == 2
 
 
-def test_a_drawing_can_be_cancelled_and_says_so(output_dir: Path) -> None:
+def test_generating_can_be_canceled(output_dir: Path) -> None:
     page = open_page()
     page.number_input(key="research_count").set_value(32).run()
     page.button(key="research_draw").click().run()
@@ -179,32 +187,30 @@ def test_a_drawing_can_be_cancelled_and_says_so(output_dir: Path) -> None:
     page.button(key="cancel").click().run()
     while not job.is_over:
         pass
-    assert "Cancelled" in words(checked(page.run()))
+    assert "Canceled" in words(checked(page.run()))
 
 
-def test_a_planted_training_film_is_flagged(samples: Path) -> None:
-    page = open_tab(open_page(), "Copies")
+def test_a_planted_training_image_is_flagged(samples: Path) -> None:
+    page = open_tab(open_page(), "Memorization")
     page.button(key="research_check").click().run()
     text = words(checked(page))
-    assert f"1 of {NUM_DRAWN} flagged, against 140 training films" in text
-    assert "Flagged as a possible copy" in text
+    assert f"1 of {NUM_DRAWN} flagged, compared with 140 training images" in text
+    assert "Possible copy" in text
 
 
-def test_the_record_is_told_with_its_age_and_marked_when_the_weights_changed(samples: Path, output_dir: Path) -> None:
+def test_a_record_of_replaced_weights_is_shown_with_a_warning(samples: Path, output_dir: Path) -> None:
     (output_dir / "metrics").mkdir()
     (output_dir / "metrics" / "tiny.record.json").write_text(
         '{"subject": "tiny", "suite": "quick", "created": "2026-01-01T00:00:00+00:00", "commit": "x",'
         ' "checkpoint": {"family": "latent_diffusion", "name": "tiny", "sha256": "0"},'
         ' "settings": {"num_images": 5}, "measurements": [{"measure": "copy_rate", "value": 0.25, "n": 5}]}'
     )
-    page = open_tab(open_page(), "Copies")
+    page = open_tab(open_page(), "Memorization")
     assert "measured 2026-01-01" in words(page) and "were replaced" in words(page)
     assert [metric.value for metric in page.metric] == ["0.25"]
 
 
-def test_the_full_record_of_these_weights_is_shown_as_the_evaluation_page_does(
-    samples: Path, output_dir: Path, manifest: Manifest
-) -> None:
+def test_the_full_record_of_these_weights_is_preferred(samples: Path, output_dir: Path, manifest: Manifest) -> None:
     other = replace(manifest.ref, family="another")
     control = Measurement("utility_shuffled", 0.5, 100, real=0.5)
     full = replace(FULL, checkpoint=manifest.ref, measurements=(*FULL.measurements, control))
@@ -212,17 +218,8 @@ def test_the_full_record_of_these_weights_is_shown_as_the_evaluation_page_does(
     keep(output_dir, full, replace(QUICK, checkpoint=manifest.ref), namesake)
     (output_dir / "metrics" / "broken.record.json").write_text("{")
     page = open_tab(open_page(), "Radar")
-    assert "Suite full" in words(page) and "measured 2026-01-02" in words(page) and not page.warning
+    assert "Full suite" in words(page) and "measured 2026-01-02" in words(page) and not page.warning
     assert "broken.record.json" in page.error[0].value.replace("\\", "")
     table = page.dataframe[-1].value.set_index("Measure")["Times real"]
     # neither the last point of a sweep nor the control
     assert dict(table) == {"Sharpness": "0.50", "Precision": "0.56", "Recall": "0.56"}
-
-
-def test_both_downloads_hold_the_images_shown(manifest: Manifest, films: tuple[Row, ...]) -> None:
-    asked = [row_of_prompt(row.prompt, row.path) for row in films[:9]]
-    sides = read_sides(asked, choose_real(films, "", "val", 64), "", 64)
-    scene = Scene(replace(manifest), films, sides, 64)
-    assert len(_csv(sides).decode().splitlines()) == 1 + len(sides.real) + len(sides.generated)
-    height, width = read_image(_sheet(scene)).shape
-    assert width == 8 * 64 and height > 64 * (3 + 2)

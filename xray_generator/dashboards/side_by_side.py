@@ -11,16 +11,17 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
-from xray_generator.dashboards.prompts import is_of, similarity
+from xray_generator.dashboards.prompts import condition_title, is_of, similarity
 from xray_generator.data.rows import Row, evenly, row_conditions
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
 from xray_generator.images import read_image, resize_square
-from xray_generator.types import Image, StudioError
+from xray_generator.types import NOTICE, Image, StudioError
 
 MIN_SET = 8  # images on each side for any statistic of a set
 MOST = 256  # images on each side: bounds memory and time
+SHEET_SIDE, SHEET_IMAGES, SHEET_COLUMNS = 160, 24, 8  # pixels, images of each side, images in a line
 UNSEEN, EVERY = "unseen", "all"
 SPLITS = MappingProxyType(
     {
@@ -144,9 +145,19 @@ def with_window(image: Image, low: float, high: float) -> Image:
     return np.asarray(np.clip((image - low) / (high - low), 0, 1), np.float32)
 
 
-def small(images: NDArray[np.float32], side: int) -> list[Image]:
-    """Images (N, H, W) scaled down to `side` pixels a side, for a sheet; smaller ones stay as they are."""
-    return [resize_square(image, side) if min(image.shape) > side else image for image in images]
+def encode_comparison(sides: Sides, checkpoint_name: str) -> bytes:
+    """Up to SHEET_IMAGES images of each side as one PNG, marked as real or synthetic."""
+    condition = condition_title(sides.condition)
+    labels = (
+        f"{REAL_NOTICE} {{}} of {{}} real images, {sides.split} split, {condition}",
+        f"{NOTICE} {{}} of {{}} images of {checkpoint_name}, {condition}",
+    )
+    rows = []
+    for label, images in zip(labels, (sides.real.images, sides.generated.images), strict=True):
+        shown = images[:SHEET_IMAGES]
+        small = [resize_square(image, SHEET_SIDE) if min(image.shape) > SHEET_SIDE else image for image in shown]
+        rows.append(SheetRow(label.format(len(shown), len(images)), small))
+    return encode_sheet(rows, SHEET_COLUMNS)
 
 
 def blind_pairs(sides: Sides, seed: int) -> tuple[tuple[int, int, bool], ...]:

@@ -34,6 +34,7 @@ from xray_generator.types import (
 
 ALL_LEVELS = 32  # deeper than any network here
 PROBE_STEPS = 2  # an image that shows which layers attend need not be good
+NO_PREVIEW: Image = np.zeros((1, 1), np.float32)  # decoding one would cost time
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def view_noise(engine: Engine, scheduler: str, num_inference_steps: int, on_step
         StudioError: the model has no noise schedule, or the scheduler is unknown.
     """
     if not isinstance(engine, NoiseScheduled):
-        raise StudioError(f"{engine.checkpoint.name} has no noise schedule.")
+        raise StudioError(f"{engine.manifest.ref.name} has no noise schedule.")
     schedule = engine.noise_schedule()
     visited = engine.visited_timesteps(scheduler, num_inference_steps)
     nearest = [int(np.abs(np.subtract(schedule.timesteps, t)).argmin()) for t in visited]
@@ -102,7 +103,7 @@ def view_noise(engine: Engine, scheduler: str, num_inference_steps: int, on_step
         _shares(visited, [pairs[i] for i in nearest]),
         _log_snr(visited, [pairs[i] for i in nearest]),
     )
-    (on_step or no_report)(1, 1, lambda: np.zeros((1, 1), np.float32))
+    (on_step or no_report)(1, 1, lambda: NO_PREVIEW)
     return view
 
 
@@ -118,14 +119,13 @@ def time_images(
     report = on_step or no_report
     request = engine.resolve(replace(request, num_images=1))
     total = (repeats + 1) * sum({*steps, request.num_inference_steps or 0})  # the first of each warms up
-    blank: Image = np.zeros((request.height, request.width), np.float32)  # a preview would cost time
     done = 0
 
     def draw(timed: GenerationRequest) -> GenerationResult:
         nonlocal done
 
         def step(number: int, _steps: int, _preview: Preview) -> None:
-            report(done + number, total, lambda: blank)
+            report(done + number, total, lambda: NO_PREVIEW)
 
         result = generation.generate(engine, timed, step)
         done += timed.num_inference_steps or 0

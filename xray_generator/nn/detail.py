@@ -38,8 +38,8 @@ band_energy = partial(local_energy, kernels=HAAR)
 def lattice_bias(errors: Tensor) -> Tensor:
     """How far errors (B, 1, H, W) depend on the place within 16 x 16 pixels: mean |mean over all cells of an image|.
 
-    Images drawn by unfolding channels, from latents at 1/16 of the side or finer, can show a grid of that period or of a
-    part of it. Real images have none, so that it stands out in the mean over cells.
+    Images drawn by unfolding channels, from latents at 1/16 of the side or finer, can show a grid of that period or of
+    a part of it. Real images have none, so that it stands out in the mean over cells.
     """
     return F.pixel_unshuffle(errors, LATTICE).mean(dim=(2, 3)).abs().mean()
 

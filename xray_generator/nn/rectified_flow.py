@@ -45,7 +45,7 @@ def guide(cond: Tensor, uncond: Tensor, guidance_scale: float) -> Tensor:
 
 def time_grid(num_steps: int) -> list[float]:
     """num_steps + 1 noise levels from exactly 1 to exactly 0, equally far apart, in the precision of the networks."""
-    return torch.tensor([1 - step / num_steps for step in range(num_steps + 1)]).tolist()  # type: ignore[no-any-return]
+    return torch.tensor([1 - step / num_steps for step in range(num_steps + 1)]).tolist()
 
 
 def estimate(x: Tensor, sigma: float, velocity: Tensor) -> Tensor:

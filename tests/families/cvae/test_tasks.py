@@ -8,26 +8,29 @@ import torch
 from torch import Tensor
 
 from xray_generator.data.rows import Dataset, Row
+from xray_generator.families.cvae.autoencoder import Autoencoder, class_weights
 from xray_generator.families.cvae.autoencoder_task import (
-    Autoencoder,
     AutoencoderLoss,
     AutoencoderTask,
     Crops,
+    apply_symmetry,
     channel_kl,
-    reconstruction_quality,
-    turned,
+    measure_reconstruction,
 )
 from xray_generator.families.cvae.config import CVAEConfig, NetworkConfig, ReconstructionConfig
 from xray_generator.families.cvae.model import (
     CVAE,
     LatentStatistics,
     Prior,
-    build_networks,
-    class_weights,
     measure_statistics,
-    sigma_steps,
 )
-from xray_generator.families.cvae.prior_task import LatentRows, PriorLoss, cache_posteriors, even_sigmas, latent_mask
+from xray_generator.families.cvae.prior_task import (
+    LatentRows,
+    PriorLoss,
+    cache_posteriors,
+    latent_mask,
+    stratified_sigmas,
+)
 from xray_generator.nn.compact_autoencoder import LatentDistribution
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import StudioError
@@ -42,7 +45,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 @pytest.fixture
 def autoencoder(small_config: CVAEConfig) -> Autoencoder:
     torch.manual_seed(0)
-    return Autoencoder(*build_networks(3, small_config), LABELS)
+    return Autoencoder.build(small_config, LABELS)
 
 
 def row_of(cells: Dataset, label: str) -> Row:
@@ -66,13 +69,13 @@ def test_crops_are_functions_of_row_and_seed(cells: Dataset, small_config: CVAEC
 
 def test_symmetries_are_eight_different_ones() -> None:
     image = np.arange(16, dtype=np.float32).reshape(4, 4)
-    found = {turned(image, symmetry).tobytes() for symmetry in range(8)}
+    found = {apply_symmetry(image, symmetry).tobytes() for symmetry in range(8)}
     assert len(found) == 8
-    assert np.array_equal(turned(image, 0), image)
-    assert np.array_equal(turned(image, 1), np.rot90(image))
+    assert np.array_equal(apply_symmetry(image, 0), image)
+    assert np.array_equal(apply_symmetry(image, 1), np.rot90(image))
 
 
-def test_padding_is_not_judged(autoencoder: Autoencoder, small_config: CVAEConfig) -> None:
+def test_padding_does_not_count(autoencoder: Autoencoder, small_config: CVAEConfig) -> None:
     """Neither the loss nor any gradient depends on what the decoder draws there."""
     config = replace(small_config, beta=0.0, prior=replace(small_config.prior, class_dropout=0.0))
     loss = AutoencoderLoss(autoencoder, config)
@@ -114,9 +117,9 @@ def test_loss_is_what_it_says(autoencoder: Autoencoder, small_config: CVAEConfig
     torch.rand(2, generator=generator)
     classes = class_weights([0, 1], 3)
     posterior = autoencoder.encoder(images, classes)
-    copy = autoencoder.decoder(posterior.sample(generator), classes)
-    torch.testing.assert_close(values["l1"], (copy - images).abs().mean())
-    expected = 2 * values["l1"] + 3 * (copy - images).square().mean() + 0.5 * values["gradient_l1"]
+    output = autoencoder.decoder(posterior.sample(generator), classes)
+    torch.testing.assert_close(values["l1"], (output - images).abs().mean())
+    expected = 2 * values["l1"] + 3 * (output - images).square().mean() + 0.5 * values["gradient_l1"]
     expected = expected + 4 * values["energy_l1"] + 5 * values["lattice"] + 0.5 * posterior.kl()
     torch.testing.assert_close(values["loss"], expected)
     torch.testing.assert_close(values["kl"], posterior.kl())
@@ -129,7 +132,7 @@ def test_levels_give_the_grid_of_the_latents(small_config: CVAEConfig, levels: i
     config = replace(small_config, network=shape)
     assert (config.reduction, config.latent_shape) == (reduction, (4, 64 // reduction, 64 // reduction))
     torch.manual_seed(0)
-    small = Autoencoder(*build_networks(2, config), ("a", "b"))
+    small = Autoencoder.build(config, ("a", "b"))
     images = drawn(2, 1, 16, 16).clamp(-1, 1)
     assert small.encoder(images, class_weights([0, 1], 2)).mean.shape == (2, 4, 16 // reduction, 16 // reduction)
     batch = {"images": images, "mask": torch.ones(2, 1, 16, 16), "label": torch.tensor([0, 1])}
@@ -156,7 +159,7 @@ def test_autoencoder_learns_and_is_measured_without_padding(
         symmetries="none",
         reconstruction=ReconstructionConfig(energy_weight=0.0, lattice_weight=0.0),
     )
-    before = reconstruction_quality(autoencoder, rows, 64)
+    before = measure_reconstruction(autoencoder, rows, 64)
     loss = AutoencoderLoss(autoencoder, config)
     batch = crops_batch(Crops(rows, LABELS, config), 2)
     optimizer = torch.optim.Adam(loss.parameters(), 3e-3)
@@ -165,9 +168,9 @@ def test_autoencoder_learns_and_is_measured_without_padding(
         optimizer.zero_grad()
         values["loss"].backward()
         optimizer.step()
-    after = reconstruction_quality(autoencoder, rows, 64)
-    assert after["psnr_db"] > before["psnr_db"] + 2
-    assert after["num_images"] == 2
+    after = measure_reconstruction(autoencoder, rows, 64)
+    assert after.psnr_db > before.psnr_db + 2
+    assert after.num_images == 2
     task = AutoencoderTask(config, autoencoder, rows, ())
     assert task.preview().shape == (4, 1, 64, 64)
     assert task.validate() == {}
@@ -188,13 +191,13 @@ def test_latents_of_padding_are_masked(cells: Dataset, small_config: CVAEConfig)
     assert latent_mask(row_of(cells, "ring"), small_config).tolist() == [[0, 1, 1, 0]] * 4  # 44 of 64 columns are image
 
 
-def test_latent_rows_turn_with_their_masks(
+def test_latents_are_rotated_with_their_masks(
     autoencoder: Autoencoder, cells: Dataset, small_config: CVAEConfig, tmp_path: object
 ) -> None:
     rows = cells.split("train")
     posteriors = cache_posteriors(autoencoder, rows, small_config, tmp_path)  # type: ignore[arg-type]
     assert posteriors.shape == (48, 8, 4, 4)
-    latents = LatentRows(posteriors, measure_statistics(posteriors), rows, LABELS, small_config)
+    latents = LatentRows(posteriors, rows, measure_statistics(posteriors), LABELS, small_config)
     ring = next(i for i, row in enumerate(rows) if row.label == "ring")
     masks = [latents[Draw(2 * i + variant, 0)]["mask"][0] for i in (ring, ring + 1) for variant in (0, 1)]
     assert {tuple(mask.sum(0).tolist()) for mask in masks} == {(0, 4, 4, 0), (2, 2, 2, 2)}  # upright, and turned
@@ -218,18 +221,16 @@ class ToOneImage(Prior):
 def test_sampling_ends_at_the_latents_where_only_one_fits(autoencoder: Autoencoder, num_steps: int) -> None:
     latents, seen = drawn(1, 4, 4, 4), []
     unit = LatentStatistics(torch.zeros(4), torch.ones(4))
-    model = CVAE(autoencoder.encoder, autoencoder.decoder, ToOneImage(latents), unit, LABELS)
-    made = model.draw_latents(
-        drawn(1, 4, 4, 4, seed=1), model.classes("disc"), 3.0, num_steps, lambda *step: seen.append(step)
-    )
+    model = CVAE(autoencoder, ToOneImage(latents), unit)
+    classes = autoencoder.classes("disc")
+    made = model.draw_latents(drawn(1, 4, 4, 4, seed=1), classes, 3.0, num_steps, lambda *step: seen.append(step))
     torch.testing.assert_close(made, latents, atol=1e-5, rtol=0)
     assert [step[:2] for step in seen] == [(i + 1, num_steps) for i in range(num_steps)]
-    for _, _, estimate in seen:
-        torch.testing.assert_close(estimate, latents, atol=1e-5, rtol=0)
-    assert sigma_steps(4) == [1.0, 0.75, 0.5, 0.25]
+    for _, _, _, x_0 in seen:
+        torch.testing.assert_close(x_0(), latents, atol=1e-5, rtol=0)
 
 
-def test_prior_loss_leaves_padding_out(small_config: CVAEConfig) -> None:
+def test_prior_loss_ignores_padding(small_config: CVAEConfig) -> None:
     torch.manual_seed(0)
     loss = PriorLoss(Prior(4, small_config), 3, 0.0)
     mask = torch.ones(4, 1, 4, 4)
@@ -242,13 +243,13 @@ def test_prior_loss_leaves_padding_out(small_config: CVAEConfig) -> None:
 
 
 def test_noise_levels_fill_their_range() -> None:
-    sigma = even_sigmas(2_000, step_generator(0))
+    sigma = stratified_sigmas(2_000, step_generator(0))
     assert 0 < sigma.min() < 0.05 and 0.95 < sigma.max() < 1
     assert sigma.median() == pytest.approx(0.5, abs=0.01)
 
 
 def test_prior_learns_the_classes(small_config: CVAEConfig) -> None:
-    """Two classes of constant latents, +1 and -1: samples are told apart by the class alone."""
+    """Two classes of constant latents, +1 and -1: the class alone decides between them."""
     torch.manual_seed(0)
     prior = Prior(4, small_config)
     loss = PriorLoss(prior, 3, 0.1)
@@ -260,8 +261,8 @@ def test_prior_learns_the_classes(small_config: CVAEConfig) -> None:
         optimizer.zero_grad()
         loss(batch, step_generator(0, step))["loss"].backward()
         optimizer.step()
-    encoder, decoder = build_networks(3, small_config)
-    model = CVAE(encoder, decoder, prior.eval(), LatentStatistics(torch.zeros(4), torch.ones(4)), LABELS)
+    autoencoder = Autoencoder.build(small_config, LABELS)
+    model = CVAE(autoencoder, prior.eval(), LatentStatistics(torch.zeros(4), torch.ones(4)))
     for label, sign in (("disc", 1), ("ring", -1)):
-        made = model.draw_latents(drawn(8, 4, 4, 4, seed=7), model.classes(label), 1.0, 8, lambda *_: None)
+        made = model.draw_latents(drawn(8, 4, 4, 4, seed=7), autoencoder.classes(label), 1.0, 8)
         assert (made.mean(dim=(1, 2, 3)) * sign > 0.5).all()

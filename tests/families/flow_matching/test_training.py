@@ -1,4 +1,4 @@
-"""The run: what it learns from, resuming, and what the checkpoint says of itself."""
+"""The run: what it learns from, and what the checkpoint says of itself."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,73 +6,71 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
+from tests.families.tiny import FLOW_MATCHING, Run
 from xray_generator.checkpoints import CARD, read_manifest
 from xray_generator.config import parse, read_config
 from xray_generator.data.rows import Dataset
+from xray_generator.dicom.hounsfield import WINDOWS
+from xray_generator.families.flow_matching import likelihood
 from xray_generator.families.flow_matching.config import AugmentationConfig, FlowMatchingConfig
+from xray_generator.families.flow_matching.engine import FlowMatchingEngine
 from xray_generator.families.flow_matching.model import FlowMatching
-from xray_generator.families.flow_matching.task import FlowLoss, FlowMatchingTask, Slices, couple, move
-from xray_generator.families.flow_matching.training import train_run
+from xray_generator.families.flow_matching.task import FlowLoss, FlowMatchingTask, Slices, augment, couple
+from xray_generator.families.flow_matching.training import export
 from xray_generator.images import resize_square
+from xray_generator.nn import rectified_flow
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import StudioError
 
 
-def test_a_resumed_run_ends_as_one_that_was_never_stopped(
-    small_config: FlowMatchingConfig, slices: Dataset, straight: Path, tmp_path: Path
-) -> None:
-    training = replace(small_config.training, num_steps=2, lr_schedule="constant_with_warmup")
-    half = replace(small_config, training=training, num_likelihoods=0)
-    whole = replace(half, training=replace(half.training, num_steps=4))
-    train_run(half, slices, tmp_path / "run", tmp_path / "half")
-    train_run(whole, slices, tmp_path / "run", tmp_path / "resumed")
-    train_run(whole, slices, tmp_path / "other", tmp_path / "straight")
-    resumed, at_once = (
-        load_file(next((tmp_path / name / "unet").glob("*.safetensors"))) for name in ("resumed", "straight")
-    )
-    assert all(torch.equal(resumed[name], at_once[name]) for name in at_once)
-
-
-def test_the_checkpoint_tells_what_it_is(straight: Path) -> None:
-    folder = straight / "checkpoints" / "flow_matching" / "small"
-    manifest = read_manifest(folder)
+def test_the_checkpoint_tells_what_it_is(run: Run) -> None:
+    manifest = read_manifest(run.options.checkpoint)
     assert manifest.labels == ("benign", "malignant", "normal") and manifest.unconditional
-    assert manifest.hu_window == {"level": -600.0, "width": 1500.0}
+    assert manifest.hu_window == WINDOWS["lung"]
     assert manifest.data.classes == {"benign": 3, "malignant": 3, "normal": 3, "covid19": 3}
-    assert manifest.metrics["likelihood"]["test"]["num_images"] == 2
-    for one in manifest.metrics["likelihood"].values():
-        assert len(one["values"]) == one["num_images"] == 2 and one["values"] == sorted(one["values"])
-        assert np.isclose(np.mean(one["values"]), one["bits_per_dimension"])
-    assert len(manifest.metrics["likelihood_references"]) == 2
-    card = (folder / CARD).read_text()
-    assert "bits per dimension" in card and "-1350 to 150 HU" in card and "by class (benign, malignant, normal)" in card
+    assert manifest.metrics.likelihood == manifest.metrics.likelihood_references == {}  # none was wanted
+    card = (run.options.checkpoint / CARD).read_text()
+    assert "-1350 to 150 HU" in card and "by class (benign, malignant, normal)" in card and "Not measured." in card
 
 
-def test_the_checkpoint_knows_the_intensities_of_its_training_images(straight: Path, slices: Dataset) -> None:
-    told = read_manifest(straight / "checkpoints" / "flow_matching" / "small").metrics["intensity"]
+def test_likelihoods_of_both_splits_are_measured_and_described(
+    smooth: FlowMatchingEngine, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (likelihood, rectified_flow):
+        monkeypatch.setattr(module, "TOLERANCE", 0.01)  # coarse, and quick
+    metrics = export(replace(run.config, num_likelihoods=2), smooth.model, run.dataset, tmp_path / "measured").metrics
+    assert set(metrics.likelihood) == {"train", "test"}
+    for summary in metrics.likelihood.values():
+        assert len(summary.values) == summary.num_images == 2 and list(summary.values) == sorted(summary.values)
+        assert np.isclose(np.mean(summary.values), summary.bits_per_dimension)
+    assert len(metrics.likelihood_references) == 2
+    assert "bits per dimension, no class" in (tmp_path / "measured" / CARD).read_text()
+
+
+def test_the_checkpoint_knows_the_intensities_of_its_training_images(run: Run, slices: Dataset) -> None:
+    found = read_manifest(run.options.checkpoint).metrics.intensity
     images = np.stack([resize_square(row.image(), 32) for row in slices.split("train")])
     shares, edges = np.histogram(images, 64, (0, 1), density=False)
-    assert np.allclose(told["edges"], edges) and np.allclose(told["train"], shares / images.size)
-    assert told["n"] == len(images) == 12 and np.isclose(sum(told["train"]), 1)
+    assert found and np.allclose(found.edges, edges) and np.allclose(found.train, shares / images.size)
+    assert found.n == len(images) == 12 and np.isclose(sum(found.train), 1)
 
 
-def test_a_class_without_images_is_refused(small_config: FlowMatchingConfig, slices: Dataset, tmp_path: Path) -> None:
+def test_a_class_without_images_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(StudioError, match="No training image is of the class 'cat'. The data hold: benign"):
-        train_run(replace(small_config, labels=("cat",)), slices, tmp_path / "run", tmp_path / "checkpoint")
+        replace(run, config=replace(FLOW_MATCHING, labels=("cat",)), output_dir=tmp_path).train()
 
 
-def test_an_unknown_class_teaches_no_class(small_config: FlowMatchingConfig, slices: Dataset) -> None:
-    model = FlowMatching.build(small_config)
-    items = Slices(slices.split("train"), model, small_config)
+def test_images_of_an_unknown_class_are_used_without_it(slices: Dataset) -> None:
+    model = FlowMatching.build(FLOW_MATCHING)
+    items = Slices(slices.split("train"), model, FLOW_MATCHING)
     assert [int(items[Draw(i, 0)]["classes"]) for i in range(len(items))] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert items[Draw(0, 1)]["images"].shape == (1, 32, 32)
     assert not torch.equal(items[Draw(0, 1)]["images"], items[Draw(0, 2)]["images"])
 
 
-def test_only_a_class_is_dropped_and_never_the_image(small_config: FlowMatchingConfig, slices: Dataset) -> None:
-    config = replace(small_config, class_dropout=1.0)
+def test_only_a_class_is_dropped_and_never_the_image(slices: Dataset) -> None:
+    config = replace(FLOW_MATCHING, class_dropout=1.0)
     torch.manual_seed(0)
     model = FlowMatching.build(config)
     batch = Slices(slices.split("train"), model, config).batch([0, 3])
@@ -93,8 +91,8 @@ def test_optimal_transport_shortens_the_ways_within_each_class() -> None:
     assert (coupled - images).square().sum() < (noise - images).square().sum()
 
 
-def test_the_loss_with_coupling_is_finite(small_config: FlowMatchingConfig, slices: Dataset) -> None:
-    config = replace(small_config, coupling="optimal_transport")
+def test_the_loss_with_coupling_is_finite(slices: Dataset) -> None:
+    config = replace(FLOW_MATCHING, coupling="optimal_transport")
     task = FlowMatchingTask(config, FlowMatching.build(config), slices.split("train"), slices.split("val"))
     batch = task.slices.batch(range(8))
     assert torch.isfinite(task.module(batch, step_generator(0))["loss"])
@@ -106,9 +104,9 @@ def test_a_slice_is_moved_but_never_mirrored() -> None:
     image = np.zeros((64, 64), np.float32)
     image[20:44, 8:24] = 1  # on the left
     for seed in range(20):
-        moved = move(image, AugmentationConfig(), step_generator(seed))
+        moved = augment(image, AugmentationConfig(), step_generator(seed))
         assert moved[:, :32].sum() > 10 * moved[:, 32:].sum()
-    still = move(image, AugmentationConfig(0.0, 0.0, 0.0), step_generator(0))
+    still = augment(image, AugmentationConfig(0.0, 0.0, 0.0), step_generator(0))
     assert np.allclose(still, image, atol=1e-4)
 
 

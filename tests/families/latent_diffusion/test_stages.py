@@ -12,20 +12,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from xray_generator.families.latent_diffusion.few_step import DistillationLoss, adapted
-from xray_generator.families.latent_diffusion.loading import load_engine
+from torch import Tensor
 
 from xray_generator.checkpoints import read_manifest, write_manifest
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import DecoderConfig, FewStepConfig, LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss
-from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine
+from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine, load_engine
+from xray_generator.families.latent_diffusion.few_step_task import DistillationLoss, add_adapter
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
 from xray_generator.generation import edit, generate
-from xray_generator.nn.detail import local_energy
 from xray_generator.requests import text_request
-from xray_generator.types import Edit, Engine, StudioError
+from xray_generator.types import Edit, Engine, RunOptions, StudioError
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -33,7 +32,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 @pytest.fixture(scope="module")
 def all_stages(tiny_config: LatentDiffusionConfig) -> LatentDiffusionConfig:
-    training = replace(tiny_config.denoiser_training, num_steps=2)
+    training = replace(tiny_config.denoiser_training, num_steps=2, checkpoint_every=3)
     return replace(
         tiny_config,
         autoencoder_training=training,
@@ -46,7 +45,7 @@ def all_stages(tiny_config: LatentDiffusionConfig) -> LatentDiffusionConfig:
 @pytest.fixture(scope="module")
 def trained(all_stages: LatentDiffusionConfig, tiny_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stages")
-    train_run(all_stages, tiny_dataset, folder / "run", folder / "tiny")
+    train_run(all_stages, tiny_dataset, RunOptions(folder / "run", folder / "tiny"))
     return folder
 
 
@@ -73,7 +72,7 @@ def test_manifest_and_card_name_all_stages(trained: Path) -> None:
 def test_a_finished_run_makes_the_same_checkpoint_again(
     all_stages: LatentDiffusionConfig, tiny_dataset: Dataset, trained: Path, tmp_path: Path
 ) -> None:
-    train_run(all_stages, tiny_dataset, trained / "run", tmp_path / "again")
+    train_run(all_stages, tiny_dataset, RunOptions(trained / "run", tmp_path / "again"))
     assert read_manifest(tmp_path / "again").ref == read_manifest(trained / "tiny").ref
 
 
@@ -139,6 +138,16 @@ def test_without_an_adapter_few_steps_are_refused(tiny_checkpoint: Path) -> None
         generate(engine, text_request("Normal chest X-ray", seed=1, size=64, scheduler=FEW_STEP))
 
 
+def make_batch(model: LatentDiffusion) -> dict[str, Tensor]:
+    ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
+    return {
+        "latents": torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0)),
+        "input_ids": ids,
+        "attention_mask": mask,
+        "resolution": torch.tensor([0, 1]),
+    }
+
+
 @pytest.mark.parametrize(
     "schedule", [{}, {"prediction_type": "epsilon", "beta_schedule": "linear"}, {"prediction_type": "sample"}]
 )
@@ -147,19 +156,12 @@ def test_the_adapter_begins_as_the_denoiser_and_learns_the_guided_teacher(
 ) -> None:
     """With guidance 1 and one teacher step the student is the teacher: the loss is zero before any training."""
     model = make_model(replace(tiny_config, schedule=replace(tiny_config.schedule, **schedule)))
-    ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
-    batch = {
-        "latents": torch.randn(2, 16, 4, 4),
-        "input_ids": ids,
-        "attention_mask": mask,
-        "resolution": torch.tensor([0, 1]),
-    }
-    student = adapted(model.unet, 4)
+    student = add_adapter(model.unet, 4)
     losses = {}
     for guidance, teacher_steps in ((1.0, 1), (5.0, 2)):
         settings = FewStepConfig(teacher_steps=teacher_steps, guidance_scale=guidance)
         loss = DistillationLoss(model, student, settings)
-        losses[guidance] = float(loss(batch, torch.Generator().manual_seed(0))["loss"].detach())
+        losses[guidance] = float(loss(make_batch(model), torch.Generator().manual_seed(0))["loss"].detach())
         assert {name.split(".")[0] for name, p in loss.named_parameters() if p.requires_grad} == {"student"}
         assert all("lora_" in name for name, p in loss.named_parameters() if p.requires_grad)
     assert losses[1.0] < 1e-6 < losses[5.0]
@@ -171,23 +173,8 @@ def test_the_teacher_is_guided_within_its_interval_alone(
     """Outside the interval guidance changes nothing, so a student equal to the plain model has nothing to learn."""
     schedule = replace(tiny_config.schedule, guidance_interval=(0.0, 0.0))
     model = make_model(replace(tiny_config, schedule=schedule))
-    ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
-    batch = {
-        "latents": torch.randn(2, 16, 4, 4),
-        "input_ids": ids,
-        "attention_mask": mask,
-        "resolution": torch.tensor([0, 1]),
-    }
-    loss = DistillationLoss(model, adapted(model.unet, 4), FewStepConfig(teacher_steps=1, guidance_scale=7.0))
-    assert float(loss(batch, torch.Generator().manual_seed(0))["loss"].detach()) < 1e-6
-
-
-def test_energy_is_the_local_spread_of_detail_wherever_it_lies() -> None:
-    grain = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) * 0.1
-    moved = torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(1)) * 0.1
-    for ours, other, none in zip(*map(local_energy, (grain, moved, torch.zeros_like(grain))), strict=True):
-        assert abs(float(ours.mean() / other.mean()) - 1) < 0.1
-        assert float(none.max()) < 0.01 < float(ours.min())
+    loss = DistillationLoss(model, add_adapter(model.unet, 4), FewStepConfig(teacher_steps=1, guidance_scale=7.0))
+    assert float(loss(make_batch(model), torch.Generator().manual_seed(0))["loss"].detach()) < 1e-6
 
 
 def test_critic_and_decoder_have_gradients_of_their_own(

@@ -97,14 +97,14 @@ def test_autoencoder_loss_is_the_formula(model: LatentDiffusion, tiny_rows: tupl
 
 
 def test_reconstruction_quality_is_measured_on_the_image(model: LatentDiffusion, tiny_rows: tuple[Row, ...]) -> None:
-    measured = reconstruction_quality(model.autoencoder, tiny_rows[:1], 64)
+    quality = reconstruction_quality(model.autoencoder, tiny_rows[:1], 64)
     with torch.no_grad():
         images = load_images(tiny_rows[:1], 64)
         copies = model.autoencoder.decode(model.autoencoder.encode(images).mean).clamp(-1, 1)
     mse = ((images - copies) / 2).square().mean().item()
-    assert measured["psnr_db"] == pytest.approx(-10 * np.log10(mse), rel=1e-4)
-    assert measured["num_images"] == 1
-    assert reconstruction_quality(model.autoencoder, [], 64) == {}
+    assert quality is not None and quality.num_images == 1
+    assert quality.psnr_db == pytest.approx(-10 * np.log10(mse), rel=1e-4)
+    assert reconstruction_quality(model.autoencoder, [], 64) is None
 
 
 def test_image_smaller_than_a_crop_alone_is_enlarged(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_statistics_of_constant_latents_stay_finite() -> None:
     assert torch.allclose(statistics.denormalize(statistics.normalize(z)), z)
 
 
-def test_latents_are_cached_by_weights_and_rows(
+def test_latents_are_the_posterior_means_and_cached_by_rows(
     model: LatentDiffusion, tiny_rows: tuple[Row, ...], tmp_path: Path
 ) -> None:
     latents = cache_latents(model.autoencoder, tiny_rows[:3], 64, tmp_path)
@@ -212,11 +212,11 @@ def test_prompts_are_dropped_one_by_one_and_about_as_often_as_asked(model: Laten
     masks: list[torch.Tensor] = []
     hook = model.text_encoder.register_forward_hook(lambda _module, inputs, _output: masks.append(inputs[1]))
     with torch.no_grad():
-        for step in range(30):
+        for step in range(10):
             loss(batch, step_generator(0, step))
     hook.remove()
     dropped = torch.stack(masks).sum(2) == 2  # the two ends alone are left of an empty prompt
-    assert dropped.float().mean() == pytest.approx(0.1, abs=0.02)
+    assert dropped.float().mean() == pytest.approx(0.1, abs=0.03)
     assert all(0 < int(step.sum()) < 64 for step in dropped)
 
 
@@ -227,8 +227,8 @@ def test_validation_is_the_same_whenever_it_is_asked(
     task = DenoiserTask(tiny_config, model, tiny_rows[:8], latents[:8], tiny_rows[8:], latents[8:])
     with torch.no_grad():
         assert task.validate() == task.validate()
-        assert torch.equal(task.preview(), task.preview())
-        assert task.preview().shape == (4, 1, 64, 64)
+        first, second = task.preview(), task.preview()
+    assert torch.equal(first, second) and first.shape == (4, 1, 64, 64)
     assert len(task.dataset()) == 8
 
 
@@ -246,8 +246,8 @@ def test_balanced_errors_weigh_channels_alike(model: LatentDiffusion) -> None:
     loss.usual_error = torch.ones(16, 2)
     timesteps = torch.tensor([10, 11, 990, 991])
     for _ in range(400):
-        usual = loss.usual_error_of(error, timesteps)
+        usual = loss.running_error(error, timesteps)
     torch.testing.assert_close(usual, error, rtol=0.01, atol=0)
     loss.eval()
-    torch.testing.assert_close(loss.usual_error_of(error * 5, timesteps), usual)  # validation leaves it as it is
+    torch.testing.assert_close(loss.running_error(error * 5, timesteps), usual)  # validation leaves it as it is
     assert torch.equal(loss.usual_error[8], torch.ones(2))  # a level that was not seen

@@ -1,4 +1,4 @@
-"""A denoiser that sees latents unfolded, its finest scale without attention, and tells the latents themselves."""
+"""A denoiser of unfolded latents, its finest scale without attention, that predicts the latents themselves."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xray_generator.families.latent_diffusion.loading import load_engine
 
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, UNetConfig
+from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.families.latent_diffusion.model import LatentDiffusion
 from xray_generator.families.latent_diffusion.training import export
 from xray_generator.generation import generate
@@ -37,7 +37,7 @@ def test_it_is_exported_loaded_and_draws(
         request = text_request("Normal chest X-ray", seed=1, size=64, steps=3, guidance=2.0, scheduler=scheduler)
         (image,) = generate(engine, request).images
         assert image.shape == (64, 64) and np.isfinite(image).all()
-    assert "as it follows from the latents that the UNet tells" in (tmp_path / "tiny" / "README.md").read_text()
+    assert "v, which follows from the latents that the UNet predicts" in (tmp_path / "tiny" / "README.md").read_text()
 
 
 def test_a_scale_is_left_to_the_text() -> None:

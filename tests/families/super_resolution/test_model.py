@@ -11,6 +11,7 @@ from xray_generator.families.super_resolution.model import (
     SuperResolution,
     build_network,
     level_values,
+    make_condition,
     target,
     velocity,
 )
@@ -44,7 +45,7 @@ def test_output_is_of_unit_variance_and_gives_the_velocity(sigma: float) -> None
         assert torch.corrcoef(torch.stack([output, noisy]))[0, 1].abs() < 0.01
 
 
-class KnownFilm(nn.Module):
+class KnownImage(nn.Module):
     """The perfect network where there is one residual only."""
 
     def __init__(self, residual: Tensor) -> None:
@@ -58,29 +59,29 @@ class KnownFilm(nn.Module):
 
 
 @pytest.mark.parametrize("num_steps", [1, 3, 8])
-def test_sampling_ends_at_the_film_where_only_one_fits(num_steps: int) -> None:
+def test_sampling_ends_at_the_image_where_only_one_fits(num_steps: int) -> None:
     residual, enlarged, seen = drawn(1, 1, 32, 32), 0.1 * drawn(1, 1, 32, 32, seed=1), []
-    model = SuperResolution(KnownFilm(residual), STATISTICS)  # type: ignore[arg-type]
-    condition = model.condition(enlarged, LEVELS)
-    film = model.sample(condition, drawn(1, 1, 32, 32, seed=2), num_steps, lambda *step: seen.append(step))
-    torch.testing.assert_close(film, enlarged + condition.scale * residual, atol=1e-5, rtol=0)
+    model = SuperResolution(KnownImage(residual), STATISTICS)  # type: ignore[arg-type]
+    condition = make_condition(enlarged, LEVELS, STATISTICS)
+    image = model.sample(condition, drawn(1, 1, 32, 32, seed=2), num_steps, lambda *step: seen.append(step))
+    torch.testing.assert_close(image, enlarged + condition.scale * residual, atol=1e-5, rtol=0)
     assert [step[:2] for step in seen] == [(i + 1, num_steps) for i in range(num_steps)]
     for _, _, estimate in seen:
-        torch.testing.assert_close(estimate, film, atol=1e-5, rtol=0)
+        torch.testing.assert_close(estimate(), image, atol=1e-5, rtol=0)
 
 
 def test_untrained_network_leaves_the_enlarged_image_as_it_is() -> None:
     model = SuperResolution(build_network(NetworkConfig((8, 16), (1, 1), 16)), STATISTICS)
     enlarged = 0.1 * drawn(1, 1, 32, 48)
-    made = model.sample(model.condition(enlarged, LEVELS), drawn(1, 1, 32, 48), 1, lambda *_: None)
+    made = model.sample(make_condition(enlarged, LEVELS, STATISTICS), drawn(1, 1, 32, 48), 1)
     assert torch.equal(made, enlarged)
 
 
 def test_network_treats_every_place_alike(model: SuperResolution) -> None:
     noisy, enlarged = drawn(1, 1, 160, 144), 0.2 * drawn(1, 1, 160, 144, seed=1)
     sigma = torch.tensor([0.7])
-    whole = model.predict(noisy, model.condition(enlarged, LEVELS), sigma)
-    part = model.predict(noisy[..., 16:, 16:], model.condition(enlarged[..., 16:, 16:], LEVELS), sigma)
+    whole = model.predict(noisy, make_condition(enlarged, LEVELS, STATISTICS), sigma)
+    part = model.predict(noisy[..., 16:, 16:], make_condition(enlarged[..., 16:, 16:], LEVELS, STATISTICS), sigma)
     assert whole.std() > 0.01
     torch.testing.assert_close(part[..., 64:80, 64:80], whole[..., 80:96, 80:96], atol=1e-4, rtol=1e-3)
 
@@ -88,7 +89,9 @@ def test_network_treats_every_place_alike(model: SuperResolution) -> None:
 def test_network_heeds_noise_level_ratio_and_degradation(model: SuperResolution) -> None:
     noisy, enlarged = drawn(1, 1, 32, 32), 0.2 * drawn(1, 1, 32, 32, seed=1)
     outputs = [
-        model.predict(noisy, model.condition(enlarged, level_values(factor, degradation)[None]), torch.tensor([sigma]))
+        model.predict(
+            noisy, make_condition(enlarged, level_values(factor, degradation)[None], STATISTICS), torch.tensor([sigma])
+        )
         for sigma, factor, degradation in (
             (1.0, 2.0, Degradation()),
             (0.5, 2.0, Degradation()),
@@ -100,15 +103,15 @@ def test_network_heeds_noise_level_ratio_and_degradation(model: SuperResolution)
     assert all((outputs[0] - other).abs().max() > 1e-4 for other in outputs[1:])
 
 
-def test_scale_follows_local_detail_and_levels(model: SuperResolution) -> None:
+def test_scale_follows_local_detail_and_levels() -> None:
     """Left half of small detail, right half of large: the expected residual is as many times larger there."""
     grain = drawn(1, 1, 128, 128)
     enlarged = torch.cat([0.02 * grain, 0.2 * grain], dim=-1)
-    condition = model.condition(enlarged, LEVELS)
+    condition = make_condition(enlarged, LEVELS, STATISTICS)
     left, right = condition.scale[..., 24:104], condition.scale[..., 152:232]
     assert float(right.mean() / left.mean()) == pytest.approx(10, rel=0.02)
     assert condition.detail[..., 24:104].std() == pytest.approx(1, abs=0.02)
-    larger = model.condition(enlarged, level_values(4.0, Degradation(noise=0.04, blur=1.0))[None])
+    larger = make_condition(enlarged, level_values(4.0, Degradation(noise=0.04, blur=1.0))[None], STATISTICS)
     more = STATISTICS.weights[0] + 2 * STATISTICS.weights[1] + STATISTICS.weights[2]
     torch.testing.assert_close(larger.scale, condition.scale * torch.tensor(more).exp())
     assert Statistics.from_json(STATISTICS.to_json()) == STATISTICS

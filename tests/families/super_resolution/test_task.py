@@ -1,4 +1,4 @@
-"""What the network sees: crops of films beside what is left of them, and noise levels."""
+"""What the network sees: crops of images beside their low-resolution versions, and noise levels."""
 
 from dataclasses import replace
 
@@ -9,46 +9,46 @@ import torch
 
 from xray_generator.data.rows import Row
 from xray_generator.families.super_resolution.config import DegradationConfig, SuperResolutionConfig
-from xray_generator.families.super_resolution.degradation import add_noise, lower
-from xray_generator.families.super_resolution.model import SuperResolution, build_network, condition_of
+from xray_generator.families.super_resolution.degradation import add_noise, scale_down
+from xray_generator.families.super_resolution.model import SuperResolution, build_network, make_condition
 from xray_generator.families.super_resolution.task import (
     Crops,
     FlowLoss,
     SuperResolutionTask,
     draw_degradation,
     draw_sigma,
-    enlargement_quality,
-    load_film,
+    measure_enlargement,
     measure_statistics,
 )
+from xray_generator.images import resize_square
 from xray_generator.training.task import Draw, step_generator
 
 
 def test_item_is_a_function_of_row_and_seed(tiny_rows: tuple[Row, ...], small_config: SuperResolutionConfig) -> None:
     crops = Crops(tiny_rows, small_config)
     first = crops[Draw(3, 7)]
-    assert first["films"].shape == first["enlarged"].shape == (1, 32, 32)
+    assert first["images"].shape == first["enlarged"].shape == (1, 32, 32)
     for name, value in Crops(tiny_rows, small_config)[Draw(3, 7)].items():
         assert torch.equal(first[name], value)
-    assert torch.equal(first["films"], crops[Draw(3, 7)]["films"])  # from the films that are kept
-    assert not torch.equal(first["films"], crops[Draw(3, 8)]["films"])
-    assert not torch.equal(first["films"], crops[Draw(4, 7)]["films"])
+    assert torch.equal(first["images"], crops[Draw(3, 7)]["images"])  # from the films that are kept
+    assert not torch.equal(first["images"], crops[Draw(3, 8)]["images"])
+    assert not torch.equal(first["images"], crops[Draw(4, 7)]["images"])
 
 
-def test_enlarged_image_lies_on_its_film(tiny_rows: tuple[Row, ...], small_config: SuperResolutionConfig) -> None:
+def test_enlarged_image_lies_on_the_original(tiny_rows: tuple[Row, ...], small_config: SuperResolutionConfig) -> None:
     """Recomputed with OpenCV alone; a shift by one pixel would be farther from the film."""
     config = replace(small_config, crop_size=64, degradation=DegradationConfig((2.0, 2.0), clean_share=1.0))
     for index, row in enumerate(tiny_rows):
         item = Crops(tiny_rows, config)[Draw(index, 1)]
-        film = np.round(load_film(row, 64) * 255) / 255
+        film = np.round(resize_square(row.image(), 64) * 255) / 255
         small = cv2.resize(film, (32, 32), interpolation=cv2.INTER_AREA)
         plain = np.clip(cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC), 0, 1) * 2 - 1
-        np.testing.assert_allclose(item["films"][0], film * 2 - 1, atol=1e-5)
+        np.testing.assert_allclose(item["images"][0], film * 2 - 1, atol=1e-5)
         np.testing.assert_allclose(item["enlarged"][0], plain, atol=1e-5)
         assert item["levels"].tolist() == [1, 0, 0]
         for shift in ((0, 1), (1, 0)):
             moved = torch.roll(item["enlarged"], shift, (1, 2))
-            assert (item["films"] - item["enlarged"]).abs().mean() < (item["films"] - moved).abs().mean()
+            assert (item["images"] - item["enlarged"]).abs().mean() < (item["images"] - moved).abs().mean()
 
 
 def test_degradations_fill_their_ranges() -> None:
@@ -65,7 +65,7 @@ def test_degradations_fill_their_ranges() -> None:
 def test_blur_and_noise_do_what_they_say() -> None:
     film = np.zeros((64, 64), np.float32)
     film[:, 32:] = 1
-    edge = np.diff(lower(film, 32, 1.0)[16])
+    edge = np.diff(scale_down(film, 32, 1.0)[16])
     places = np.arange(len(edge))
     center = (edge * places).sum() / edge.sum()
     assert np.sqrt((edge * (places - center) ** 2).sum() / edge.sum()) == pytest.approx(1.0, abs=0.05)
@@ -88,9 +88,9 @@ def test_statistics_make_the_residual_of_unit_size(
     crops = Crops(tiny_rows, small_config)
     statistics = measure_statistics(crops, 0)
     items = [crops[Draw(i, i)] for i in range(len(tiny_rows))]
-    films, enlarged, levels = (torch.stack([item[name] for item in items]) for name in ("films", "enlarged", "levels"))
-    residual = films - enlarged
-    scaled = residual / condition_of(enlarged, levels, statistics).scale
+    images, enlarged, levels = (torch.stack([item[key] for item in items]) for key in ("images", "enlarged", "levels"))
+    residual = images - enlarged
+    scaled = residual / make_condition(enlarged, levels, statistics).scale
     assert scaled.square().mean() == pytest.approx(1, abs=0.01)
     spread, before = (values.square().mean(dim=(1, 2, 3)).log().std() for values in (scaled, residual))
     assert spread < 0.7 * before  # films differ less than they did
@@ -118,8 +118,8 @@ def test_loss_falls_and_one_step_beats_interpolation(
         values.append(float(losses["one_step"].detach()))
     assert values[0] == pytest.approx(1, abs=1e-4)  # untrained
     assert sum(values[-5:]) / 5 < 0.9
-    quality = enlargement_quality(model, tiny_rows[:4], 64)
-    assert quality["psnr_db"] > quality["bicubic_psnr_db"] + 0.2
+    quality = measure_enlargement(model, tiny_rows[:4], 64)
+    assert quality.psnr_db > quality.bicubic_psnr_db + 0.2
 
 
 def test_task_measures_and_previews(tiny_rows: tuple[Row, ...], small_config: SuperResolutionConfig) -> None:

@@ -42,12 +42,6 @@ class Crops:
         return {"images": to_tensor(crop[None])[0]}
 
 
-def detail_l1(drawn: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean absolute error of pixels, and of finite differences along both axes."""
-    difference = drawn - images
-    return difference.abs().mean(), difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
-
-
 class AutoencoderLoss(nn.Module):
     """L1 of pixels + L1 of finite differences + KL, for a variational autoencoder."""
 
@@ -59,8 +53,9 @@ class AutoencoderLoss(nn.Module):
         """Losses of images (B, 1, H, W) in [-1, 1]."""
         images = batch["images"].contiguous(memory_format=torch.channels_last)
         posterior = self.autoencoder.encode(images)
-        pixels, gradients = detail_l1(self.autoencoder.decode(posterior.sample(generator)), images)
-        kl = posterior.kl()
+        error, kl = self.autoencoder.decode(posterior.sample(generator)) - images, posterior.kl()
+        pixels = error.abs().mean()
+        gradients = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         loss = pixels + self.gradient_weight * gradients + self.kl_weight * kl
         return {"loss": loss, "l1": pixels, "gradient_l1": gradients, "kl": kl}
 

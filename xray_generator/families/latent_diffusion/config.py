@@ -156,7 +156,9 @@ class ScheduleConfig:
         check_ranges(self, SCHEDULE_RANGES)
         low, high = self.guidance_interval
         if low > high:
-            raise StudioError(f"guidance_interval must be two shares of the timesteps, the lowest first, not {low:g}, {high:g}.")
+            raise StudioError(
+                f"guidance_interval must be two shares of the timesteps, the lowest first, not {low:g}, {high:g}."
+            )
         if self.num_inference_steps > self.num_train_timesteps:
             raise StudioError(
                 f"num_inference_steps must be num_train_timesteps ({self.num_train_timesteps}) or less, "

@@ -22,23 +22,12 @@ StepCallback = Callable[[int, int, Tensor], None]  # step (from 1), total, estim
 class Scheduler(Protocol):
     """What is used of a variance-preserving diffusers scheduler, which starts at unit noise; it holds one sampling."""
 
-    config: Any
-    timesteps: Tensor  # in the order of sampling
+    config: Any  # with prediction_type
+    timesteps: Tensor  # in the order of sampling, once `set_timesteps` was called
     alphas_cumprod: Tensor  # alpha_t^2 at each timestep of training
-
-    def set_timesteps(self, num_inference_steps: int) -> None:
-        """Start a sampling."""
-        ...
-
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """x_t of x_0."""
-        ...
-
-    def step(
-        self, model_output: Tensor, timestep: Tensor, sample: Tensor, **options: torch.Generator
-    ) -> SchedulerOutput:
-        """`prev_sample`: x at the next timestep."""
-        ...
+    set_timesteps: Callable[[int], None]
+    add_noise: Callable[[Tensor, Tensor, Tensor], Tensor]  # x_0, noise, timesteps -> x_t
+    step: Callable[..., SchedulerOutput]  # prediction, timestep, x_t -> prev_sample
 
 
 def first_step(num_inference_steps: int, strength: float) -> int:

@@ -165,7 +165,10 @@ class SuperResolution:
             return (condition.enlarged + condition.scale * residual).clamp(-1, 1)
 
         sigmas = torch.linspace(1, 0, num_steps + 1).tolist()  # `time_grid` differs from it in the last bits
-        report = lambda step, total, _, x_0: on_image(step, total, lambda: add(x_0()))  # noqa: E731
+
+        def report(step: int, total: int, _: Tensor, x_0: Callable[[], Tensor]) -> None:
+            on_image(step, total, lambda: add(x_0()))
+
         return add(euler(field, noise, sigmas, report))
 
 
