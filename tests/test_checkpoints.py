@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from xray_generator.families.latent_diffusion.loading import load_engine
 
 from xray_generator.checkpoints import find_checkpoint, list_checkpoints, read_manifest, verify, write_manifest
+from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError

@@ -12,18 +12,18 @@ from postprocess.operations import Median
 from postprocess.presets import PRESETS, Preset
 from tests.ct_files import HU, ct
 from xray_generator import gallery, images
-from xray_generator.checkpoints import Manifest
+from xray_generator.checkpoints import DataFacts, Manifest
 from xray_generator.config import dump
 from xray_generator.devices import pick_device, runtime_facts
 from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
 from xray_generator.gallery import differences, newest, read_slice_source, read_source
-from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, StudioError, TextPrompt
+from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, Recommendation, StudioError, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
-RECOMMENDED = {"scheduler": "dpm++", "num_inference_steps": 4, "guidance_scale": 1.0}
-MANIFEST = Manifest("latent_diffusion", "tiny", {}, {}, {}, "", "", {}, RECOMMENDED, (64,))
+RECOMMENDED = Recommendation("dpm++", 4, 1.0)
+MANIFEST = Manifest("latent_diffusion", "tiny", {}, DataFacts(), "", "", {}, RECOMMENDED, (64,))
 REQUEST = GenerationRequest(TextPrompt("Chest"), 1, 64, 64, 4, 1.0, "dpm++", 3)
 
 

@@ -90,7 +90,7 @@ def test_checkpoint_trained_again_is_loaded_again(tiny_checkpoint: Path, tmp_pat
 
     write_manifest(tmp_path / "outputs" / TINY, read_manifest(tmp_path / "outputs" / TINY))
     assert studio.engine() is not before
-    assert studio.engine().checkpoint == studio.manifest().ref
+    assert studio.engine().manifest.ref == studio.manifest().ref
 
 
 def test_threads_are_set_where_the_work_is_done(

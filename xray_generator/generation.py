@@ -95,13 +95,13 @@ def generate(
         image, milliseconds = _run_timed(draw, part(on_step, index, request.num_images))
         images += image
         latencies_ms.append(milliseconds)
-    enlarged_by = None if side == request.height or upscaler is None else upscaler.checkpoint
+    enlarged_by = None if side == request.height or upscaler is None else upscaler.manifest.ref
     return _result(engine, request, images, latencies_ms, notes, upscaler=enlarged_by)
 
 
 def _resolve(engine: Engine, request: GenerationRequest, upscaler: Upscaler | None) -> tuple[GenerationRequest, int]:
     """The resolved request, and the side at which the engine draws its images."""
-    largest = max(engine.sizes)
+    largest = max(engine.manifest.sizes)
     if upscaler is None or request.height != request.width or request.height <= largest:
         return engine.resolve(request), request.height
     upscaler.num_steps(largest, request.height)  # refuses what it cannot do before the work
@@ -222,7 +222,7 @@ def traverse(
 def require(engine: Engine, protocol: type[T], lack: str) -> T:
     """The engine as one that has an ability; StudioError says what it lacks."""
     if not isinstance(engine, protocol):
-        raise StudioError(f"{engine.checkpoint.name} {lack}.")
+        raise StudioError(f"{engine.manifest.ref.name} {lack}.")
     return engine
 
 
@@ -252,5 +252,5 @@ def _result(
 ) -> GenerationResult:
     facts = runtime_facts(engine.device)
     return GenerationResult(
-        tuple(images), request, engine.checkpoint, tuple(latencies_ms), notes, facts, origin, upscaler
+        tuple(images), request, engine.manifest.ref, tuple(latencies_ms), notes, facts, origin, upscaler
     )

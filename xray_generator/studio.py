@@ -136,7 +136,7 @@ class Studio:
         folder = self._folder(checkpoint)
         with self._lock:
             manifest, engine = read_manifest(folder), self._engines.get(folder)
-            if engine is None or engine.checkpoint != manifest.ref:  # trained again since
+            if engine is None or engine.manifest.ref != manifest.ref:  # trained again since
                 engine = self._engines[folder] = load_engine(manifest.family, folder, self.device)
             self._engines.move_to_end(folder)
             while len(self._engines) > MAX_LOADED:
@@ -150,7 +150,7 @@ class Studio:
             return None
         folder = self.checkpoint_root / manifest.family / manifest.name
         with self._lock:
-            if self._upscaler is None or self._upscaler.checkpoint != manifest.ref:
+            if self._upscaler is None or self._upscaler.manifest.ref != manifest.ref:
                 self._upscaler = load_upscaler(manifest.family, folder, self.device)
             return self._upscaler
 
@@ -181,8 +181,8 @@ class Studio:
     ) -> GenerationResult:
         """Make the images of a request with a checkpoint, and its upscaler where needed; see `generation.generate`."""
         engine = self._ready(checkpoint)
-        is_drawn = request.height in engine.sizes
-        upscaler = None if is_drawn else self.upscaler(modality(self.manifest(engine.checkpoint.full_name)))
+        is_drawn = request.height in engine.manifest.sizes
+        upscaler = None if is_drawn else self.upscaler(modality(engine.manifest))
         return generation.generate(engine, request, on_step, upscaler)
 
     def _ready(self, checkpoint: str | None) -> Engine:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from xray_generator.checkpoints import Manifest
+
 Image = NDArray[np.float32]  # (H, W), values in [0, 1]
 
 MAX_PROMPT_CHARACTERS = 2_000
@@ -247,12 +249,12 @@ def part(on_step: OnStep | None, index: int, count: int) -> OnStep:
     return lambda step, total, preview: on_step(index * total + step, count * total, preview)
 
 
-class Engine(Protocol):
-    """A loaded model, ready to sample."""
+class LoadedModel(Protocol):
+    """The networks of a checkpoint on a device."""
 
     @property
-    def checkpoint(self) -> CheckpointRef:
-        """Which weights these are."""
+    def manifest(self) -> Manifest:
+        """The checkpoint's; `manifest.ref` says which weights these are."""
         ...
 
     @property
@@ -260,10 +262,13 @@ class Engine(Protocol):
         """Where the networks are."""
         ...
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Sides in pixels of the square images that it draws."""
+    def components(self) -> Mapping[str, nn.Module]:
+        """The networks by name."""
         ...
+
+
+class Engine(LoadedModel, Protocol):
+    """A loaded model, ready to sample."""
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """Fill every None of a request; StudioError where this checkpoint cannot do what is asked."""
@@ -274,26 +279,12 @@ class Engine(Protocol):
         ...
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
-        """What of a request the model cannot heed, in words."""
-        ...
-
-    def components(self) -> Mapping[str, nn.Module]:
-        """The networks by name."""
+        """Which parts of a request are ignored, and why."""
         ...
 
 
-class Upscaler(Protocol):
+class Upscaler(LoadedModel, Protocol):
     """A loaded model that enlarges images."""
-
-    @property
-    def checkpoint(self) -> CheckpointRef:
-        """Which weights these are."""
-        ...
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks are."""
-        ...
 
     def upscale(
         self,
@@ -311,10 +302,6 @@ class Upscaler(Protocol):
 
     def num_steps(self, side: int, size: int) -> int:
         """How often its network runs to bring an image from `side` to `size` pixels, as recommended."""
-        ...
-
-    def components(self) -> Mapping[str, nn.Module]:
-        """The networks by name."""
         ...
 
 

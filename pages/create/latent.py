@@ -325,7 +325,7 @@ def draw_map(manifest: Manifest) -> None:
 
 def _find_own(manifest: Manifest) -> ClassReconstruction | None:
     """The image that this checkpoint reconstructed last, if it is in memory and no training image."""
-    key = st.session_state.get(PLACED, "")
+    key = st.session_state.get(PLACED, "nothing")
     job = find_job(key)
     return job.result if job is not None and job.state == "done" and manifest.ref.sha256 in key else None
 

@@ -78,8 +78,8 @@ def _pick_dataset() -> Explored | None:
     """Draw the choice; None until there is a dataset. StudioError if the server's cannot be read."""
     kind_key = "dataset_kind"
     st.session_state.setdefault(kind_key, DEFAULT)
-    alignment = "top" if st.session_state[kind_key] == OWN else "bottom"
-    choice, field = st.columns([1, 3], vertical_alignment=alignment)
+    is_own = st.session_state[kind_key] == OWN
+    choice, field = st.columns([1, 3], vertical_alignment="top" if is_own else "bottom")
     kind = choice.segmented_control("Dataset", (DEFAULT, OWN), required=True, key=kind_key, persist_state="session")
     with field:
         explored = _open_default() if kind == DEFAULT else _draw_upload()
@@ -345,7 +345,7 @@ def _draw_findings(rows: Sequence[Row]) -> None:
         st.caption("Absent: ruled out by the report. Unknown: not mentioned. An image may have several findings.")
 
 
-def _columns(numbers: dict[str, int], x_title: str, y_title: str) -> go.Figure | None:
+def _columns(numbers: dict[str, int] | dict[int, int], x_title: str, y_title: str) -> go.Figure | None:
     """Vertical bars; None if there are none."""
     if not numbers:
         return None

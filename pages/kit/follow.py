@@ -102,7 +102,7 @@ def draw_strip_button(
 ) -> None:
     """Draw the button that asks for `count` pictures at equal steps from the first request to the second."""
     drawings = tuple(between(checkpoint, first, second, index / (count - 1)) for index in range(count))
-    work = partial(_draw_all, studio(), _kept(), drawings)
+    work = partial(_draw_all, studio(), _kept_drawings(), drawings)
     start_button("Draw the strip", f"{key}_strip_job", lambda: work, key=f"{key}_strip", type="secondary")
 
 
@@ -161,7 +161,7 @@ def _draw_download(result: GenerationResult, key: str) -> None:
 
 
 @st.cache_resource(show_spinner=False)
-def _kept() -> Kept:
+def _kept_drawings() -> Kept:
     """The pictures in memory, the oldest first."""
     return OrderedDict()
 
@@ -176,16 +176,16 @@ def _follow(drawing: Drawing, job_key: str) -> tuple[GenerationResult | None, Jo
     if job is not None and st.session_state.get(f"{job_key}_drawing") != drawing:
         job_queue().cancel(job)
         job = None
-    if drawing in _kept():
-        return _kept()[drawing], None
+    if drawing in _kept_drawings():
+        return _kept_drawings()[drawing], None
     if job is None or job.state in ("cancelled", "done"):
-        work = partial(_draw_all, studio(), _kept(), (drawing,), has_previews=False)
+        work = partial(_draw_all, studio(), _kept_drawings(), (drawing,), has_previews=False)
         job = job_queue().submit(work, is_fleeting=True)
         st.session_state.update({job_key: job.id, f"{job_key}_drawing": drawing})
     deadline = time.monotonic() + WAIT_S
     while not job.is_over and time.monotonic() < deadline:
         time.sleep(LOOK_S)
-    result = _kept().get(drawing)
+    result = _kept_drawings().get(drawing)
     return result, None if result else job
 
 

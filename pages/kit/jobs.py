@@ -1,7 +1,7 @@
 """The job panel: a button that starts a job, its progress with preview, time left and cancel, and its result.
 
 The session keeps a job's id under the key that the page gives it; the queue keeps the job itself. Beside it the session
-keeps the id of the last job that brought a result, so that a cancelled or failed one does not take the result away.
+keeps the id of the last job that brought a result, so that a canceled or failed one does not take the result away.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def draw_end(job: Job) -> None:
     if job.state == "failed":
         st.error(escape_markdown(job.error))
     elif job.state == "cancelled":
-        st.info(f"Cancelled at step {job.step:,} of {job.total:,}." if job.total else "Cancelled before it started.")
+        st.info(f"Canceled at step {job.step:,} of {job.total:,}." if job.total else "Canceled before it started.")
 
 
 @contextmanager

@@ -102,8 +102,8 @@ def _draw_bits(manifest: Manifest, marks: dict[str, float]) -> None:
     if groups or marks:
         figure = charts.strips(groups, marks, "bits per dimension (lower: more likely)")
         charts.draw(figure, "likelihood_bits", 260)
-    for split, summary in summaries.items():
-        if not summary.values:
+    for split in dict.fromkeys(("train", "test", *summaries)):
+        if f"real, {split}" not in groups:
             st.caption(escape_markdown(f"Single real slices of the {split} split: {NOT_MEASURED}."))
     means = []
     for split, summary in summaries.items():

@@ -195,11 +195,12 @@ def _draw_speed(manifest: Manifest) -> None:
     job_key, recommended = f"model_speed_job {manifest.ref.sha256}", manifest.recommended
     most = manifest.few_steps.get(recommended.scheduler, max(CHOICES))  # a distilled scheduler has few
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    steps = left.pills(
+    steps_key = f"model_speed_steps {most}"
+    left.pills(
         f"Numbers of steps to measure; the recommended {recommended.num_inference_steps} are always included",
         [steps for steps in CHOICES if steps <= most],
         selection_mode="multi",
-        key=f"model_speed_steps {most}",
+        key=steps_key,
         default=[steps for steps in FIRST_CHOICES if steps <= most],
         persist_state="session",
     )
@@ -207,8 +208,8 @@ def _draw_speed(manifest: Manifest) -> None:
     def make_work() -> Work:
         from xray_generator.experiments.inspection import probe_request, time_images
 
-        request = probe_request(manifest)
-        return studio().task(time_images, request, sorted(steps), REPEATS, checkpoint=manifest.ref.full_name)
+        steps = sorted(st.session_state[steps_key])
+        return studio().task(time_images, probe_request(manifest), steps, REPEATS, checkpoint=manifest.ref.full_name)
 
     with right:
         start_button(

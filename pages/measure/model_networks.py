@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -20,13 +20,13 @@ from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Curve
 from xray_generator.evaluation.summary import known_measure, value_text
 from xray_generator.registry import offers
-from xray_generator.types import MAX_STEPS
+from xray_generator.types import MAX_STEPS, Image
 
 if TYPE_CHECKING:  # these modules import torch
     from xray_generator.experiments.inspection import Anatomy, NoiseView
     from xray_generator.experiments.reconstruction import Reconstruction, Reconstructions
 
-HASHES = {Manifest: attrgetter("ref"), ImageSet: attrgetter("digest")}
+HASHES: dict[str | type, Callable[[Any], Any]] = {Manifest: attrgetter("ref"), ImageSet: attrgetter("digest")}
 
 
 # Architecture
@@ -118,9 +118,9 @@ def _draw_attention(anatomy: Anatomy) -> None:
     _draw_table(columns, "model_attention")
 
 
-def _draw_table(columns: Mapping[str, Sequence[object]], key: str, height: int | str = "auto") -> None:
+def _draw_table(columns: dict[str, Any], key: str, **options: Any) -> None:  # noqa: ANN401 - those of st.dataframe
     numbers = {name: st.column_config.NumberColumn(format="localized") for name in ("Parameters", "Trainable")}
-    st.dataframe(columns, hide_index=True, width="stretch", height=height, key=key, column_config=numbers)
+    st.dataframe(columns, hide_index=True, width="stretch", key=key, column_config=numbers, **options)
 
 
 def _title(name: str) -> str:
@@ -296,7 +296,7 @@ def _draw_reconstruction(item: Reconstruction, place: int) -> None:
             _draw_pictures(((f"Latent {i}", latent) for i, latent in enumerate(item.latents, 1)), item.name, 4, 70)
 
 
-def _draw_pictures(pictures: Iterable[tuple[str, object]], name: str, columns: int, min_width: int) -> None:
+def _draw_pictures(pictures: Iterable[tuple[str, Image]], name: str, columns: int, min_width: int) -> None:
     grid = st.grid(columns, min_column_width=min_width)
     for label, picture in pictures:
         with grid.cell():

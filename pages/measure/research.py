@@ -41,7 +41,6 @@ from xray_generator.dashboards.side_by_side import (
     blind_pairs,
     encode_comparison,
     partners,
-    with_window,
 )
 from xray_generator.requests import resolve_seed
 from xray_generator.types import StudioError
@@ -107,7 +106,7 @@ def _draw_side_by_side(scene: Scene) -> None:
     mode = st.segmented_control(
         "View", modes, key=MODE, required=True, persist_state="session", label_visibility="collapsed"
     )
-    {PAIR: _draw_pair, GRID: _draw_grids, BLIND: _draw_blind_test}[mode](sides)
+    {PAIR: _draw_pair, GRID: _draw_grids, BLIND: _draw_blind_test}[str(mode)](sides)
 
 
 def _draw_pair(sides: Sides) -> None:
@@ -172,13 +171,10 @@ def _draw_grids(sides: Sides) -> None:
             if not places:
                 st.caption("No more images.")
                 continue
-            st.image(
-                [with_window(images.images[i], *window) for i in places],
-                [f"{kind} {i + 1}" for i in places],
-                width=112,
-                output_format="PNG",
-                alt=[f"{kind} image {i + 1}" for i in places],
-            )
+            grid = st.grid(6, min_column_width=96)
+            for i in places:
+                with grid.cell():
+                    draw_image(images.images[i], f"{kind} image {i + 1}", f"{kind} {i + 1}", window)
 
 
 def _pick_window(key: str) -> tuple[float, float]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Any
 
 import streamlit as st
 
@@ -141,7 +142,10 @@ def _stamp(rows: Sequence[Row]) -> tuple[tuple[str, int], ...]:
     return tuple((str(row.path), row.path.stat().st_mtime_ns if row.path.is_file() else 0) for row in rows)
 
 
-FILES = {Drawn: lambda drawn: _stamp(drawn.rows), Choice: lambda choice: (_stamp(choice.rows), choice.split)}
+FILES: dict[str | type, Callable[[Any], Any]] = {
+    Drawn: lambda drawn: _stamp(drawn.rows),
+    Choice: lambda choice: (_stamp(choice.rows), choice.split),
+}
 
 
 @st.cache_resource(show_spinner="Reading the images", max_entries=2, hash_funcs=FILES)
@@ -200,7 +204,7 @@ def _start(manifest: Manifest, prompts: Sequence[str], seed: int) -> None:
 
 
 def _generate_all(studio_: Studio, requests: Sequence[GenerationRequest], checkpoint: str, on_step: OnStep) -> int:
-    """The work of the job. Each image is saved at once, so a cancelled job keeps what it has."""
+    """The work of the job. Each image is saved at once, so a canceled job keeps what it has."""
     for i, request in enumerate(requests):
         studio_.generate_and_save(request, checkpoint, PRESETS[0], part(on_step, i, len(requests)))
     return len(requests)

@@ -149,7 +149,7 @@ def test_progress_and_cancel(page: sync_api.Page, screenshots: Path) -> None:
     page.get_by_alt_text("Live preview").wait_for()
     page.screenshot(path=screenshots / "generator_progress.png")
     page.keyboard.press("Escape")
-    page.get_by_text("Cancelled at step").wait_for()
+    page.get_by_text("Canceled at step").wait_for()
     sync_api.expect(_button(page, "generate")).to_be_enabled()
     page.screenshot(path=screenshots / "generator_cancelled.png")
 

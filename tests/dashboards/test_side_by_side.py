@@ -198,7 +198,7 @@ def test_the_table_has_a_line_for_each_image_with_its_measures(blurred: Sides) -
 
 def test_the_sheet_holds_both_sides(blurred: Sides) -> None:
     height, width = read_image(encode_comparison(blurred, "tiny")).shape
-    assert width == 8 * 160 and height > 160 * (3 + 3)  # 24 of the 40 images of each side, 8 to a line
+    assert width == 8 * 64 and height > 64 * (3 + 3)  # 24 of the 40 images of each side, 8 to a line
 
 
 def test_the_table_holds_no_formula(blurred: Sides) -> None:

@@ -89,7 +89,7 @@ def test_same_seed_gives_the_same_truth_and_image() -> None:
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (224, 224), (300, 260), (500, 640)])
-def test_image_is_grey_from_0_to_1_in_the_shape_asked_for(shape: tuple[int, int]) -> None:
+def test_image_is_gray_from_0_to_1_in_the_shape_asked_for(shape: tuple[int, int]) -> None:
     image = render(draw_truth("disarranged", rng(1)), *shape, rng(1))
     assert image.shape == shape
     assert image.dtype == np.float32

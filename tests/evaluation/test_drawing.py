@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from xray_generator.families.latent_diffusion.loading import load_engine
 
 from tests.evaluation.textures import Loom
 from xray_generator.checkpoints import find_checkpoint
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.drawing import draw_rows, keep_samples, load_model
 from xray_generator.export.recipe import read_recipe
+from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.requests import make_request, text_request
 from xray_generator.types import ClassLabel, Engine, StudioError, Unconditional
 
@@ -69,11 +69,11 @@ def test_a_folder_that_cannot_be_written_to_is_named(
 def test_samples_gather_until_the_weights_change(engine: Engine, tiny_rows: tuple[Row, ...], tmp_path: Path) -> None:
     drawn = draw_rows(engine, tiny_rows[:5], TEMPLATE, tmp_path / "drawn")
     kept = tmp_path / "samples"
-    keep_samples(drawn.names[:2], tmp_path / "drawn", kept, engine.checkpoint)
-    keep_samples(drawn.names[2:3], tmp_path / "drawn", kept, engine.checkpoint)
+    keep_samples(drawn.names[:2], tmp_path / "drawn", kept, engine.manifest.ref)
+    keep_samples(drawn.names[2:3], tmp_path / "drawn", kept, engine.manifest.ref)
     assert {path.name for path in kept.iterdir()} == set(drawn.names[:3])
     assert (kept / drawn.names[2]).read_bytes() == (tmp_path / "drawn" / drawn.names[2]).read_bytes()
-    keep_samples(drawn.names[3:4], tmp_path / "drawn", kept, replace(engine.checkpoint, sha256="0"))
+    keep_samples(drawn.names[3:4], tmp_path / "drawn", kept, replace(engine.manifest.ref, sha256="0"))
     assert {path.name for path in kept.iterdir()} == {drawn.names[3]}
 
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from xray_generator.families.latent_diffusion.loading import load_engine
 
 from xray_generator.checkpoints import find_checkpoint
 from xray_generator.evaluation.architecture import attention_sites, component_table, describe, layer_table
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.speed import count_evaluations, measure_speed, speed_curve
+from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.generation import generate
 from xray_generator.types import Engine, GenerationRequest, TextPrompt
 

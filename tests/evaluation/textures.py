@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from xray_generator.checkpoints import DataFacts, Manifest
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.images import encode_png
-from xray_generator.types import CheckpointRef, ClassLabel, GenerationRequest, OnStep, StudioError
+from xray_generator.types import ClassLabel, GenerationRequest, OnStep, Recommendation, StudioError
 
 SIDE = 48
 CLASSES = tuple(f"{way}_{width}" for way in ("along", "across", "rising", "falling") for width in ("fine", "wide"))
@@ -52,9 +53,18 @@ def every_class(count: int, classes: Sequence[str] = CLASSES) -> list[str]:
 class Loom:
     """An engine that weaves the class that is asked for, or any."""
 
-    checkpoint = CheckpointRef("cvae", "loom", "0" * 64)
+    manifest = Manifest(
+        family="cvae",
+        name="loom",
+        config={},
+        data=DataFacts(),
+        commit="",
+        license="",
+        preprocessing={},
+        recommended=Recommendation("ddim", 1, 1.0),
+        sizes=(SIDE,),
+    )
     device = torch.device("cpu")
-    sizes = (SIDE,)
 
     def __init__(self) -> None:
         self.network = nn.Linear(1, 1)

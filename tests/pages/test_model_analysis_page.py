@@ -230,10 +230,10 @@ def test_measuring_can_be_canceled(page: AppTest) -> None:
     click(page, "model_measure")
     click(page, "cancel")
     assert wait(page).state == "cancelled"
-    assert any("Cancelled" in element.value for element in page.info)
+    assert any("Canceled" in element.value for element in page.info)
 
 
-def test_a_checkpoint_with_a_damaged_manifest_is_not_offered(
+def test_a_damaged_manifest_is_an_error_that_names_the_fault(
     tiny_checkpoint: Path, page: AppTest, output_dir: Path
 ) -> None:
     (output_dir / "checkpoints").unlink()
@@ -241,7 +241,7 @@ def test_a_checkpoint_with_a_damaged_manifest_is_not_offered(
     path = next(output_dir.rglob("manifest.json"))
     wrong = {"scheduler": "dpm++", "num_inference_steps": "many", "guidance_scale": 3.0}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"recommended": wrong}))
-    assert "no checkpoint" in run(page).error[0].value.lower()
+    assert "num_inference_steps" in run(page).error[0].value.replace("\\", "")
 
 
 def test_damaged_weights_are_errors_where_they_are_needed(

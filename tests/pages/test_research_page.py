@@ -112,7 +112,7 @@ def test_n_of_both_sides_and_what_was_left_out_are_stated(samples: Path, films: 
     text = words(page)
     unseen = sum(row.split != "train" for row in films)
     assert f"Real · n = {unseen} · val+test" in text and f"Generated (synthetic) · n = {NUM_DRAWN}" in text
-    assert "left out: 1 of other weights, 1 enhanced" in text
+    assert "left out: 1 enhanced, 1 of other weights" in text
     page.pills(key="research_sources").set_value([]).run()
     assert "Generated (synthetic) · n = 0" in words(checked(page))
 
@@ -187,7 +187,7 @@ def test_generating_can_be_canceled(output_dir: Path) -> None:
     page.button(key="cancel").click().run()
     while not job.is_over:
         pass
-    assert "Cancelled" in words(checked(page.run()))
+    assert "Canceled" in words(checked(page.run()))
 
 
 def test_a_planted_training_image_is_flagged(samples: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_checkpoint_takes_its_runs_history_along_and_loads(
     export(tiny_config, make_model(tiny_config), tiny_dataset, folder, run=tmp_path / "run")
     manifest = read_manifest(folder)
     verify(folder, manifest)
-    assert load_engine(folder, "cpu").checkpoint == manifest.ref
+    assert load_engine(folder, "cpu").manifest.ref == manifest.ref
     assert {name for name in manifest.files if name.startswith("history/")} == {
         "history/denoiser/log.jsonl",
         *(f"history/denoiser/previews/step-{step:08d}.jpg" for step in range(1, 5)),

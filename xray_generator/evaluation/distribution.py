@@ -127,7 +127,7 @@ def compare(
         "settings": {"splits": len(splits)},
     }
 
-    def measured(name: str, between: Between, spread: Callable[[Between, float], Interval | None]) -> Measurement:
+    def measure(name: str, between: Between, spread: Callable[[Between, float], Interval | None]) -> Measurement:
         try:
             value = float(np.mean([between(near, far) for near, far, _ in sides]))
         except StudioError as error:
@@ -158,8 +158,8 @@ def compare(
             value,
         )
 
-    frechet, kernel = (measured(name, between, of_distance) for name, between in DISTANCES.items())
-    shares = [measured(name, between, of_share) for name, between in SHARES.items()]
+    frechet, kernel = (measure(name, between, of_distance) for name, between in DISTANCES.items())
+    shares = [measure(name, between, of_share) for name, between in SHARES.items()]
     return [frechet, _ratio(frechet, of_ratio, common), kernel, *shares]
 
 

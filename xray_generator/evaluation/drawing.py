@@ -44,7 +44,7 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     request = engine.resolve(template)
     generate(engine, request)
     return Model(
-        engine.checkpoint,
+        engine.manifest.ref,
         engine.components(),
         request,
         partial(generate, engine),
@@ -74,7 +74,7 @@ def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, 
         by_class = ClassLabel(row.label) if row.label else Unconditional()
         condition = TextPrompt(row.prompt) if isinstance(template.condition, TextPrompt) else by_class
         single = replace(template, condition=condition, num_images=1, seed=template.seed + i)
-        recipe = Recipe(engine.resolve(single), engine.checkpoint, runtime)
+        recipe = Recipe(engine.resolve(single), engine.manifest.ref, runtime)
         path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"
         if not _is_kept(path, recipe):
             write_file(path, encode_png(generate(engine, recipe.request).images[0], recipe))

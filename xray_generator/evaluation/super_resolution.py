@@ -124,7 +124,7 @@ def measure_upscaler(
         raise StudioError(
             f"No image of the splits {', '.join(splits)} reaches {size} pixels; see images512/ of the pack."
         )
-    ref = upscaler.checkpoint
+    ref = upscaler.manifest.ref
     settings = {"image_size": size, "seed": seed, "splits": list(splits), **machine_facts()}
     return Record(
         ref.name,

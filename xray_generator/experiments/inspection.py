@@ -92,7 +92,7 @@ def view_noise(engine: Engine, scheduler: str, num_inference_steps: int, on_step
         StudioError: the model has no noise schedule, or the scheduler is unknown.
     """
     if not isinstance(engine, NoiseScheduled):
-        raise StudioError(f"{engine.checkpoint.name} has no noise schedule.")
+        raise StudioError(f"{engine.manifest.ref.name} has no noise schedule.")
     schedule = engine.noise_schedule()
     visited = engine.visited_timesteps(scheduler, num_inference_steps)
     nearest = [int(np.abs(np.subtract(schedule.timesteps, t)).argmin()) for t in visited]

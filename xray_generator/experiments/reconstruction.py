@@ -113,7 +113,7 @@ def reconstruct_as_classes(
         StudioError: the class is unknown, or the engine has no autoencoder.
     """
     able = require(engine, Autoencoding, LACK)
-    fitted = fit_square(image, max(engine.sizes))
+    fitted = fit_square(image, max(engine.manifest.sizes))
     latents = able.encode(to_tensor(fitted.image[None]), label)
     decoded: dict[str, Image] = {}
     names = (label, *(other for other in labels if other != label))

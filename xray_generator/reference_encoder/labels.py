@@ -47,7 +47,7 @@ def targets(rows: Sequence[Row], labels: Sequence[str] = LABELS) -> Targets:
     for row in rows:
         if row.label:
             classes.setdefault(row.source, set()).add(row.label)
-    facts = [_known(row, classes.get(row.source, ()) if row.label else ()) for row in rows]
+    facts = [_known_labels(row, classes.get(row.source, ()) if row.label else ()) for row in rows]
     values = [[known.get(label, np.nan) for label in labels] for known in facts]
     return np.array(values, dtype=np.float32).reshape(len(rows), len(labels))
 
@@ -90,7 +90,7 @@ def patients(rows: Sequence[Row]) -> NDArray[np.str_]:
     return np.array([row.patient_id or row.path.name for row in rows], dtype=np.str_)
 
 
-def _known(row: Row, classes: Collection[str]) -> dict[str, float]:
+def _known_labels(row: Row, classes: Collection[str]) -> dict[str, float]:
     negative = dict.fromkeys((*SEARCHED.get(row.source, ()), *row.absent), 0.0)
     facts = negative | dict.fromkeys(row.findings, 1.0)
     if row.view[:2] in ("AP", "PA"):

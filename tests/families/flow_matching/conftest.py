@@ -5,7 +5,9 @@ import torch
 
 from tests.families.tiny import Run, trained
 from xray_generator.data.rows import Dataset
+from xray_generator.families.flow_matching import likelihood
 from xray_generator.families.flow_matching.engine import FlowMatchingEngine, load_engine
+from xray_generator.nn import rectified_flow
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,13 @@ def slices(run: Run) -> Dataset:
 @pytest.fixture(scope="session")
 def engine(run: Run) -> FlowMatchingEngine:
     return load_engine(run.options.checkpoint, "cpu")
+
+
+@pytest.fixture
+def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An adaptive solver that is quick and less exact."""
+    for module in (likelihood, rectified_flow):
+        monkeypatch.setattr(module, "TOLERANCE", 0.01)
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ NORMAL = make_request(ClassLabel("normal"), seed=5, size=32)
 
 
 @pytest.mark.parametrize("solver", ["euler", "heun", "dopri5"])
-def test_every_solver_draws_in_any_number_of_steps(engine: FlowMatchingEngine, solver: str) -> None:
+def test_every_solver_draws_in_any_number_of_steps(smooth: FlowMatchingEngine, solver: str) -> None:
     for steps in (1, 3):
         request = make_request(ClassLabel("benign"), seed=1, size=32, steps=steps, scheduler=solver)
         reported: list[int] = []
-        result = generate(engine, request, lambda step, *_: reported.append(step))  # noqa: B023
+        result = generate(smooth, request, lambda step, *_: reported.append(step))  # noqa: B023
         assert reported == list(range(1, steps + 1))
         assert result.request.scheduler == solver and result.images[0].std() > 0
 
@@ -65,7 +65,9 @@ def test_the_trajectory_goes_from_the_noise_to_the_image(engine: FlowMatchingEng
     assert np.array_equal(path[-1], generate(engine, NORMAL).images[0])
 
 
-def test_a_likelihood_is_reproducible_and_tells_slices_from_noise(smooth: FlowMatchingEngine, slices: Dataset) -> None:
+def test_a_likelihood_is_reproducible_and_tells_slices_from_noise(
+    smooth: FlowMatchingEngine, slices: Dataset, coarse: None
+) -> None:
     image = slices.rows[0].image()
     found, again = (smooth.likelihood(image, None, torch.Generator().manual_seed(0)) for _ in range(2))
     assert found.bits_per_dimension == again.bits_per_dimension

@@ -93,7 +93,7 @@ def test_any_text_has_a_fixed_shape(encoder: TextEncoder, text: str) -> None:
     assert torch.isfinite(embed(encoder, [text], 32)).all()
 
 
-def test_ids_do_not_depend_on_the_neighbours(encoder: TextEncoder) -> None:
+def test_ids_do_not_depend_on_the_neighbors(encoder: TextEncoder) -> None:
     together = encoder.tokenize(PROMPTS)[0]
     for i, prompt in enumerate(PROMPTS):
         alone = encoder.tokenize([prompt])[0][0]

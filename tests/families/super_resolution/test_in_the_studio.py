@@ -43,8 +43,8 @@ def test_an_enlarged_image_is_the_drawn_one_enlarged(studio: Studio, upscaler: S
     (expected,) = from_tensor(upscaler.upscale(to_tensor(small[None]), 96, None, seeded_generators(5, 1, stream=1)))
     np.testing.assert_allclose(result.images[0], expected, atol=2 / 255)  # `small` lost what is finer than its pixels
     assert (result.request.height, result.request.width) == (96, 96)
-    assert result.upscaler == upscaler.checkpoint
-    assert recipes(result)[0].upscaler == upscaler.checkpoint
+    assert result.upscaler == upscaler.manifest.ref
+    assert recipes(result)[0].upscaler == upscaler.manifest.ref
     assert studio.generate(ask(64)).upscaler is None
 
 

@@ -21,7 +21,7 @@ from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, bu
 from xray_generator.images import from_tensor
 from xray_generator.nn.interpolation import slerp
 from xray_generator.requests import MAX_FLOW_STEPS, resolve_request, unused_guidance
-from xray_generator.types import CheckpointRef, ClassLabel, GenerationRequest, Morph, OnStep, StudioError
+from xray_generator.types import ClassLabel, GenerationRequest, Morph, OnStep, StudioError
 
 SCHEDULER = "euler"
 NUM_DIRECTION_SAMPLES = 64
@@ -37,16 +37,6 @@ class CVAEEngine:
     manifest: Manifest
     config: CVAEConfig
     device: torch.device
-
-    @property
-    def checkpoint(self) -> CheckpointRef:
-        """Which weights these are."""
-        return self.manifest.ref
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Sides in pixels of the square images that it draws."""
-        return self.manifest.sizes
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""

@@ -26,7 +26,6 @@ from xray_generator.images import from_tensor, from_uint8, resize_square, to_uin
 from xray_generator.nn.rectified_flow import SOLVERS, time_grid
 from xray_generator.requests import MAX_FLOW_STEPS, check_condition, resolve_request, unused_guidance
 from xray_generator.types import (
-    CheckpointRef,
     ClassLabel,
     GenerationRequest,
     Image,
@@ -47,16 +46,6 @@ class FlowMatchingEngine:
     manifest: Manifest
     config: FlowMatchingConfig
     device: torch.device
-
-    @property
-    def checkpoint(self) -> CheckpointRef:
-        """Which weights these are."""
-        return self.manifest.ref
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Sides in pixels of the square images that it draws."""
-        return self.manifest.sizes
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""

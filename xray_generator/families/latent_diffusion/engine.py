@@ -27,7 +27,6 @@ from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.interpolation import slerp
 from xray_generator.requests import check_condition, resolve_request
 from xray_generator.types import (
-    CheckpointRef,
     ClassLabel,
     Edit,
     GenerationRequest,
@@ -46,16 +45,6 @@ class LatentDiffusionEngine:
     manifest: Manifest
     config: LatentDiffusionConfig
     device: torch.device
-
-    @property
-    def checkpoint(self) -> CheckpointRef:
-        """Which weights these are."""
-        return self.manifest.ref
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Sides in pixels of the square images that it draws."""
-        return self.manifest.sizes
 
     @property
     def inversion_scheduler(self) -> str:

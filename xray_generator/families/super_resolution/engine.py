@@ -26,7 +26,6 @@ from xray_generator.types import (
     MAX_SIDE,
     MAX_STEPS,
     SIDE_MULTIPLE,
-    CheckpointRef,
     Image,
     OnStep,
     StudioError,
@@ -45,11 +44,6 @@ class SuperResolutionEngine:
     manifest: Manifest
     config: SuperResolutionConfig
     device: torch.device
-
-    @property
-    def checkpoint(self) -> CheckpointRef:
-        """Which weights these are."""
-        return self.manifest.ref
 
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""

@@ -24,10 +24,6 @@ class ToyEngine:
     manifest: Manifest
     device: torch.device
 
-    def __post_init__(self):
-        object.__setattr__(self, "checkpoint", self.manifest.ref)
-        object.__setattr__(self, "sizes", self.manifest.sizes)
-
     def components(self):
         return {"flow": self.flow}
 
