@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import entropy
+from scipy.special import entr
 from skimage.feature import graycomatrix, graycoprops, local_binary_pattern
 
 from xray_generator.images import to_uint8
@@ -57,7 +57,8 @@ def _first_order(image: Image, levels: NDArray[np.uint8]) -> NDArray[np.float64]
     z = (image - mean) / max(deviation, ROUNDING**0.5)
     squares = z * z
     shares = np.bincount(levels.ravel(), minlength=256) / levels.size
-    moments = [mean, deviation, (squares * z).mean(), np.square(squares).mean(), entropy(shares, base=2)]
+    entropy = entr(shares).sum() / np.log(2)  # scipy.stats.entropy takes longer than all else here
+    moments = [mean, deviation, (squares * z).mean(), np.square(squares).mean(), entropy]
     return np.array([*moments, *np.quantile(image, QUANTILES)])
 
 

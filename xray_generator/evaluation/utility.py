@@ -112,7 +112,7 @@ def measure_utility(
             if i in learned
             else [_unlearned(label, count)]
         )
-    return found, _curve(draws, classifier, float(values[REAL, learned].mean()), learned)
+    return found, _curve(draws, values[:, learned].mean(axis=-1), classifier, learned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,19 +187,21 @@ def _unlearned(condition: str, count: int) -> Measurement:
     )
 
 
-def _curve(draws: Sequence[tuple[Examples, Examples]], test: _Test, real: float, labels: Sequence[int]) -> Curve:
+def _curve(draws: Sequence[tuple[Examples, Examples]], ends: Floats, test: _Test, labels: Sequence[int]) -> Curve:
+    """AUROC against the number of generated images; `ends` (A,) is that of each arm with all of them."""
     total = len(draws[0][0].known)
     counts = sorted({max(2, round(share * total)) for share in CURVE_SHARES})
     values = []
-    for count in counts:
+    for count in counts[:-1]:
         parts = [(drawn.take(slice(count)), real_drawn) for drawn, real_drawn in draws]
         scores = [[_scores(part, test), _scores(part + real_drawn, test)] for part, real_drawn in parts]
         values.append(test.aurocs(scores, slice(None))[:, labels].mean(axis=-1))
+    values.append(ends[[SYNTHETIC, BOTH]])
     alone, both = np.array(values).T
     return Curve(
         "Learning from generated images",
         "number of generated images",
         "AUROC on real test images",
         tuple(map(float, counts)),
-        {"generated alone": tuple(alone), "both": tuple(both), "real alone": (real,) * len(counts)},
+        {"generated alone": tuple(alone), "both": tuple(both), "real alone": (float(ends[REAL]),) * len(counts)},
     )

@@ -63,9 +63,12 @@ def patient_interval(
 def resamples(owners: NDArray[Any], rng: np.random.Generator, num_resamples: int = 300) -> Iterator[Places]:
     """The places of bootstrap draws of whole owners with replacement."""
     order = np.argsort(owners, kind="stable")
-    members = np.split(order, np.flatnonzero(owners[order][1:] != owners[order][:-1]) + 1)
+    starts = np.flatnonzero(np.append(True, owners[order][1:] != owners[order][:-1]))
+    sizes = np.diff(starts, append=len(order))
     for _ in range(num_resamples):
-        yield np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+        chosen = rng.integers(len(starts), size=len(starts))
+        ends = np.cumsum(sizes[chosen])  # one gather: joining an array per owner takes ten times as long for 2,000
+        yield order[np.arange(ends[-1]) + np.repeat(starts[chosen] + sizes[chosen] - ends, sizes[chosen])]
 
 
 def bounds(values: Sequence[float] | Floats, center: float | None = None) -> Interval | None:
