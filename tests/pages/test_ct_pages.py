@@ -185,7 +185,7 @@ def test_model_analysis_shows_a_flow(output_dir: Path, tab: str) -> None:
     app.session_state["model_tab"] = tab
     run(app)
     assert not app.error
-    told = {"Noise schedule": "no noise schedule", "Autoencoder": "no autoencoder", "Training": "no history"}
+    told = {"Noise schedule": "no noise schedule", "Autoencoder": "no autoencoder", "Training": "no training history"}
     assert told.get(tab, "") in words(app)
 
 
