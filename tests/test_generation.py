@@ -16,7 +16,7 @@ from xray_generator.requests import text_request
 from xray_generator.studio import Studio
 from xray_generator.types import (
     MAX_SEED,
-    Cancelled,
+    Canceled,
     ClassLabel,
     Engine,
     GenerationRequest,
@@ -190,9 +190,9 @@ def test_cancel_takes_effect_within_the_step(engine: Engine, stop_at: int) -> No
 
     def on_step(step: int, _total: int, _preview: Preview) -> None:
         if step == stop_at:
-            raise Cancelled
+            raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         generate(engine, text_request(PROMPT, seed=1, num_images=2, size=64, steps=5), on_step)
     hook.remove()
     assert len(calls) == stop_at

@@ -65,7 +65,7 @@ PLACES = re.compile(
 UNFORMATTED = re.compile(r"#\s*fmt:\s*(skip|off)")
 BRITISH = re.compile(
     r"learn[t]|licenc[e]|colou[r]|cent[r]e|centrin[g]|gre[y]|neighbou[r]|labelle[d]|labellin[g]|modellin[g]|behaviou[r]"
-    r"|favou[r]|fib[r]e|normalis[e]|optimis[e]|analys[e]d|artefac[t]",
+    r"|favou[r]|fib[r]e|normalis[e]|optimis[e]|analys[e]d|artefac[t]|cancelle[d]|cancellin[g]",
     re.IGNORECASE,
 )
 TEXT = (".py", ".md", ".toml", ".json", ".txt", ".cff", ".js", ".css")

@@ -75,19 +75,19 @@ def test_states_and_positions_in_order(jobs: JobQueue, gate: threading.Event) ->
     assert first.finished <= second.started <= second.finished <= third.started
 
 
-def test_cancelled_in_the_queue_never_runs(jobs: JobQueue, gate: threading.Event) -> None:
+def test_canceled_in_the_queue_never_runs(jobs: JobQueue, gate: threading.Event) -> None:
     ran: list[int] = []
     jobs.submit(held(gate))
     job = jobs.submit(lambda _on_step: ran.append(1))
     jobs.cancel(job)
-    assert job.state == "cancelled"
+    assert job.state == "canceled"
     gate.set()
     finish(jobs.submit(steps(1)))
     assert ran == []
     assert job.seconds == 0
 
 
-def test_cancelled_while_running_ends_at_the_next_step(jobs: JobQueue) -> None:
+def test_canceled_while_running_ends_at_the_next_step(jobs: JobQueue) -> None:
     done: list[int] = []
     reached, go_on = threading.Event(), threading.Event()
 
@@ -104,7 +104,7 @@ def test_cancelled_while_running_ends_at_the_next_step(jobs: JobQueue) -> None:
     jobs.cancel(job)
     jobs.cancel(job)
     go_on.set()
-    assert finish(job).state == "cancelled"
+    assert finish(job).state == "canceled"
     assert done == [1, 2, 3, 4, 5, 6]
     assert job.result is None
 
@@ -145,7 +145,7 @@ def test_failing_preview_fails_the_job_only(jobs: JobQueue) -> None:
     assert finish(jobs.submit(steps(1))).state == "done"
 
 
-def test_queue_is_bounded_and_a_cancelled_job_gives_its_place_back(gate: threading.Event) -> None:
+def test_queue_is_bounded_and_a_canceled_job_gives_its_place_back(gate: threading.Event) -> None:
     jobs = JobQueue()
     running = jobs.submit(held(gate))
     wait(lambda: running.state == "running")
@@ -170,7 +170,7 @@ def test_old_results_are_dropped_and_the_newest_kept() -> None:
     assert jobs.get(done[-1].id) is done[-1]
 
 
-def test_jobs_cancelled_in_the_queue_are_dropped_while_another_runs(gate: threading.Event) -> None:
+def test_jobs_canceled_in_the_queue_are_dropped_while_another_runs(gate: threading.Event) -> None:
     jobs = JobQueue()
     jobs.submit(held(gate))
     waiting = []
@@ -209,12 +209,12 @@ def test_random_cancels_end_in_exactly_one_state() -> None:
             jobs.cancel(job)
         for job in batch:
             ended = finish(job).state
-            assert ended in ("done", "cancelled")
+            assert ended in ("done", "canceled")
             assert (job.result == "result") == (ended == "done")
     assert finish(jobs.submit(steps(1))).state == "done"
 
 
-def test_real_generation_is_cancelled_within_a_step(tiny_checkpoint: Path) -> None:
+def test_real_generation_is_canceled_within_a_step(tiny_checkpoint: Path) -> None:
     studio, jobs = Studio(tiny_checkpoint, "cpu"), JobQueue()
     calls: list[int] = []
     studio.engine().components()["unet"].register_forward_hook(lambda *_: calls.append(1))
@@ -225,7 +225,7 @@ def test_real_generation_is_cancelled_within_a_step(tiny_checkpoint: Path) -> No
     assert job.preview.shape == (64, 64)
     jobs.cancel(job)
     finish(job)
-    assert job.state == "cancelled"
+    assert job.state == "canceled"
     assert len(calls) <= job.step + 1
     again = jobs.submit(
         lambda on_step: studio.generate(text_request("Normal", seed=1, size=64, steps=2), None, on_step)

@@ -20,8 +20,8 @@ COMMANDS = {
     "phantom": ("xray_generator.phantom", "draw phantoms of axonemes with a known ground truth"),
     "preprocess": ("xray_generator.preprocess", "fit images of any size into squares"),
     "enhance": ("postprocess.__main__", "enhance image files with presets"),
-    "health": ("xray_generator.data.health", "check a data set before training"),
-    "sample": ("xray_generator.data.sample", "make a small sample of a data set"),
+    "health": ("xray_generator.data.health", "check a dataset before training"),
+    "sample": ("xray_generator.data.sample", "make a small sample of a dataset"),
 }
 
 

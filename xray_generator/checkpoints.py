@@ -294,11 +294,6 @@ def staged(folder: Path) -> Iterator[Path]:
     replace_folder(place, folder)
 
 
-def first_with_manifest(root: Path) -> Path | None:
-    """The first folder by name in `root` that holds a manifest, as reference encoders do; None where there is none."""
-    return next(iter(sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))), None)
-
-
 def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, ...]:
     """Readable checkpoints under root/<family>/<name>/, by folder; damaged ones and links to elsewhere are left out."""
     return tuple(_readable(root, family).values())

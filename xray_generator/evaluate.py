@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path(os.environ.get("DATASET_PATH", "dataset")),
         metavar="DIR",
-        help="a data set, or a folder of real images; default: DATASET_PATH, or dataset",
+        help="a dataset, or a folder of real images; default: DATASET_PATH, or dataset",
     )
     parser.add_argument("--split", choices=tuple(SPLITS), default="unseen", help="unseen: val and test")
     parser.add_argument("--training", type=Path, metavar="DIR", help="the training data; default: that of --real")

@@ -19,7 +19,7 @@ from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
 from xray_generator.images import limit_pixels, read_image
 from xray_generator.requests import describe_condition
-from xray_generator.types import StudioError, TextPrompt
+from xray_generator.types import CheckpointRef, StudioError, TextPrompt
 
 NUM_NEWEST = 40
 MAX_SEARCHED = 1_000  # newest files of a folder whose recipes are read
@@ -131,19 +131,27 @@ def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source
     return replace(source, origin=f"{source.origin}, gray levels taken for {window.low:g} to {window.high:g} HU")
 
 
-def differences(recipe: Recipe, manifest: Manifest, presets: Sequence[Preset]) -> tuple[str, ...]:
-    """Why `manifest` cannot reproduce a recipe's image bit by bit here, a sentence each; () if it can."""
-    return (*_other_model(recipe, manifest), *_other_preset(recipe, presets), *_other_runtime(recipe))
+def differences(
+    recipe: Recipe, manifest: Manifest, presets: Sequence[Preset], upscaler: CheckpointRef | None = None
+) -> tuple[str, ...]:
+    """Why `manifest` cannot reproduce a recipe's image bit by bit here, a sentence each; () if it can.
+
+    `upscaler` names the weights that enlarge this manifest's images here; None where there are none.
+    """
+    return (*_other_model(recipe, manifest, upscaler), *_other_preset(recipe, presets), *_other_runtime(recipe))
 
 
-def _other_model(recipe: Recipe, manifest: Manifest) -> Iterator[str]:
+def _other_model(recipe: Recipe, manifest: Manifest, upscaler: CheckpointRef | None) -> Iterator[str]:
     request = recipe.request
     if recipe.checkpoint != manifest.ref:
         yield (
             f"The weights that made this image ({recipe.checkpoint.name}, SHA-256 {recipe.checkpoint.sha256[:12]}) are "
             f"not here; {manifest.name} ({manifest.ref.sha256[:12]}) will draw another image."
         )
-    if request.height != request.width or request.height not in manifest.sizes:
+    if recipe.upscaler is not None:
+        if recipe.upscaler != upscaler:
+            yield f"The weights that enlarged this image ({recipe.upscaler.name}) are not here."
+    elif request.height != request.width or request.height not in manifest.sizes:
         sizes = ", ".join(f"{size} x {size}" for size in manifest.sizes)
         yield f"The image has {request.width} x {request.height} pixels; {manifest.name} draws {sizes}."
     if request.scheduler and request.scheduler not in manifest.schedulers:

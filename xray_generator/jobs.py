@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from xray_generator.types import Cancelled, Image, OnStep, Preview, StudioError
+from xray_generator.types import Canceled, Image, OnStep, Preview, StudioError
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+State = Literal["queued", "running", "done", "failed", "canceled"]
 Work = Callable[[OnStep], Any]
 
 MAX_QUEUED = 32
@@ -49,7 +49,7 @@ class Job:
     @property
     def is_over(self) -> bool:
         """Whether the job has ended, in whatever way."""
-        return self.state in ("done", "failed", "cancelled")
+        return self.state in ("done", "failed", "canceled")
 
     @property
     def seconds(self) -> float:
@@ -105,7 +105,7 @@ class JobQueue:
         with self._lock:
             job.cancel_requested.set()
             if job.state == "queued":
-                job.state = "cancelled"
+                job.state = "canceled"
 
     def _next(self) -> Job | None:
         return next((job for job in self._jobs.values() if job.state == "queued"), None)
@@ -120,8 +120,8 @@ class JobQueue:
             try:
                 job.result = job.work(_reporter(job))
                 state = "done"
-            except Cancelled:
-                state = "cancelled"
+            except Canceled:
+                state = "canceled"
             except StudioError as error:
                 job.error = str(error)
             except BaseException:  # whatever fails, SystemExit too: the next job must run
@@ -137,7 +137,7 @@ def _reporter(job: Job) -> OnStep:
     def on_step(step: int, total: int, preview: Preview) -> None:
         nonlocal due
         if job.cancel_requested.is_set():
-            raise Cancelled
+            raise Canceled
         job.step, job.total = step, total
         job.first_step = job.first_step or time.monotonic()
         if (asked := time.monotonic()) > due:

@@ -115,9 +115,9 @@ def resolve_request(request: GenerationRequest, manifest: Manifest, max_steps: i
 
 
 def unused_guidance(request: GenerationRequest) -> tuple[str, ...]:
-    """A note where guidance was asked for without a class, which it would lead towards."""
+    """A note where guidance was asked for without a class."""
     if isinstance(request.condition, Unconditional) and request.guidance_scale not in (None, 1):
-        return ("Guidance leads towards a class; without a class it was not used.",)
+        return ("Guidance needs a class; without one it was not used.",)
     return ()
 
 

@@ -1,4 +1,4 @@
-"""What the app, the API and the command lines call: checkpoints, engines kept loaded, generate, enhance, save."""
+"""What the app and the commands call: checkpoints, engines kept loaded, generating and saving."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ class Studio:
 
     @property
     def figure_dir(self) -> Path:
-        """Where it keeps the figures of a record, in <name of the record>/."""
+        """Where the evaluation keeps the figures of a record, in <name of the record>/."""
         return self.output_dir / "visualizations"
 
     def sample_dir(self, checkpoint: str) -> Path:
-        """Where it keeps a sample of the images that it drew with a checkpoint and judged."""
+        """Where the evaluation keeps a sample of the images that it drew with a checkpoint and measured."""
         return self.output_dir / "samples" / checkpoint
 
     @property
@@ -103,7 +103,7 @@ class Studio:
     def sizes(self, checkpoint: str | None = None) -> tuple[int, ...]:
         """Sides in pixels of a checkpoint's images: those it draws, then those they can be enlarged to."""
         manifest = self.manifest(checkpoint)
-        upscaler, drawn = self._upscaler_manifest(modality(manifest)), manifest.sizes
+        upscaler, drawn = self.upscaler_manifest(modality(manifest)), manifest.sizes
         return (*drawn, *(size for size in (upscaler.sizes if upscaler else ()) if size > max(drawn)))
 
     def manifest(self, checkpoint: str | None = None) -> Manifest:
@@ -143,9 +143,9 @@ class Studio:
                 self._engines.popitem(last=False)
             return engine
 
-    def upscaler(self, modality: str = "DX") -> Upscaler | None:
-        """The loaded upscaler of a modality, the first by name; None where there is none. StudioError: damaged."""
-        manifest = self._upscaler_manifest(modality)
+    def upscaler(self, images: str = "DX") -> Upscaler | None:
+        """The loaded upscaler of images of a modality; None where there is none. StudioError: damaged."""
+        manifest = self.upscaler_manifest(images)
         if manifest is None:
             return None
         folder = self.checkpoint_root / manifest.family / manifest.name
@@ -154,9 +154,10 @@ class Studio:
                 self._upscaler = load_upscaler(manifest.family, folder, self.device)
             return self._upscaler
 
-    def _upscaler_manifest(self, wanted: str) -> Manifest | None:
+    def upscaler_manifest(self, images: str = "DX") -> Manifest | None:
+        """The first upscaler by name of images of a modality, a DICOM code; None where there is none."""
         found = (m for m in list_checkpoints(self.checkpoint_root) if m.family in FAMILIES and not draws(m.family))
-        return next((manifest for manifest in found if modality(manifest) == wanted), None)
+        return next((manifest for manifest in found if modality(manifest) == images), None)
 
     def task(
         self,

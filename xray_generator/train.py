@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> Path:
 
 
 def _run_options(options: argparse.Namespace, name: str, folder: Path) -> RunOptions:
-    """What the family is told; StudioError where it has no such option."""
+    """The RunOptions of a run; StudioError for an option that the family does not accept."""
     accepts, resume_from = get_family(name).accepts, options.resume_from
     elsewhere = None if resume_from is None or resume_from.resolve() == folder.resolve() else resume_from
     if options.train_vae_only and "autoencoder_only" not in accepts:

@@ -40,7 +40,7 @@ class StudioError(ValueError):
     """A fault that a user can mend; the text says what was wrong and what is allowed."""
 
 
-class Cancelled(Exception):  # noqa: N818 - a request, not an error
+class Canceled(Exception):  # noqa: N818 - a request, not an error
     """Raised inside a step callback to stop a generation; takes effect within one step."""
 
 

@@ -98,7 +98,7 @@ def _draw_verdict(verdict: Verdict) -> None:
     st.caption(
         escape_markdown(
             f"n = 1 image: an example, not a measurement of the model. Classifier: {verdict.classifier}, trained on "
-            "real films alone. Only labels that it recognizes well on real films of unseen patients are shown."
+            "real images alone. Only labels that it recognizes well on real images of unseen patients are shown."
         )
     )
 
@@ -150,7 +150,7 @@ def draw_many(found: RepeatedEdit) -> None:
         st.caption(
             escape_markdown(
                 f"{interval} n = {count}. Orange: requested changes. Everything else: mean absolute change of all "
-                f"other labels. Classifier: {verdict.classifier}, trained on real films alone."
+                f"other labels. Classifier: {verdict.classifier}, trained on real images alone."
             )
         )
         _draw_unscored(verdict)

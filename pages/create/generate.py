@@ -30,13 +30,14 @@ from pages.kit.viewer import draw_viewer
 from postprocess.cost import measure_cost
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
+from xray_generator.data.rows import SEX_NAMES
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
 from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.export.pictures import Picture, archive, pictures
 from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
 from xray_generator.jobs import Work
-from xray_generator.registry import reads_prompts
+from xray_generator.registry import modality, reads_prompts
 from xray_generator.requests import check_condition, describe_condition, make_request, read_condition, resolve_seed
 from xray_generator.types import (
     MAX_IMAGES,
@@ -51,7 +52,6 @@ from xray_generator.types import (
 
 ONE_IMAGE_PX, GRID_PX, WINDOW_PX = 380, 540, 90  # what stands around the viewer, so that all of it fits the window
 THUMBNAILS_PER_ROW = 8
-SEXES = {"F": "Female", "M": "Male"}
 
 
 def main() -> None:
@@ -156,7 +156,11 @@ def draw_builder(vocabulary: Vocabulary) -> None:
     left, right = st.columns(2)
     view = left.segmented_control("View", vocabulary.views, key="build_view", persist_state="session")
     sex = right.segmented_control(
-        "Sex", vocabulary.sexes, format_func=lambda s: SEXES.get(s, s), key="build_sex", persist_state="session"
+        "Sex",
+        vocabulary.sexes,
+        format_func=lambda sex: SEX_NAMES.get(sex, sex).capitalize(),
+        key="build_sex",
+        persist_state="session",
     )
     age = group = None
     if vocabulary.min_age is not None and vocabulary.max_age is not None:
@@ -259,12 +263,11 @@ def fill_form(data: bytes) -> str:
     recipe = read_recipe(data)
     request, condition = recipe.request, recipe.request.condition
     if recipe.origin is not None:
-        page = "Edit" if recipe.origin.kind == "edit" else "Live"
-        raise StudioError(
-            f"This image was made on the {page} page. The Generator cannot make it from a prompt and a seed."
-        )
+        page = "Edit page" if recipe.origin.kind == "edit" else "Live or the Latent space page"
+        raise StudioError(f"This image was made on the {page}; the Generator cannot draw it again.")
     manifests = {manifest.name: manifest for manifest in studio().checkpoints()}
     manifest = manifests.get(recipe.checkpoint.name) or studio().manifest()
+    upscaler = studio().upscaler_manifest(modality(manifest))
     try:
         check_condition(manifest, condition)
     except StudioError as error:
@@ -277,7 +280,10 @@ def fill_form(data: bytes) -> str:
         label = condition.label if isinstance(condition, ClassLabel) else ""
         st.session_state[field_key("label", manifest.name)] = label
     studio().engine(manifest.name)  # under its lock, so that two threads never import torch at once
-    changes = "\n".join(f"- {escape_markdown(text)}" for text in differences(recipe, manifest, known_presets()))
+    changes = "\n".join(
+        f"- {escape_markdown(text)}"
+        for text in differences(recipe, manifest, known_presets(), upscaler and upscaler.ref)
+    )
     if changes:
         return f"The form is filled, but the image may come out differently:\n\n{changes}"
     return "The form is filled. Generate makes this image again."
@@ -404,9 +410,11 @@ def draw_window(own: Window, name: str, *, is_enhanced: bool) -> Window:
         )
     text = f"{seen.low:,.0f} to {seen.high:,.0f} HU."
     if seen.low < own.low or seen.high > own.high:
-        text += f" The model knows {own.low:,.0f} to {own.high:,.0f} HU: what lies beyond was clipped and is lost."
+        text += (
+            f" The model knows {own.low:,.0f} to {own.high:,.0f} HU: values outside were clipped and cannot be shown."
+        )
     elif seen == own:
-        text += " What lies beyond was clipped before training: it was never there."
+        text += " Values outside this range were clipped before training; the model does not know them."
     st.caption(text + (" Gray levels of an enhanced image are no longer true HU." if is_enhanced else ""))
     return seen
 

@@ -36,7 +36,7 @@ def draw_analysis(picture: Picture, ability: Ability, name: str, button: str, hi
     recipe = picture.recipe
     job_key, verb = f"{name} {recipe.digest}", getattr(generation, ability)
     job = find_job(job_key)
-    if job is not None and job.state not in ("failed", "cancelled"):
+    if job is not None and job.state not in ("failed", "canceled"):
         return draw_job(job_key, hint)
     if job is not None:
         draw_end(job)

@@ -199,7 +199,7 @@ def draw_reconstruct(manifest: Manifest) -> None:
     form, result = st.columns([2, 3], gap="medium")
     with form:
         source = pick_image("latent_image", manifest=manifest, pick_rows=_pick_rows)
-        label = pick_class(manifest, "latent_copy_class", "Class of the image")
+        label = pick_class(manifest, "latent_reconstruct_class", "Class of the image")
         key = f"latent reconstruction {manifest.ref.sha256} {source.digest if source else 'nothing'} {label}"
         start_button(
             "Reconstruct",
@@ -211,7 +211,7 @@ def draw_reconstruct(manifest: Manifest) -> None:
                 manifest.labels,
                 checkpoint=manifest.ref.full_name,
             ),
-            key="latent_copy",
+            key="latent_reconstruct",
             disabled=source is None,
         )
         st.caption(
@@ -236,7 +236,7 @@ def _draw_reconstruction(found: ClassReconstruction, source: Source, manifest: M
             f"Reconstructed as {_words(found.label)}": found.reconstruction,
             f"Difference × {GAIN:g}": found.difference,
         },
-        key="latent_copy_viewer",
+        key="latent_reconstruct_viewer",
         space_px=420,
         unknown=() if source.is_synthetic else (given,),
     )
@@ -252,7 +252,7 @@ def _draw_reconstruction(found: ClassReconstruction, source: Source, manifest: M
         partial(encode_row, images, description),
         f"{manifest.name}_reconstruction.png",
         "image/png",
-        key="latent_copy_png",
+        key="latent_reconstruct_png",
         help="The image, its reconstructions and the difference, with a description inside.",
     )
 

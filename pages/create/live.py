@@ -14,6 +14,7 @@ from pages.kit.jobs import draw_error, keep_error
 from pages.kit.sampling import draw_seed, field_key, fill_generator
 from pages.kit.services import escape_markdown, preload, studio
 from xray_generator.checkpoints import Manifest
+from xray_generator.data.rows import SEX_NAMES
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
 from xray_generator.registry import offers
 from xray_generator.requests import text_request
@@ -21,8 +22,7 @@ from xray_generator.types import GenerationRequest, GenerationResult, StudioErro
 
 ONE, TWO = "One image", "Between two"
 ENDS = ("A", "B")
-SEXES = {"F": "Female", "M": "Male"}
-MAX_SEED, MAX_STEPS, FAST_STEPS, MAX_GUIDANCE = 999, 20, 8, 10.0  # of the sliders
+SLIDER_SEED, SLIDER_STEPS, SLIDER_GUIDANCE, FAST_STEPS = 999, 20, 10.0, 8
 ANY_AGE, AGE_STEP = 0, 5
 
 
@@ -95,7 +95,7 @@ def draw_controls(manifest: Manifest) -> Drawing | None:
     )
     draw_chips(vocabulary)
     slider, button = st.columns([4, 1], vertical_alignment="bottom")
-    seed = slider.slider("Seed", 0, MAX_SEED, key="live_seed", persist_state="session")
+    seed = slider.slider("Seed", 0, SLIDER_SEED, key="live_seed", persist_state="session")
     button.button("Next", key="live_next", on_click=use_next_seed, width="stretch", help="Next seed, same prompt.")
     return Drawing(manifest.ref, draw_sampling(manifest).request(st.session_state["live_prompt"], seed))
 
@@ -126,7 +126,7 @@ def draw_two(manifest: Manifest) -> Drawing | None:
 def draw_sampling(manifest: Manifest) -> Sampling:
     """Draw the sliders of guidance and steps; use a distilled scheduler if there is one, else start at few steps."""
     recommended = manifest.recommended
-    distilled, most = next(iter(manifest.few_steps.items()), ("", MAX_STEPS))
+    distilled, most = next(iter(manifest.few_steps.items()), ("", SLIDER_STEPS))
     steps_key, guidance_key = (f"live_{field_key(name, manifest.name)}" for name in ("steps", "guidance"))
     fast = min(most if distilled else FAST_STEPS, recommended.num_inference_steps)
     st.session_state[steps_key] = min(st.session_state.get(steps_key, fast), most)
@@ -135,7 +135,7 @@ def draw_sampling(manifest: Manifest) -> Sampling:
     guidance = left.slider(
         "Guidance",
         1.0,
-        max(MAX_GUIDANCE, float(recommended.guidance_scale)),
+        max(SLIDER_GUIDANCE, float(recommended.guidance_scale)),
         step=0.5,
         key=guidance_key,
         persist_state="session",
@@ -163,7 +163,7 @@ def draw_chips(vocabulary: Vocabulary) -> None:
             "Sex",
             vocabulary.sexes,
             key="live_sex",
-            format_func=lambda s: SEXES.get(s, s),
+            format_func=lambda sex: SEX_NAMES.get(sex, sex).capitalize(),
             on_change=write,
             persist_state="session",
         )
@@ -204,7 +204,7 @@ def clear_chips() -> None:
 
 def use_next_seed() -> None:
     """Step the seed by one, from the last to 0."""
-    st.session_state["live_seed"] = (st.session_state["live_seed"] + 1) % (MAX_SEED + 1)
+    st.session_state["live_seed"] = (st.session_state["live_seed"] + 1) % (SLIDER_SEED + 1)
 
 
 def draw_actions(result: GenerationResult) -> None:

@@ -11,7 +11,6 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from pages.explore.dataset_health import draw_health
 from pages.explore.dataset_images import (
     FACT_NAMES,
-    SEXES,
     Explored,
     draw_browse,
     draw_map,
@@ -33,7 +32,7 @@ from xray_generator.data.exploration import (
     filter_rows,
     to_csv,
 )
-from xray_generator.data.rows import Row, finding_name
+from xray_generator.data.rows import SEX_NAMES, Row, finding_name
 from xray_generator.data.uploads import MAX_UPLOAD_MB, NamedBytes, Upload, receive
 from xray_generator.types import StudioError
 
@@ -311,7 +310,7 @@ def _draw_labels(rows: Sequence[Row], explored: Explored) -> None:
     with views:
         _draw_bars("View", charts.counts(count_facts(rows, "view"), "images"), "dataset_views")
     with sexes:
-        counts = {SEXES.get(sex, sex): number for sex, number in count_facts(rows, "sex").items()}
+        counts = {SEX_NAMES.get(sex, sex): number for sex, number in count_facts(rows, "sex").items()}
         _draw_bars("Sex", charts.counts(counts, "images"), "dataset_sexes")
     with ages:
         by_age = count_ages(rows)

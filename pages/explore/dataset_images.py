@@ -29,13 +29,12 @@ from xray_generator.data.exploration import (
     relative_name,
 )
 from xray_generator.data.report import split_sections
-from xray_generator.data.rows import Dataset, Row, finding_name
+from xray_generator.data.rows import SEX_NAMES, Dataset, Row, finding_name
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.summary import known_measure, value_text
 from xray_generator.images import encode_png, limit_pixels, read_image
 from xray_generator.types import Image, StudioError
 
-SEXES = {"M": "male", "F": "female"}
 FACT_NAMES = {"split": "Split", "source": "Source", "view": "View", "sex": "Sex", "age_group": "Age group"}
 PER_PAGE = 24
 SHOWN_PIXELS, THUMBNAIL_PIXELS = 1_500_000, 128 * 128
@@ -176,7 +175,7 @@ def _read_image(file: Stamped) -> Image:
 def describe(row: Row) -> str:
     """Findings, view, sex and age in one line; the file name if none is known."""
     age = "" if row.age is None else f"{row.age} years"
-    words = (", ".join(map(finding_name, row.findings)), row.view, SEXES.get(row.sex, ""), age)
+    words = (", ".join(map(finding_name, row.findings)), row.view, SEX_NAMES.get(row.sex, ""), age)
     return " · ".join(word for word in words if word) or row.path.name
 
 
@@ -211,7 +210,7 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
         "Split": fact(row, "split"),
         "Source": row.source,
         "View": row.view,
-        "Sex": SEXES.get(row.sex, ""),
+        "Sex": SEX_NAMES.get(row.sex, ""),
         "Age": "" if row.age is None else f"{row.age} years",
         "Age group": row.age_group.replace("_", " "),
         "Patient": row.patient_id,

@@ -21,7 +21,7 @@ from pages.kit.viewer import draw_viewer
 from xray_generator import generation
 from xray_generator.export.animation import encode_gif, encode_strip
 from xray_generator.export.pictures import pictures
-from xray_generator.jobs import Job
+from xray_generator.jobs import Job, Work
 from xray_generator.requests import describe_condition
 from xray_generator.studio import Studio
 from xray_generator.types import (
@@ -102,8 +102,11 @@ def draw_strip_button(
 ) -> None:
     """Draw the button that asks for `count` pictures at equal steps from the first request to the second."""
     drawings = tuple(between(checkpoint, first, second, index / (count - 1)) for index in range(count))
-    work = partial(_draw_all, studio(), _kept_drawings(), drawings)
-    start_button("Draw the strip", f"{key}_strip_job", lambda: work, key=f"{key}_strip", type="secondary")
+
+    def make_work() -> Work:
+        return partial(_draw_all, studio(), _kept_drawings(), drawings)
+
+    start_button("Draw the strip", f"{key}_strip_job", make_work, key=f"{key}_strip", type="secondary")
 
 
 def draw_strip(key: str) -> None:
@@ -178,7 +181,7 @@ def _follow(drawing: Drawing, job_key: str) -> tuple[GenerationResult | None, Jo
         job = None
     if drawing in _kept_drawings():
         return _kept_drawings()[drawing], None
-    if job is None or job.state in ("cancelled", "done"):
+    if job is None or job.state in ("canceled", "done"):
         work = partial(_draw_all, studio(), _kept_drawings(), (drawing,), has_previews=False)
         job = job_queue().submit(work, is_fleeting=True)
         st.session_state.update({job_key: job.id, f"{job_key}_drawing": drawing})

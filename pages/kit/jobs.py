@@ -110,7 +110,7 @@ def draw_end(job: Job) -> None:
     """Say how a job ended that brought no result."""
     if job.state == "failed":
         st.error(escape_markdown(job.error))
-    elif job.state == "cancelled":
+    elif job.state == "canceled":
         st.info(f"Canceled at step {job.step:,} of {job.total:,}." if job.total else "Canceled before it started.")
 
 
@@ -136,7 +136,7 @@ def describe_progress(job: Job) -> str:
         ahead = job_queue().position(job)
         return f"Waiting, {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else "Waiting for the current job"
     if not job.step:
-        return f"Loading the model ({job.seconds:.0f} s)"
+        return f"Starting ({job.seconds:.0f} s)"
     step = f"Step {job.step:,} of {job.total:,}"
     if job.eta_s is None:
         return step
@@ -157,7 +157,7 @@ def _draw_panel(job_id: str) -> None:
     text.progress(job.step / job.total if job.total else 0.0, describe_progress(job))
     is_ending = job.cancel_requested.is_set()
     button.button(
-        "Cancelling" if is_ending else "Cancel",
+        "Canceling" if is_ending else "Cancel",
         key="cancel",
         on_click=job_queue().cancel,
         args=(job,),

@@ -39,7 +39,7 @@ def main() -> None:
             st.error(escape_markdown(error))
             return
         source = _pick_image(manifest)
-        label = pick_class(manifest, "judged_as", "Score as", first=-1, any_title="any class")
+        label = pick_class(manifest, "likelihood_class", "Score as", first=-1, any_title="any class")
         key = f"likelihood {manifest.ref.sha256} {source.digest if source else 'nothing'} {label}"
         start_button(
             "Score",
@@ -47,7 +47,7 @@ def main() -> None:
             lambda: studio().task(
                 generation.likelihood, source and source.image, label or None, checkpoint=manifest.ref.full_name
             ),
-            key="classifier",
+            key="likelihood_score",
             shortcut="Ctrl+Enter",
             disabled=source is None,
         )

@@ -43,8 +43,13 @@ HEADLINES = {  # question -> its tiles
     "speed": ("latency_ms", "images_per_second", "peak_memory_mb", "parameters"),
 }
 TABLES = {  # question -> table of the record -> title
-    "prompts": {"confusion": "Confusion matrix of the reference classifier, against prompts and known labels"},
+    "detail": {"enlargement": "Compared with interpolation"},
+    "prompts": {
+        "confusion": "Confusion matrix of the reference classifier, against prompts and known labels",
+        "class_confusion": "Confusion matrix of the reference classifier, over the classes",
+    },
     "copies": {"closest_pairs": "The generated images closest to a training image"},
+    "use": {"ablations": "Ablations of sampling"},
     "speed": {"components": "Components", "attention": "Attention layers", "layers": "Layers"},
 }
 SETTINGS = {"settings": "What do guidance and steps change?", "other": "Other curves"}

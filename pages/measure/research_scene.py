@@ -28,7 +28,7 @@ from xray_generator.dashboards.side_by_side import (
     even,
     with_window,
 )
-from xray_generator.data.rows import Row, finding_name
+from xray_generator.data.rows import SEX_NAMES, Row, finding_name
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.gallery import Drawn, find_drawn
 from xray_generator.requests import text_request
@@ -239,7 +239,7 @@ def draw_image(image: Image, alt: str, caption: str = "", window: tuple[float, f
 def describe(row: Row) -> str:
     """The labels of a real image, or of the prompt of a generated one, in one line."""
     age = f"{row.age} years" if row.age is not None else row.age_group.replace("_", " ")
-    sex = {"M": "male", "F": "female"}.get(row.sex, "")
+    sex = SEX_NAMES.get(row.sex, "")
     return " · ".join(text for text in (", ".join(map(finding_name, row.findings)), row.view, sex, age) if text)
 
 

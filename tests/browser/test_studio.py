@@ -151,7 +151,7 @@ def test_progress_and_cancel(page: sync_api.Page, screenshots: Path) -> None:
     page.keyboard.press("Escape")
     page.get_by_text("Canceled at step").wait_for()
     sync_api.expect(_button(page, "generate")).to_be_enabled()
-    page.screenshot(path=screenshots / "generator_cancelled.png")
+    page.screenshot(path=screenshots / "generator_canceled.png")
 
 
 def test_page_change_keeps_result_and_form(page: sync_api.Page, screenshots: Path) -> None:

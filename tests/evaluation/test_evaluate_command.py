@@ -78,7 +78,7 @@ def test_a_checkpoint_gets_a_record_figures_and_a_summary(
     assert [Path(line).name for line in lines] == ["tiny_quick_dataset.record.json", "model_summary.md"]
     text = Path(lines[1]).read_text()
     assert text == summarize(record)
-    assert "| Copy rate | all |" in text and "Not measured" in text and "## Notes" in text
+    assert "| Memorization rate | all |" in text and "Not measured" in text and "## Notes" in text
 
 
 @pytest.mark.slow

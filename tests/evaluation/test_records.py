@@ -70,5 +70,5 @@ def test_the_summary_says_all_that_the_record_holds() -> None:
     cells = ["0.5", "0.25 to 0.75", "0.8", "2,000", "300", "best as in real images", "some space"]
     assert f"| Precision | all | {' | '.join(cells)} |" in text
     assert "| Precision | mass, guidance scale 2 | 0.625 |" in text
-    assert "- Copy rate: no training images" in text and "| of_a_later_version | all | 1 |" in text
+    assert "- Memorization rate: no training images" in text and "| of_a_later_version | all | 1 |" in text
     assert "| unet | 12,345 |" in text and text.endswith("- One image | was left out.\n")

@@ -12,7 +12,7 @@ from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngin
 from xray_generator.generation import generate
 from xray_generator.registry import load_engine
 from xray_generator.types import (
-    Cancelled,
+    Canceled,
     ClassLabel,
     Engine,
     GenerationRequest,
@@ -98,8 +98,8 @@ def test_latency_reports_every_step_and_stops_when_canceled(engine: LatentDiffus
 
     def stop(step: int, _total: int, _preview: Preview) -> None:
         if step == 3:
-            raise Cancelled
+            raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         time_images(engine, request, (1, 2), 1, stop)
     assert not any(module._forward_pre_hooks for part in engine.components().values() for module in part.modules())

@@ -29,7 +29,7 @@ from xray_generator.families.cvae.engine import CVAEEngine
 from xray_generator.generation import NUM_DIRECTIONS, generate, traverse
 from xray_generator.requests import make_request
 from xray_generator.studio import Studio
-from xray_generator.types import Cancelled, ClassLabel, GenerationRequest, StudioError
+from xray_generator.types import Canceled, ClassLabel, GenerationRequest, StudioError
 
 
 def ask(label: str = "disc", seed: int = 5) -> GenerationRequest:
@@ -84,11 +84,11 @@ def test_the_map_is_the_pca_of_samples_that_the_generator_draws_too(lively: CVAE
     assert len(rows) == 30 and rows[12]["synthetic_class"] == labels[1] and rows[12]["seed"] == "2"
 
 
-def test_a_map_can_be_cancelled(lively: CVAEEngine) -> None:
+def test_a_map_can_be_canceled(lively: CVAEEngine) -> None:
     def stop(*_) -> None:
-        raise Cancelled
+        raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         map_latents(lively, lively.manifest.labels, on_step=stop)
 
 

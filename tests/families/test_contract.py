@@ -26,7 +26,7 @@ from xray_generator.generation import generate, trace
 from xray_generator.images import from_tensor, to_tensor
 from xray_generator.requests import make_request, read_condition
 from xray_generator.training.loop import TrainingStopped
-from xray_generator.types import PURPOSE, Cancelled, Engine, Image, OnStep, StudioError, TextPrompt, Upscaler
+from xray_generator.types import PURPOSE, Canceled, Engine, Image, OnStep, StudioError, TextPrompt, Upscaler
 
 ADDED = Path(__file__).parent / "added"
 NAMES = (*registry.FAMILIES, "toy")
@@ -124,9 +124,9 @@ def test_a_cancel_ends_the_work_within_a_step(model: Any) -> None:
     def cancel(step: int, *_: object) -> None:
         calls.append(step)
         if step == 2:
-            raise Cancelled
+            raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         draw(model, num_images=2, on_step=cancel)
     assert calls == [1, 2]
 

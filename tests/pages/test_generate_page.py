@@ -145,7 +145,7 @@ def test_cancel_ends_the_job_and_the_next_one_runs(app: AppTest) -> None:
     assert app.button(key="generate").disabled
     app.button(key="cancel").click()
     app.run()
-    assert wait(app).state == "cancelled"
+    assert wait(app).state == "canceled"
     assert "Canceled" in shown(app) and not has_result(app)
     app.number_input(key=f"steps of {name}").set_value(2)
     app.number_input(key="num_images").set_value(1)

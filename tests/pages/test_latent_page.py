@@ -22,7 +22,7 @@ PAGE = Path(__file__).parents[2] / "pages" / "create" / "latent.py"
 
 @pytest.fixture
 def output_dir(straight: Path, cells_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An OUTPUT_DIR of this test with the small checkpoint, and its data set as that of the server."""
+    """An OUTPUT_DIR of this test with the small checkpoint, and its dataset as that of the server."""
     (tmp_path / "checkpoints").symlink_to(straight / "checkpoints")
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
     monkeypatch.setenv("DATASET_PATH", str(cells_folder))
@@ -103,9 +103,9 @@ def test_between_two_classes_of_one_seed(output_dir: Path) -> None:
 
 def test_an_upload_is_reconstructed_and_lies_on_the_map(output_dir: Path) -> None:
     app = open_tab("Reconstruct")
-    assert app.button(key="latent_copy").disabled
+    assert app.button(key="latent_reconstruct").disabled
     app.file_uploader(key="latent_image_upload").upload("a.png", png(), "image/png").run()
-    found = finish(app, "latent_copy").result
+    found = finish(app, "latent_reconstruct").result
     assert found.original.shape == (64, 64) and set(found.others) == {"ring", "stripes"}
     assert [metric.label for metric in app.metric] and downloads(app) == ["Row PNG"]
     assert "Synthetic, as ring" in words(app)
@@ -123,10 +123,10 @@ def test_a_training_image_is_reconstructed_and_never_on_the_map(output_dir: Path
     app = open_tab("Reconstruct")
     app.segmented_control(key="latent_image_source").set_value("Dataset")
     run(app)
-    assert app.button(key="latent_copy").disabled  # no data set is chosen
+    assert app.button(key="latent_reconstruct").disabled  # no dataset is chosen
     app.selectbox(key="latent_folder").set_value(cells_folder)
     run(app)
-    finish(app, "latent_copy")
+    finish(app, "latent_reconstruct")
     assert "latent_placed" not in app.session_state
     app.session_state["latent_tab"] = "Map"
     run(app)

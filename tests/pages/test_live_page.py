@@ -131,7 +131,7 @@ def test_a_newer_change_cancels_the_older_one(live: AppTest) -> None:
     assert np.array_equal(image(live), first) and "Waiting" in shown(live)
     live.slider(key="live_seed").set_value(4)
     run(live)
-    assert older.state == "cancelled"
+    assert older.state == "canceled"
     is_free.set()
     settle(live)
     assert other.state == "done" and result(live).request.seed == 4

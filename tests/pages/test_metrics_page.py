@@ -87,7 +87,7 @@ def test_every_curve_table_and_number_is_drawn(output_dir: Path) -> None:
         assert curve.title in drawn
     for part in (
         "Precision, in each feature space",
-        "Copy rate, by condition",
+        "Memorization rate, by condition",
         "Planted copies found, by kind of copy",
     ):
         assert part in drawn

@@ -27,7 +27,7 @@ PAGE = ROOT / "pages" / "measure" / "model_analysis.py"
 
 @pytest.fixture
 def page(output_dir: Path, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    """The page of the tiny checkpoint, with the data set that ships and nothing cached; not run yet."""
+    """The page of the tiny checkpoint, with the dataset that ships and nothing cached; not run yet."""
     monkeypatch.setenv("DATASET_PATH", str(dataset_folder))
     st.cache_data.clear()
     return AppTest.from_file(PAGE, default_timeout=TIMEOUT_S)
@@ -229,7 +229,7 @@ def test_measuring_can_be_canceled(page: AppTest) -> None:
     page.button_group[0].set_value([100])
     click(page, "model_measure")
     click(page, "cancel")
-    assert wait(page).state == "cancelled"
+    assert wait(page).state == "canceled"
     assert any("Canceled" in element.value for element in page.info)
 
 

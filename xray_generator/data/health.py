@@ -85,9 +85,14 @@ def check_health(dataset: Dataset) -> HealthReport:
         *_duplicates(scans),
         *_near_duplicates(scans),
         *_leaking_patients(dataset.rows),
-        *(Issue("no_prompt", "The row has no prompt.", (row.path,)) for row in dataset.rows if not row.prompt.strip()),
+        *(Issue("no_prompt", "The row has no prompt.", (row.path,)) for row in dataset.rows if _lacks_prompt(row)),
     ]
     return HealthReport(len(dataset.rows), tuple(issues))
+
+
+def _lacks_prompt(row: Row) -> bool:
+    """Whether nothing says what the image shows; an image of a class needs no words."""
+    return not (row.prompt.strip() or row.label)
 
 
 def thumbnail(image: Image) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeVar, get_args
 
 from PIL import Image as PILImage
@@ -18,6 +19,7 @@ from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
 
 Split = Literal["train", "val", "test"]
+SEX_NAMES = MappingProxyType({"F": "female", "M": "male"})
 T = TypeVar("T")
 COMMON = 1 / 8  # share of the rows above which a condition is never repeated
 

@@ -58,7 +58,7 @@ class Radiomics:
     def of(cls, real: NDArray[np.float32]) -> Radiomics:
         """The space scaled by some real images (N, H, W); StudioError without two of them."""
         if len(real) < 2:
-            raise StudioError(f"Radiomics is scaled by two real images or more, not {len(real)}.")
+            raise StudioError(f"Radiomics needs two real images or more to set its scale, not {len(real)}.")
         features = _radiomics(real)
         deviation = features.std(axis=0)
         return cls(features.mean(axis=0), np.where(deviation > 0, deviation, 1))
@@ -87,7 +87,9 @@ class Principal:
         """The first components of real images (N, H, W); StudioError where they have fewer."""
         most = min(len(real) - 1, extractor.dimension)
         if not 1 <= dimension <= most:
-            raise StudioError(f"{len(real)} images in {extractor.name} have 1 to {most} components, not {dimension}.")
+            raise StudioError(
+                f"From {len(real)} images in {extractor.name}, 1 to {most} components can be computed, not {dimension}."
+            )
         return cls(extractor, PCA(dimension, svd_solver="full").fit(extractor(real)))
 
     @property

@@ -190,7 +190,7 @@ def _measure_label(
     yield Measurement("prompt_accuracy", drawn.accuracy(threshold), interval=spread, real=yardstick, **common)
     real_skill = patient_interval(lambda i: _skill(unseen.take(i), threshold), unseen.owners, rng)
     if real_skill is None or real_skill[0] <= 0:
-        reason = f"the classifier's accuracy on real images, {yardstick:.3f}, cannot be told from chance"
+        reason = f"the classifier's accuracy on real images, {yardstick:.3f}, cannot be distinguished from chance"
         yield Measurement("prompt_accuracy_share", None, reason=reason, **common)
         return
     value = _skill(drawn, threshold) / _skill(unseen, threshold)

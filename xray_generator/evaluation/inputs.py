@@ -1,4 +1,4 @@
-"""The inputs of an evaluation: real images from a data set or a folder, the rows to draw images for, and warnings."""
+"""The inputs of an evaluation: real images from a dataset or a folder, the rows to draw images for, and warnings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TRAINING_NOTE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RealData:
-    """Real images, the split that they come from, and the training rows of the same data set."""
+    """Real images, the split that they come from, and the training rows of the same dataset."""
 
     images: ImageSet
     split: str  # "val+test"; empty for a folder of images
@@ -37,10 +37,10 @@ class RealData:
 
 
 def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int | None = None) -> RealData:
-    """The real images of a data set's split, or of a folder of images.
+    """The real images of a dataset's split, or of a folder of images.
 
     Args:
-        path: a data set in one of the layouts of `read_dataset`, or any folder of images.
+        path: a dataset in one of the layouts of `read_dataset`, or any folder of images.
         size: pixels a side of all images.
         split: a key of `SPLITS`; ignored for a folder.
         sharp_only: leave out images enlarged to `size`, where enough others are left.
@@ -70,7 +70,7 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
 
 
 def read_training_rows(path: Path) -> tuple[Row, ...]:
-    """The training rows of a data set; StudioError where it is none or has none."""
+    """The training rows of a dataset; StudioError where it is none or has none."""
     rows = read_dataset(path).split("train")
     if not rows:
         raise StudioError(f"{path.name} has no rows of the split train.")

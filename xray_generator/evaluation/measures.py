@@ -152,10 +152,10 @@ _GROUPS: dict[str, dict[str, Measure]] = {
     },
     "copies": {
         "copy_rate": Measure(
-            "Copy rate",
+            "Memorization rate",
             "lower",
-            "Share of generated images closer to a training image than unseen real images are. By design some 3 % of "
-            "the unseen real images are flagged too; a higher share means that the model reproduces patients.",
+            "Share of generated images closer to a training image than nearly all unseen real images are. By design "
+            "some 3 % of the unseen real images are flagged too; a higher share means that the model reproduces patients.",
         ),
         "authenticity": Measure(
             "Authenticity",
@@ -173,7 +173,7 @@ _GROUPS: dict[str, dict[str, Measure]] = {
             "Planted copies found",
             "higher",
             "Exact, mirrored, brightened and cropped copies of training images were planted as a test; this share was "
-            "found. Below 95 %, the copy rate is not reliable.",
+            "found. Below 95 %, the memorization rate is not reliable.",
         ),
         "false_alarms": Measure(
             "False alarms of the memorization audit",

@@ -63,7 +63,7 @@ class Record:
     created: str  # ISO 8601, UTC
     commit: str  # of the code that measured
     checkpoint: CheckpointRef | None  # None: images of a folder
-    settings: dict[str, Any]  # request, seeds, number of images, data set and its splits, threads, machine
+    settings: dict[str, Any]  # request, seeds, number of images, dataset and its splits, threads, machine
     measurements: tuple[Measurement, ...]
     curves: dict[str, Curve] = field(default_factory=dict)
     tables: dict[str, tuple[dict[str, Any], ...]] = field(default_factory=dict)  # closest pairs, components, ...

@@ -137,7 +137,9 @@ def find_realism(study: Study, rng: np.random.Generator) -> Findings:
             found.append(c2st.compare(generated, real, space.extractor, rng, split=study.split))
         except StudioError as error:  # of the space: the others are measured all the same
             name = space.extractor.name
-            found += [Measurement(measure, None, extractor=name, reason=str(error)) for measure in REALISM]
+            found += [
+                Measurement(measure, None, extractor=name, reason=str(error)) for measure in (*REALISM, "detectability")
+            ]
     return Findings(tuple(found))
 
 
@@ -280,7 +282,7 @@ SUITES = MappingProxyType({"quick": QUICK, "full": FULL})
 
 def _training(study: Study) -> TrainingSet:
     if not study.training:
-        raise StudioError("The training images are not known; name their data set with --training.")
+        raise StudioError("The training images are not known; name their dataset with --training.")
     return read_training(study.training, study.size, study.space.extractor, study.cache)
 
 

@@ -1,7 +1,7 @@
-"""The same patient with and without a finding: edits, scored by a classifier that was trained on real films alone.
+"""The same patient with and without a finding: edits, scored by a classifier that was trained on real images alone.
 
 One edited image is an illustration. The mean over many patients says whether the model draws the finding, and whether
-it leaves the rest alone. Only labels that the classifier recognizes on real films of unseen patients are scored; of a
+it leaves the rest alone. Only labels that the classifier recognizes on real images of unseen patients are scored; of a
 label that an edit asks to change and that it does not recognize, the reason is given.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xray_generator.reference_encoder.model import ReferenceEncoder
 
 NO_CLASSIFIER = "There is no reference classifier in outputs/encoders/."
-NOT_TRAINED = "the real films are not labeled well enough to train a classifier of it"
+NOT_TRAINED = "the real images are not labeled well enough to train a classifier of it"
 NO_QUALITY = "the classifier's accuracy for it on real {} films is not known"
 OTHERS = "everything else"
 REQUESTED = {1: "more", -1: "less", 0: "no change"}  # in CSV files
@@ -122,7 +122,7 @@ def _mean_effect(label: str, requested: int, values: Sequence[float]) -> Effect:
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """The reference encoder, with what its manifest says of each label on real films of unseen patients."""
+    """The reference encoder, with what its manifest says of each label on real images of unseen patients."""
 
     encoder: ReferenceEncoder
     quality: Mapping[str, Mapping[str, LabelQuality]]  # split -> label

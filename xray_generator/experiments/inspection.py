@@ -113,7 +113,7 @@ def time_images(
     """The latency of one image at each number of steps, on this machine; progress counts sampling steps.
 
     Raises:
-        Cancelled: raised by `on_step`; takes effect within one sampling step.
+        Canceled: raised by `on_step`; takes effect within one sampling step.
         StudioError: the checkpoint cannot do what is asked.
     """
     report = on_step or no_report

@@ -120,7 +120,7 @@ def _decode_first(decoder: Autoencoding, latents: Tensor, label: str) -> Image:
 
 
 def labeled_folders(root: Path) -> tuple[Path, ...]:
-    """The data sets with classes in a folder: itself, and the folders in it."""
+    """The datasets with classes in a folder: itself, and the folders in it."""
     if not root.is_dir():
         return ()
     folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))

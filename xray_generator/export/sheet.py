@@ -14,7 +14,7 @@ from xray_generator import __version__
 from xray_generator.images import encode_png, from_uint8, grid
 from xray_generator.types import PURPOSE, Image
 
-REAL_NOTICE = f"Images of the data set, not generated. {PURPOSE}"  # the set may hold drawn phantoms
+REAL_NOTICE = f"Images of the dataset, not generated. {PURPOSE}"  # the set may hold drawn phantoms
 MIN_WIDTH = 480  # pixels of a sheet, so that its labels can be read
 LINE_HEIGHT, CHARACTER_WIDTH = 14, 6  # pixels
 

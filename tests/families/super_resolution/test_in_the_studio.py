@@ -14,7 +14,7 @@ from xray_generator.families.super_resolution.engine import SuperResolutionEngin
 from xray_generator.images import from_tensor, to_tensor
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
-from xray_generator.types import Cancelled, GenerationRequest, Preview, StudioError
+from xray_generator.types import Canceled, GenerationRequest, Preview, StudioError
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,12 @@ def test_progress_counts_both_networks_over_all_images(studio: Studio) -> None:
     assert seen == [(i + 1, 10) for i in range(10)]  # two images of three steps and two
 
 
-def test_cancelling_works_while_it_enlarges(studio: Studio) -> None:
+def test_canceling_works_while_it_enlarges(studio: Studio) -> None:
     def stop(done: int, _total: int, _preview: Preview) -> None:
         if done == 4:
-            raise Cancelled
+            raise Canceled
 
-    with pytest.raises(Cancelled):
+    with pytest.raises(Canceled):
         studio.generate(ask(96), on_step=stop)
 
 

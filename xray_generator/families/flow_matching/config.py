@@ -72,7 +72,7 @@ class FlowMatchingConfig:
     coupling: Coupling = "independent"
     sigma_mean: float = 0.0  # of the logit of sigma, normally distributed (Esser et al. 2024, arXiv:2403.03206, eq. 19)
     sigma_std: float = 1.0
-    class_dropout: float = 0.15  # share of the images whose class is not told, for guidance
+    class_dropout: float = 0.15  # share of the images whose class is dropped, for guidance
     repeats: int = 3  # at most, of an image of a rare class in an epoch
     solver: Solver = "heun"
     num_inference_steps: int = 12

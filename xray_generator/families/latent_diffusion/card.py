@@ -55,7 +55,7 @@ def describe(manifest: Manifest) -> Card:
         limits=(
             *(BIASES[source] for source in sorted(data.sources) if source in BIASES),
             "A prompt word that no training caption holds has no learned meaning.",
-            "It may repeat parts of training images; the copy rate in the records says whether it does.",
+            "It may repeat parts of training images; the memorization rate in the records says whether it does.",
         ),
     )
 

@@ -141,7 +141,7 @@ class LatentDiffusionEngine:
         ddim = {"scheduler": "ddim"}
         ablations = [
             Ablation("as recommended", "", self, {}),
-            Ablation("plain DDIM, guided at all noise levels", "farther from real films", everywhere, ddim),
+            Ablation("plain DDIM, guided at all noise levels", "farther from real images", everywhere, ddim),
             Ablation("DDIM", "farther at so few steps", self, ddim),
             Ablation(
                 f"guided at all noise levels, not from {low:g} to {high:g}",
