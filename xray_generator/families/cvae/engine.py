@@ -172,9 +172,8 @@ def load_engine(folder: Path, device: str | None = None) -> CVAEEngine:
         for name, network in model.networks().items():
             load_model(network, weights_file(folder, name))
             freeze(network, target, folder.name)
-        for network in (model.prior, model.grain):
-            if network is not None:  # channels_last would change the last bits of the images
-                network.to(memory_format=torch.contiguous_format)
+            if name in ("prior", "grain"):  # channels_last would change the last bits of the images
+                network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return model
 
     manifest, config, model = open_checkpoint(folder, CVAEConfig, build)

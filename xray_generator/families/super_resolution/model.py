@@ -25,7 +25,7 @@ NEIGHBORHOOD = 5  # pixels a side of the local mean that is subtracted from deta
 CELL = 8  # pixels a side over which the standard deviation of detail is measured
 ROUNDING = 2 / 255 / 12**0.5  # standard deviation of rounding to 8 bits, images in [-1, 1]
 
-OnImage = Callable[[int, int, Callable[[], Tensor]], object]  # step (from 1), total, gives the estimate of the image
+OnImage = Callable[[int, int, Callable[[], Tensor]], None]  # step (from 1), total, gives the estimate of the image
 
 
 class FlowNetwork(nn.Module):
@@ -165,7 +165,10 @@ class SuperResolution:
             return (condition.enlarged + condition.scale * residual).clamp(-1, 1)
 
         sigmas = torch.linspace(1, 0, num_steps + 1).tolist()  # `time_grid` differs from it in the last bits
-        report = lambda step, total, _, x_0: on_image(step, total, lambda: add(x_0()))  # noqa: E731
+
+        def report(step: int, total: int, _x: Tensor, x_0: Callable[[], Tensor]) -> None:
+            on_image(step, total, lambda: add(x_0()))
+
         return add(euler(field, noise, sigmas, report))
 
 
