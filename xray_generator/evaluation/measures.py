@@ -155,7 +155,7 @@ _GROUPS: dict[str, dict[str, Measure]] = {
             "Memorization rate",
             "lower",
             "Share of generated images closer to a training image than nearly all unseen real images are. By design "
-            "some 3 % of the unseen real images are flagged too; a higher share means that the model reproduces patients.",
+            "some 3 % of the unseen real images are flagged too; a higher share means that the model copies patients.",
         ),
         "authenticity": Measure(
             "Authenticity",
