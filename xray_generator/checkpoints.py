@@ -187,7 +187,7 @@ def write_manifest(folder: Path, manifest: ManifestKind) -> ManifestKind:
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a checkpoint folder; errors as in `read_manifest_of`."""
-    return read_manifest_of(folder, Manifest)
+    return parse(Manifest, _without_empty_groups(_read_json(folder)))
 
 
 def read_manifest_of(folder: Path, kind: type[ManifestKind]) -> ManifestKind:
@@ -196,14 +196,17 @@ def read_manifest_of(folder: Path, kind: type[ManifestKind]) -> ManifestKind:
     Raises:
         StudioError: missing, damaged or of another layout.
     """
+    return parse(kind, _read_json(folder))
+
+
+def _read_json(folder: Path) -> object:
     path = folder / MANIFEST
     if not path.is_file():
         raise StudioError(f"{folder.name} is not a checkpoint: it has no {MANIFEST}.")
     try:
-        data = json.loads(path.read_bytes())
+        return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise StudioError(f"The {MANIFEST} of {folder.name} is damaged: {error}.") from None
-    return parse(kind, _without_empty_groups(data))
 
 
 def _without_empty_groups(data: object) -> object:

@@ -65,7 +65,7 @@ def test_a_slice_is_drawn_windowed_followed_judged_and_taken_away(
 
     page.get_by_test_id("stTopNavSection").last.click()
     page.get_by_test_id("stTopNavDropdownLink").filter(has_text="Likelihood").click()
-    _button(page, "classifier").click()
+    _button(page, "likelihood_score").click()
     page.get_by_text("Latent noise", exact=True).first.wait_for()
     page.locator(".st-key-likelihood_noise .plot-container").wait_for()
     page.screenshot(path=screenshots / "ct_likelihood.png", full_page=True)

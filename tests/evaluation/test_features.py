@@ -85,7 +85,7 @@ def test_principal_components_keep_the_distances(real: ImageSet, radiomics_space
     np.testing.assert_allclose(whole(some)[:, :5], first(some))
     spread = first(real.images).var(axis=0)
     assert (np.diff(spread) < 0).all() and first.name == "radiomics 1, 5 components"
-    with pytest.raises(StudioError, match="1 to 9 components, not 10"):
+    with pytest.raises(StudioError, match="1 to 9 components can be computed, not 10"):
         Principal.of(radiomics_space, real.images[:10], 10)
 
 

@@ -25,7 +25,7 @@ def record(upscaler: SuperResolutionEngine, tiny_dataset: Dataset) -> Record:  #
 
 
 def test_every_method_is_measured_at_every_ratio(record: Record, upscaler: SuperResolutionEngine) -> None:  # noqa: F811
-    assert record.checkpoint == upscaler.checkpoint
+    assert record.checkpoint == upscaler.manifest.ref
     rows = record.tables["enlargement"]
     assert [(row["method"], row["num_steps"], row["from_size"]) for row in rows] == [
         (name, steps, side)

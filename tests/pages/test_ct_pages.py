@@ -76,7 +76,7 @@ def test_the_form_asks_for_a_class_and_a_solver(app: AppTest) -> None:
 
 
 def test_the_window_changes_what_is_seen_and_nothing_else(drawn: AppTest) -> None:
-    assert "-1,350 to 150 HU" in words(drawn) and "never there" in words(drawn)
+    assert "-1,350 to 150 HU" in words(drawn) and "does not know them" in words(drawn)
     result = wait(drawn).result
     before = pictures(result, 0)[0].png()
     key = "window of tiny_ct"
@@ -144,7 +144,7 @@ def test_a_generated_image_is_scored_beside_real_ones(drawn: AppTest) -> None:
     run(drawn)
     assert set(charts(drawn)) == {"real, train", "blank, middle gray", "uniform noise"}
     assert "gray levels taken for -1350 to 150 HU" in words(drawn)
-    found = finish(drawn, "classifier").result
+    found = finish(drawn, "likelihood_score").result
     assert f"{found.bits_per_dimension:.3f}" in [metric.value for metric in drawn.metric]
     (mark,) = set(charts(drawn)["generated: this image"]["x"])
     assert mark == found.bits_per_dimension
@@ -154,23 +154,23 @@ def test_a_generated_image_is_scored_beside_real_ones(drawn: AppTest) -> None:
 
 def test_an_uploaded_ct_file_is_seen_through_the_models_window(output_dir: Path) -> None:
     app = page("measure/likelihood.py")
-    assert app.button(key="classifier").disabled
+    assert app.button(key="likelihood_score").disabled
     app.file_uploader(key="likelihood_upload").upload("a.dcm", ct(), "application/dicom").run()
     assert not app.exception and not app.error
     assert "Hounsfield units through the window -1350 to 150 HU" in words(app)
-    assert not app.button(key="classifier").disabled
+    assert not app.button(key="likelihood_score").disabled
     app.file_uploader(key="likelihood_upload").upload("a.png", b"no image", "image/png").run()
-    assert "not an image" in app.error[0].value and app.button(key="classifier").disabled
+    assert "not an image" in app.error[0].value and app.button(key="likelihood_score").disabled
 
 
 def test_an_image_of_the_dataset_can_be_scored(output_dir: Path) -> None:
     app = page("measure/likelihood.py")
     app.segmented_control(key="likelihood_source").set_value("Dataset")
     run(app)
-    assert not app.button(key="classifier").disabled
+    assert not app.button(key="likelihood_score").disabled
     app.segmented_control(key="likelihood_source").set_value("Generated")
     run(app)
-    assert "has not generated an image here yet" in words(app) and app.button(key="classifier").disabled
+    assert "has not generated an image here yet" in words(app) and app.button(key="likelihood_score").disabled
 
 
 def test_without_likelihoods_the_page_says_so(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def test_card_and_manifest_give_what_the_encoder_does_on_unseen_patients(trained
     assert "Not for diagnosis" in card
     assert all(f"| {label} |" in card for label in manifest.labels)
     assert "NIH Clinical Center" in card
-    assert manifest.data.num_train == 64
+    assert manifest.data["num_train"] == 64
 
 
 def test_finished_run_exports_the_same_again(command: list[str], trained: Path) -> None:

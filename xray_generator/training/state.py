@@ -7,7 +7,7 @@ import os
 import pickle  # for the name of an error alone
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,18 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         StudioError: another training holds it, or the folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with nullcontext() if int(os.environ.get("RANK", "0")) else FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise StudioError(f"Another training uses {folder}. Choose another --output_dir.") from None
+    lock: AbstractContextManager[object] = (
+        nullcontext() if int(os.environ.get("RANK", "0")) else FileLock(folder / LOCK, timeout=0)
+    )
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock)
+        except Timeout:
+            raise StudioError(f"Another training uses {folder}. Choose another --output_dir.") from None
+        except OSError as error:
+            raise StudioError(f"Cannot write to {folder}: {error.strerror}.") from error
+        yield
 
 
 def fsync(path: Path) -> None:

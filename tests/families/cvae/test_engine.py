@@ -48,7 +48,7 @@ def test_class_guidance_and_steps_matter(lively: CVAEEngine) -> None:
 def test_guidance_is_not_used_without_a_class(lively: CVAEEngine) -> None:
     result = generate(lively, ask(Unconditional(), guidance_scale=4.0))
     assert result.request.guidance_scale == 1
-    assert "Guidance leads towards a class" in result.notes[0]
+    assert "Guidance needs a class" in result.notes[0]
     assert np.array_equal(result.images[0], generate(lively, ask(Unconditional())).images[0])
 
 
