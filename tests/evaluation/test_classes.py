@@ -77,9 +77,9 @@ def test_the_classifier_learns_the_classes_and_its_card_mentions_no_x_ray(output
 def test_an_engine_that_draws_by_class_is_measured_by_class(outputs: Path, pack: Path, tmp_path: Path) -> None:
     real = read_real(pack, 48, "unseen", sharp_only=True)
     model = load_model(Loom(), make_request(ClassLabel(CLASSES[0]), seed=5, size=48), tmp_path / "drawn")
-    classes = Classes(CLASSES[:3], unconditional=False)
+    classes = Classes(CLASSES[:6], unconditional=False)
     part, rows = classes.part(real), classes.rows(real.images.rows)
-    generated = model.redraw(spread(rows, 60), {})
+    generated = model.redraw(spread(rows, 120), {})
     classifiers = find_classifiers(part.images, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is not None and classifiers.encoder.name.startswith("stripes@") and not classifiers.notes
     study = Study(generated, part.images, part.split, 0, classifiers, tmp_path / "cache", part.training, model)
@@ -90,7 +90,7 @@ def test_an_engine_that_draws_by_class_is_measured_by_class(outputs: Path, pack:
     assert {m.measure for m in found.measurements} <= MEASURES.keys()
     values = {(m.measure, m.condition): m for m in found.measurements}
     whole = values["class_accuracy", ""]
-    assert whole.value is not None and whole.value > 0.85 and whole.n == 60 and whole.real_n == 3 * 12
+    assert whole.value is not None and whole.value > 0.85 and whole.n == 120 and whole.real_n == 6 * 12
     assert values["class_accuracy", CLASSES[7]].value is None
     assert len(found.tables["class_confusion"]) == 16 and values["latency_ms", ""].value
     assert set(found.curves["few_real_images"].lines) == {"real alone", "both", "generated alone"}
