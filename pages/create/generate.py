@@ -282,7 +282,7 @@ def fill_form(data: bytes) -> str:
     studio().engine(manifest.name)  # under its lock, so that two threads never import torch at once
     changes = "\n".join(
         f"- {escape_markdown(text)}"
-        for text in differences(recipe, manifest, known_presets(), upscaler and upscaler.ref)
+        for text in differences(recipe, manifest, known_presets(), None if upscaler is None else upscaler.ref)
     )
     if changes:
         return f"The form is filled, but the image may come out differently:\n\n{changes}"
