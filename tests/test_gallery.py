@@ -91,6 +91,15 @@ def test_a_reproducible_recipe_has_no_differences() -> None:
     assert differences(recipe(preset=PRESETS[1]), MANIFEST, PRESETS) == ()
 
 
+def test_an_enlarged_image_can_be_drawn_again_where_the_same_weights_enlarge() -> None:
+    enlarger = CheckpointRef("super_resolution", "large", "cd" * 32)
+    enlarged = replace(recipe(request=replace(REQUEST, width=512, height=512)), upscaler=enlarger)
+    assert differences(enlarged, MANIFEST, PRESETS, enlarger) == ()
+    for other in (None, replace(enlarger, sha256="ef" * 32)):
+        (sentence,) = differences(enlarged, MANIFEST, PRESETS, other)
+        assert sentence == "The weights that enlarged this image (large) are not here."
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [

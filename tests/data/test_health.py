@@ -67,6 +67,13 @@ def test_equal_patient_ids_of_two_sources_are_two_patients(make_pack: MakePack, 
     assert not check_health(Dataset((first, replace(second, source="other")))).issues
 
 
+def test_an_image_of_a_class_needs_no_prompt(make_pack: MakePack, pixels: MakePixels) -> None:
+    (row,) = read_dataset(make_pack([_line("a.png", "1")], {"a.png": pixels(1)})).rows
+    silent = replace(row, prompt="")
+    assert check_health(Dataset((silent,))).counts() == {"no_prompt": 1}
+    assert not check_health(Dataset((replace(silent, label="disc"),))).issues
+
+
 @pytest.mark.parametrize("reports", [False, True])
 def test_sample_that_ships_has_no_issue(sample_folder: Path, reports: bool) -> None:
     csvs = (
