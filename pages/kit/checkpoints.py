@@ -14,12 +14,16 @@ from xray_generator.registry import get_family, reads_prompts
 from xray_generator.types import Ability, StudioError
 
 KEY = "checkpoint"  # of the session: all pages share the choice
-LACKING = {
-    "prompt": "reads a prompt",
+CAN_DO: dict[Ability, str] = {
     "morph": "can interpolate between images",
     "edit": "can edit images",
+    "attend": "shows where the words of a prompt act",
+    "trace": "shows its trajectory from noise to image",
     "likelihood": "gives likelihoods",
+    "encode": "has an autoencoder",
     "traverse": "has latents to explore",
+    "noise_schedule": "has a noise schedule",
+    "ablate": "has ablations",
 }
 
 
@@ -36,8 +40,8 @@ def pick_checkpoint(ability: Ability | None = None, *, prompted: bool = False) -
     studio().manifest()  # says what to do where there is no checkpoint at all
     manifests = {m.name: m for m in studio().checkpoints(ability) if not prompted or reads_prompts(m)}
     if not manifests:
-        lacking = LACKING.get("prompt" if prompted else str(ability), f"offers {ability}")
-        raise StudioError(f"No checkpoint here {lacking}. Train one with `python -m xray_generator.train`.")
+        wanted = "reads a prompt" if prompted else CAN_DO[ability] if ability else "draws images"
+        raise StudioError(f"No checkpoint here {wanted}. Train one with `python -m xray_generator.train`.")
     if st.session_state.get(KEY) not in manifests:
         st.session_state.pop(KEY, None)
     left, right = st.columns([3, 1], vertical_alignment="bottom")

@@ -24,8 +24,8 @@ from pages.measure.research_measures import (
 )
 from pages.measure.research_memorization import draw_memorization
 from pages.measure.research_scene import (
+    GRAY_RANGES,
     JOB,
-    WINDOWS,
     Scene,
     describe,
     draw_badge,
@@ -179,7 +179,7 @@ def _draw_grids(sides: Sides) -> None:
 
 def _pick_window(key: str) -> tuple[float, float]:
     """Draw the choice of a window; it applies to all images."""
-    return WINDOWS[st.selectbox("Window", list(WINDOWS), key=key, persist_state="session")]
+    return GRAY_RANGES[st.selectbox("Window", list(GRAY_RANGES), key=key, persist_state="session")]
 
 
 TURN, ANSWER, SCORE = "blind_turn", "blind_answer", "blind_score"  # score: (correct answers, all answers)

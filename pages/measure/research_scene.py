@@ -163,7 +163,7 @@ def read_real(choice: Choice, size: int) -> ImageSet:
 
 JOB, POPOVER = "research_job", "research_popover"  # popover: True while it is open
 MAX_COUNT = 32
-MAX_FIELD_SEED = MAX_SEED - MAX_COUNT
+MAX_FIRST_SEED = MAX_SEED - MAX_COUNT
 
 
 def _draw_more(scene: Scene, next_seed: int) -> None:
@@ -173,8 +173,8 @@ def _draw_more(scene: Scene, next_seed: int) -> None:
         st.caption("No real image of this condition has a prompt.")
         return
     count = int(st.number_input("Number of images", 1, MAX_COUNT, 4, key="research_count"))
-    first = min(next_seed, MAX_FIELD_SEED)  # a seed used before would make the same image again
-    seed = int(st.number_input("First seed", 0, MAX_FIELD_SEED, first, key=f"research_seed_{first}"))
+    first = min(next_seed, MAX_FIRST_SEED)  # a seed used before would make the same image again
+    seed = int(st.number_input("First seed", 0, MAX_FIRST_SEED, first, key=f"research_seed_{first}"))
     prompts = [row.prompt for row in even(rows, count)]
     prompts = [prompts[i % len(prompts)] for i in range(count)]
     st.caption(
@@ -213,7 +213,7 @@ def _generate_all(studio_: Studio, requests: Sequence[GenerationRequest], checkp
 # One image: unmistakably real or generated
 
 FULL = (0.0, 1.0)
-WINDOWS = {  # gray levels that are spread from black to white
+GRAY_RANGES = {  # gray levels that are spread from black to white
     "Full range": FULL,
     "Lungs (dark half)": (0.0, 0.55),
     "Bones and heart (bright half)": (0.45, 1.0),

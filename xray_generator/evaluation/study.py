@@ -135,7 +135,7 @@ class Study:
     def require_model(self) -> Model:
         """The checkpoint; StudioError where the images are those of a folder."""
         if self.model is None:
-            raise StudioError("images of a folder: no checkpoint to ask")
+            raise StudioError("These are images of a folder, so there is no checkpoint to measure.")
         return self.model
 
     def test_images(self) -> ImageSet:
