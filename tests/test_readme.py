@@ -1,11 +1,11 @@
-"""Every command of the README is run at tiny scale, or it is parsed: trainings first, whose models others use.
+"""Every command of the README is run at tiny scale, or it is parsed: trainings first, whose models others use."""
 
-Parsed alone is what another command of the README, or another test, takes the same path as.
-"""
-
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 DOCS = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
 MODULE = re.compile(r"-m ((?:xray_generator|postprocess)[\w.]*+)(?! \.\.\.)")  # with arguments: a whole command
-PARSE_ONLY = None  # several GPUs or processes, weights from a hub, more than an hour, or a path that another one takes
+PARSE_ONLY = None  # several GPUs, weights from a hub, or more than an hour
 
 STAGE = ("num_steps=2", "batch_size=4", "checkpoint_every=2", "log_every=1")
 TINY_IMAGES = ("--size", "64", "--steps", "2")
@@ -72,7 +72,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --reports_csv": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/chest_xray_256": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --resume_from outputs/runs/indiana_vae": TINY_TRAINING,
-    "python -m xray_generator.train --config chest_xray_256 name=longer": PARSE_ONLY,
+    "python -m xray_generator.train --config chest_xray_256 name=longer": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_512": ("--quick_test", "--num_threads", "1", "image_size=256"),
     "python -m xray_generator.train --config lung_ct_128 --dataset_path dataset/lung_ct": TINY_FLOW,
     "python -m xray_generator.generate --checkpoint lung_ct_128": ("--size", "32", "--steps", "2"),
@@ -82,7 +82,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.preprocess": ("--size", "32"),
     "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
     "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
-    "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": PARSE_ONLY,
+    "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
     "python -m xray_generator.evaluate --suite quick": ("--num_images", "4", "--steps", "2"),
@@ -90,7 +90,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.evaluate --suite enlargement": PARSE_ONLY,
     "python -m xray_generator.evaluate --generated outputs/generated": ("--num_images", "4", "--size", "64"),
     "python -m xray_generator.train_encoder --quick_test": TINY_ENCODER,
-    "python -m xray_generator.train_encoder --dataset_path PACK": PARSE_ONLY,
+    "python -m xray_generator.train_encoder --dataset_path PACK": (*TINY_ENCODER, "name=second"),
     "python -m xray_generator.data.health --dataset_path dataset": (),
     "python -m xray_generator.data.sample --pack PACK": (),
 }
@@ -145,6 +145,10 @@ def test_the_command_works(command: str, workspace: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(workspace)
     for name in ("OUTPUT_DIR", "DATASET_PATH", "TOKENIZER_NAME"):
         monkeypatch.delenv(name, raising=False)
+    if command.startswith("torchrun "):
+        words = [sys.executable, "-m", "torch.distributed.run", *shlex.split(command)[1:], *TINY_TRAINING]
+        subprocess.run(words, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+        return
     module, _, rest = command.partition("-m ")[2].partition(" ")
     arguments = [*shlex.split(rest), *(TINY[entry] or ())]
     door = import_module(f"{module}.__main__" if module == "postprocess" else module)
