@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from xray_generator.cards import Card, write_card
 from xray_generator.checkpoints import DataFacts, Manifest, Metrics, staged, write_manifest
+from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
 from xray_generator.training.history import export_history
 
@@ -45,6 +46,34 @@ def release(
         manifest = write_manifest(place, replace(manifest, metrics=measure(load(place, "cpu"))))
         write_card(place, manifest, describe(manifest))
     return manifest
+
+
+def draft_manifest(
+    config: Any,  # noqa: ANN401 - a family's configuration, with `family` and `name`
+    dataset: Dataset,
+    steps: Mapping[str, int],
+    commit: str,
+    **facts: Any,  # noqa: ANN401 - the other fields of a Manifest, or these in place of the usual ones
+) -> Manifest:
+    """The manifest of a run's checkpoint without files and metrics: what every family states alike, and its own facts.
+
+    Args:
+        config: of the run.
+        dataset: counted, with its sources and licenses.
+        steps: optimizer steps by stage.
+        commit: of the code that trained it.
+        facts: `preprocessing`, `recommended`, `sizes` and whatever else is the family's.
+    """
+    shared = {
+        "family": config.family,
+        "name": config.name,
+        "config": dump(config),
+        "data": data_facts(dataset),
+        "steps": dict(steps),
+        "commit": commit,
+        "license": data_license(dataset),
+    }
+    return Manifest(**shared | facts)
 
 
 def data_facts(dataset: Dataset) -> DataFacts:

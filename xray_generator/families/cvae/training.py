@@ -12,7 +12,6 @@ from safetensors.torch import load_model, save_model
 from torch import nn
 
 from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit, freeze, staged
-from xray_generator.config import dump
 from xray_generator.data.rows import Dataset, class_names
 from xray_generator.devices import pick_device, process_state
 from xray_generator.families.cvae.autoencoder import Autoencoder
@@ -24,7 +23,7 @@ from xray_generator.families.cvae.grain_task import GrainTask, measure_grain
 from xray_generator.families.cvae.model import CVAE, Prior, build_grain, measure_statistics
 from xray_generator.families.cvae.prior_task import LatentRows, PriorTask, cache_posteriors
 from xray_generator.training.loop import train
-from xray_generator.training.release import data_facts, data_license, half_precision, release
+from xray_generator.training.release import draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
 
 AUTOENCODER, PRIOR, GRAIN, WEIGHTS, CACHE = "autoencoder", "prior", "grain", "weights", "cache"  # folders of a run
@@ -130,14 +129,11 @@ def export(
                 grain[split] = found
         return Metrics(reconstruction=reconstruction, grain=grain)
 
-    manifest = Manifest(
-        family=config.family,
-        name=config.name,
-        config=dump(replace(config, network=config.shape)),  # as it is, whatever the table says later
-        data=data_facts(dataset),
-        steps=dict(steps),
-        commit=commit,
-        license=data_license(dataset),
+    manifest = draft_manifest(
+        replace(config, network=config.shape),  # as it is, whatever the table says later
+        dataset,
+        steps,
+        commit,
         preprocessing={
             "size": config.size,
             "range": [-1.0, 1.0],

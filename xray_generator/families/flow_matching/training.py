@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from xray_generator.checkpoints import IntensityHistogram, LikelihoodSummary, Manifest, Metrics, code_commit
-from xray_generator.config import dump
 from xray_generator.data.rows import Dataset, Row, class_names, evenly, repeat_rare
 from xray_generator.devices import process_state, seeded_generators
 from xray_generator.families.flow_matching.card import describe
@@ -22,7 +21,7 @@ from xray_generator.families.flow_matching.task import FlowMatchingTask
 from xray_generator.images import resize_square
 from xray_generator.nn.rectified_flow import SOLVERS
 from xray_generator.training.loop import train
-from xray_generator.training.release import data_facts, data_license, half_precision, release
+from xray_generator.training.release import draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
 
 STAGE = "flow"
@@ -77,14 +76,11 @@ def export(
             intensity=_intensity(dataset.split("train"), config.image_size),
         )
 
-    manifest = Manifest(
-        family=config.family,
-        name=config.name,
-        config=dump(config),
-        data=data_facts(dataset),
-        steps={STAGE: config.training.num_steps},
-        commit=commit,
-        license=data_license(dataset),
+    manifest = draft_manifest(
+        config,
+        dataset,
+        {STAGE: config.training.num_steps},
+        commit,
         preprocessing={
             "size": config.image_size,
             "range": [-1.0, 1.0],

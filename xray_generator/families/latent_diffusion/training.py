@@ -34,7 +34,7 @@ from xray_generator.families.latent_diffusion.model import FEW_STEP, SCHEDULERS,
 from xray_generator.families.latent_diffusion.text import LOADING, build_text_encoder, public_name
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.training.loop import train
-from xray_generator.training.release import data_facts, data_license, half_precision, release
+from xray_generator.training.release import data_facts, draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
 
 logger = logging.getLogger(__name__)
@@ -195,14 +195,12 @@ def export(
         }
         return Metrics(reconstruction={split: one for split, one in quality.items() if one is not None})
 
-    manifest = Manifest(
-        family=config.family,
-        name=config.name,
-        config=dump(config),
+    manifest = draft_manifest(
+        config,
+        dataset,
+        steps,
+        commit,
         data=replace(data_facts(dataset), num_full_resolution=sum(is_native(row, size) for row in rows)),
-        steps=dict(steps),
-        commit=commit,
-        license=data_license(dataset),
         preprocessing={
             "size": size,
             "range": [-1.0, 1.0],

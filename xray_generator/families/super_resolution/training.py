@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import save_model
 
 from xray_generator.checkpoints import Manifest, Metrics, code_commit
-from xray_generator.config import dump
 from xray_generator.data.captioned import large_rows
 from xray_generator.data.rows import Dataset, Split
 from xray_generator.devices import process_state
@@ -23,7 +22,7 @@ from xray_generator.families.super_resolution.task import (
     measure_statistics,
 )
 from xray_generator.training.loop import train
-from xray_generator.training.release import data_facts, data_license, half_precision, release
+from xray_generator.training.release import draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
 
 STAGE = "flow"
@@ -74,14 +73,11 @@ def export(
         splits = {name: measure_enlargement(engine.model, dataset.split(name), config.image_size) for name in MEASURED}
         return Metrics(enlargement={name: quality for name, quality in splits.items() if quality is not None})
 
-    manifest = Manifest(
-        family=config.family,
-        name=config.name,
-        config=dump(config),
-        data=data_facts(dataset),
-        steps={STAGE: config.training.num_steps},
-        commit=commit,
-        license=data_license(dataset),
+    manifest = draft_manifest(
+        config,
+        dataset,
+        {STAGE: config.training.num_steps},
+        commit,
         preprocessing={
             "size": config.image_size,
             "range": [-1.0, 1.0],

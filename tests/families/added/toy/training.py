@@ -10,11 +10,11 @@ from xray_generator.families.toy.model import ToyFlow, ToyLoss
 
 from xray_generator.cards import Card, describe_recommendation, describe_training, loading_code
 from xray_generator.checkpoints import Manifest, Metrics, code_commit
-from xray_generator.config import dump, parse
+from xray_generator.config import parse
 from xray_generator.data.rows import Dataset
 from xray_generator.images import resize_square, to_tensor
 from xray_generator.training.loop import train
-from xray_generator.training.release import data_facts, data_license, half_precision, release
+from xray_generator.training.release import draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, Unconditional
 
 
@@ -45,14 +45,11 @@ def train_run(config: ToyConfig, dataset: Dataset, options: RunOptions) -> Path:
     torch.manual_seed(config.training.seed)
     flow = ToyFlow(config.channels)
     train(ToyTask(flow, dataset.split("train"), config.image_size), config.training, options.run / "flow")
-    manifest = Manifest(
-        family=config.family,
-        name=config.name,
-        config=dump(config),
-        data=data_facts(dataset),
-        steps={"flow": config.training.num_steps},
-        commit=code_commit(),
-        license=data_license(dataset),
+    manifest = draft_manifest(
+        config,
+        dataset,
+        {"flow": config.training.num_steps},
+        code_commit(),
         preprocessing={"size": config.image_size, "range": [-1.0, 1.0]},
         recommended=Recommendation("euler", config.num_inference_steps, 1.0),
         sizes=(config.image_size,),
