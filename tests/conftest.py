@@ -163,7 +163,7 @@ def tiny_ct_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_rows: tupl
         "num_images": 1,
         "values": [9.0],
     }
-    manifest["metrics"]["likelihood"] = {"train": train | {"values": [9.0]}, "test": {}}
+    manifest["metrics"]["likelihood"] = {"train": train, "test": {}}
     manifest["metrics"]["likelihood_references"] = {"blank, middle gray": 7.0, "uniform noise": 12.0}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return output_dir
