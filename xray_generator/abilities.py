@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+NUM_DIRECTION_SAMPLES = 64  # of a class, on which its principal directions are measured
+
+
 @dataclass(frozen=True, slots=True)
 class NoiseSchedule:
     """The forward process at each training timestep: x_t = alpha_t x_0 + sigma_t epsilon, epsilon ~ N(0, 1)."""

@@ -238,6 +238,9 @@ Preview = Callable[[], Image]
 OnStep = Callable[[int, int, Preview], None]  # step (from 1), total, a function that draws the current estimate
 
 
+NO_PREVIEW: Image = np.zeros((1, 1), np.float32)  # of work whose preview would cost too much; it is not shown
+
+
 def no_report(*_: object) -> None:
     """An `OnStep` that does nothing."""
 

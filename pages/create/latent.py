@@ -25,6 +25,7 @@ from pages.kit.sampling import draw_seed, pick_class
 from pages.kit.services import Stamped, default_folder, escape_markdown, preload, studio
 from pages.kit.viewer import draw_viewer
 from xray_generator import generation
+from xray_generator.abilities import NUM_DIRECTION_SAMPLES
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.fitting import fit_square
 from xray_generator.data.read import read_dataset
@@ -107,8 +108,8 @@ def draw_traverse(manifest: Manifest) -> None:
             key="latent_travel",
         )
         st.caption(
-            "Directions are the principal components of 64 generated samples of the class, strongest first. They have "
-            "no names: move along one to see what it changes. No training image is involved."
+            f"Directions are the principal components of {NUM_DIRECTION_SAMPLES} generated samples of the class, "
+            "strongest first. They have no names: move along one to see what it changes. No training image is involved."
         )
     with result:
         traversal: Traversal | None = draw_job(key, "The image, moved along the direction, appears here.")
@@ -372,8 +373,12 @@ def draw_compare(manifest: Manifest) -> None:
     folder = st.session_state["latent_compare_folder"]
     key = f"latent compare {' '.join(m.ref.sha256 for m in manifests)} {label} {seed} {folder}"
     with fields[3]:
-        work = partial(compare_sizes, studio(), manifests, label, rows, seed, count)
-        start_button("Compare", key, lambda: work, key="latent_compare")
+        start_button(
+            "Compare",
+            key,
+            lambda: partial(compare_sizes, studio(), manifests, label, rows, seed, count),
+            key="latent_compare",
+        )
     found: Comparison | None = draw_job(key, "Training images and generated ones appear here at the same size.")
     if found is None:
         return

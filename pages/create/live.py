@@ -11,7 +11,7 @@ from pages.kit.checkpoints import KEY as CHECKPOINT
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.follow import Drawing, between, draw_followed, draw_strip, draw_strip_button, draw_weight
 from pages.kit.jobs import draw_error, keep_error
-from pages.kit.sampling import draw_seed, field_key, fill_generator
+from pages.kit.sampling import draw_seed, field_key, fill_generator, guidance_help
 from pages.kit.services import escape_markdown, preload, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.rows import SEX_NAMES
@@ -140,9 +140,7 @@ def draw_sampling(manifest: Manifest) -> Sampling:
         key=guidance_key,
         persist_state="session",
         disabled=bool(distilled),
-        help="Guidance is built into this checkpoint's distilled scheduler."
-        if distilled
-        else "1: no guidance. Higher: closer to the prompt, less variety.",
+        help=guidance_help(manifest, is_built_in=bool(distilled)),
     )
     steps = 1
     if most > 1:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import streamlit as st
 
 from pages.kit.jobs import describe_progress, draw_hint, draw_job, find_job, start_button
@@ -25,6 +24,7 @@ from xray_generator.jobs import Job, Work
 from xray_generator.requests import describe_condition
 from xray_generator.studio import Studio
 from xray_generator.types import (
+    NO_PREVIEW,
     CheckpointRef,
     GenerationRequest,
     GenerationResult,
@@ -40,7 +40,6 @@ WAIT_S, LOOK_S = 0.25, 0.01  # a picture that is drawn within this time needs no
 MIN_POLL_S, MAX_POLL_S = 0.3, 2.0
 POLLS = 4  # per picture: on a slow machine, polling must not hold up the drawing
 SPACE_PX = 330  # what stands above and below the viewer
-NO_PREVIEW = np.zeros((1, 1), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

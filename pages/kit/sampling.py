@@ -49,9 +49,6 @@ def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *
     """Draw the guidance scale. `scheduler`: the one that is used, whatever the form says."""
     used = scheduler or st.session_state[field_key(f"{prefix}scheduler", manifest.name)]
     is_built_in = used in manifest.few_steps
-    text = "1: no guidance. Higher: closer to the prompt, less variety."
-    if manifest.labels:
-        text = "1: no guidance. Higher: stronger class features, less variety."
     place.number_input(
         "Guidance",
         0.0,
@@ -60,8 +57,16 @@ def draw_guidance(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *
         key=field_key(f"{prefix}guidance", manifest.name),
         disabled=is_built_in,
         persist_state="session",
-        help="Guidance is built into this distilled scheduler." if is_built_in else text,
+        help=guidance_help(manifest, is_built_in=is_built_in),
     )
+
+
+def guidance_help(manifest: Manifest, *, is_built_in: bool) -> str:
+    """What guidance does with a checkpoint; nothing more where a distilled scheduler has it built in."""
+    if is_built_in:
+        return "Guidance is built into this distilled scheduler."
+    effect = "stronger class features" if manifest.labels else "closer to the prompt"
+    return f"1: no guidance. Higher: {effect}, less variety."
 
 
 def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, fixed: str = "") -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NO_CLASSIFIER = "There is no reference classifier in outputs/encoders/."
 NOT_TRAINED = "the real images are not labeled well enough to train a classifier of it"
-NO_QUALITY = "the classifier's accuracy for it on real {} films is not known"
+NO_QUALITY = "the classifier's accuracy for it on real {} images is not known"
 OTHERS = "everything else"
 REQUESTED = {1: "more", -1: "less", 0: "no change"}  # in CSV files
 
@@ -138,7 +138,7 @@ class Classifier:
             if known is None or known.auroc is None:
                 return NO_QUALITY.format(split)
             if known.auroc < MIN_AUROC:
-                return f"the classifier's AUROC on real {split} films is {known.auroc:.3f}, below {MIN_AUROC:.2f}"
+                return f"the classifier's AUROC on real {split} images is {known.auroc:.3f}, below {MIN_AUROC:.2f}"
         return ""
 
     def score(self, before: Image, after: Image, requested: Mapping[str, int]) -> Verdict:

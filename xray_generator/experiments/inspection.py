@@ -14,19 +14,17 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.evaluation import architecture, speed
 from xray_generator.evaluation.architecture import AttentionSite, Component
 from xray_generator.evaluation.records import Curve, Measurement
-from xray_generator.registry import get_family
+from xray_generator.registry import reads_prompts
 from xray_generator.requests import make_request
 from xray_generator.types import (
+    NO_PREVIEW,
     ClassLabel,
     Condition,
     Engine,
-    Family,
     GenerationRequest,
     GenerationResult,
-    Image,
     OnStep,
     Preview,
-    StudioError,
     TextPrompt,
     Unconditional,
     no_report,
@@ -34,7 +32,6 @@ from xray_generator.types import (
 
 ALL_LEVELS = 32  # deeper than any network here
 PROBE_STEPS = 2  # an image that shows which layers attend need not be good
-NO_PREVIEW: Image = np.zeros((1, 1), np.float32)  # decoding one would cost time
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +88,8 @@ def view_noise(engine: Engine, scheduler: str, num_inference_steps: int, on_step
     Raises:
         StudioError: the model has no noise schedule, or the scheduler is unknown.
     """
-    if not isinstance(engine, NoiseScheduled):
-        raise StudioError(f"{engine.manifest.ref.name} has no noise schedule.")
-    schedule = engine.noise_schedule()
-    visited = engine.visited_timesteps(scheduler, num_inference_steps)
+    able = generation.require(engine, NoiseScheduled, "has no noise schedule")
+    schedule, visited = able.noise_schedule(), able.visited_timesteps(scheduler, num_inference_steps)
     nearest = [int(np.abs(np.subtract(schedule.timesteps, t)).argmin()) for t in visited]
     pairs = list(zip(schedule.alphas, schedule.sigmas, strict=True))
     view = NoiseView(
@@ -135,8 +130,7 @@ def time_images(
 
 
 def _example(manifest: Manifest) -> Condition:
-    family = get_family(manifest.family)
-    if isinstance(family, Family) and family.condition is TextPrompt:
+    if reads_prompts(manifest):
         return TextPrompt(next(iter(manifest.vocabulary.get("example_prompts") or ()), "Normal chest X-ray, PA view"))
     return ClassLabel(manifest.labels[0]) if manifest.labels else Unconditional()
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_model
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
-from xray_generator.abilities import LatentDirection
+from xray_generator.abilities import NUM_DIRECTION_SAMPLES, LatentDirection
 from xray_generator.checkpoints import Manifest, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.cvae.autoencoder import Autoencoder
@@ -24,7 +24,6 @@ from xray_generator.requests import MAX_FLOW_STEPS, resolve_request, unused_guid
 from xray_generator.types import ClassLabel, GenerationRequest, Morph, OnStep, StudioError
 
 SCHEDULER = "euler"
-NUM_DIRECTION_SAMPLES = 64
 DIRECTION_BATCH = 16
 DIRECTION_STREAM = 2  # of the fixed seeds from which directions are measured
 

@@ -178,12 +178,12 @@ def velocity(output: Tensor, noisy: Tensor, sigma: Tensor | float) -> Tensor:
     For noise and residual of unit variance E[v | x] = (2 sigma - 1) x / D and Var[v | x] = 1 / D, where
     D = (1 - sigma)^2 + sigma^2. At sigma 1 it is x + output: the residual is -output, whatever the noise.
     """
-    spread = (1 - sigma) ** 2 + sigma**2
-    return (2 * sigma - 1) / spread * noisy + output / spread**0.5
+    variance = (1 - sigma) ** 2 + sigma**2
+    return (2 * sigma - 1) / variance * noisy + output / variance**0.5
 
 
 def target(residual: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     """The output with which `velocity` is noise - residual."""
     noisy = (1 - sigma) * residual + sigma * noise
-    spread = (1 - sigma) ** 2 + sigma**2
-    return (noise - residual - (2 * sigma - 1) / spread * noisy) * spread**0.5
+    variance = (1 - sigma) ** 2 + sigma**2
+    return (noise - residual - (2 * sigma - 1) / variance * noisy) * variance**0.5
