@@ -121,3 +121,20 @@ def test_head_keeps_the_first_rows_of_each_split(dataset_folder: Path) -> None:
     head = dataset.head(5)
     assert [len(head.split(name)) for name in ("train", "val", "test")] == [5, 5, 5]
     assert head.split("val") == dataset.split("val")[:5]
+
+
+def test_contradicted_label_is_not_known(make_pack: MakePack, pixels: MakePixels) -> None:
+    lines = [LINE.format(image=name, split="train") for name in ("a.png", "b.png")]
+    folder = make_pack(lines, {"a.png": pixels(0), "b.png": pixels(1)})
+    reading = "image,rsna_class,contradicted\na.png,Lung Opacity,1\nb.png,Normal,0\nelsewhere.png,Lung Opacity,1\n"
+    (folder / "rsna_reading.csv").write_text(reading)
+    dataset = read_captioned(folder)
+    first, second = dataset.rows
+    assert (first.prompt, first.findings, first.age, first.sex) == (
+        "PA chest X-ray of a 58-year-old woman",
+        (),
+        58,
+        "F",
+    )
+    assert (second.prompt, second.findings) == ("Normal PA chest X-ray", ("no_finding",))
+    assert dataset.skipped == ("1 images: their labels are contradicted by rsna_reading.csv: a.png",)

@@ -35,6 +35,7 @@ CHILD = Row(
     age_group="child",
     source="kermany_pediatric",
 )
+UNREAD = replace(NIH, prompt="PA chest X-ray of a woman", findings=())  # another reader contradicts its label
 COVID = Row(Path("c.png"), "AP chest X-ray with COVID-19", ("covid19",), view="AP Supine", source="hannover_covid")
 
 
@@ -54,6 +55,9 @@ def known(row: Row, label: str) -> float:
         (NIH, "M", 0),
         (NIH, "adult", 1),
         (NIH, "child", 0),
+        (UNREAD, "mass", None),
+        (UNREAD, "no_finding", None),
+        (UNREAD, "AP", 0),
         (CHILD, "viral_pneumonia", 1),
         (CHILD, "bacterial_pneumonia", 0),
         (CHILD, "no_finding", 0),

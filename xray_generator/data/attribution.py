@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 TCIA = "Clark K et al. 2013, doi:10.1007/s10278-013-9622-7"  # TCIA asks for this citation with each of its collections
 ATTRIBUTION = {
     "nih_chestxray14": "Data provided by the NIH Clinical Center, <https://nihcc.app.box.com/v/ChestXray-NIHCC>. "
-    "Wang X et al., ChestX-ray8, IEEE CVPR 2017, 3462-3471",
+    "Wang X et al., ChestX-ray8, IEEE CVPR 2017, 3462-3471. Many films came through the RSNA Pneumonia Detection "
+    "Challenge 2018: Shih G et al., Radiology: Artificial Intelligence 2019, doi:10.1148/ryai.2019180041",
     "kermany_pediatric": "Kermany D, Zhang K, Goldbaum M, Mendeley Data V2, 2018, doi:10.17632/rscbjbr9sj.2",
     "hannover_covid": "Winther HB et al., COVID-19 Image Repository, Hannover Medical School, "
     "doi:10.6084/m9.figshare.12275009",

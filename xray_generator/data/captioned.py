@@ -2,7 +2,9 @@
 
 Required columns: image, caption, labels (separated by `|`), split, patient_id. Optional: view, age, sex, age_group,
 source, license, orig_width, orig_height. An empty cell means "not known"; an empty split is derived from a hash of the
-patient. `images512/` holds larger versions of some images of `images/` under the same names.
+patient. `images512/` holds larger versions of some images of `images/` under the same names. In `rsna_reading.csv`
+another reader may contradict an image's labels (`contradicted` = 1): it still shows anatomy, view, age and sex, but
+neither its labels nor a caption that states them are used.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from xray_generator.data.rewording import describe_patient
 from xray_generator.data.rows import FINDINGS, Dataset, Row, Split, short_side, split_by_patient
 from xray_generator.data.tables import Line, count_names, is_inside, read_table
 from xray_generator.types import StudioError
@@ -21,6 +24,7 @@ METADATA = "metadata.csv"
 NEEDED = ("image", "caption", "labels", "patient_id", "split")
 IMAGES, LARGE_IMAGES = "images", "images512"
 PARTS = ((METADATA, IMAGES), ("metadata_128.csv", "images128"))  # table, folder
+READING, CONTRADICTED = "rsna_reading.csv", "contradicted"
 MAX_AGE = 120
 
 
@@ -38,7 +42,20 @@ def read_captioned(folder: Path) -> Dataset:
     dataset = Dataset(sum((part.rows for part in parts), ()), sum((part.skipped for part in parts), ()))
     if not dataset.rows:
         raise StudioError(f"{folder.name} holds no readable image. {'; '.join(dataset.skipped)}")
-    return dataset
+    return _without_contradicted_labels(dataset, folder / READING)
+
+
+def _without_contradicted_labels(dataset: Dataset, table: Path) -> Dataset:
+    """The dataset, in which the findings of the images that a table marks are not known."""
+    if not table.is_file():
+        return dataset
+    marked = {line["image"] for line in read_table(table, ("image", CONTRADICTED)) if line[CONTRADICTED] == "1"}
+    names = [row.path.name for row in dataset.rows if row.path.name in marked]
+    rows = tuple(
+        replace(row, findings=(), prompt=describe_patient(row)) if row.path.name in marked else row
+        for row in dataset.rows
+    )
+    return Dataset(rows, dataset.skipped + count_names(f"images: their labels are contradicted by {table.name}", names))
 
 
 def large_rows(rows: Iterable[Row], size: int) -> list[Row]:

@@ -21,6 +21,33 @@ def reword(row: Row, count: int) -> list[str]:
     return [row.prompt, *(_wording(row, chance) for _ in range(count - 1))]
 
 
+def describe_patient(row: Row) -> str:
+    """A caption of view, age and sex that leaves open what the image shows: "PA chest X-ray of a 58-year-old woman"."""
+    film = f"{view_word(row.view)} chest X-ray".strip()
+    subject = describe_subject(row.age, row.sex, row.age_group)
+    text = f"{film} of {subject}" if subject else film
+    return text[0].upper() + text[1:]
+
+
+def view_word(view: str) -> str:
+    """A view inside a sentence: "PA", "frontal"."""
+    return view if view.isupper() or " " in view else view.lower()
+
+
+def describe_subject(age: int | None, sex: str, age_group: str) -> str:
+    """The patient: "a 58-year-old woman", "a child"; empty where neither age, sex nor childhood is known."""
+    young = age < 18 if age is not None else age_group in ("child", "adolescent")
+    if age is None:
+        if young and sex:
+            return "a boy" if sex == "M" else "a girl"
+        return {"M": "a male patient", "F": "a female patient"}.get(sex, "a child" if age_group == "child" else "")
+    person = {"M": "boy" if young else "man", "F": "girl" if young else "woman"}.get(
+        sex, "child" if age < 13 else "patient"
+    )
+    article = "an" if age in (8, 11, 18) or 80 <= age < 90 else "a"
+    return f"{article} {age}-year-old {person}"
+
+
 def _wording(row: Row, chance: random.Random) -> str:
     film = chance.choice(("chest X-ray", "chest radiograph", "frontal chest X-ray", "CXR"))
     described = ((_patient(row, chance), KEPT), (_findings(row, chance), FINDINGS_KEPT))

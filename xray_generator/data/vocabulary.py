@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xray_generator.data.report import read_findings
+from xray_generator.data.rewording import describe_subject, view_word
 from xray_generator.data.rows import FINDINGS, Row, finding_name
 from xray_generator.types import StudioError
 
@@ -130,9 +131,9 @@ def compose_prompt(
         )
     if any(name in SUBTYPES for name in names):
         names = [name for name in names if name != "pneumonia"]
-    subject = _subject(age, sex, age_group)
+    subject = describe_subject(age, sex, age_group)
     young = "adolescent" if not subject and age_group == "adolescent" else ""
-    words = (_view_word(view), young) if names else ("normal", young, _view_word(view))
+    words = (view_word(view), young) if names else ("normal", young, view_word(view))
     text = " ".join(word for word in (*words, "chest", "X-ray" if names or subject else "radiograph") if word)
     if subject:
         text += f" of {subject}"
@@ -143,23 +144,6 @@ def compose_prompt(
 
 def _words(text: str) -> list[str]:
     return WORD.findall(text.lower().replace("\u2019", "'").replace("\u2011", "-"))
-
-
-def _view_word(view: str) -> str:
-    return view if view.isupper() or " " in view else view.lower()
-
-
-def _subject(age: int | None, sex: str, age_group: str) -> str:
-    young = age < 18 if age is not None else age_group in ("child", "adolescent")
-    if age is None:
-        if young and sex:
-            return "a boy" if sex == "M" else "a girl"
-        return {"M": "a male patient", "F": "a female patient"}.get(sex, "a child" if age_group == "child" else "")
-    person = {"M": "boy" if young else "man", "F": "girl" if young else "woman"}.get(
-        sex, "child" if age < 13 else "patient"
-    )
-    article = "an" if age in (8, 11, 18) or 80 <= age < 90 else "a"
-    return f"{article} {age}-year-old {person}"
 
 
 def _join(phrases: Sequence[str]) -> str:

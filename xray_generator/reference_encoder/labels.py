@@ -1,9 +1,10 @@
 """The known labels of an image as targets of a classifier: 1, 0, or NaN where unknown.
 
-A finding counts as absent only where somebody looked for it. Every NIH ChestX-ray14 report was searched for its 15
-labels; each of Kermany's children is normal or has one kind of pneumonia; Hannover states only that the patient has
-COVID-19. COVID-19 can therefore not be learned: with films of other hospitals as negatives, a classifier would learn
-the hospital. Likewise bacterial against viral pneumonia is learned from Kermany's films alone.
+A finding counts as absent only where somebody looked for it, and nothing is known of an image without any label. Every
+NIH ChestX-ray14 report was searched for its 15 labels; each of Kermany's children is normal or has one kind of
+pneumonia; Hannover states only that the patient has COVID-19. COVID-19 can therefore not be learned: with films of
+other hospitals as negatives, a classifier would learn the hospital. Likewise bacterial against viral pneumonia is
+learned from Kermany's films alone.
 
 An image with a class is known to lack all other classes of its source. A class that is the only one of its source
 stays unknown: there is nothing there to tell it from.
@@ -91,7 +92,8 @@ def patients(rows: Sequence[Row]) -> NDArray[np.str_]:
 
 
 def _known_labels(row: Row, classes: Collection[str]) -> dict[str, float]:
-    negative = dict.fromkeys((*SEARCHED.get(row.source, ()), *row.absent), 0.0)
+    searched = SEARCHED.get(row.source, ()) if row.findings else ()
+    negative = dict.fromkeys((*searched, *row.absent), 0.0)
     facts = negative | dict.fromkeys(row.findings, 1.0)
     if row.view[:2] in ("AP", "PA"):
         facts["AP"] = float(row.view.startswith("AP"))
