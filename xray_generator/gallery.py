@@ -11,7 +11,7 @@ from pathlib import Path
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
-from xray_generator.dashboards.prompts import row_of_prompt
+from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.rows import Row
 from xray_generator.dicom import is_dicom, read_header, read_slice
 from xray_generator.dicom.hounsfield import Window

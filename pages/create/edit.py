@@ -25,7 +25,7 @@ from pages.kit.sampling import (
 )
 from pages.kit.services import escape_markdown, job_queue, preload, studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.dashboards.prompts import row_of_prompt
+from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.rows import finding_name
 from xray_generator.data.vocabulary import SUBTYPES, Vocabulary, compose_prompt
 from xray_generator.experiments.counterfactual import (

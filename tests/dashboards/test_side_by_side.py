@@ -28,7 +28,7 @@ from xray_generator.dashboards.neighbors import (
     neighborhood,
     spaces_at_hand,
 )
-from xray_generator.dashboards.prompts import is_of, row_of_prompt
+from xray_generator.dashboards.prompts import is_of
 from xray_generator.dashboards.side_by_side import (
     MIN_SET,
     SEEN_NOTE,
@@ -42,6 +42,7 @@ from xray_generator.dashboards.side_by_side import (
     read_sides,
     with_window,
 )
+from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.evaluation import image_quality

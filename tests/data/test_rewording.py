@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.rewording import reword
 from xray_generator.data.rows import Row, repeat_rare
 
@@ -31,12 +32,20 @@ def test_wordings_say_nothing_that_the_row_denies() -> None:
     for lie in ("woman", "elderly", " ap ", "normal", "boy"):
         assert lie not in text
     for wording in reword(ROW, 200)[1:]:
-        assert ("edema" in wording.lower()) == ("pneumonia" in wording.lower())  # all findings or none
+        assert set(row_of_prompt(wording).findings) in (set(), {"edema", "pneumonia"})  # all findings or none
+
+
+def test_what_was_looked_for_and_is_not_there_is_denied() -> None:
+    row = replace(ROW, source="nih_chestxray14")
+    denied = {name for wording in reword(row, 200) for name in row_of_prompt(wording).absent}
+    assert {"pneumothorax", "pleural_effusion", "cardiomegaly"} <= denied
+    assert denied.isdisjoint({"edema", "pneumonia", "covid19"})
+    assert not any(row_of_prompt(wording).absent for wording in reword(ROW, 200))  # its source is not known
 
 
 def test_unknown_attributes_are_not_invented() -> None:
     bare = Row(Path("film.png"), "A chest X-ray", ())
-    assert all(re.search("x-ray|radiograph|cxr", wording.lower()) for wording in reword(bare, 20))
+    assert all(re.search("x-ray|radiograph|cxr|film", wording.lower()) for wording in reword(bare, 20))
     assert not re.search("man|year|view|normal", " ".join(reword(bare, 20)))
 
 

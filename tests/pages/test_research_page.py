@@ -12,7 +12,7 @@ from pages.kit.services import job_queue
 from tests.pages.generator import TIMEOUT_S, shown
 from tests.pages.record_samples import FULL, QUICK, keep
 from xray_generator.checkpoints import Manifest, read_manifest
-from xray_generator.dashboards.prompts import row_of_prompt
+from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.evaluation.records import Measurement

@@ -67,6 +67,7 @@ PATTERNS = {
 }
 NORMAL = (
     r"(?:no|without) (?:\w+ ){0,3}(?:abnormalit(?:y|ies)|disease|process|findings?)|(?:normal|unremarkable)\b.*chest"
+    r"|(?<=[,:;.] )(?:normal|unremarkable)(?: (?:study|film|exam(?:ination)?))?(?=\s*(?:[,:;.]|$))"
 )
 NORMAL_HEART = (
     r"(?:heart|cardi\w+)(?: \w+){0,4} (?:is|are|appears?|within|remains?)(?: within)? normal|normal (?:heart|cardi\w+)"

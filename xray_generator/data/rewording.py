@@ -5,17 +5,45 @@ from __future__ import annotations
 import hashlib
 import random
 
-from xray_generator.data.rows import AGE_GROUPS, Row, finding_name
+from xray_generator.data.rows import AGE_GROUPS, SUBTYPES, Row, denied_findings, finding_name
 
 MAX_AGE_SHIFT = 2  # years
 KEPT = 0.75  # probability that a paraphrase names an attribute
 FINDINGS_KEPT = 0.9
+DENIAL_SHARE = 0.35  # of the paraphrases that deny findings which were looked for and are not there
+MAX_DENIALS = 3
+FILMS = ("chest X-ray", "chest radiograph", "frontal chest X-ray", "CXR", "chest film")
+NORMAL_WORDS = (
+    "normal",
+    "no abnormality",
+    "no finding",
+    "clear lungs",
+    "lungs are clear",
+    "unremarkable",
+    "no acute cardiopulmonary findings",
+    "no acute disease",
+)
+SYNONYMS = {  # as people write them, beside `finding_name`; the report reader understands each
+    "cardiomegaly": ("enlarged heart", "cardiac enlargement"),
+    "pleural_effusion": ("effusion", "pleural effusions"),
+    "pneumothorax": ("PTX",),
+    "pneumonia": ("PNA",),
+    "nodule": ("lung nodule", "pulmonary nodule"),
+    "mass": ("lung mass",),
+    "edema": ("pulmonary edema",),
+    "fibrosis": ("pulmonary fibrosis", "fibrotic changes"),
+    "infiltration": ("infiltrate", "lung infiltration", "infiltrates"),
+    "airspace_opacity": ("airspace opacity", "opacity"),
+    "atelectasis": ("atelectatic changes",),
+}
+DENIALS = ("no {}", "without {}", "no evidence of {}", "no sign of {}", "negative for {}", "{} absent")
 
 
 def reword(row: Row, count: int) -> list[str]:
     """The caption and `count` - 1 paraphrases: attributes dropped or reordered, ages shifted by up to MAX_AGE_SHIFT.
 
-    They depend on row and count alone. Findings are named all or not at all, so that no paraphrase is wrong.
+    They depend on row and count alone. Findings are named all or not at all, so that no paraphrase is wrong. Some deny
+    findings that were looked for and are not there, beside what is there or alone.
     """
     chance = random.Random(hashlib.sha256(row.prompt.encode()).digest())  # noqa: S311 - wording, not a secret
     return [row.prompt, *(_wording(row, chance) for _ in range(count - 1))]
@@ -49,7 +77,7 @@ def describe_subject(age: int | None, sex: str, age_group: str) -> str:
 
 
 def _wording(row: Row, chance: random.Random) -> str:
-    film = chance.choice(("chest X-ray", "chest radiograph", "frontal chest X-ray", "CXR"))
+    film = chance.choice(FILMS)
     described = ((_patient(row, chance), KEPT), (_findings(row, chance), FINDINGS_KEPT))
     parts = [part for part, share in described if part and chance.random() < share]
     chance.shuffle(parts)
@@ -75,9 +103,29 @@ def _patient(row: Row, chance: random.Random) -> str:
 
 
 def _findings(row: Row, chance: random.Random) -> str:
+    """What is there, what is not, or both; in some paraphrases of an image with a finding the denial alone."""
+    denials = _denials(row, chance) if chance.random() < DENIAL_SHARE else []
     if row.findings == ("no_finding",):
-        return chance.choice(("normal", "no abnormality", "no finding", "clear lungs", "unremarkable"))
-    general = {"no_finding", *(["pneumonia"] if any("_pneumonia" in finding for finding in row.findings) else [])}
-    names = [finding_name(finding) for finding in row.findings if finding not in general]
-    chance.shuffle(names)
-    return " and ".join(names) if len(names) < 3 else ", ".join(names)
+        stated = [chance.choice(NORMAL_WORDS)]
+    else:
+        general = {"no_finding", *(["pneumonia"] if any(name in SUBTYPES for name in row.findings) else [])}
+        names = [_name(finding, chance) for finding in row.findings if finding not in general]
+        chance.shuffle(names)
+        stated = [" and ".join(names) if len(names) < 3 else ", ".join(names)] if names else []
+    if denials and chance.random() < 0.5:
+        return ", ".join(denials)
+    return ", ".join([*stated, *denials])
+
+
+def _denials(row: Row, chance: random.Random) -> list[str]:
+    general = {"no_finding", *SUBTYPES}  # of whom nobody says that they are absent
+    names = [finding for finding in denied_findings(row) if finding not in general]
+    chosen = chance.sample(names, min(len(names), chance.randint(1, MAX_DENIALS)))
+    if len(chosen) > 1 and chance.random() < 0.5:
+        return [f"no {' or '.join(_name(finding, chance) for finding in chosen)}"]
+    return [chance.choice(DENIALS).format(_name(finding, chance)) for finding in chosen]
+
+
+def _name(finding: str, chance: random.Random) -> str:
+    names = (finding_name(finding), *SYNONYMS.get(finding, ()))
+    return names[0] if chance.random() < 0.6 else chance.choice(names)

@@ -47,6 +47,11 @@ FINDINGS = (
     "airspace_opacity",
     "support_devices",
 )
+SUBTYPES = ("bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia")  # always labeled together with pneumonia
+SEARCHED = {  # the findings that a source states for every labeled image: absent where not listed
+    "nih_chestxray14": FINDINGS[: FINDINGS.index("pneumothorax") + 1],
+    "kermany_pediatric": ("no_finding", "pneumonia", "bacterial_pneumonia", "viral_pneumonia"),
+}
 AGE_GROUPS = {"child": (0, 12), "adolescent": (13, 17), "adult": (18, 64), "older_adult": (65, 120)}  # years
 
 
@@ -117,6 +122,12 @@ def _in_turn(rows: Sequence[Row]) -> list[Row]:
 def row_conditions(row: Row) -> tuple[str, ...]:
     """The conditions that a row meets: its class, findings, view (AP or PA), sex and age group."""
     return tuple(name for name in (row.label, *row.findings, row.view[:2], row.sex, row.age_group) if name)
+
+
+def denied_findings(row: Row) -> tuple[str, ...]:
+    """The findings that a row is known to lack: denied, or searched for by its source and not found."""
+    searched = SEARCHED.get(row.source, ()) if row.findings else ()
+    return tuple(name for name in FINDINGS if name in (*row.absent, *searched) and name not in row.findings)
 
 
 def class_names(rows: Iterable[Row]) -> tuple[str, ...]:

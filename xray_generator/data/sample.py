@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from xray_generator.console import exit_code
-from xray_generator.data.captioned import IMAGES, METADATA, PARTS, read_captioned
+from xray_generator.data.captioned import IMAGES, METADATA, PARTS, READING, read_captioned
 from xray_generator.data.labeled import read_labeled
 from xray_generator.data.read import PROJECTIONS, REPORTS, is_labeled
 from xray_generator.data.rows import Row, Split, class_names, finding_name, split_by_patient
@@ -58,6 +58,8 @@ def choose(rows: Iterable[Row], count: int) -> tuple[Row, ...]:
 
 def write_captioned(rows: Sequence[Row], pack: Path, output_dir: Path) -> None:
     """Copy the files and table lines of `rows`; `has_512` becomes 0, since larger versions are not copied."""
+    if (pack / READING).is_file():
+        _write_lines(_read_lines(pack / READING, {row.path.name for row in rows}), output_dir / READING)
     for table, images in PARTS:
         names = {row.path.name for row in rows if row.path.parent.name == images}
         if names:
@@ -84,7 +86,12 @@ def _copy(lines: pd.DataFrame, pack: Path, output_dir: Path, table: str, images:
         path = output_dir / images / name
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(pack / images / name, path)
-    lines.to_csv(output_dir / table, index=False, lineterminator="\n")
+    _write_lines(lines, output_dir / table)
+
+
+def _write_lines(lines: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines.to_csv(path, index=False, lineterminator="\n")
 
 
 def write_indiana(rows: Sequence[Row], output_dir: Path) -> None:

@@ -11,21 +11,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from xray_generator.data.prompts import AGE, row_of_prompt, unread_text
 from xray_generator.data.report import read_findings
-from xray_generator.data.rewording import describe_subject, view_word
-from xray_generator.data.rows import FINDINGS, Row, finding_name
+from xray_generator.data.rewording import describe_subject, reword, view_word
+from xray_generator.data.rows import FINDINGS, SUBTYPES, Row, finding_name
 from xray_generator.types import StudioError
 
 FUNCTION_WORDS = frozenset(
     {"a", "an", "the", "of", "and", "with", "in", "on", "to", "for", "or", "at", "by", "from", "as"}
 )
-SUBTYPES = ("bacterial_pneumonia", "viral_pneumonia", "fungal_pneumonia")  # always labeled together with pneumonia
 NUM_EXAMPLES = 12
 MAX_PHRASE_WORDS = 4
 PHRASE_COVERAGE = 0.8  # a phrase occurs in at least this share of the captions of its finding
 MIN_CAPTIONS = 5
 PHRASE_LEAKAGE = 0.05  # and at most in this share of the others
-AGE = re.compile(r"\b(\d{1,3})[- ]years?[- ]old\b", re.IGNORECASE)
 WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 
 
@@ -61,8 +60,8 @@ class Vocabulary:
         raise StudioError(f"The model was not trained on {finding!r}. It knows: {names}.")
 
 
-def build_vocabulary(rows: Sequence[Row]) -> Vocabulary:
-    """Collect the vocabulary of the training rows.
+def build_vocabulary(rows: Sequence[Row], variants: int = 1) -> Vocabulary:
+    """Collect the vocabulary of the training rows; its words are those of `variants` wordings of each caption.
 
     Raises:
         StudioError: no row has a prompt.
@@ -70,11 +69,12 @@ def build_vocabulary(rows: Sequence[Row]) -> Vocabulary:
     rows = [row for row in rows if row.prompt.strip()]
     if not rows:
         raise StudioError("No row has a prompt, so there is no vocabulary.")
-    ages = [int(age) for row in rows for age in AGE.findall(row.prompt)]
+    ages = [age for row in rows if (age := row_of_prompt(row.prompt).age) is not None]
     stated = Counter(finding for row in rows for finding in row.findings)
+    wordings = (wording for row in rows for wording in reword(row, variants))
     return Vocabulary(
         num_captions=len(rows),
-        words=dict(Counter(word for row in rows for word in _words(AGE.sub(" ", row.prompt))).most_common()),
+        words=dict(Counter(word for text in wordings for word in _words(AGE.sub(" ", text))).most_common()),
         views=tuple(sorted({row.view for row in rows if row.view})),
         sexes=tuple(sorted({row.sex for row in rows if row.sex})),
         age_groups=tuple(sorted({row.age_group for row in rows if row.age_group})),
@@ -90,26 +90,23 @@ def build_vocabulary(rows: Sequence[Row]) -> Vocabulary:
 
 
 def unseen_words(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
-    """The words of `prompt` that occur in no caption, lower case, in order, once each.
+    """The words of `prompt` that no wording in training had and that are not read otherwise, lower case, once each.
 
-    Ages within the age range are known. Plurals, hyphens, punctuation and function words (a, of, with) do not count.
+    Ages within the age range and abbreviations of known findings are read. Plurals, hyphens, punctuation and function
+    words (a, of, with) do not count.
     """
     joined = {word.replace("-", "") for word in vocabulary.words}
-    low, high = vocabulary.min_age, vocabulary.max_age
-
-    def age_word(match: re.Match[str]) -> str:
-        known = low is not None and high is not None and low <= int(match[1]) <= high
-        return " " if known else f" {match[1]}-year-old "
+    age, low, high = row_of_prompt(prompt).age, vocabulary.min_age, vocabulary.max_age
+    is_covered = age is None or (low is not None and high is not None and low <= age <= high)
 
     def is_known(word: str) -> bool:
         flat = word.replace("-", "")
         forms = {flat, f"{flat}s", flat.removesuffix("s"), flat.removesuffix("es"), flat.removesuffix("'s")}
         return word in FUNCTION_WORDS or not forms.isdisjoint(joined)
 
-    words = dict.fromkeys(_words(AGE.sub(age_word, prompt)))
-    return tuple(
-        word for word in words if AGE.fullmatch(word) or not (is_known(word) or all(map(is_known, word.split("-"))))
-    )
+    words = dict.fromkeys(_words(unread_text(prompt, [known.finding for known in vocabulary.findings])))
+    unknown = (word for word in words if not (is_known(word) or all(map(is_known, word.split("-")))))
+    return (*((f"{age}-year-old",) if not is_covered else ()), *unknown)
 
 
 def compose_prompt(

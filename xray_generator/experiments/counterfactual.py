@@ -16,7 +16,8 @@ import numpy as np
 
 from xray_generator import generation
 from xray_generator.checkpoints import read_manifest_of
-from xray_generator.dashboards.prompts import TITLES, row_of_prompt
+from xray_generator.dashboards.prompts import TITLES
+from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.rows import finding_name
 from xray_generator.data.tables import write_table
 from xray_generator.generation import EditResult

@@ -18,17 +18,13 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.data.rows import FINDINGS, Row, class_names
+from xray_generator.data.rows import FINDINGS, Row, class_names, denied_findings
 
 Targets = NDArray[np.float32]  # 1, 0 or NaN
 
 VIEWS, SEXES = ("AP",), ("M",)  # against PA and F
 AGE_GROUPS = ("child", "adolescent", "adult", "older_adult")  # each against all others
 LABELS = (*FINDINGS, *VIEWS, *SEXES, *AGE_GROUPS)
-SEARCHED = {  # the findings that a source states for every image: absent where not listed
-    "nih_chestxray14": FINDINGS[: FINDINGS.index("pneumothorax") + 1],
-    "kermany_pediatric": ("no_finding", "pneumonia", "bacterial_pneumonia", "viral_pneumonia"),
-}
 AGE_WORDS = r"year-old|child|pa?ediatric|adolescent|adult|boy|girl"
 STATED = {  # words of a prompt that specify a view, a sex or an age group; findings are always in its words
     "AP": r"\b(AP|PA)\b",
@@ -92,9 +88,7 @@ def patients(rows: Sequence[Row]) -> NDArray[np.str_]:
 
 
 def _known_labels(row: Row, classes: Collection[str]) -> dict[str, float]:
-    searched = SEARCHED.get(row.source, ()) if row.findings else ()
-    negative = dict.fromkeys((*searched, *row.absent), 0.0)
-    facts = negative | dict.fromkeys(row.findings, 1.0)
+    facts = dict.fromkeys(denied_findings(row), 0.0) | dict.fromkeys(row.findings, 1.0)
     if row.view[:2] in ("AP", "PA"):
         facts["AP"] = float(row.view.startswith("AP"))
     if row.sex:

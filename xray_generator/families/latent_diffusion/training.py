@@ -209,7 +209,7 @@ def export(
         },
         recommended=Recommendation(schedule.scheduler, schedule.num_inference_steps, schedule.guidance_scale),
         sizes=(size,),
-        vocabulary=dump(build_vocabulary(rows)),
+        vocabulary=dump(build_vocabulary(rows, config.caption_variants)),
         schedulers=(*SCHEDULERS, *few_steps),
         few_steps=few_steps,
     )
