@@ -26,8 +26,8 @@ from pages.kit.sampling import (
 from pages.kit.services import escape_markdown, job_queue, preload, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.prompts import row_of_prompt
-from xray_generator.data.rows import finding_name
-from xray_generator.data.vocabulary import SUBTYPES, Vocabulary, compose_prompt
+from xray_generator.data.rows import SUBTYPES, finding_name
+from xray_generator.data.vocabulary import Vocabulary, compose_prompt
 from xray_generator.experiments.counterfactual import (
     Counterfactual,
     RepeatedEdit,
