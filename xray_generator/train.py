@@ -16,7 +16,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from xray_generator.data.rows import Dataset
 from xray_generator.devices import process_state, set_threads
 from xray_generator.dicom.hounsfield import WINDOWS, parse_window
 from xray_generator.registry import config_type, get_family, resolve
+from xray_generator.training.settings import TrainingConfig
 from xray_generator.training.state import LOCK, locked
 from xray_generator.types import RunOptions, StudioError
 
@@ -183,8 +184,8 @@ def _prepare(folder: Path, config: object, record: DataRecord, resumes: bool) ->
     has_trained = folder.is_dir() and any(path.is_dir() for path in folder.iterdir())  # stages and caches are folders
     if has_trained and not resumes:
         raise StudioError(f"{folder} holds a run. Continue it with --resume_from {folder}, or choose another folder.")
-    if has_trained and saved.is_file() and parse(type(config), read_config(str(saved))) != config:
-        raise StudioError(f"The configuration differs from the one that {saved} records; a run keeps its settings.")
+    if has_trained and saved.is_file():
+        _check_config(parse(type(config), read_config(str(saved))), config, saved)
     if has_trained:
         check_record(folder, record)
     try:
@@ -194,6 +195,25 @@ def _prepare(folder: Path, config: object, record: DataRecord, resumes: bool) ->
         write_record(folder, record)
     except OSError as error:
         raise StudioError(f"Cannot write to {folder}: {error.strerror}.") from error
+
+
+def _check_config(kept: Any, config: Any, saved: Path) -> None:  # noqa: ANN401 - a family's configuration
+    """A run keeps its settings, but for `max_minutes`, and the length of a stage whose learning rate is on a plateau.
+
+    Raises:
+        StudioError: another setting differs.
+    """
+
+    def fixed(stage: TrainingConfig) -> TrainingConfig:
+        steps = 1 if stage.lr_schedule == "plateau" else stage.num_steps
+        return replace(stage, max_minutes=None, num_steps=steps)
+
+    def settings(one: Any) -> dict[str, Any]:  # noqa: ANN401
+        values = {field.name: getattr(one, field.name) for field in fields(one)}
+        return {name: fixed(value) if isinstance(value, TrainingConfig) else value for name, value in values.items()}
+
+    if settings(kept) != settings(config):
+        raise StudioError(f"The configuration differs from the one that {saved} records; a run keeps its settings.")
 
 
 if __name__ == "__main__":

@@ -128,8 +128,7 @@ def test_contradicted_label_is_not_known(make_pack: MakePack, pixels: MakePixels
     folder = make_pack(lines, {"a.png": pixels(0), "b.png": pixels(1)})
     reading = "image,rsna_class,contradicted\na.png,Lung Opacity,1\nb.png,Normal,0\nelsewhere.png,Lung Opacity,1\n"
     (folder / "rsna_reading.csv").write_text(reading)
-    dataset = read_captioned(folder)
-    first, second = dataset.rows
+    first, second = read_captioned(folder).rows
     assert (first.prompt, first.findings, first.age, first.sex) == (
         "PA chest X-ray of a 58-year-old woman",
         (),
@@ -137,4 +136,3 @@ def test_contradicted_label_is_not_known(make_pack: MakePack, pixels: MakePixels
         "F",
     )
     assert (second.prompt, second.findings) == ("Normal PA chest X-ray", ("no_finding",))
-    assert dataset.skipped == ("1 images: their labels are contradicted by rsna_reading.csv: a.png",)

@@ -1,6 +1,7 @@
 """The training loop on a toy: it learns, stops in order, and resumes to the bit."""
 
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,26 @@ def test_learning_rate_warms_up_and_falls(tmp_path: Path) -> None:
     assert rates[1] == pytest.approx(0.03)
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[-1] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_plateau_falls_at_its_end_and_can_be_prolonged_before(tmp_path: Path) -> None:
+    config = replace(CONFIG, lr_schedule="plateau", decay_share=0.25, log_every=1)
+    train(Toy(), config, tmp_path / "short")
+    rates = [entry["learning_rate"] for entry in log(tmp_path / "short") if "learning_rate" in entry]
+    assert rates[1:8] == pytest.approx([0.03] * 7) and rates[9:] == pytest.approx([0.02, 0.01, 0.0], abs=1e-9)
+    with pytest.raises(TrainingStopped):
+        train(Toy(terminate_at(8)), config, tmp_path / "prolonged")
+    train(Toy(), replace(config, num_steps=24), tmp_path / "prolonged")
+    train(Toy(), replace(config, num_steps=24), tmp_path / "straight")
+    assert digest(tmp_path / "prolonged") == digest(tmp_path / "straight")
+
+
+def test_a_run_of_limited_time_ends_as_one_that_is_stopped(tmp_path: Path) -> None:
+    with pytest.raises(TrainingStopped):
+        train(Toy(lambda _: time.sleep(0.1)), replace(CONFIG, max_minutes=0.01), tmp_path)
+    assert newest(tmp_path)["step"] < CONFIG.num_steps
+    train(Toy(), CONFIG, tmp_path)
+    assert newest(tmp_path)["step"] == CONFIG.num_steps
 
 
 def test_same_run_twice_is_equal_to_the_byte_whatever_the_global_seed(tmp_path: Path) -> None:

@@ -50,12 +50,11 @@ def _without_contradicted_labels(dataset: Dataset, table: Path) -> Dataset:
     if not table.is_file():
         return dataset
     marked = {line["image"] for line in read_table(table, ("image", CONTRADICTED)) if line[CONTRADICTED] == "1"}
-    names = [row.path.name for row in dataset.rows if row.path.name in marked]
     rows = tuple(
         replace(row, findings=(), prompt=describe_patient(row)) if row.path.name in marked else row
         for row in dataset.rows
     )
-    return Dataset(rows, dataset.skipped + count_names(f"images: their labels are contradicted by {table.name}", names))
+    return Dataset(rows, dataset.skipped)
 
 
 def large_rows(rows: Iterable[Row], size: int) -> list[Row]:

@@ -21,12 +21,14 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from xray_generator.devices import has_fast_bfloat16, pick_device
 from xray_generator.images import encode_png, from_tensor, grid
+from xray_generator.training.muon import Muon
+from xray_generator.training.muon import parameter_groups as muon_groups
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.training.state import State, load_newest_state, locked, save_state
 from xray_generator.training.task import Grouped, StepBatches, Task, step_generator
@@ -72,12 +74,8 @@ class _Run:
         self.step = 0
         module = task.module.to(self.accelerator.device)
         trained = [p for p in module.parameters() if p.requires_grad]
-        groups = module.parameter_groups(config.learning_rate) if isinstance(module, Grouped) else trained
-        betas = (config.adam_beta1, config.adam_beta2)
-        optimizer = torch.optim.AdamW(groups, config.learning_rate, betas, weight_decay=config.weight_decay, fused=True)
-        self.lr_scheduler = get_scheduler(
-            config.lr_schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.num_steps
-        )
+        optimizer = make_optimizer(module, config)
+        self.lr_scheduler = make_schedule(optimizer, config)
         self.ema = EMAModel(trained, config.ema_decay, use_ema_warmup=True, power=0.75)
         self.ema.to(self.accelerator.device)
         self.model, self.optimizer = self.accelerator.prepare(module, optimizer)
@@ -116,8 +114,12 @@ class _Run:
             bar.update()
             if self.step % config.log_every == 0 or self.step == config.num_steps:
                 rate = (self.step - self.done_before) * config.batch_size * micro / (time.monotonic() - started)
-                self._log(losses | {"samples_per_second": rate, "learning_rate": self.lr_scheduler.get_last_lr()[0]})
+                self._log(
+                    losses | {"samples_per_second": rate, "learning_rate": float(self.lr_scheduler.get_last_lr()[0])}
+                )
                 bar.set_postfix(loss=f"{losses['loss']:.4f}", samples_per_s=f"{rate:.1f}")
+            if config.max_minutes is not None and time.monotonic() - started > 60 * config.max_minutes:
+                stopped.append(signal.SIGTERM)
             if self._is_asked_to_stop(stopped):
                 self._save()
                 raise TrainingStopped
@@ -221,6 +223,42 @@ class _Run:
         self.accelerator.log(dict(values), step=self.step)
         with (self.folder / "log.jsonl").open("a") as file:
             file.write(json.dumps({"step": self.step, "time": round(time.time(), 1)} | dict(values)) + "\n")
+
+
+def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+    """AdamW, or `Muon`; a module that groups its parameters by rate (`Grouped`) is trained by AdamW.
+
+    Raises:
+        StudioError: such a module with another optimizer.
+    """
+    settings: dict[str, Any] = {
+        "lr": config.learning_rate,
+        "betas": (config.adam_beta1, config.adam_beta2),
+        "weight_decay": config.weight_decay,
+        "fused": True,
+    }
+    if config.optimizer == "muon":
+        if isinstance(module, Grouped):
+            raise StudioError("This stage is trained by adamw only: its parts learn at rates of their own.")
+        return Muon(muon_groups(module, config.muon_rate), **settings)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = module.parameter_groups(config.learning_rate) if isinstance(module, Grouped) else trained
+    return torch.optim.AdamW(groups, **settings)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig) -> torch.optim.lr_scheduler.LambdaLR:
+    """The learning rate over the steps: diffusers' schedules, and the plateau."""
+    if config.lr_schedule != "plateau":
+        return get_scheduler(  # type: ignore[no-any-return]
+            config.lr_schedule, optimizer, num_warmup_steps=config.warmup_steps, num_training_steps=config.num_steps
+        )
+    start, end = config.decay_start, config.num_steps
+
+    def factor(step: int) -> float:
+        rise = min(1.0, step / max(1, config.warmup_steps))
+        return rise * min(1.0, max(0, end - step) / max(1, end - start))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
 @contextmanager

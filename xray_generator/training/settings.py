@@ -13,7 +13,9 @@ RANGES = {
     "batch_size": (1, inf),
     "learning_rate": (1e-8, 0.5),
     "gradient_accumulation_steps": (1, inf),
+    "muon_rate": (1e-8, 0.5),
     "warmup_steps": (0, inf),
+    "decay_share": (0.0, 1.0),
     "weight_decay": (0.0, 10.0),
     "adam_beta1": (0.0, 0.99999),
     "adam_beta2": (0.0, 0.99999),
@@ -23,6 +25,7 @@ RANGES = {
     "keep_checkpoints": (1, inf),
     "log_every": (1, inf),
     "num_workers": (0, inf),
+    "max_minutes": (0.01, inf),
     "seed": (0, 2**32 - 1),
 }
 
@@ -35,8 +38,12 @@ class TrainingConfig:
     batch_size: int  # samples in one forward pass, all processes together
     learning_rate: float
     gradient_accumulation_steps: int = 1
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: of kernels and matrices between hidden layers, see `muon`
+    muon_rate: float = 0.02  # learning rate of these
     warmup_steps: int = 200
-    lr_schedule: Literal["constant_with_warmup", "linear", "cosine"] = "cosine"
+    # plateau: constant, then linearly to 0 over the last `decay_share`; such a run can be prolonged before it falls
+    lr_schedule: Literal["constant_with_warmup", "linear", "cosine", "plateau"] = "cosine"
+    decay_share: float = 0.2  # of num_steps
     weight_decay: float = 0.01
     adam_beta1: float = 0.9
     adam_beta2: float = 0.99
@@ -47,7 +54,13 @@ class TrainingConfig:
     keep_checkpoints: int = 2
     log_every: int = 20
     num_workers: int = 0
+    max_minutes: float | None = None  # of one call: then the state is saved and the run ends, as when asked to stop
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
+
+    @property
+    def decay_start(self) -> int:
+        """The step at which a plateau ends."""
+        return round(self.num_steps * (1 - self.decay_share))

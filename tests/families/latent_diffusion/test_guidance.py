@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
-from xray_generator.families.latent_diffusion.guidance import NATIVE, Conditioning, Sampling
+from xray_generator.families.latent_diffusion.facts import encode_facts
+from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
 from xray_generator.types import StudioError, no_report
 
@@ -46,7 +47,7 @@ def plain(model: LatentDiffusion, latents: Tensor, timestep: Tensor, prompt: str
         timestep,
         encoder_hidden_states=model.text_encoder(ids, mask),
         encoder_attention_mask=mask,
-        class_labels=torch.tensor([NATIVE]),
+        class_labels=encode_facts([prompt]),
     ).sample
 
 

@@ -18,6 +18,7 @@ from xray_generator.checkpoints import read_manifest, write_manifest
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import DecoderConfig, FewStepConfig, LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import DecoderLoss
+from xray_generator.families.latent_diffusion.denoiser_task import text_inputs
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine, load_engine
 from xray_generator.families.latent_diffusion.few_step_task import DistillationLoss, add_adapter
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion
@@ -139,13 +140,8 @@ def test_without_an_adapter_few_steps_are_refused(tiny_checkpoint: Path) -> None
 
 
 def make_batch(model: LatentDiffusion) -> dict[str, Tensor]:
-    ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
-    return {
-        "latents": torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0)),
-        "input_ids": ids,
-        "attention_mask": mask,
-        "resolution": torch.tensor([0, 1]),
-    }
+    latents = torch.randn(2, 16, 4, 4, generator=torch.Generator().manual_seed(0))
+    return {"latents": latents, **text_inputs(model.text_encoder, ["normal chest", "pneumonia"])}
 
 
 @pytest.mark.parametrize(

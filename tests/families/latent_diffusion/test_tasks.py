@@ -19,7 +19,7 @@ from xray_generator.families.latent_diffusion.autoencoder_task import (
     reconstruction_quality,
     repeat_native,
 )
-from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.config import AutoencoderConfig, LatentDiffusionConfig, ScheduleConfig
 from xray_generator.families.latent_diffusion.denoiser_task import (
     DenoiserTask,
     DenoisingLoss,
@@ -27,7 +27,9 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
     cache_statistics,
     even_timesteps,
     measure_statistics,
+    text_inputs,
 )
+from xray_generator.families.latent_diffusion.facts import encode_facts
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics
 from xray_generator.training.task import Draw, step_generator
 
@@ -86,7 +88,8 @@ def test_crops_keep_the_pixels_of_an_image_that_fits(tmp_path: Path) -> None:
 def test_autoencoder_loss_is_the_formula(model: LatentDiffusion, tiny_rows: tuple[Row, ...]) -> None:
     images = load_images(tiny_rows[:2], 64)
     with torch.no_grad():
-        losses = AutoencoderLoss(model.autoencoder, 0.5, 0.1)({"images": images}, torch.Generator().manual_seed(3))
+        settings = AutoencoderConfig(gradient_weight=0.5, kl_weight=0.1)
+        losses = AutoencoderLoss(model.autoencoder, settings)({"images": images}, torch.Generator().manual_seed(3))
         posterior = model.autoencoder.encode(images)
         noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(3))
         error = model.autoencoder.decode(posterior.mean + (posterior.log_variance / 2).exp() * noise) - images
@@ -173,15 +176,15 @@ def test_a_run_keeps_its_first_statistics(model: LatentDiffusion, tiny_rows: tup
 def test_denoising_loss_is_the_formula(model: LatentDiffusion, prediction: str, gamma: float | None) -> None:
     """Salimans & Ho 2022 (v, which also follows from x_0) and Hang et al. 2023 (min-SNR), written out for two."""
     schedule = replace(model.schedule, prediction_type=prediction, min_snr_gamma=gamma, prompt_dropout=0.0)
-    loss, latents = DenoisingLoss(model.unet, model.text_encoder, schedule), torch.randn(2, 16, 4, 4)
+    loss, latents = DenoisingLoss(model.unet, model.text_encoder, schedule).eval(), torch.randn(2, 16, 4, 4)
     ids, mask = model.text_encoder.tokenize(["normal chest", "pneumonia"])
-    resolution = torch.tensor([0, 1])
-    batch = {"latents": latents, "input_ids": ids, "attention_mask": mask, "resolution": resolution}
+    facts = encode_facts(["normal chest", "pneumonia"])
+    batch = {"latents": latents, "input_ids": ids, "attention_mask": mask, "facts": facts}
     with torch.no_grad():
         value = loss(batch, torch.Generator().manual_seed(9))["loss"].item()
         generator = torch.Generator().manual_seed(9)
         noise = torch.randn(latents.shape, generator=generator)
-        t = even_timesteps(2, 1_000, generator)
+        t = even_timesteps(2, schedule, generator)
         alpha = loss.noise_scheduler.alphas_cumprod[t][:, None, None, None]
         noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
         output = model.unet(
@@ -189,7 +192,7 @@ def test_denoising_loss_is_the_formula(model: LatentDiffusion, prediction: str, 
             t,
             encoder_hidden_states=model.text_encoder(ids, mask),
             encoder_attention_mask=mask,
-            class_labels=resolution,
+            class_labels=facts,
         ).sample
     is_v = prediction != "epsilon"
     target = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents if is_v else noise
@@ -207,7 +210,7 @@ def test_prompts_are_dropped_one_by_one_and_about_as_often_as_asked(model: Laten
         "latents": torch.zeros(64, 16, 4, 4),
         "input_ids": ids,
         "attention_mask": mask,
-        "resolution": torch.zeros(64, dtype=torch.long),
+        "facts": encode_facts(["normal chest x-ray"] * 64),
     }
     masks: list[torch.Tensor] = []
     hook = model.text_encoder.register_forward_hook(lambda _module, inputs, _output: masks.append(inputs[1]))
@@ -233,9 +236,32 @@ def test_validation_is_the_same_whenever_it_is_asked(
 
 
 def test_timesteps_are_spread_evenly() -> None:
-    timesteps = even_timesteps(10, 1_000, torch.Generator().manual_seed(0))
+    timesteps = even_timesteps(10, ScheduleConfig(), torch.Generator().manual_seed(0))
     assert sorted(timesteps.div(100, rounding_mode="floor").tolist()) == list(range(10))
     assert timesteps.tolist() != sorted(timesteps.tolist())
+
+
+def test_a_share_of_the_timesteps_lies_where_structure_is_decided() -> None:
+    timesteps = even_timesteps(400, ScheduleConfig(high_noise_share=0.5), torch.Generator().manual_seed(0))
+    assert ((timesteps >= 500) & (timesteps < 950)).sum() == pytest.approx(200 + 90, abs=2)
+    assert timesteps.min() < 10 and timesteps.max() > 985
+
+
+def test_words_are_heard_without_facts_in_training_alone(model: LatentDiffusion) -> None:
+    loss = DenoisingLoss(model.unet, model.text_encoder, replace(model.schedule, prompt_dropout=0.0))
+    heard: list[torch.Tensor] = []
+    hook = model.unet.register_forward_pre_hook(
+        lambda _, __, named: heard.append(named["class_labels"]), with_kwargs=True
+    )
+    prompts = ["PA chest X-ray, no effusion"] * 200
+    batch = {**text_inputs(model.text_encoder, prompts), "latents": torch.zeros(200, 16, 4, 4)}
+    with torch.no_grad():
+        for is_training in (True, False):
+            loss.train(is_training)(batch, step_generator(0))
+    hook.remove()
+    lacks = [(facts == 0).all(dim=1).float().mean().item() for facts in heard]
+    assert lacks[0] == pytest.approx(0.1, abs=0.05) and lacks[1] == 0
+    model.unet.eval(), model.text_encoder.eval()
 
 
 def test_balanced_errors_weigh_channels_alike(model: LatentDiffusion) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from xray_generator.checkpoints import Quality
 from xray_generator.data.rows import Row, evenly
-from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.latent_diffusion.config import AutoencoderConfig, LatentDiffusionConfig
 from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.training.quality import compare_pairs, validation_values
@@ -18,6 +19,7 @@ from xray_generator.training.task import Draw, step_generator
 
 NUM_PREVIEWS = 8
 MAX_VALIDATION = 256
+EQUIVARIANCE_SHARE = 0.5  # of the steps
 
 
 class Crops:
@@ -43,21 +45,46 @@ class Crops:
 
 
 class AutoencoderLoss(nn.Module):
-    """L1 of pixels + L1 of finite differences + KL, for a variational autoencoder."""
+    """L1 of pixels + L1 of finite differences + KL, for a variational autoencoder whose latents bear errors.
 
-    def __init__(self, autoencoder: CompactAutoencoder, gradient_weight: float, kl_weight: float) -> None:
+    The decoder is given latents with noise of a random strength up to `max_noise`, as those that a denoiser draws are
+    never exact: the encoder then spreads what it keeps over all channels, and small errors make small faults. In half
+    of the steps latents pooled to half their side must decode to images pooled to half theirs, which takes noise out of
+    the latents' high frequencies (scale equivariance: Skorokhodov et al. 2025, arXiv:2502.14831).
+    """
+
+    def __init__(self, autoencoder: CompactAutoencoder, config: AutoencoderConfig) -> None:
         super().__init__()
-        self.autoencoder, self.gradient_weight, self.kl_weight = autoencoder, gradient_weight, kl_weight
+        self.autoencoder, self.config = autoencoder, config
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Losses of images (B, 1, H, W) in [-1, 1]."""
-        images = batch["images"].contiguous(memory_format=torch.channels_last)
+        config, images = self.config, batch["images"].contiguous(memory_format=torch.channels_last)
         posterior = self.autoencoder.encode(images)
-        error, kl = self.autoencoder.decode(posterior.sample(generator)) - images, posterior.kl()
-        pixels = error.abs().mean()
-        gradients = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
-        loss = pixels + self.gradient_weight * gradients + self.kl_weight * kl
-        return {"loss": loss, "l1": pixels, "gradient_l1": gradients, "kl": kl}
+        latents, kl = posterior.sample(generator), posterior.kl()
+        latents = add_noise(latents, config.max_noise, generator)
+        pixels, gradients = image_errors(self.autoencoder.decode(latents), images)
+        losses = {"l1": pixels, "gradient_l1": gradients, "kl": kl}
+        loss = pixels + config.gradient_weight * gradients + config.kl_weight * kl
+        if config.equivariance_weight and torch.rand((), generator=generator) < EQUIVARIANCE_SHARE:
+            half = image_errors(self.autoencoder.decode(F.avg_pool2d(latents, 2)), F.avg_pool2d(images, 2))
+            loss = loss + config.equivariance_weight * (half[0] + config.gradient_weight * half[1])
+        return {"loss": loss, **losses}
+
+
+def add_noise(latents: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Latents (B, C, h, w) with noise of a random strength up to `most` standard deviations of each channel."""
+    if not most:
+        return latents
+    strength = most * torch.rand((len(latents), 1, 1, 1), generator=generator)
+    noise = (strength * torch.randn(latents.shape, generator=generator)).to(latents)
+    return latents + noise * latents.std((0, 2, 3), keepdim=True)
+
+
+def image_errors(ours: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """L1 of pixels, and of finite differences."""
+    error = ours - images
+    return error.abs().mean(), error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
 
 class ReconstructionTask:
@@ -76,25 +103,25 @@ class ReconstructionTask:
 
     def dataset(self) -> Crops:
         """A crop of every row."""
-        return Crops(self.rows, self.config.autoencoder.crop_size, self.config.image_size)
+        return Crops(self.rows, self.config.autoencoder.crop_size, self.config.structure_size)
 
     def preview(self) -> Tensor:
         """Validation images (training images where there are none) above their reconstructions."""
-        images = load_images(evenly(self.validation or self.rows, NUM_PREVIEWS), self.config.image_size)
+        images = load_images(evenly(self.validation or self.rows, NUM_PREVIEWS), self.config.structure_size)
         return torch.cat([images, reconstruct(self.autoencoder, images)])
 
     def validate(self) -> Mapping[str, float]:
         """The quality of reconstructions of the validation images."""
-        return validation_values(reconstruction_quality(self.autoencoder, self.validation, self.config.image_size))
+        return validation_values(reconstruction_quality(self.autoencoder, self.validation, self.config.structure_size))
 
 
 def autoencoder_task(
     config: LatentDiffusionConfig, autoencoder: CompactAutoencoder, rows: Sequence[Row], validation: Sequence[Row]
 ) -> ReconstructionTask:
     """Stage 1: encoder and decoder; images of full resolution count `native_repeats` times."""
-    module = AutoencoderLoss(autoencoder, config.autoencoder.gradient_weight, config.autoencoder.kl_weight)
-    rows = repeat_native(rows, config.image_size, config.native_repeats)
-    validation = native_rows(validation, config.image_size)[:MAX_VALIDATION]
+    module = AutoencoderLoss(autoencoder, config.autoencoder)
+    rows = repeat_native(rows, config.structure_size, config.native_repeats)
+    validation = native_rows(validation, config.structure_size)[:MAX_VALIDATION]
     return ReconstructionTask(config, autoencoder, module, rows, validation)
 
 

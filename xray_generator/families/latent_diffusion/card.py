@@ -35,7 +35,8 @@ def describe(manifest: Manifest) -> Card:
         notice="Draws X-ray films of patients who do not exist.",
         introduction=(
             f"Draws frontal chest X-rays of {size}x{size} pixels, 8-bit gray, from an English description. Latent "
-            "diffusion: an autoencoder (latents at 1/8 of the side), a UNet with cross-attention, and a text encoder.",
+            f"diffusion: an autoencoder (latents at 1/{8 * size // config.structure_size} of the side), a UNet with "
+            "cross-attention to the words, which is also given the facts that are read from them, and a text encoder.",
             "Intended use: to see, teach and study how such models work, that is their training, sampling, guidance "
             "and failures.",
         ),
@@ -46,10 +47,7 @@ def describe(manifest: Manifest) -> Card:
         ),
         loading=loading_code(manifest.name, TextPrompt(prompt), size),
         recommended=describe_recommendation(manifest) + interval,
-        data=(
-            f"Of the training images, {data.num_full_resolution or 0:,} reach {size} pixels by themselves; the others "
-            "were enlarged, and the denoiser is conditioned on which.",
-        ),
+        data=(f"Of the training images, {data.num_full_resolution or 0:,} reach {size} pixels by themselves.",),
         procedure=tuple(_describe_stages(manifest, config)) + config.remarks,
         measured=tuple(_describe_metrics(manifest.metrics)),
         limits=(
@@ -61,34 +59,48 @@ def describe(manifest: Manifest) -> Card:
 
 
 def _describe_stages(manifest: Manifest, config: LatentDiffusionConfig) -> Iterator[str]:
-    shape, decoder, few_step = config.autoencoder, config.decoder, config.few_step
-    if "autoencoder" in manifest.steps:
-        yield (
-            f"1. **Autoencoder**, {describe_training(config.autoencoder_training)}. Random crops of {shape.crop_size} "
-            f"pixels; loss: L1 + {shape.gradient_weight:g} x L1 of pixel differences + {shape.kl_weight:g} x KL "
-            "divergence."
-        )
-    else:
-        yield "1. **Autoencoder**: taken from another run, and frozen."
-    yield _describe_denoiser(config)
-    number = 3
-    if config.decoder_training is not None:
-        adversarial = (
-            f" + {decoder.adversarial_weight:g} x the score of a patch critic that learns along + "
-            f"{decoder.feature_weight:g} x L1 of the critic's features"
-        )
-        yield (
-            f"{number}. **Decoder**, {describe_training(config.decoder_training)}, on crops of full resolution, the "
-            f"encoder frozen. Loss: L1 + {decoder.energy_weight:g} x L1 of the Laplacian's local root mean square at "
-            f"three scales{adversarial if decoder.adversarial_weight or decoder.feature_weight else ''}."
-        )
-        number += 1
-    if config.few_step_training is not None:
-        yield (
-            f"{number}. **Adapter for {few_step.num_steps} steps** (scheduler few_step), "
-            f"{describe_training(config.few_step_training)}: low rank ({few_step.rank}), distillation of "
-            f"{few_step.teacher_steps} guided DDIM steps into one, with guidance {few_step.guidance_scale:g} built in."
-        )
+    stages = (
+        _describe_autoencoder(config, is_own="autoencoder" in manifest.steps),
+        _describe_detail(config),
+        _describe_denoiser(config),
+        _describe_decoder(config),
+        _describe_few_step(config),
+    )
+    for number, stage in enumerate(filter(None, stages), start=1):
+        yield f"{number}. {stage}"
+
+
+def _describe_autoencoder(config: LatentDiffusionConfig, *, is_own: bool) -> str:
+    if not is_own:
+        return "**Autoencoder**: taken from another run, and frozen."
+    shape = config.autoencoder
+    noise = (
+        f" The decoder is given latents with noise of up to {shape.max_noise:g} of each channel's deviation."
+        if shape.max_noise
+        else ""
+    )
+    half = (
+        f" In half of the steps latents pooled to half their side must decode to images pooled alike (weight "
+        f"{shape.equivariance_weight:g})."
+        if shape.equivariance_weight
+        else ""
+    )
+    return (
+        f"**Autoencoder**, {describe_training(config.autoencoder_training)}, on images of {config.structure_size} "
+        f"pixels, in random crops of {shape.crop_size}; loss: L1 + {shape.gradient_weight:g} x L1 of pixel differences "
+        f"+ {shape.kl_weight:g} x KL divergence.{noise}{half} Frozen afterwards."
+    )
+
+
+def _describe_detail(config: LatentDiffusionConfig) -> str:
+    if config.detail_training is None:
+        return ""
+    return (
+        f"**Detail**, {describe_training(config.detail_training)}, on crops of {config.detail.crop_size} pixels of "
+        f"films that reach {config.image_size} by themselves. From what the autoencoder gives back at half the side, "
+        "with noise on its latents, a network regresses the film (L1 of pixels and of their differences); what it "
+        "leaves out is drawn as grain, Gaussian bands whose strengths are learned by likelihood."
+    )
 
 
 def _describe_denoiser(config: LatentDiffusionConfig) -> str:
@@ -96,19 +108,50 @@ def _describe_denoiser(config: LatentDiffusionConfig) -> str:
     folded = f" folded {fold}x{fold} and" if fold > 1 else ""
     weight = "" if schedule.min_snr_gamma is None else f", weighted by min-SNR with gamma {schedule.min_snr_gamma:g}"
     balance = ", each channel's over its running mean at that noise level" if schedule.balance_errors else ""
-    rare = f", those of rare conditions up to {config.rare_repeats} times as often" if config.rare_repeats > 1 else ""
-    wordings = f"; each caption in {config.caption_variants} wordings" if config.caption_variants > 1 else ""
+    high = (
+        f"; {schedule.high_noise_share:.0%} of the training is at timesteps from 50 to 95 % alone"
+        if schedule.high_noise_share
+        else ""
+    )
+    rare = f" An epoch shows films of rare conditions up to {config.rare_repeats} times." * (config.rare_repeats > 1)
+    wordings = f" Each caption is shown in {config.caption_variants} wordings." * (config.caption_variants > 1)
     encoder = (
         "A small BERT, whose vocabulary comes from the training captions, is trained along."
         if text.kind == "bert"
         else f"The text encoder {text.name_or_path} is frozen and not in this folder; a projection is trained along."
     )
     return (
-        f"2. **Denoiser**, {describe_training(config.denoiser_training)}. Mean squared error of "
+        f"**Denoiser**, {describe_training(config.denoiser_training)}. Mean squared error of "
         f"{TARGETS[schedule.prediction_type]}{weight}{balance}, on latents{folded} whitened by their measured "
-        f"covariance, over {schedule.num_train_timesteps:,} steps of the noise schedule {schedule.beta_schedule}; "
-        f"{schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. {encoder} An epoch shows films of "
-        f"full resolution {config.native_repeats} times{rare}{wordings}."
+        f"covariance, over {schedule.num_train_timesteps:,} steps of the noise schedule "
+        f"{schedule.beta_schedule}{high}; {schedule.prompt_dropout:.0%} of the prompts are dropped, for guidance. "
+        f"{encoder}{rare}{wordings}"
+    )
+
+
+def _describe_decoder(config: LatentDiffusionConfig) -> str:
+    if config.decoder_training is None:
+        return ""
+    decoder = config.decoder
+    adversarial = (
+        f" + {decoder.adversarial_weight:g} x the score of a patch critic that learns along + "
+        f"{decoder.feature_weight:g} x L1 of the critic's features"
+    )
+    return (
+        f"**Decoder**, {describe_training(config.decoder_training)}, on crops of full resolution, the encoder frozen. "
+        f"Loss: L1 + {decoder.energy_weight:g} x L1 of the Laplacian's local root mean square at three scales"
+        f"{adversarial if decoder.adversarial_weight or decoder.feature_weight else ''}."
+    )
+
+
+def _describe_few_step(config: LatentDiffusionConfig) -> str:
+    if config.few_step_training is None:
+        return ""
+    few_step = config.few_step
+    return (
+        f"**Adapter for {few_step.num_steps} steps** (scheduler few_step), "
+        f"{describe_training(config.few_step_training)}: low rank ({few_step.rank}), distillation of "
+        f"{few_step.teacher_steps} guided DDIM steps into one, with guidance {few_step.guidance_scale:g} built in."
     )
 
 
@@ -121,9 +164,9 @@ def _describe_metrics(metrics: Metrics) -> Iterator[str]:
         yield from table(("split", "images", "PSNR (dB)", "SSIM", "sharpness ratio"), rows)
         yield from (
             "",
-            "Real images of full resolution against their reconstructions by the autoencoder, mean over images; "
-            "sharpness is the variance of the Laplacian. It bounds the detail that the model can draw, and says "
-            "nothing of how true its images are.",
+            "Real images of full resolution against what the latents give back, mean over images; sharpness is the "
+            "variance of the Laplacian. It bounds the detail that the model can draw, and says nothing of how true its "
+            "images are.",
             "",
         )
     yield (

@@ -22,6 +22,16 @@ AUTOENCODER_RANGES = {
     "crop_size": (SIDE_MULTIPLE, MAX_SIDE),
     "gradient_weight": (0.0, 1e3),
     "kl_weight": (0.0, 1e3),
+    "max_noise": (0.0, 4.0),
+    "equivariance_weight": (0.0, 1e3),
+}
+DETAIL_RANGES = {
+    "channels": (1, 4_096),
+    "blocks": (1, 64),
+    "grain_channels": (1, 1_024),
+    "grain_blocks": (0, 64),
+    "crop_size": (2 * SIDE_MULTIPLE, MAX_SIDE),
+    "max_noise": (0.0, 4.0),
 }
 DECODER_RANGES = {
     "energy_weight": (0.0, 1e3),
@@ -53,6 +63,7 @@ FEW_STEP_RANGES = {
 SCHEDULE_RANGES = {
     "num_train_timesteps": (2, 10_000),
     "min_snr_gamma": (0.01, 1e3),
+    "high_noise_share": (0.0, 1.0),
     "prompt_dropout": (0.0, 1.0),
     "num_inference_steps": (1, MAX_STEPS),
     "guidance_scale": (0.0, MAX_GUIDANCE),
@@ -72,9 +83,28 @@ class AutoencoderConfig:
     crop_size: int = 128  # training sees crops at native resolution, never enlarged images
     gradient_weight: float = 1.0  # L1 of finite differences, against blur
     kl_weight: float = 1e-6
+    max_noise: float = 0.0  # that the decoder learns to bear, in units of each latent channel's standard deviation
+    equivariance_weight: float = 0.0  # of latents at half their side, which stand for images at half theirs
 
     def __post_init__(self) -> None:
         check_ranges(self, AUTOENCODER_RANGES)
+        if self.crop_size % SIDE_MULTIPLE:
+            raise StudioError(f"crop_size must be a multiple of {SIDE_MULTIPLE}, not {self.crop_size}.")
+
+
+@dataclass(frozen=True, slots=True)
+class DetailConfig:
+    """`Refinement`, the second half of decoding: from structure at half the side to the image."""
+
+    channels: tuple[int, int] = (48, 96)  # at 1/4 and at 1/8 of the side
+    blocks: tuple[int, int] = (1, 3)
+    grain_channels: int = 32
+    grain_blocks: int = 1
+    crop_size: int = 128  # of images that reach image_size by themselves
+    max_noise: float = 0.3  # on the latents of its training images, see `AutoencoderConfig.max_noise`
+
+    def __post_init__(self) -> None:
+        check_ranges(self, DETAIL_RANGES)
         if self.crop_size % SIDE_MULTIPLE:
             raise StudioError(f"crop_size must be a multiple of {SIDE_MULTIPLE}, not {self.crop_size}.")
 
@@ -144,6 +174,7 @@ class ScheduleConfig:
     prediction_type: Literal["epsilon", "v_prediction", "sample"] = "v_prediction"  # sample: the latents themselves
     min_snr_gamma: float | None = None  # Hang et al. 2023, arXiv:2303.09556; None: every step weighs the same
     balance_errors: bool = False  # divide each latent channel's error by its running mean at that noise level
+    high_noise_share: float = 0.0  # of training at timesteps from 50 to 95 % alone, where structure is decided
     prompt_dropout: float = 0.1  # per sample, for classifier-free guidance
     scheduler: Literal["ddim", "ddpm", "dpm++", "unipc"] = "dpm++"
     num_inference_steps: int = 20
@@ -181,11 +212,16 @@ class FewStepConfig:
 
 @dataclass(frozen=True, slots=True)
 class LatentDiffusionConfig:
-    """A whole run: autoencoder, denoiser, the decoder once more, and an adapter for few steps."""
+    """A whole run: autoencoder, detail, denoiser, the decoder once more, and an adapter for few steps.
+
+    With `detail_training`, autoencoder and denoiser work at half of `image_size`, where far more images are sharp, and
+    the detail is drawn on top.
+    """
 
     name: str
     autoencoder_training: TrainingConfig
     denoiser_training: TrainingConfig
+    detail_training: TrainingConfig | None = None  # None: the autoencoder works at image_size itself
     decoder_training: TrainingConfig | None = None  # None: the decoder stays as the autoencoder's training left it
     few_step_training: TrainingConfig | None = None  # None: no adapter
     family: Literal["latent_diffusion"] = "latent_diffusion"
@@ -194,6 +230,7 @@ class LatentDiffusionConfig:
     rare_repeats: int = 1  # the denoiser's epoch shows images of rare conditions up to this many times as often
     caption_variants: int = 1  # wordings of each caption that the denoiser learns, the caption itself among them
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    detail: DetailConfig = field(default_factory=DetailConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -214,8 +251,15 @@ class LatentDiffusionConfig:
         )
         if self.image_size % (4 * SIDE_MULTIPLE):
             raise StudioError(f"image_size must be a multiple of {4 * SIDE_MULTIPLE}, not {self.image_size}.")
+        if self.detail_training is not None and self.detail.crop_size > self.image_size:
+            raise StudioError(f"detail.crop_size must be image_size ({self.image_size}) or less.")
         if self.schedule.prediction_type == "epsilon" and self.schedule.beta_schedule == "squaredcos_cap_v2":
             raise StudioError(  # x_0 = (x_t - sqrt(1 - a) eps) / sqrt(a), and sqrt(a) is 5e-5 where sampling begins
                 "prediction_type must be v_prediction or sample with beta_schedule squaredcos_cap_v2, whose last step "
                 "holds no image to subtract noise from; epsilon goes with linear or scaled_linear."
             )
+
+    @property
+    def structure_size(self) -> int:
+        """Pixels a side of the images that autoencoder and denoiser see."""
+        return self.image_size // (1 if self.detail_training is None else 2)

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from xray_generator.data.rewording import reword
 from xray_generator.data.rows import Row, repeat_rare
 from xray_generator.devices import initial_noise, seeded_generators
-from xray_generator.families.latent_diffusion.autoencoder_task import is_native, load_images, repeat_native
+from xray_generator.families.latent_diffusion.autoencoder_task import load_images
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
-from xray_generator.families.latent_diffusion.guidance import ENLARGED, NATIVE, Conditioning, Sampling, run_unet
+from xray_generator.families.latent_diffusion.facts import encode_facts
+from xray_generator.families.latent_diffusion.guidance import Condition, Conditioning, Sampling, run_unet
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, make_scheduler
 from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
@@ -37,6 +38,8 @@ NUM_PREVIEWS = 8
 VALIDATION_BATCH = 32
 NOISE_LEVELS = 16  # equal shares of the timesteps, whose errors are balanced
 USUAL_ERROR_DECAY = 0.98
+HIGH_NOISE = (0.5, 0.95)  # shares of the timesteps
+FACTS_DROPOUT = 0.1  # share of the samples that hear the words alone, so that the words keep their meaning
 MIN_SIGMA = 0.05  # of the divisor where the error of v follows from that of x_0
 
 
@@ -87,22 +90,24 @@ def cache_statistics(latents: np.memmap[Any, np.dtype[np.float16]], fold: int) -
 
 @torch.no_grad()
 def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tensor]:
-    """Token ids (N, L) of all prompts and their mask; of a frozen encoder the hidden states in place of the ids."""
+    """Token ids (N, L) of all prompts, their mask and facts; of a frozen encoder hidden states in place of the ids."""
     length = max((encoder.tokenize([prompt])[0].shape[1] for prompt in prompts), default=2)
     ids, mask = encoder.tokenize(prompts, length=length) if prompts else encoder.tokenize([""], length=length)
+    text = {"attention_mask": mask, "facts": encode_facts(prompts)}
     if not encoder.is_frozen:
-        return {"input_ids": ids, "attention_mask": mask}
+        return {"input_ids": ids, **text}
     device = next(encoder.parameters()).device
     pairs = zip(torch.split(ids, ENCODING_BATCH), torch.split(mask, ENCODING_BATCH), strict=True)
     states = torch.cat([encoder.states(i.to(device), m.to(device)).half().cpu() for i, m in pairs])
-    return {"text_states": states, "attention_mask": mask}
+    return {"text_states": states, **text}
 
 
-def embed_text(encoder: TextEncoder, text: Mapping[str, Tensor]) -> Tensor:
-    """Embeddings (B, L, E) of a batch of `text_inputs`."""
-    if encoder.is_frozen:
-        return encoder.project(text["text_states"].float())
-    return encoder(text["input_ids"], text["attention_mask"])  # type: ignore[no-any-return]
+def embed_text(encoder: TextEncoder, text: Mapping[str, Tensor]) -> Condition:
+    """The condition of a batch of `text_inputs`."""
+    mask = text["attention_mask"]
+    is_frozen = encoder.is_frozen
+    states = encoder.project(text["text_states"].float()) if is_frozen else encoder(text["input_ids"], mask)
+    return Condition(states, mask, text["facts"])
 
 
 @torch.no_grad()
@@ -110,7 +115,7 @@ def empty_text(encoder: TextEncoder, length: int, device: torch.device) -> dict[
     """`text_inputs` (1, L) of the empty prompt, which stands for no prompt."""
     ids, mask = (tokens.to(device) for tokens in encoder.tokenize([""], length=length))
     text = {"text_states": encoder.states(ids, mask)} if encoder.is_frozen else {"input_ids": ids}
-    return {**text, "attention_mask": mask}
+    return {**text, "attention_mask": mask, "facts": encode_facts([""]).to(device)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,6 @@ class LatentRows:
     latents: NDArray[np.float16]  # (N, C, H, W) of the autoencoder
     statistics: LatentStatistics
     text: Mapping[str, Tensor]  # (N, variants, ...)
-    resolution: Sequence[int]  # (N,) NATIVE or ENLARGED
     order: Sequence[int]  # of an epoch, before it is shuffled
 
     def __len__(self) -> int:
@@ -131,15 +135,24 @@ class LatentRows:
         latents = torch.from_numpy(self.latents[i].astype(np.float32))
         return {
             "latents": self.statistics.normalize(latents[None])[0],
-            "resolution": torch.tensor(self.resolution[i]),
             **{name: values[i, draw.seed % values.shape[1]] for name, values in self.text.items()},
         }
 
 
-def even_timesteps(count: int, num_train_timesteps: int, generator: torch.Generator) -> Tensor:
-    """(count,) uniform timesteps, one in each of `count` equal shares, in random order: less noise."""
-    places = (torch.randperm(count, generator=generator) + torch.rand(count, generator=generator)) / count
-    return (places * num_train_timesteps).long()
+def even_timesteps(count: int, schedule: ScheduleConfig, generator: torch.Generator) -> Tensor:
+    """(count,) timesteps in random order, evenly spread, which makes less noise.
+
+    A share `high_noise_share` of them lies in HIGH_NOISE, where the structure of an image is decided; the others are
+    spread over all.
+    """
+    high = round(schedule.high_noise_share * count)
+    low, top = HIGH_NOISE
+    places = torch.cat([_even(count - high, generator), low + (top - low) * _even(high, generator)])
+    return (places[torch.randperm(count, generator=generator)] * schedule.num_train_timesteps).long()
+
+
+def _even(count: int, generator: torch.Generator) -> Tensor:
+    return (torch.arange(count) + torch.rand(count, generator=generator)) / max(count, 1)
 
 
 class DenoisingLoss(nn.Module):
@@ -162,12 +175,10 @@ class DenoisingLoss(nn.Module):
         x_0 = batch["latents"].contiguous(memory_format=torch.channels_last)
         count, device = len(x_0), x_0.device
         noise = torch.randn(x_0.shape, generator=generator).to(device)
-        timesteps = even_timesteps(count, self.schedule.num_train_timesteps, generator).to(device)
-        is_dropped = (torch.rand(count, generator=generator) < self.schedule.prompt_dropout).to(device)
-        text = self._drop_prompts(batch, is_dropped)
-        states = embed_text(self.text_encoder, text)
+        timesteps = even_timesteps(count, self.schedule, generator).to(device)
         x_t = self.noise_scheduler.add_noise(x_0, noise, timesteps)
-        output = run_unet(self.unet, x_t, timesteps, states, text["attention_mask"], batch["resolution"])
+        condition = embed_text(self.text_encoder, self._drop_prompts(batch, generator))
+        output = run_unet(self.unet, x_t, timesteps, condition)
         error = self._squared_error(output, x_0, noise, timesteps).mean(dim=(2, 3))
         balanced = error / self.running_error(error.detach(), timesteps) if self.schedule.balance_errors else error
         return {"loss": (self._weight(timesteps)[:, None] * balanced).mean(), "mse": error.mean()}
@@ -196,14 +207,19 @@ class DenoisingLoss(nn.Module):
                     self.usual_error[i].lerp_(error[level == i].mean(0), 1 - USUAL_ERROR_DECAY)
         return self.usual_error[level].clamp(min=0.02)
 
-    def _drop_prompts(self, batch: Mapping[str, Tensor], is_dropped: Tensor) -> dict[str, Tensor]:
-        """The batch's text, that of the empty prompt where it is dropped (B,)."""
-        length = batch["attention_mask"].shape[1]
-        empty = empty_text(self.text_encoder, length, is_dropped.device)
-        return {
-            name: torch.where(is_dropped.view(-1, *[1] * (value.ndim - 1)), value, batch[name])
-            for name, value in empty.items()
-        }
+    def _drop_prompts(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """The batch's text, that of the empty prompt where it is dropped; in training facts are dropped alone too."""
+        mask = batch["attention_mask"]
+        chance = torch.rand(len(mask), 2, generator=generator).to(mask.device)
+        is_dropped = chance[:, 0] < self.schedule.prompt_dropout
+        lacks_facts = is_dropped | ((chance[:, 1] < FACTS_DROPOUT) & self.training)
+        empty = empty_text(self.text_encoder, mask.shape[1], mask.device)
+
+        def keep(name: str, value: Tensor) -> Tensor:
+            is_empty = lacks_facts if name == "facts" else is_dropped
+            return torch.where(is_empty.view(-1, *[1] * (value.ndim - 1)), value, batch[name])
+
+        return {name: keep(name, value) for name, value in empty.items()}
 
     def _weight(self, timesteps: Tensor) -> Tensor:
         if self.schedule.min_snr_gamma is None:
@@ -223,7 +239,7 @@ def draw_previews(
         noise = initial_noise((model.unet.config.in_channels, side, side), [generator], model.unet.device)
         sampling = Sampling(Conditioning.single(prompt, guidance_scale), scheduler, num_inference_steps)
         x_0 = model.sample_latents(noise, sampling, generator, no_report)
-        images.append(model.decode(x_0).cpu())
+        images.append(model.decode(x_0, [generator]).cpu())
     return torch.cat(images)
 
 
@@ -251,10 +267,8 @@ class DenoiserTask:
     ) -> None:
         self.config, self.model = config, model
         self.module = DenoisingLoss(model.unet, model.text_encoder, config.schedule)
-        size = config.image_size
         index_of = {row.path: i for i, row in enumerate(rows)}
-        repeated = repeat_rare(repeat_native(rows, size, config.native_repeats), rows, config.rare_repeats)
-        order = [index_of[row.path] for row in repeated]
+        order = [index_of[row.path] for row in repeat_rare(rows, rows, config.rare_repeats)]
         self.training = self._rows(rows, latents, order, config.caption_variants)
         self.validation = self._rows(validation, validation_latents, range(len(validation)), variants=1)
         shown = validation or rows
@@ -268,11 +282,10 @@ class DenoiserTask:
             name: rearrange(values, "(rows variants) ... -> rows variants ...", variants=variants)
             for name, values in text_inputs(self.model.text_encoder, wordings).items()
         }
-        resolution = [NATIVE if is_native(row, self.config.image_size) else ENLARGED for row in rows]
-        return LatentRows(latents, self.model.statistics, text, resolution, order)
+        return LatentRows(latents, self.model.statistics, text, order)
 
     def dataset(self) -> LatentRows:
-        """Latents of every training row, those of full resolution `native_repeats` times an epoch."""
+        """Latents of every training row, those of rare conditions more than once."""
         return self.training
 
     def preview(self) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors import safe_open
+from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from xray_generator.abilities import Ablation, AttentionMaps, NoiseSchedule
@@ -19,7 +20,14 @@ from xray_generator.families.latent_diffusion.attention import RecordableAttenti
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.edits import edit_generated, edit_given
 from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
-from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion, LatentStatistics, make_scheduler
+from xray_generator.families.latent_diffusion.model import (
+    FEW_STEP,
+    REFINEMENT,
+    LatentDiffusion,
+    LatentStatistics,
+    build_refinement,
+    make_scheduler,
+)
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
 from xray_generator.families.latent_diffusion.trajectory import INVERTIBLE, StepCallback
 from xray_generator.images import from_tensor, resize_square, to_tensor
@@ -54,7 +62,8 @@ class LatentDiffusionEngine:
     def components(self) -> Mapping[str, nn.Module]:
         """The networks by name."""
         model = self.model
-        return {"autoencoder": model.autoencoder, "unet": model.unet, "text_encoder": model.text_encoder}
+        networks = {"autoencoder": model.autoencoder, "unet": model.unet, "text_encoder": model.text_encoder}
+        return networks if model.refinement is None else {**networks, REFINEMENT: model.refinement}
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """See `requests.resolve_request`; the few-step adapter always draws with its own guidance."""
@@ -84,7 +93,8 @@ class LatentDiffusionEngine:
             return torch.cat([self._draw(sampling, self._noise(request, g), g, on_step) for g in generators])
 
     def _draw(self, sampling: Sampling, noise: Tensor, generator: torch.Generator, on_step: OnStep) -> Tensor:
-        return self.model.decode(self.model.sample_latents(noise, sampling, generator, self._preview(on_step)))
+        x_0 = self.model.sample_latents(noise, sampling, generator, self._preview(on_step))
+        return self.model.decode(x_0, [generator])
 
     def _noise(self, request: GenerationRequest, generator: torch.Generator) -> Tensor:
         channels, side = self.model.unet.config.in_channels, self.model.side_of(request.height)
@@ -120,9 +130,12 @@ class LatentDiffusionEngine:
                 before, after = edit_generated(model, noise, sampling, edit, generator, report)
             else:
                 pixels = to_tensor(resize_square(source, request.height)[None]).to(self.device)
-                before = model.statistics.normalize(model.autoencoder.encode(pixels).mean)
+                before = model.statistics.normalize(model.encode(pixels))
                 after = edit_given(model, before, sampling, edit, generator, report)
-            return torch.cat([model.decode(before), model.decode(after)])
+            state = generator.get_state()
+            pair = [model.decode(before, [generator])]
+            generator.set_state(state)  # the same grain, so that nothing moves but what was edited
+            return torch.cat([*pair, model.decode(after, [generator])])
 
     def attend(self, request: GenerationRequest, on_step: OnStep) -> AttentionMaps:
         """See `abilities.Attending`."""
@@ -170,17 +183,17 @@ class LatentDiffusionEngine:
 
     @torch.inference_mode()
     def encode(self, images: Tensor, label: str | None = None) -> Tensor:
-        """See `abilities.Autoencoding`; (B, C, H/8, W/8). This model knows no classes."""
+        """See `abilities.Autoencoding`; (B, C, h, w). This model knows no classes."""
         self._refuse_class(label)
         with autocast(self.device):
-            return self.model.autoencoder.encode(images.to(self.device)).mean
+            return self.model.encode(images.to(self.device))
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, label: str | None = None) -> Tensor:
         """See `abilities.Autoencoding`."""
         self._refuse_class(label)
         with autocast(self.device):
-            return self.model.autoencoder.decode(latents.to(self.device)).clamp(-1, 1)
+            return self.model.decode_latents(latents.to(self.device))
 
     def _refuse_class(self, label: str | None) -> None:
         if label is not None:
@@ -227,6 +240,11 @@ def load_engine(folder: Path, device: str | None = None, pretrained: str | None 
             few_step = freeze(merge_adapter(unet, folder / FEW_STEP), target, folder.name)
             few_step.set_attn_processor(RecordableAttention())
         unet.set_attn_processor(RecordableAttention())
+        refinement = None
+        if config.detail_training is not None:
+            refinement = build_refinement(config.detail)
+            load_model(refinement, folder / REFINEMENT / "model.safetensors")
+            refinement = freeze(refinement, target, folder.name)
         return LatentDiffusion(
             freeze(autoencoder, target, folder.name),
             freeze(unet, target, folder.name),
@@ -235,6 +253,7 @@ def load_engine(folder: Path, device: str | None = None, pretrained: str | None 
             config.schedule,
             config.image_size,
             few_step,
+            refinement,
         )
 
     manifest, config, model = open_checkpoint(folder, LatentDiffusionConfig, build)

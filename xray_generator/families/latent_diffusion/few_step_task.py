@@ -31,7 +31,7 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
     empty_text,
     mean_over,
 )
-from xray_generator.families.latent_diffusion.guidance import guide_rescaled, is_guided_at, run_unet
+from xray_generator.families.latent_diffusion.guidance import Condition, guide_rescaled, is_guided_at, run_unet
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion, make_scheduler
 from xray_generator.families.latent_diffusion.trajectory import alpha_sigma, predict_x0_and_noise
 
@@ -95,14 +95,13 @@ class DistillationLoss(nn.Module):
         x_t = alpha_t * x_0 + sigma_t * noise
         with torch.no_grad():
             text = self._add_empty_text(batch)
-            states, mask = embed_text(self.model.text_encoder, text), text["attention_mask"]
-            x_end, alpha_end, sigma_end = self._run_teacher(x_t, step, states, mask, batch["resolution"])
+            condition = embed_text(self.model.text_encoder, text)
+            x_end, alpha_end, sigma_end = self._run_teacher(x_t, step, condition)
             # the x_0 for which one DDIM step leads from x_t to x_end (Salimans & Ho 2022, appendix G)
             target_x_0 = (x_end - sigma_end / sigma_t * x_t) / (alpha_end - sigma_end / sigma_t * alpha_t)
             is_epsilon = self.model.schedule.prediction_type == "epsilon"
             target = (x_t - alpha_t * target_x_0 if is_epsilon else alpha_t * x_t - target_x_0) / sigma_t
-        count = len(x_0)
-        output = run_unet(self.student, x_t, timestep, states[count:], mask[count:], batch["resolution"])
+        output = run_unet(self.student, x_t, timestep, condition.take(slice(len(x_0), None)))
         if self.model.schedule.prediction_type == "sample":
             output = (alpha_t * x_t - output) / sigma_t
         error = F.mse_loss(output, target)
@@ -114,19 +113,17 @@ class DistillationLoss(nn.Module):
         empty = empty_text(self.model.text_encoder, mask.shape[1], mask.device)
         return {name: torch.cat([value.expand_as(batch[name]), batch[name]]) for name, value in empty.items()}
 
-    def _run_teacher(
-        self, x_t: Tensor, first_step: int, states: Tensor, mask: Tensor, resolution: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """x after `teacher_steps` guided DDIM steps, with alpha and sigma there."""
-        unet, schedule, count = self.model.unet, self.model.schedule, len(x_t)
+    def _run_teacher(self, x_t: Tensor, first_step: int, condition: Condition) -> tuple[Tensor, Tensor, Tensor]:
+        """x after `teacher_steps` guided DDIM steps, with alpha and sigma there; the condition is of 2 B prompts."""
+        unet, schedule, prompted = self.model.unet, self.model.schedule, condition.take(slice(len(x_t), None))
         steps = [*pairwise([*self.scheduler.timesteps, None])][first_step:][: self.settings.teacher_steps]
         for timestep, end in steps:
             if is_guided_at(schedule, timestep):
-                pair = run_unet(unet, x_t.repeat(2, 1, 1, 1), timestep, states, mask, resolution.repeat(2))
+                pair = run_unet(unet, x_t.repeat(2, 1, 1, 1), timestep, condition)
                 uncond, cond = pair.chunk(2)
                 output = guide_rescaled(cond, uncond, self.settings.guidance_scale, schedule.guidance_rescale)
             else:
-                output = run_unet(unet, x_t, timestep, states[count:], mask[count:], resolution)
+                output = run_unet(unet, x_t, timestep, prompted)
             x_0, noise = predict_x0_and_noise(self.scheduler, output, x_t, timestep)
             alpha_end, sigma_end = alpha_sigma(self.scheduler, end, x_t)
             x_t = alpha_end * x_0 + sigma_end * noise

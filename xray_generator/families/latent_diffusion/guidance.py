@@ -12,7 +12,17 @@ from torch import Tensor, nn
 from xray_generator.families.latent_diffusion.config import ScheduleConfig
 from xray_generator.nn.rectified_flow import guide
 
-NATIVE, ENLARGED = 0, 1  # resolution of a training image: its own reached the training size, or it was enlarged to it
+
+class Condition(NamedTuple):
+    """What the denoiser is given of B prompts."""
+
+    states: Tensor  # (B, L, E) of the words
+    mask: Tensor  # (B, L), 0 where there is no word
+    facts: Tensor  # (B, NUM_FACTS), see `facts.encode_facts`
+
+    def take(self, places: slice) -> Condition:
+        """Those of some prompts."""
+        return Condition(*(value[places] for value in self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +80,10 @@ def guide_rescaled(cond: Tensor, uncond: Tensor, guidance_scale: float, rescale:
     return guided * (1 + rescale * (ratio - 1))
 
 
-def run_unet(
-    unet: nn.Module, x_t: Tensor, timestep: Tensor, states: Tensor, mask: Tensor, resolution: Tensor
-) -> Tensor:
-    """The prediction (B, D, h, w) in float32 for text states (B, L, E), their mask (B, L) and resolutions (B,)."""
-    output = unet(x_t, timestep, encoder_hidden_states=states, encoder_attention_mask=mask, class_labels=resolution)
+def run_unet(unet: nn.Module, x_t: Tensor, timestep: Tensor, condition: Condition) -> Tensor:
+    """The prediction (B, D, h, w) in float32."""
+    states, mask, facts = condition
+    output = unet(x_t, timestep, encoder_hidden_states=states, encoder_attention_mask=mask, class_labels=facts)
     return cast(Tensor, output.sample.float())
 
 
@@ -89,21 +98,20 @@ class GuidedDenoiser:
         self,
         unet: nn.Module,
         schedule: ScheduleConfig,
-        embed: Callable[[Sequence[str]], tuple[Tensor, Tensor]],
+        embed: Callable[[Sequence[str]], Condition],
         conditioning: Conditioning,
     ) -> None:
         self.unet, self.schedule, self.guidance_scale = unet, schedule, conditioning.guidance_scale
-        self.states, self.mask = embed(conditioning.texts)
-        self.weights = torch.tensor([weight for _, weight in conditioning.prompts], device=self.states.device)
+        self.condition = embed(conditioning.texts)
+        weights = [weight for _, weight in conditioning.prompts]
+        self.weights = torch.tensor(weights, device=self.condition.states.device)
 
     def __call__(self, x_t: Tensor, timestep: Tensor) -> Tensor:
         """(1, D, h, w)."""
-        count = len(self.weights)
-        is_guided = len(self.states) > count and is_guided_at(self.schedule, timestep)
-        first = 0 if is_guided else len(self.states) - count
-        states, mask = self.states[first:], self.mask[first:]
-        resolution = torch.full((len(states),), NATIVE).to(states.device)
-        output = run_unet(self.unet, x_t.expand(len(states), -1, -1, -1), timestep, states, mask, resolution)
+        count, total = len(self.weights), len(self.condition.states)
+        is_guided = total > count and is_guided_at(self.schedule, timestep)
+        condition = self.condition.take(slice(0 if is_guided else total - count, None))
+        output = run_unet(self.unet, x_t.expand(len(condition.states), -1, -1, -1), timestep, condition)
         cond = output[-count:] if count == 1 else torch.einsum("p,pchw->chw", self.weights, output[-count:])[None]
         if not is_guided:
             return cond

@@ -9,13 +9,17 @@ from typing import Any, cast
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel, UniPCMultistepScheduler
 from einops import einsum, rearrange
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
-from xray_generator.families.latent_diffusion.config import ScheduleConfig, UNetConfig
-from xray_generator.families.latent_diffusion.guidance import Conditioning, GuidedDenoiser, Sampling
+from xray_generator.devices import initial_noise
+from xray_generator.families.latent_diffusion.config import DetailConfig, ScheduleConfig, UNetConfig
+from xray_generator.families.latent_diffusion.facts import NUM_FACTS, encode_facts
+from xray_generator.families.latent_diffusion.guidance import Condition, Conditioning, GuidedDenoiser, Sampling
 from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.families.latent_diffusion.trajectory import Scheduler, StepCallback, denoise
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.refinement import FACTOR, Refinement
 from xray_generator.types import StudioError
 
 SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
@@ -26,6 +30,7 @@ SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
     "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
 }
+REFINEMENT = "refinement"  # the folder of the network that draws detail
 FEW_STEP = "few_step"  # the distilled adapter, where a checkpoint has one: DDIM with guidance built in
 
 
@@ -54,7 +59,7 @@ def make_scheduler(name: str, schedule: ScheduleConfig, num_inference_steps: int
 
 
 def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embedding_size: int) -> Any:  # noqa: ANN401
-    """An untrained denoiser of folded latents (B, D, S, S), conditioned on text and on the training resolution."""
+    """An untrained denoiser of folded latents (B, D, S, S), conditioned on a prompt's words and on its facts."""
     depth, plain, channels = len(config.channels), config.plain_levels, config.fold**2 * latent_channels
     return UNet2DConditionModel(
         sample_size=sample_size,
@@ -66,8 +71,15 @@ def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embed
         up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * (depth - plain - 1) + ("UpBlock2D",) * plain,
         cross_attention_dim=embedding_size,
         attention_head_dim=config.num_heads,  # diffusers: this is the head count
-        num_class_embeds=2,
+        class_embed_type="projection",  # diffusers: what is added to the embedding of the noise level
+        projection_class_embeddings_input_dim=NUM_FACTS,
     )
+
+
+def build_refinement(config: DetailConfig) -> Refinement:
+    """An untrained network, in the memory layout that is fastest on CPUs."""
+    network: Any = Refinement(config.channels, config.blocks, config.grain_channels, config.grain_blocks)
+    return cast(Refinement, network.to(memory_format=torch.channels_last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +137,15 @@ class LatentDiffusion:
     schedule: ScheduleConfig
     image_size: int
     few_step_unet: UNet2DConditionModel | None = None
+    refinement: Refinement | None = None  # draws the detail of images whose latents hold half the side
 
-    def embed(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Text states (P, L, E) and mask (P, L)."""
-        ids, mask = self.text_encoder.tokenize(prompts)
-        device = self.unet.device
-        return self.text_encoder(ids.to(device), mask.to(device)), mask.to(device)
+    def embed(self, prompts: Sequence[str]) -> Condition:
+        """The condition of some prompts."""
+        ids, mask = (tokens.to(self.unet.device) for tokens in self.text_encoder.tokenize(prompts))
+        facts = encode_facts(prompts)
+        if isinstance(getattr(self.unet, "class_embedding", None), nn.Embedding):  # an older model: 1 means enlarged
+            facts = torch.zeros(len(prompts), dtype=torch.long)
+        return Condition(self.text_encoder(ids, mask), mask, facts.to(self.unet.device))
 
     def denoiser(self, conditioning: Conditioning, scheduler: str) -> GuidedDenoiser:
         """The guided denoiser that goes with a scheduler; the distilled one has its guidance built in."""
@@ -149,8 +164,26 @@ class LatentDiffusion:
 
     def side_of(self, image_size: int) -> int:
         """Positions a side at which the denoiser sees an image of that side."""
-        return image_size // (8 * self.statistics.fold)
+        return image_size // (8 * self.statistics.fold * self.factor)
 
-    def decode(self, folded: Tensor) -> Tensor:
-        """Images (B, 1, H, W) in [-1, 1]."""
-        return self.autoencoder.decode(self.statistics.denormalize(folded)).clamp(-1, 1)
+    @property
+    def factor(self) -> int:
+        """The side of an image over that of what the autoencoder sees of it."""
+        return 1 if self.refinement is None else FACTOR
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The autoencoder's latents (B, C, h, w) of images (B, 1, H, W) in [-1, 1]."""
+        return self.autoencoder.encode(F.avg_pool2d(images, self.factor)).mean
+
+    def decode_latents(self, latents: Tensor, generators: Sequence[torch.Generator] = ()) -> Tensor:
+        """Images (B, 1, H, W) in [-1, 1]; a generator for each gives them grain, where this model draws any."""
+        images = self.autoencoder.decode(latents).clamp(-1, 1)
+        if self.refinement is None:
+            return images
+        shape = (1, *(FACTOR * side for side in images.shape[-2:]))
+        noise = initial_noise(shape, generators, images.device) if generators else None
+        return self.refinement.draw(images, noise)
+
+    def decode(self, folded: Tensor, generators: Sequence[torch.Generator] = ()) -> Tensor:
+        """`decode_latents` of what the denoiser gives."""
+        return self.decode_latents(self.statistics.denormalize(folded), generators)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,12 @@ from types import MappingProxyType
 from typing import cast
 
 import torch
+from safetensors.torch import save_file
 
-from xray_generator.checkpoints import Manifest, Metrics, code_commit, staged
+from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit, staged
 from xray_generator.config import dump
-from xray_generator.data.rows import Dataset
+from xray_generator.data.rewording import reword
+from xray_generator.data.rows import Dataset, Row
 from xray_generator.data.vocabulary import build_vocabulary
 from xray_generator.devices import pick_device, process_state
 from xray_generator.families.latent_diffusion.autoencoder_task import (
@@ -28,18 +30,32 @@ from xray_generator.families.latent_diffusion.card import describe
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import decoder_task
 from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, cache_statistics
+from xray_generator.families.latent_diffusion.detail_task import DetailTask, detail_quality
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine, load_engine
 from xray_generator.families.latent_diffusion.few_step_task import FewStepTask, save_adapter
-from xray_generator.families.latent_diffusion.model import FEW_STEP, SCHEDULERS, LatentDiffusion, build_unet
+from xray_generator.families.latent_diffusion.model import (
+    FEW_STEP,
+    REFINEMENT,
+    SCHEDULERS,
+    LatentDiffusion,
+    build_refinement,
+    build_unet,
+)
 from xray_generator.families.latent_diffusion.text import LOADING, build_text_encoder, public_name
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.refinement import Refinement
 from xray_generator.training.loop import train
 from xray_generator.training.release import data_facts, draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
 
 logger = logging.getLogger(__name__)
 
-AUTOENCODER, DENOISER, DECODER = "autoencoder", "denoiser", "decoder"  # folders of the stages in a run
+AUTOENCODER, DETAIL, DENOISER, DECODER = (
+    "autoencoder",
+    "detail",
+    "denoiser",
+    "decoder",
+)  # folders of the stages in a run
 WEIGHTS = "weights"  # the finished autoencoder inside a run: run/autoencoder/weights
 
 
@@ -61,12 +77,14 @@ def train_run(config: LatentDiffusionConfig, dataset: Dataset, options: RunOptio
         stages.train_autoencoder()
     if options.autoencoder_only:
         return finished
-    denoiser = stages.train_denoiser(load_autoencoder(finished))
+    autoencoder = load_autoencoder(finished)
+    denoiser = stages.train_denoiser(autoencoder, stages.train_detail(autoencoder))
     model = stages.train_few_step(denoiser, stages.train_decoder(denoiser.model))
     if process_state().is_main_process:
         is_own = (run / AUTOENCODER / "states").is_dir()  # trained in this run, not taken from another
         trainings = {
             AUTOENCODER: config.autoencoder_training if is_own else None,
+            DETAIL: config.detail_training,
             DENOISER: config.denoiser_training,
             DECODER: config.decoder_training,
             FEW_STEP: config.few_step_training,
@@ -107,11 +125,11 @@ class _Run:
 
     def train_autoencoder(self) -> None:
         config, rows = self.config, self.dataset.split("train")
-        if not any(is_native(row, config.image_size) for row in rows):
+        if not any(is_native(row, config.structure_size) for row in rows):
             logger.warning(
                 "warning: no training image reaches %d pixels by itself; the autoencoder learns only from smaller "
                 "ones, and generated images will be soft.",
-                config.image_size,
+                config.structure_size,
             )
         torch.manual_seed(config.autoencoder_training.seed)
         shape = config.autoencoder
@@ -122,8 +140,19 @@ class _Run:
         train(task, config.autoencoder_training, self.folder / AUTOENCODER)
         _save(autoencoder, self.folder / AUTOENCODER / WEIGHTS)
 
-    def train_denoiser(self, autoencoder: CompactAutoencoder) -> DenoiserTask:
-        config, device, size = self.config, pick_device(), self.config.image_size
+    def train_detail(self, autoencoder: CompactAutoencoder) -> Refinement | None:
+        config, training = self.config, self.config.detail_training
+        if training is None:
+            return None
+        torch.manual_seed(training.seed)
+        refinement, device = build_refinement(config.detail), pick_device()
+        rows, validation = (native_rows(self.dataset.split(name), config.image_size) for name in ("train", "val"))
+        task = DetailTask(config, refinement, autoencoder.to(device), rows, validation)
+        train(task, training, self.folder / DETAIL)
+        return refinement.eval().requires_grad_(requires_grad=False)
+
+    def train_denoiser(self, autoencoder: CompactAutoencoder, refinement: Refinement | None) -> DenoiserTask:
+        config, device, size = self.config, pick_device(), self.config.structure_size
         channels, own_channels = config.autoencoder.latent_channels, autoencoder.config.latent_channels
         if own_channels != channels:
             raise StudioError(
@@ -131,16 +160,23 @@ class _Run:
                 "autoencoder.latent_channels to match."
             )
         autoencoder = autoencoder.to(device).eval().requires_grad_(requires_grad=False)
-        rows, validation = self.dataset.split("train"), self.dataset.split("val")
+        rows, validation = (native_rows(self.dataset.split(name), size) for name in ("train", "val"))
         with process_state().main_process_first():
             latents = cache_latents(autoencoder, rows, size, self.folder / "cache")
             validation_latents = cache_latents(autoencoder, validation, size, self.folder / "cache")
             statistics = cache_statistics(latents, config.unet.fold)
         torch.manual_seed(config.denoiser_training.seed)
         unet = build_unet(config.unet, channels, size // 8 // config.unet.fold, config.text_encoder.embedding_size)
-        text_encoder = build_text_encoder(config.text_encoder, [row.prompt for row in rows])
+        wordings = [wording for row in rows for wording in reword(row, config.caption_variants)]
+        text_encoder = build_text_encoder(config.text_encoder, wordings)
         model = LatentDiffusion(
-            autoencoder, unet.to(memory_format=torch.channels_last), text_encoder, statistics, config.schedule, size
+            autoencoder,
+            unet.to(memory_format=torch.channels_last),
+            text_encoder,
+            statistics,
+            config.schedule,
+            config.image_size,
+            refinement=refinement,
         )
         task = DenoiserTask(config, model, rows, latents, validation, validation_latents)
         train(task, config.denoiser_training, self.folder / DENOISER)
@@ -185,12 +221,17 @@ def export(
         half_precision(model.autoencoder).save_pretrained(place / "autoencoder")
         half_precision(model.unet).save_pretrained(place / "unet")
         half_precision(model.text_encoder).save(place)
+        if model.refinement is not None:
+            (place / REFINEMENT).mkdir()
+            weights = half_precision(model.refinement).state_dict()
+            packed = {name: value.contiguous() for name, value in weights.items()}
+            save_file(packed, place / REFINEMENT / "model.safetensors")
         if model.few_step_unet is not None:
             save_adapter(half_precision(model.few_step_unet), place / FEW_STEP)
 
     def measure(engine: LatentDiffusionEngine) -> Metrics:
         quality = {
-            split: reconstruction_quality(engine.model.autoencoder, native_rows(dataset.split(split), size), size)
+            split: _reconstruction(engine.model, native_rows(dataset.split(split), size), config)
             for split in ("val", "test")
         }
         return Metrics(reconstruction={split: one for split, one in quality.items() if one is not None})
@@ -214,3 +255,10 @@ def export(
         few_steps=few_steps,
     )
     return release(folder, manifest, save, partial(load_engine, pretrained=pretrained), measure, describe, run)
+
+
+def _reconstruction(model: LatentDiffusion, rows: Sequence[Row], config: LatentDiffusionConfig) -> Quality | None:
+    """How well the autoencoder, and the detail where it is drawn, give real images back."""
+    if model.refinement is None:
+        return reconstruction_quality(model.autoencoder, rows, config.image_size)
+    return detail_quality(model.autoencoder, model.refinement, rows, config.image_size)
