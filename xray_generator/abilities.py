@@ -79,6 +79,22 @@ class Autoencoding(Protocol):
 
 
 @runtime_checkable
+class Predicting(Protocol):
+    """predict: it shows what its denoiser sees and predicts, for measures of the denoiser itself."""
+
+    def diffusion_latents(self, images: Tensor) -> Tensor:
+        """x_0 (B, D, h, w), as the denoiser sees images (B, 1, H, W) in [-1, 1]; about unit variance."""
+        ...
+
+    def predict(self, latents: Tensor, noise: Tensor, level: float, prompt: str) -> Tensor:
+        """v (B, D, h, w) = alpha noise - sigma x_0 as predicted without guidance for one prompt.
+
+        `level` is the share of the noise schedule, from 0, the image, to 1, noise.
+        """
+        ...
+
+
+@runtime_checkable
 class Morphing(Protocol):
     """morph: it interpolates between two requests."""
 
@@ -195,6 +211,7 @@ PROTOCOLS: Mapping[Ability, type] = MappingProxyType(
         "trace": Tracing,
         "likelihood": Scoring,
         "encode": Autoencoding,
+        "predict": Predicting,
         "traverse": Traversing,
         "noise_schedule": NoiseScheduled,
         "ablate": Ablatable,

@@ -315,6 +315,7 @@ Ability = Literal[
     "trace",
     "likelihood",
     "encode",
+    "predict",
     "traverse",
     "noise_schedule",
     "ablate",

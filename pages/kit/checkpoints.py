@@ -24,6 +24,7 @@ CAN_DO: dict[Ability, str] = {
     "traverse": "has latents to explore",
     "noise_schedule": "has a noise schedule",
     "ablate": "has ablations",
+    "predict": "shows what its denoiser hears",
 }
 
 

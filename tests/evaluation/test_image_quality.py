@@ -4,6 +4,7 @@ import pytest
 
 from xray_generator.evaluation.image_quality import (
     STATISTICS,
+    band_power,
     brightness,
     compare,
     compare_pairs,
@@ -119,3 +120,15 @@ def test_the_spectrum_is_a_curve_a_set(real: ImageSet) -> None:
     curve = spectrum_curve(blurred(real), real)
     assert curve.x == tuple(range(1, 32)) and set(curve.lines) == {"generated", "real"}
     assert curve.lines["generated"][-1] < curve.lines["real"][-1] / 10
+
+
+def test_band_power_is_relative_to_real_images_in_each_band() -> None:
+    rng = np.random.default_rng(0)
+    images = 0.5 + 0.05 * rng.standard_normal((24, 64, 64))
+    real = ImageSet("real", images.astype(np.float32))
+    halved = ImageSet("generated", (0.5 + (images - 0.5) / 2).astype(np.float32))
+    found = band_power(halved, real, rng, ", from noise")
+    assert [m.condition for m in found] == [
+        f"{a} to {b} cycles, from noise" for a, b in ((2, 4), (4, 8), (8, 16), (16, 32))
+    ]
+    assert all(m.value == pytest.approx(0.25, rel=1e-3) for m in found)

@@ -50,6 +50,7 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
         partial(generate, engine),
         redraw,
         peak_memory_mb(),
+        engine,
         _autoencoder(engine),
         tuple(_variants(engine, template, folder)),
     )

@@ -22,6 +22,7 @@ from xray_generator.types import Image, StudioError
 ROUNDING = 1 / (12 * 255**2)  # variance of rounding to 8 bits: smaller values are noise
 NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float64)
 MIN_SPECTRA = 5  # images a side
+BANDS = ((2, 4), (4, 8), (8, 16), (16, 32), (32, 64), (64, 128))  # cycles an image: outline, heart, ribs, vessels
 
 
 def sharpness(image: Image) -> float:
@@ -103,6 +104,30 @@ def compare(
     for name in STATISTICS:
         found += _mean_and_ratio(name, ours[name], theirs[name], groups(real), rng, common)
     return [*found, _spectral(generated, real, rng, common)]
+
+
+def band_power(
+    generated: ImageSet, real: ImageSet, rng: np.random.Generator, origin: str = "", split: str = ""
+) -> list[Measurement]:
+    """Power of the generated images over that of the real ones in each of BANDS; `origin` is named in the condition."""
+    ours, theirs = power_spectra(generated.images), power_spectra(real.images)
+    found = []
+    for low, high in BANDS:
+        if high > ours.shape[1]:
+            continue
+        x, y = (spectra[:, low:high].mean(axis=1) for spectra in (ours, theirs))
+        found.append(
+            Measurement(
+                "band_power",
+                float(x.mean() / y.mean()),
+                len(x),
+                interval(lambda a, b: float(a.mean() / b.mean()), (x, y), rng, owners=(None, groups(real))),
+                real_n=len(y),
+                condition=f"{low} to {high} cycles{origin}",
+                split=split,
+            )
+        )
+    return found
 
 
 def compare_pairs(

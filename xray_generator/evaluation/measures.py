@@ -125,6 +125,18 @@ _GROUPS: dict[str, dict[str, Measure]] = {
         ),
     },
     "prompts": {
+        "fact_response": Measure(
+            "Response to one changed fact",
+            "higher",
+            "How far the denoiser's prediction moves, as a share of it, when one fact of the prompt is changed and the "
+            "noise stays, at the noise level where structure is decided. Near 0 the fact is not heard.",
+        ),
+        "denied_score": Measure(
+            "Score of a denied finding",
+            "lower",
+            "The classifier's mean probability of a finding on images whose prompt denies it. It should be "
+            "that of normal images, not that of images whose prompt states the finding.",
+        ),
         "prompt_auroc": Measure(
             "Prompt fidelity (AUROC)",
             "higher",
@@ -237,6 +249,30 @@ _GROUPS: dict[str, dict[str, Measure]] = {
             "higher",
             "Balanced accuracy on unseen real images of the same classifier, trained on generated images only. For "
             "comparison, the figure after training on all real ones.",
+        ),
+    },
+    "structure": {
+        "linear_v_error": Measure(
+            "Error of the best linear denoiser",
+            "lower",
+            "How much of the latents can only be learned the hard way: the error that the best linear filter leaves, "
+            "over seven noise levels. 1 is white noise, in which no frequency tells anything of another: a model then "
+            "has no coarse outline to begin with.",
+        ),
+        "latent_fragility": Measure(
+            "Loss by errors of the latents",
+            "lower",
+            "PSNR that real images lose when their latents get noise of a fifth of each channel's spread. What a model "
+            "draws is never exact; a fragile decoder turns small errors into woven texture.",
+            "dB",
+        ),
+        "band_power": Measure(
+            "Power by frequency, ratio to real",
+            "real",
+            "Power of the generated images over that of real ones in bands of frequencies: 4 to 8 cycles an image hold "
+            "the heart, 8 to 16 the ribs, 32 and more the texture. From middle noise: real images noised half and "
+            "denoised again, which shows whether structure or detail fails.",
+            "× real",
         ),
     },
     "reconstruction": {

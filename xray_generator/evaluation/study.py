@@ -20,7 +20,7 @@ from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.evaluation.speed import Draw
 from xray_generator.reference_encoder.manifest import fitting_encoder
 from xray_generator.reference_encoder.model import ReferenceEncoder, load_reference_encoder
-from xray_generator.types import CheckpointRef, GenerationRequest, StudioError
+from xray_generator.types import CheckpointRef, Engine, GenerationRequest, StudioError
 
 MIN_IMAGES = 20  # on each side, for a subset of the images to stand for all
 PRETRAINED_SIZE = 299  # input side of Inception-v3 in pixels; the networks for X-rays take larger images
@@ -105,6 +105,7 @@ class Model:
     draw: Draw
     redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # images for rows, with other settings
     peak_memory_mb: float  # of the process after its first image, while it held no others
+    engine: Engine
     reconstruct: Callable[[ImageSet], NDArray[np.float32]] | None = None  # (N, H, W), by its autoencoder
     variants: tuple[Variant, ...] = ()
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from xray_generator.data.rows import class_names, evenly
+from xray_generator import generation
+from xray_generator.abilities import Autoencoding, Editing, Predicting
+from xray_generator.data.rows import Row, class_names, evenly
 from xray_generator.evaluation import (
     ablations,
     architecture,
@@ -22,8 +25,10 @@ from xray_generator.evaluation import (
     diversity,
     fidelity,
     image_quality,
+    latents,
     memorization,
     plots,
+    prompt_response,
     similarity,
     speed,
     sweeps,
@@ -35,13 +40,14 @@ from xray_generator.evaluation.memorization import Audit
 from xray_generator.evaluation.pixel_match import thumbnails
 from xray_generator.evaluation.planted_copies import self_test
 from xray_generator.evaluation.records import Measurement
-from xray_generator.evaluation.study import MIN_IMAGES, NO_ENCODER, Findings, Study, conditions
+from xray_generator.evaluation.study import MIN_IMAGES, NO_ENCODER, Findings, Model, Study, conditions
 from xray_generator.evaluation.training_set import TrainingSet, read_training
 from xray_generator.reference_encoder.metrics import rate_interval
-from xray_generator.types import StudioError
+from xray_generator.types import Edit, StudioError, TextPrompt
 
 TIMED_STEPS = (4, 8, 20)
 MOST_PAIRS = 200  # images that the autoencoder reconstructs
+MOST_EDITED = 48  # images that are noised half
 NUM_SHOWN = 8  # closest pairs in the figure
 MOST_REAL = 2_000  # training images given to a classifier
 Find = Callable[[Study, np.random.Generator], Findings]
@@ -125,6 +131,74 @@ def find_reconstruction(study: Study, rng: np.random.Generator) -> Findings:
     real = real.take(rng.permutation(len(real))[:MOST_PAIRS])
     reconstructions = ImageSet("reconstructions", reconstruct(real))
     return Findings(tuple(image_quality.compare_pairs(reconstructions, real, rng, split=study.split)))
+
+
+def find_latents(study: Study, rng: np.random.Generator) -> Findings:
+    """How much of the latents a denoiser can learn, and how much error they bear."""
+    engine = study.require_model().engine
+    if not isinstance(engine, Autoencoding):
+        raise StudioError("This model has no autoencoder.")
+    _, real = study.pair(study.size)
+    real = replace(real.take(rng.permutation(len(real))[:MOST_PAIRS]), rows=(), names=())
+    found = [] if engine.manifest.labels else [latents.measure_fragility(engine, real, rng, study.split)]
+    if isinstance(engine, Predicting):
+        found.append(latents.measure_learnability(engine, real, study.split))
+    return Findings(tuple(found))
+
+
+def find_bands(study: Study, rng: np.random.Generator) -> Findings:
+    """Power by frequency: of the images, and of real ones that the model noised half and denoised again."""
+    generated, real = study.pair(study.size)
+    found = image_quality.band_power(generated, real, rng, split=study.split)
+    model = study.require_model()
+    if isinstance(model.engine, Editing) and isinstance(model.request.condition, TextPrompt):
+        some = real.take(rng.permutation([i for i, row in enumerate(real.rows) if row.prompt])[:MOST_EDITED])
+        found += image_quality.band_power(
+            _from_middle_noise(model, some), some, rng, ", from middle noise", study.split
+        )
+    return Findings(tuple(found))
+
+
+def _from_middle_noise(model: Model, real: ImageSet) -> ImageSet:
+    images = []
+    for i, (image, row) in enumerate(zip(real.images, real.rows, strict=True)):
+        request = replace(model.request, condition=TextPrompt(row.prompt), num_images=1, seed=i, guidance_scale=1.0)
+        edited = generation.edit(model.engine, image, request, Edit(row.prompt, strength=0.5, method="noise"))
+        images.append(edited.after.images[0])
+    return ImageSet("denoised from middle noise", np.stack(images))
+
+
+def find_response(study: Study, rng: np.random.Generator) -> Findings:
+    """What one changed fact of the prompt changes in the prediction."""
+    engine = study.require_model().engine
+    if not isinstance(engine, Predicting):
+        raise StudioError("This model does not show what its denoiser predicts.")
+    _, real = study.pair(study.size)
+    real = real.take(rng.permutation(len(real)))
+    return Findings(tuple(prompt_response.measure_response(engine, real, rng, study.split)))
+
+
+def find_negation(study: Study, rng: np.random.Generator) -> Findings:
+    """Whether a finding that the prompt denies is left out."""
+    model = study.require_model()
+    if (encoder := study.classifiers.encoder) is None:
+        raise StudioError(NO_ENCODER)
+    if not isinstance(model.request.condition, TextPrompt):
+        raise StudioError("This model takes no prompt.")
+    known = [known["finding"] for known in model.engine.manifest.vocabulary.get("findings", ())]
+    findings = prompt_response.deniable_findings(encoder, known)
+    if not findings:
+        raise StudioError("The classifier can judge no finding that the model knows.")
+    test = study.test_images()
+    normal = test.take(
+        [i for i, row in enumerate(test.rows) if row.findings == ("no_finding",) and row.age_group == "adult"]
+    )
+
+    def redraw(rows: Sequence[Row]) -> ImageSet:
+        return model.redraw(rows, {})
+
+    template = Row(Path("prompt"), "", ())
+    return Findings(tuple(prompt_response.measure_negation(encoder, findings, redraw, template, normal, rng)))
 
 
 def find_realism(study: Study, rng: np.random.Generator) -> Findings:
@@ -260,6 +334,7 @@ QUICK = (
     Step("architecture", ("parameters",), find_architecture),
     Step("detail", ("sharpness_ratio", "spectral_distance"), find_detail),
     Step("reconstruction", ("psnr", "ssim", "mse"), find_reconstruction),
+    Step("latents", ("latent_fragility", "linear_v_error"), find_latents),
     Step("realism", (*REALISM, "detectability"), find_realism),
     Step("diversity", ("ms_ssim",), find_diversity),
     Step("copies", ("copy_rate", "authenticity", "nearest_distance_ratio"), find_copies),
@@ -269,6 +344,9 @@ QUICK = (
 )
 FULL = (
     *QUICK,
+    Step("bands", ("band_power",), find_bands),
+    Step("response", ("fact_response",), find_response),
+    Step("negation", ("denied_score",), find_negation),
     Step("inception score", ("inception_score",), find_inception_score),
     Step("utility", ("utility_synthetic",), find_utility),
     Step("few real images", (class_utility.GAIN,), find_few),

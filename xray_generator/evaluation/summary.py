@@ -15,6 +15,7 @@ GROUPS = {
     "prompts": "Do they show what was asked for?",
     "copies": "Does the model memorize training images?",
     "use": "Are they useful for training?",
+    "structure": "Can its structure be learned, and is it drawn?",
     "reconstruction": "How well does the autoencoder reconstruct images?",
     "speed": "How fast and how large is the model?",
 }

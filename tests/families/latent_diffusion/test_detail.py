@@ -76,13 +76,13 @@ def test_encoding_and_editing_take_whole_images(engine: LatentDiffusionEngine) -
     image = generate(engine, REQUEST).images[0]
     assert engine.encode(torch.from_numpy(image)[None, None] * 2 - 1).shape == (1, 4, 4, 4)
     for source in (image, None):
-        before, after = edit(engine, source, REQUEST, Edit("Normal chest X-ray", strength=0.5)).images
-        assert before.shape == after.shape == (64, 64)
+        result = edit(engine, source, REQUEST, Edit("Normal chest X-ray", strength=0.5))
+        assert result.before.shape == result.after.images[0].shape == (64, 64)
 
 
 def test_an_edit_to_the_same_prompt_leaves_even_the_grain(engine: LatentDiffusionEngine) -> None:
-    before, after = edit(engine, None, REQUEST, Edit("Normal chest X-ray", strength=0.5)).images
-    np.testing.assert_allclose(before, after, atol=1e-5)
+    result = edit(engine, None, REQUEST, Edit("Normal chest X-ray", strength=0.5))
+    np.testing.assert_allclose(result.before, result.after.images[0], atol=1e-5)
 
 
 def test_crops_of_film_and_structure_show_the_same_place(

@@ -84,6 +84,9 @@ class AutoencoderConfig:
     gradient_weight: float = 1.0  # L1 of finite differences, against blur
     kl_weight: float = 1e-6
     max_noise: float = 0.0  # that the decoder learns to bear, in units of each latent channel's standard deviation
+    begin_with: str = (
+        ""  # checkpoint, run or folder of an autoencoder, whose tensors of equal shape training begins with
+    )
     equivariance_weight: float = 0.0  # of latents at half their side, which stand for images at half theirs
 
     def __post_init__(self) -> None:

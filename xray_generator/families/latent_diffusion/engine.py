@@ -19,7 +19,7 @@ from xray_generator.devices import autocast, initial_noise, pick_device, seeded_
 from xray_generator.families.latent_diffusion.attention import RecordableAttention, record_attention, word_maps
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.edits import edit_generated, edit_given
-from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
+from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling, run_unet
 from xray_generator.families.latent_diffusion.model import (
     FEW_STEP,
     REFINEMENT,
@@ -29,7 +29,12 @@ from xray_generator.families.latent_diffusion.model import (
     make_scheduler,
 )
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
-from xray_generator.families.latent_diffusion.trajectory import INVERTIBLE, StepCallback
+from xray_generator.families.latent_diffusion.trajectory import (
+    INVERTIBLE,
+    StepCallback,
+    alpha_sigma,
+    predict_x0_and_noise,
+)
 from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.interpolation import slerp
@@ -194,6 +199,25 @@ class LatentDiffusionEngine:
         self._refuse_class(label)
         with autocast(self.device):
             return self.model.decode_latents(latents.to(self.device))
+
+    @torch.inference_mode()
+    def diffusion_latents(self, images: Tensor) -> Tensor:
+        """See `abilities.Predicting`."""
+        return self.model.statistics.normalize(self.encode(images))
+
+    @torch.inference_mode()
+    def predict(self, latents: Tensor, noise: Tensor, level: float, prompt: str) -> Tensor:
+        """See `abilities.Predicting`."""
+        model, schedule = self.model, self.model.schedule
+        scheduler = make_scheduler("ddim", schedule)
+        timestep = torch.tensor(min(int(level * schedule.num_train_timesteps), schedule.num_train_timesteps - 1))
+        alpha_t, sigma_t = alpha_sigma(scheduler, timestep, latents)
+        x_t = alpha_t * latents + sigma_t * noise
+        condition = model.embed([prompt] * len(latents))
+        with autocast(self.device):
+            output = run_unet(model.unet, x_t, timestep, condition)
+        x_0, epsilon = predict_x0_and_noise(scheduler, output, x_t, timestep)
+        return alpha_t * epsilon - sigma_t * x_0
 
     def _refuse_class(self, label: str | None) -> None:
         if label is not None:

@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit, staged
 from xray_generator.config import dump
@@ -108,6 +109,14 @@ def load_autoencoder(folder: Path) -> CompactAutoencoder:
     raise StudioError(f"{folder} holds no autoencoder. Train one with --train_vae_only, or give its run folder.")
 
 
+def load_alike(network: nn.Module, other: nn.Module) -> None:
+    """Take over another network's tensors of the same name and shape."""
+    own, found = network.state_dict(), other.state_dict()
+    network.load_state_dict(
+        {name: found[name] if name in found and found[name].shape == own[name].shape else own[name] for name in own}
+    )
+
+
 def _save(autoencoder: CompactAutoencoder, folder: Path) -> None:
     if process_state().is_main_process:
         with staged(folder) as place:  # `folder` is there only when it is whole
@@ -136,6 +145,8 @@ class _Run:
         autoencoder = CompactAutoencoder(
             shape.channels, shape.encoder_blocks, shape.decoder_blocks, shape.latent_channels
         ).to(memory_format=torch.channels_last)
+        if shape.begin_with:
+            load_alike(autoencoder, load_autoencoder(Path(shape.begin_with)))
         task = autoencoder_task(config, autoencoder, rows, self.dataset.split("val"))
         train(task, config.autoencoder_training, self.folder / AUTOENCODER)
         _save(autoencoder, self.folder / AUTOENCODER / WEIGHTS)
