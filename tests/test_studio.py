@@ -34,6 +34,11 @@ def test_checkpoints_are_listed_with_what_they_draw(studio: Studio) -> None:
     assert "pneumonia" in studio.vocabulary().words
 
 
+def test_a_prompt_is_read_as_its_facts(studio: Studio) -> None:
+    assert studio.reading("CXR, 60F, no PTX") == "60 years · female · no pneumothorax"
+    assert studio.reading("a zebra") == ""
+
+
 def test_unseen_words_are_named(studio: Studio) -> None:
     assert studio.unseen_words("Normal chest X-ray") == ()
     assert "zebra" in studio.unseen_words("a zebra in the chest")

@@ -143,6 +143,11 @@ class Manifest:
         """Family, name and one hash over the hashes of the weights."""
         return CheckpointRef(self.family, self.name, weights_sha256(self.files))
 
+    @property
+    def reads_facts(self) -> bool:
+        """Whether the model is given the facts that are read from a prompt, beside its words."""
+        return bool(self.preprocessing.get("reads_facts"))
+
 
 class Listing(Protocol):
     """A manifest of any kind: it names each file of its folder with the hash."""

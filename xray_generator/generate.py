@@ -71,6 +71,8 @@ def _run(options: argparse.Namespace) -> None:
     for word in studio.unseen_words(options.prompt, options.checkpoint) if options.prompt else ():
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201
     result = studio.generate(request, options.checkpoint)
+    if options.prompt and (reading := studio.reading(options.prompt, options.checkpoint)):
+        print(f"note: the prompt is read as {reading}.", file=sys.stderr)  # noqa: T201
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)  # noqa: T201
     for image in studio.save(result, options.output_dir, preset, dicom=options.dicom):

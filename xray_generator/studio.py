@@ -14,6 +14,7 @@ from postprocess.presets import PRESETS, Preset, load_presets
 from xray_generator import generation
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
+from xray_generator.data.prompts import describe_reading, row_of_prompt
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
 from xray_generator.devices import set_threads
 from xray_generator.export.files import make_folder, write_file
@@ -125,7 +126,16 @@ class Studio:
 
     def unseen_words(self, prompt: str, checkpoint: str | None = None) -> tuple[str, ...]:
         """The words of a prompt that the checkpoint never met in training; StudioError where it reads no prompt."""
-        return unseen_words(self.vocabulary(checkpoint), prompt)
+        reads_facts = self.manifest(checkpoint).reads_facts
+        return unseen_words(self.vocabulary(checkpoint), prompt, reads_facts=reads_facts)
+
+    def reading(self, prompt: str, checkpoint: str | None = None) -> str:
+        """How the checkpoint reads a prompt, in words; empty where it is given the words alone, or they state nothing.
+
+        Raises:
+            StudioError: there is no such checkpoint.
+        """
+        return describe_reading(row_of_prompt(prompt)) if self.manifest(checkpoint).reads_facts else ""
 
     def engine(self, checkpoint: str | None = None) -> Engine:
         """The loaded engine of a checkpoint; the last two used stay in memory.

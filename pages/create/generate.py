@@ -127,6 +127,8 @@ def draw_prompt(manifest: Manifest) -> None:
         help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters. Ctrl+Enter generates.",  # max_chars drops a longer text
     )
     with st.container():  # always there, so that a warning does not rebuild the fields below
+        if reading := studio().reading(st.session_state["prompt"], manifest.name):
+            st.caption(f"Read as: {escape_markdown(reading)}")
         if unseen := studio().unseen_words(st.session_state["prompt"], manifest.name):
             words = ", ".join(f"**{escape_markdown(word)}**" for word in unseen)
             st.warning(f"Not in the training captions, so the effect is unpredictable: {words}")

@@ -109,6 +109,12 @@ def test_unseen_word_is_pointed_out(app: AppTest) -> None:
     assert "zebra" in app.warning[0].value and "chest" not in app.warning[0].value
 
 
+def test_the_reading_of_the_prompt_is_shown(app: AppTest) -> None:
+    app.text_area(key="prompt").set_value("CXR, 60F, no PTX")
+    run(app)
+    assert "Read as: 60 years · female · no pneumothorax" in shown(app)
+
+
 def test_generate_shows_and_saves_the_result(app: AppTest, output_dir: Path) -> None:
     app.number_input(key="num_images").set_value(2)
     run(app)

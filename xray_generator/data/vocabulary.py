@@ -89,11 +89,11 @@ def build_vocabulary(rows: Sequence[Row], variants: int = 1) -> Vocabulary:
     )
 
 
-def unseen_words(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
+def unseen_words(vocabulary: Vocabulary, prompt: str, *, reads_facts: bool = True) -> tuple[str, ...]:
     """The words of `prompt` that no wording in training had and that are not read otherwise, lower case, once each.
 
-    Ages within the age range and abbreviations of known findings are read. Plurals, hyphens, punctuation and function
-    words (a, of, with) do not count.
+    Ages within the age range are read, and with `reads_facts` all that `data.prompts` understands, if the finding is a
+    known one. Plurals, hyphens, punctuation and function words (a, of, with) do not count.
     """
     joined = {word.replace("-", "") for word in vocabulary.words}
     age, low, high = row_of_prompt(prompt).age, vocabulary.min_age, vocabulary.max_age
@@ -104,7 +104,8 @@ def unseen_words(vocabulary: Vocabulary, prompt: str) -> tuple[str, ...]:
         forms = {flat, f"{flat}s", flat.removesuffix("s"), flat.removesuffix("es"), flat.removesuffix("'s")}
         return word in FUNCTION_WORDS or not forms.isdisjoint(joined)
 
-    words = dict.fromkeys(_words(unread_text(prompt, [known.finding for known in vocabulary.findings])))
+    findings = [known.finding for known in vocabulary.findings]
+    words = dict.fromkeys(_words(unread_text(prompt, findings) if reads_facts else AGE.sub(" ", prompt)))
     unknown = (word for word in words if not (is_known(word) or all(map(is_known, word.split("-")))))
     return (*((f"{age}-year-old",) if not is_covered else ()), *unknown)
 

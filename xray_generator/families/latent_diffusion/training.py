@@ -256,6 +256,7 @@ def export(
         preprocessing={
             "size": size,
             "range": [-1.0, 1.0],
+            "reads_facts": True,
             "fit": "short side to size, center crop",
             **model.statistics.to_json(),
         },
