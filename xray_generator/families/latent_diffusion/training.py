@@ -11,7 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import cast
 
+import numpy as np
 import torch
+from diffusers import UNet2DConditionModel
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
@@ -30,7 +33,12 @@ from xray_generator.families.latent_diffusion.autoencoder_task import (
 from xray_generator.families.latent_diffusion.card import describe
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.decoder_task import decoder_task
-from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, cache_latents, cache_statistics
+from xray_generator.families.latent_diffusion.denoiser_task import (
+    DenoiserTask,
+    cache_latents,
+    cache_statistics,
+    measure_statistics,
+)
 from xray_generator.families.latent_diffusion.detail_task import DetailTask, detail_quality
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine, load_engine
 from xray_generator.families.latent_diffusion.few_step_task import FewStepTask, save_adapter
@@ -39,10 +47,11 @@ from xray_generator.families.latent_diffusion.model import (
     REFINEMENT,
     SCHEDULERS,
     LatentDiffusion,
+    LatentStatistics,
     build_refinement,
     build_unet,
 )
-from xray_generator.families.latent_diffusion.text import LOADING, build_text_encoder, public_name
+from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.refinement import Refinement
 from xray_generator.training.loop import train
@@ -177,20 +186,13 @@ class _Run:
             validation_latents = cache_latents(autoencoder, validation, size, self.folder / "cache")
             statistics = cache_statistics(latents, config.unet.fold)
         torch.manual_seed(config.denoiser_training.seed)
-        unet = build_unet(config.unet, channels, size // 8 // config.unet.fold, config.text_encoder.embedding_size)
-        wordings = [wording for row in rows for wording in reword(row, config.caption_variants)]
-        text_encoder = build_text_encoder(config.text_encoder, wordings)
-        model = LatentDiffusion(
-            autoencoder,
-            unet.to(memory_format=torch.channels_last),
-            text_encoder,
-            statistics,
-            config.schedule,
-            config.image_size,
-            refinement=refinement,
-        )
+        model = replace(build_denoiser(config, autoencoder, latents, rows, statistics), refinement=refinement)
+        given = self.folder / DENOISER / WEIGHTS
+        if given.is_dir():  # trained elsewhere, see `packed`
+            model = replace(model, unet=load_unet(given / "unet"), text_encoder=TextEncoder.load(given))
         task = DenoiserTask(config, model, rows, latents, validation, validation_latents)
-        train(task, config.denoiser_training, self.folder / DENOISER)
+        if not given.is_dir():
+            train(task, config.denoiser_training, self.folder / DENOISER)
         return task
 
     def train_decoder(self, model: LatentDiffusion) -> LatentDiffusion:
@@ -211,6 +213,34 @@ class _Run:
         task = FewStepTask(denoiser)
         train(task, training, self.folder / FEW_STEP)
         return replace(model, few_step_unet=task.student)
+
+
+def build_denoiser(
+    config: LatentDiffusionConfig,
+    autoencoder: CompactAutoencoder | None,
+    latents: NDArray[np.float16],
+    rows: Sequence[Row],
+    statistics: LatentStatistics | None = None,
+) -> LatentDiffusion:
+    """An untrained denoiser and its text encoder, for the latents of some rows; drawing needs an autoencoder."""
+    side, text = latents.shape[-1] // config.unet.fold, config.text_encoder
+    unet = build_unet(config.unet, config.autoencoder.latent_channels, side, text.embedding_size)
+    wordings = [wording for row in rows for wording in reword(row, config.caption_variants)]
+    return LatentDiffusion(
+        cast(CompactAutoencoder, autoencoder),
+        unet.to(memory_format=torch.channels_last),
+        build_text_encoder(text, wordings),
+        statistics or measure_statistics(latents, config.unet.fold),
+        config.schedule,
+        config.image_size,
+    )
+
+
+def load_unet(folder: Path) -> UNet2DConditionModel:
+    """The denoiser of a folder, in float32 on the CPU, in the memory layout of training."""
+    unet = UNet2DConditionModel.from_pretrained(folder, **LOADING)
+    unet.register_to_config(_name_or_path="")
+    return unet.float().to(memory_format=torch.channels_last)
 
 
 def export(
