@@ -39,9 +39,11 @@ HEADLINES = {  # question -> its tiles
     "prompts": (),  # a value for each finding: bars
     "copies": ("copy_rate", "authenticity", "nearest_distance_ratio", "copies_found"),
     "use": ("utility_ratio", "utility_synthetic", "utility_both", "utility_shuffled"),
+    "structure": ("linear_v_error", "latent_fragility"),
     "reconstruction": ("psnr", "ssim", "mse"),
     "speed": ("latency_ms", "images_per_second", "peak_memory_mb", "parameters"),
 }
+LABEL_MEASURES = ("prompt_auroc", "prompt_accuracy", "prompt_accuracy_share", "class_accuracy")
 TABLES = {  # question -> table of the record -> title
     "detail": {"enlargement": "Compared with interpolation"},
     "prompts": {
@@ -203,7 +205,7 @@ def _draw_heading(question: str, measures: Sequence[str]) -> None:
 
 def _draw_missing_labels(record: Record) -> None:
     """Count labels and not values: a label has several, and each point of a sweep has them again."""
-    found = [m for m in headline(record).values() if known_measure(m).group == "prompts"]
+    found = [m for m in headline(record).values() if m.measure in LABEL_MEASURES]
     measured = {m.condition for m in found if m.value is not None}
     if missing := {m.condition for m in found} - measured:
         st.caption(

@@ -91,8 +91,7 @@ def cache_statistics(latents: np.memmap[Any, np.dtype[np.float16]], fold: int) -
 @torch.no_grad()
 def text_inputs(encoder: TextEncoder, prompts: Sequence[str]) -> dict[str, Tensor]:
     """Token ids (N, L) of all prompts, their mask and facts; of a frozen encoder hidden states in place of the ids."""
-    length = max((encoder.tokenize([prompt])[0].shape[1] for prompt in prompts), default=2)
-    ids, mask = encoder.tokenize(prompts, length=length) if prompts else encoder.tokenize([""], length=length)
+    ids, mask = encoder.tokenize(prompts or [""])
     text = {"attention_mask": mask, "facts": encode_facts(prompts)}
     if not encoder.is_frozen:
         return {"input_ids": ids, **text}

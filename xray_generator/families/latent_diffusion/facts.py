@@ -22,7 +22,8 @@ NUM_FACTS = len(VIEWS) + len(SEXES) + len(AGE_GROUPS) + 1 + 2 * len(AGE_PERIODS)
 
 def encode_facts(prompts: Sequence[str]) -> Tensor:
     """(B, NUM_FACTS) of what each prompt states; 0 throughout for one that states nothing."""
-    return torch.tensor([_encode(row_of_prompt(prompt)) for prompt in prompts]).reshape(len(prompts), NUM_FACTS)
+    facts = {prompt: _encode(row_of_prompt(prompt)) for prompt in dict.fromkeys(prompts)}
+    return torch.tensor([facts[prompt] for prompt in prompts]).reshape(len(prompts), NUM_FACTS)
 
 
 def _encode(row: Row) -> list[float]:
