@@ -42,7 +42,7 @@ def test_packed_latents_train_a_denoiser_that_the_run_releases(
     )
     assert main(["train", str(packed), str(output), "--minutes", "0.02", "--batch_size", "8"]) == 0
     log = json.loads((output / "log.json").read_text())
-    assert log["images"] >= 8 and log["validation_loss"] > 0
+    assert log["steps"] >= 1 and log["batch_size"] == 8 and log["validation_loss"] > 0
     assert all(path.stat().st_size < 16 * 2**20 for path in output.rglob("*.safetensors"))
     weights = run / "denoiser" / "weights"
     weights.parent.mkdir()
@@ -51,7 +51,8 @@ def test_packed_latents_train_a_denoiser_that_the_run_releases(
     train_run(config, read_dataset(dataset_folder), RunOptions(run, tmp_path / "tiny"))
     released = load_file(tmp_path / "tiny" / "unet" / UNET)
     assert all((released[name] == value).all() for name, value in load_file(weights / "unet" / UNET).items())
-    assert read_manifest(tmp_path / "tiny").preprocessing["reads_facts"]
+    manifest = read_manifest(tmp_path / "tiny")
+    assert manifest.reads_facts and manifest.steps["denoiser"] == log["steps"]
 
 
 def test_a_run_without_an_autoencoder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

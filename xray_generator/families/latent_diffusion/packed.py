@@ -34,7 +34,7 @@ from xray_generator.devices import pick_device
 from xray_generator.families.latent_diffusion.autoencoder_task import native_rows
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, LatentRows, cache_latents
-from xray_generator.families.latent_diffusion.training import build_denoiser, load_autoencoder
+from xray_generator.families.latent_diffusion.training import LOG, build_denoiser, load_autoencoder
 from xray_generator.training.loop import make_optimizer
 from xray_generator.training.release import half_precision
 from xray_generator.training.task import step_generator
@@ -70,7 +70,7 @@ def pack(run: Path, folder: Path) -> None:
 
 
 def train_packed(folder: Path, output: Path, minutes: float, batch_size: int) -> dict[str, float]:
-    """Train for some minutes and write the averaged weights; return how many images were seen, and the losses."""
+    """Train for some minutes and write the averaged weights; return steps, batch size and losses."""
     config = parse(LatentDiffusionConfig, read_config(str(folder / CONFIG)))
     training = replace(config.denoiser_training, batch_size=batch_size)
     stored = json.loads((folder / ROWS).read_text())
@@ -88,8 +88,9 @@ def train_packed(folder: Path, output: Path, minutes: float, batch_size: int) ->
         EMAModel(trained, training.ema_decay, use_ema_warmup=True, power=0.75),
     )
     ema.to(device)
+    values: dict[str, float] = {}
     rates = [group["lr"] for group in optimizer.param_groups]
-    started, step, values = time.monotonic(), 0, {}
+    started, step = time.monotonic(), 0
     while (share := (time.monotonic() - started) / (60 * minutes)) < 1:
         factor = min(1.0, (step + 1) / training.warmup_steps) * min(1.0, (1 - share) / max(training.decay_share, 1e-6))
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -107,15 +108,15 @@ def train_packed(folder: Path, output: Path, minutes: float, batch_size: int) ->
         ema.step(trained)
         step += 1
         if step % LOG_EVERY == 0:
-            values = {"images": float(step * batch_size), "mse": float(losses["mse"].detach())}
+            values = {"steps": step, "mse": float(losses["mse"].detach())}
             print(json.dumps(values | {"seconds": round(time.monotonic() - started)}), flush=True)  # noqa: T201
     ema.copy_to(trained)
     module.eval()
     with torch.no_grad():
-        values |= {"images": float(step * batch_size), **task.validate()}
+        values |= {"steps": step, "batch_size": batch_size, "minutes": minutes, **task.validate()}
     half_precision(model.unet).save_pretrained(output / "unet", max_shard_size=SHARD)
     half_precision(model.text_encoder).save(output)
-    (output / "log.json").write_text(json.dumps(values))
+    (output / LOG).write_text(json.dumps(values))
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -66,7 +67,8 @@ AUTOENCODER, DETAIL, DENOISER, DECODER = (
     "denoiser",
     "decoder",
 )  # folders of the stages in a run
-WEIGHTS = "weights"  # the finished autoencoder inside a run: run/autoencoder/weights
+WEIGHTS = "weights"  # of a finished network inside a run: run/autoencoder/weights
+LOG = "log.json"  # beside the weights of a denoiser that was trained elsewhere: steps and batch_size
 
 
 def train_run(config: LatentDiffusionConfig, dataset: Dataset, options: RunOptions) -> Path:
@@ -78,6 +80,7 @@ def train_run(config: LatentDiffusionConfig, dataset: Dataset, options: RunOptio
         StudioError: see `training.loop.train`; or no autoencoder in `autoencoder_from`.
     """
     run, commit = options.run, code_commit()  # of the code that runs, whatever changes on disk meanwhile
+    config = _as_trained(config, run)
     stages, finished = _Run(config, dataset, run), run / AUTOENCODER / WEIGHTS
     is_finished = finished.is_dir()
     process_state().wait_for_everyone()  # every process has looked before one of them writes
@@ -102,6 +105,16 @@ def train_run(config: LatentDiffusionConfig, dataset: Dataset, options: RunOptio
         steps = {name: stage.num_steps for name, stage in trainings.items() if stage is not None}
         export(config, model, dataset, options.checkpoint, steps, commit, run)
     return options.checkpoint
+
+
+def _as_trained(config: LatentDiffusionConfig, run: Path) -> LatentDiffusionConfig:
+    """The settings, with steps and batch size of a denoiser that was trained elsewhere."""
+    log = run / DENOISER / WEIGHTS / LOG
+    if not log.is_file():
+        return config
+    seen = json.loads(log.read_text())
+    training = replace(config.denoiser_training, num_steps=seen["steps"], batch_size=seen["batch_size"])
+    return replace(config, denoiser_training=training)
 
 
 def load_autoencoder(folder: Path) -> CompactAutoencoder:
