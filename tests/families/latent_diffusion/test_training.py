@@ -24,7 +24,8 @@ from xray_generator.families.latent_diffusion.config import LatentDiffusionConfi
 from xray_generator.families.latent_diffusion.denoiser_task import DenoisingLoss
 from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
-from xray_generator.families.latent_diffusion.training import train_run
+from xray_generator.families.latent_diffusion.text import TextEncoder, build_text_encoder
+from xray_generator.families.latent_diffusion.training import begin_with, train_run
 from xray_generator.generation import generate
 from xray_generator.requests import text_request
 from xray_generator.training.loop import TrainingStopped
@@ -246,3 +247,24 @@ def test_projection_is_trained_and_the_pretrained_transformer_is_not(
     monkeypatch.setenv("TOKENIZER_NAME", str(tmp_path / "bert"))
     engine = load_engine(folder, "cpu")
     assert generate(engine, text_request("Normal chest X-ray", seed=1, size=64)).images[0].shape == (64, 64)
+
+
+def test_training_begins_with_what_fits_of_another_model(
+    tiny_config: LatentDiffusionConfig, tiny_checkpoint: Path, make_model: MakeModel
+) -> None:
+    folder = tiny_checkpoint / "checkpoints" / "latent_diffusion" / "tiny"
+    config = replace(tiny_config, begin_with=str(folder), unet=replace(tiny_config.unet, fold=1))
+    torch.manual_seed(7)
+    model = make_model(config)
+    model = replace(model, text_encoder=build_text_encoder(config.text_encoder, ["pneumonia zebra chest"]))
+    before = {name: value.clone() for name, value in model.unet.state_dict().items()}
+    begin_with(model, config)
+    stored = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    for name, value in model.unet.state_dict().items():
+        fits = stored[name].shape == value.shape
+        assert torch.equal(value, stored[name].float() if fits else before[name]), name
+    assert torch.equal(model.unet.conv_in.weight, before["conv_in.weight"])  # of other latents
+    words, other = model.text_encoder.tokenizer.get_vocab(), TextEncoder.load(folder)
+    known = other.tokenizer.get_vocab()
+    assert torch.equal(model.text_encoder.words.weight[words["pneumonia"]], other.words.weight[known["pneumonia"]])
+    assert "zebra" in words and "zebra" not in known

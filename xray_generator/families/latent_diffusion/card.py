@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from xray_generator.cards import Card, describe_recommendation, describe_training, loading_code, table
 from xray_generator.checkpoints import Manifest, Metrics
@@ -48,7 +49,7 @@ def describe(manifest: Manifest) -> Card:
         loading=loading_code(manifest.name, TextPrompt(prompt), size),
         recommended=describe_recommendation(manifest) + interval,
         data=(f"Of the training images, {data.num_full_resolution or 0:,} reach {size} pixels by themselves.",),
-        procedure=tuple(_describe_stages(manifest, config)) + config.remarks,
+        procedure=(*_describe_stages(manifest, config), *_describe_beginning(config), *config.remarks),
         measured=tuple(_describe_metrics(manifest.metrics)),
         limits=(
             *(BIASES[source] for source in sorted(data.sources) if source in BIASES),
@@ -68,6 +69,14 @@ def _describe_stages(manifest: Manifest, config: LatentDiffusionConfig) -> Itera
     )
     for number, stage in enumerate(filter(None, stages), start=1):
         yield f"{number}. {stage}"
+
+
+def _describe_beginning(config: LatentDiffusionConfig) -> Iterator[str]:
+    if config.begin_with:
+        yield (
+            f"Autoencoder, UNet and text encoder began with the weights of {Path(config.begin_with).name}, as far as "
+            "their tensors had the same names and shapes."
+        )
 
 
 def _describe_autoencoder(config: LatentDiffusionConfig, *, is_own: bool) -> str:

@@ -239,6 +239,7 @@ class LatentDiffusionConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     few_step: FewStepConfig = field(default_factory=FewStepConfig)
+    begin_with: str = ""  # checkpoint whose tensors of the same names and shapes training begins with
     remarks: tuple[str, ...] = ()  # what the settings do not say of how it was trained; for the card
 
     def __post_init__(self) -> None:

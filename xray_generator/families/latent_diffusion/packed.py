@@ -34,7 +34,7 @@ from xray_generator.devices import pick_device
 from xray_generator.families.latent_diffusion.autoencoder_task import native_rows
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
 from xray_generator.families.latent_diffusion.denoiser_task import DenoiserTask, LatentRows, cache_latents
-from xray_generator.families.latent_diffusion.training import LOG, build_denoiser, load_autoencoder
+from xray_generator.families.latent_diffusion.training import LOG, begin_with, build_denoiser, load_autoencoder
 from xray_generator.training.loop import make_optimizer
 from xray_generator.training.release import half_precision
 from xray_generator.training.task import step_generator
@@ -78,6 +78,7 @@ def train_packed(folder: Path, output: Path, minutes: float, batch_size: int) ->
     latents = {split: np.load(folder / f"{split}.npy", allow_pickle=False) for split in SPLITS}
     torch.manual_seed(training.seed)
     model = build_denoiser(config, None, latents["train"], rows["train"])
+    begin_with(model, config)
     task = DenoiserTask(config, model, rows["train"], latents["train"], rows["val"], latents["val"])
     device = pick_device()
     module = task.module.to(device).train()

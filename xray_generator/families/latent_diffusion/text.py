@@ -82,6 +82,11 @@ class TextEncoder(nn.Module):
         return [(int(first), int(last)) for first, last in tokens["offset_mapping"]]
 
     @property
+    def words(self) -> nn.Embedding:
+        """The embeddings of the tokens."""
+        return cast(nn.Embedding, cast(Any, self.transformer).get_input_embeddings())
+
+    @property
     def is_frozen(self) -> bool:
         """Whether the transformer is a pretrained one, so that its states can be computed once and cached."""
         return self.projection is not None

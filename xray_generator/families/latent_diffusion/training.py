@@ -139,6 +139,25 @@ def load_alike(network: nn.Module, other: nn.Module) -> None:
     )
 
 
+def begin_with(model: LatentDiffusion, config: LatentDiffusionConfig) -> None:
+    """Give an untrained denoiser and its text encoder what fits of the checkpoint that training begins with."""
+    if config.begin_with:
+        load_alike(model.unet, load_unet(Path(config.begin_with) / "unet"))
+        load_words(model.text_encoder, TextEncoder.load(Path(config.begin_with)))
+
+
+def load_words(encoder: TextEncoder, other: TextEncoder) -> None:
+    """Take over another text encoder's tensors, and the embedding of each word that both know."""
+    if encoder.is_frozen or other.is_frozen:
+        return
+    embedding, words, known = encoder.words, encoder.tokenizer.get_vocab(), other.tokenizer.get_vocab()
+    rows = embedding.weight.detach().clone()
+    for word in words.keys() & known.keys():
+        rows[words[word]] = other.words.weight[known[word]].detach()
+    load_alike(encoder.transformer, other.transformer)
+    embedding.load_state_dict({"weight": rows})
+
+
 def _save(autoencoder: CompactAutoencoder, folder: Path) -> None:
     if process_state().is_main_process:
         with staged(folder) as place:  # `folder` is there only when it is whole
@@ -167,8 +186,8 @@ class _Run:
         autoencoder = CompactAutoencoder(
             shape.channels, shape.encoder_blocks, shape.decoder_blocks, shape.latent_channels
         ).to(memory_format=torch.channels_last)
-        if shape.begin_with:
-            load_alike(autoencoder, load_autoencoder(Path(shape.begin_with)))
+        if config.begin_with:
+            load_alike(autoencoder, load_autoencoder(Path(config.begin_with)))
         task = autoencoder_task(config, autoencoder, rows, self.dataset.split("val"))
         train(task, config.autoencoder_training, self.folder / AUTOENCODER)
         _save(autoencoder, self.folder / AUTOENCODER / WEIGHTS)
@@ -200,6 +219,7 @@ class _Run:
             statistics = cache_statistics(latents, config.unet.fold)
         torch.manual_seed(config.denoiser_training.seed)
         model = replace(build_denoiser(config, autoencoder, latents, rows, statistics), refinement=refinement)
+        begin_with(model, config)
         given = self.folder / DENOISER / WEIGHTS
         if given.is_dir():  # trained elsewhere, see `packed`
             model = replace(model, unet=load_unet(given / "unet"), text_encoder=TextEncoder.load(given))
