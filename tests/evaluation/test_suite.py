@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Record
 from xray_generator.evaluation.study import Classifiers, Findings, Model, Space, Study, Variant, conditions
 from xray_generator.evaluation.suite import Step, run
-from xray_generator.types import CheckpointRef, GenerationRequest, StudioError, TextPrompt
+from xray_generator.types import CheckpointRef, Engine, GenerationRequest, StudioError, TextPrompt
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def study(real: ImageSet, radiomics_space: Remembering, tmp_path: Path) -> Study
         lambda _: None,
         redraw,
         1.0,
+        cast(Engine, object()),
     )
     return Study(drawn, films, "test", 0, Classifiers((Space(radiomics_space, 64),)), tmp_path, model=model)
 
