@@ -36,7 +36,11 @@ TINY_TRAINING = (
     "text_encoder.vocabulary_size=500",
     "unet.channels=[32,64]",
     "unet.num_heads=2",
-    *(f"{name}_training.{setting}" for name in ("autoencoder", "denoiser", "decoder", "few_step") for setting in STAGE),
+    "detail.channels=[8,16]",
+    "detail.blocks=[1,1]",
+    "detail.grain_channels=8",
+    "detail.crop_size=32",
+    *(f"{name}_training.{setting}" for name in ("autoencoder", "detail", "denoiser", "few_step") for setting in STAGE),
 )
 
 TINY_FLOW = (

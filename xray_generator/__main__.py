@@ -14,6 +14,10 @@ from pathlib import Path
 COMMANDS = {
     "generate": ("xray_generator.generate", "generate images from a prompt or a class"),
     "train": ("xray_generator.train", "train a model from a configuration"),
+    "train-packed": (
+        "xray_generator.families.latent_diffusion.packed",
+        "train the X-ray denoiser on a GPU lent for minutes",
+    ),
     "train-encoder": ("xray_generator.train_encoder", "train the reference classifier of the evaluation"),
     "evaluate": ("xray_generator.evaluate", "measure generated images against real ones"),
     "contact-sheet": ("xray_generator.contact_sheet", "draw a sheet of images by prompt and guidance"),

@@ -1,8 +1,8 @@
 """Train the denoiser from packed latents on one GPU within a given time, for a machine that is lent for minutes.
 
-    python -m xray_generator.families.latent_diffusion.packed pack RUN PACKED       beside the data
-    python -m xray_generator.families.latent_diffusion.packed train PACKED OUTPUT --minutes 9    on the GPU
-    cp -r OUTPUT RUN/denoiser/weights                                               the run goes on from there
+    python -m xray_generator train-packed pack RUN PACKED                       beside the data
+    python -m xray_generator train-packed train PACKED OUTPUT --minutes 9       on the GPU
+    cp -r OUTPUT RUN/denoiser/weights                                           the run goes on from there
 
 PACKED holds 4 kB for each image and its captions, and no image. Everything stays in the GPU's memory, so that Python
 does not slow it down. The learning rate follows the clock: a plateau, then a fall to 0 when the time is up. OUTPUT
@@ -76,7 +76,6 @@ def train_packed(folder: Path, output: Path, minutes: float, batch_size: int) ->
     stored = json.loads((folder / ROWS).read_text())
     rows = {split: tuple(parse(Row, one) for one in stored[split]) for split in SPLITS}
     latents = {split: np.load(folder / f"{split}.npy", allow_pickle=False) for split in SPLITS}
-    torch.manual_seed(training.seed)
     model = build_denoiser(config, None, latents["train"], rows["train"])
     begin_with(model, config)
     task = DenoiserTask(config, model, rows["train"], latents["train"], rows["val"], latents["val"])
@@ -129,7 +128,9 @@ def _on_device(rows: LatentRows, device: torch.device) -> dict[str, Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault."""
-    parser = argparse.ArgumentParser("packed", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m xray_generator.families.latent_diffusion.packed", description=__doc__.splitlines()[0]
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("pack", help="write the latents and captions of a run")
     one.add_argument("run", type=Path)

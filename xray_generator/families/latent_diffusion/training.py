@@ -217,7 +217,6 @@ class _Run:
             latents = cache_latents(autoencoder, rows, size, self.folder / "cache")
             validation_latents = cache_latents(autoencoder, validation, size, self.folder / "cache")
             statistics = cache_statistics(latents, config.unet.fold)
-        torch.manual_seed(config.denoiser_training.seed)
         model = replace(build_denoiser(config, autoencoder, latents, rows, statistics), refinement=refinement)
         begin_with(model, config)
         given = self.folder / DENOISER / WEIGHTS
@@ -256,6 +255,7 @@ def build_denoiser(
     statistics: LatentStatistics | None = None,
 ) -> LatentDiffusion:
     """An untrained denoiser and its text encoder, for the latents of some rows; drawing needs an autoencoder."""
+    torch.manual_seed(config.denoiser_training.seed)
     side, text = latents.shape[-1] // config.unet.fold, config.text_encoder
     unet = build_unet(config.unet, config.autoencoder.latent_channels, side, text.embedding_size)
     wordings = [wording for row in rows for wording in reword(row, config.caption_variants)]
