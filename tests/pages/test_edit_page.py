@@ -104,7 +104,7 @@ def test_a_generated_patient_is_edited_scored_and_downloadable(page: AppTest) ->
     assert not np.array_equal(found.edit.before, found.edit.after.images[0])
     assert read_recipe(pictures(found.edit.after, 0)[0].png()).origin == edit
     titles = [metric.label for metric in page.metric]
-    assert titles == ["Pleural effusion", "Everything else"]
+    assert titles == ["No finding", "Pleural effusion", "Everything else"]
     assert "should appear" in said(page)
     assert "n = 1 image" in said(page) and found.verdict.classifier in said(page)
     assert {button.label for button in page.download_button} == {
