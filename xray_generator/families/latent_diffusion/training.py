@@ -61,12 +61,8 @@ from xray_generator.types import Recommendation, RunOptions, StudioError
 
 logger = logging.getLogger(__name__)
 
-AUTOENCODER, DETAIL, DENOISER, DECODER = (
-    "autoencoder",
-    "detail",
-    "denoiser",
-    "decoder",
-)  # folders of the stages in a run
+# the folders of the stages in a run
+AUTOENCODER, DETAIL, DENOISER, DECODER = "autoencoder", "detail", "denoiser", "decoder"
 WEIGHTS = "weights"  # of a finished network inside a run: run/autoencoder/weights
 LOG = "log.json"  # beside the weights of a denoiser that was trained elsewhere: steps and batch_size
 
