@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -150,6 +151,29 @@ def test_the_pixels_of_all_images_together_are_limited(image: bytes) -> None:
     upload = receive(files, Caps(total_pixels=64 * 64 * 2))
     assert len(upload.dataset.rows) == 2
     assert "1 images exceed" in upload.dataset.skipped[0]
+
+
+def test_a_small_upload_is_allowed_fewer_pixels_than_a_large_one(image: bytes) -> None:
+    caps = Caps(free_pixels=64 * 64, pixels_per_byte=2)
+    flat = png(np.zeros((64, 64), np.uint8))  # of few bytes
+    assert len(flat) * 6 < 64 * 64 < len(image) * 2
+    assert len(receive([NamedBytes(f"{i}.png", flat) for i in range(3)], caps).dataset.rows) == 1
+    assert len(receive([NamedBytes(f"{i}.png", image) for i in range(3)], caps).dataset.rows) == 3
+    assert Caps().pixels(2_200_000) == 200_000_000 and Caps().pixels(200_000_000) == 2_000_000_000
+
+
+@pytest.mark.parametrize("name", ["x" * 296 + ".png", "界" * 60 + ".png", "", "."])
+def test_a_file_whose_name_cannot_be_used_is_left_out_alone(name: str, image: bytes) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for member in ("good.png", name):
+            with archive.open(zipfile.ZipInfo(member), "w") as file:  # `writestr` writes no empty name
+                file.write(image)
+    loose = [NamedBytes("good.png", image), NamedBytes(name, image)]
+    for files in ([NamedBytes("x.zip", buffer.getvalue())], loose):
+        upload = receive(files)
+        assert [row.path.name for row in upload.dataset.rows] == ["good.png"]
+        assert re.match("1 files (have no name|lie deeper)", upload.dataset.skipped[0])
 
 
 def test_a_dicom_file_counts_with_its_pixels_not_its_bytes() -> None:

@@ -58,6 +58,12 @@ class Caps:
     total_bytes: int = 1_000 * MB  # uncompressed
     table_bytes: int = 30 * MB
     total_pixels: int = 2_000 * MB  # of all images together; of one image: dicom.MAX_PIXELS
+    free_pixels: int = 200 * MB  # of these, whatever the upload's size: more only as its bytes allow
+    pixels_per_byte: int = 50  # X-rays have up to 20: a small upload must not cost minutes of decoding
+
+    def pixels(self, num_bytes: int) -> int:
+        """How many pixels are decoded of an upload of so many bytes as it arrived."""
+        return min(self.total_pixels, max(self.free_pixels, self.pixels_per_byte * num_bytes))
 
 
 class UploadFolder:
@@ -119,7 +125,7 @@ def receive(files: Sequence[NamedBytes], caps: Caps | None = None) -> Upload:
             _unpack(zipped[0].data, intake)
         else:
             _take_files(files, intake)
-        return _read(folder, intake)
+        return _read(folder, intake, intake.caps.pixels(sum(len(file.data) for file in files)))
     except (OSError, StudioError) as error:
         folder.close()
         if isinstance(error, OSError):
@@ -149,7 +155,9 @@ def _take_files(files: Sequence[NamedBytes], intake: Intake) -> None:
         raise StudioError(f"{len(files):,} files were uploaded; at most {intake.caps.members:,} are allowed.")
     for file in files:
         name = PurePosixPath(file.name.replace("\\", "/")).name
-        if name.lower().endswith(".csv"):
+        if reason := _name_fault(PurePosixPath(name)):
+            intake.leave_out(reason, name)
+        elif name.lower().endswith(".csv"):
             intake.leave_out("tables need a ZIP together with their images", name)
         else:
             _write(name, io.BytesIO(file.data), intake)
@@ -163,7 +171,7 @@ def _unpack(data: bytes, intake: Intake) -> None:
         raise too_many
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
+            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
             if len(members) > caps.members:
                 raise too_many
             total = sum(member.file_size for member in members) / MB
@@ -190,13 +198,22 @@ def _refusal(member: zipfile.ZipInfo, caps: Caps) -> str:
         return "members are encrypted"
     if name.is_absolute() or ".." in name.parts or re.match(r"[A-Za-z]:", member.filename):
         return "members have a path that leads out of the ZIP"
-    if len(name.parts) > MAX_DEPTH or any(len(part.encode(errors="replace")) > MAX_NAME_BYTES for part in name.parts):
-        return f"members lie deeper than {MAX_DEPTH} folders or have a name of more than {MAX_NAME_BYTES} bytes"
+    if reason := _name_fault(name):
+        return reason
     if name.suffix.lower() == ".csv":
         if name.name not in TABLES:
             return f"tables are not named {', '.join(TABLES)}"
         return "tables are too large" if member.file_size > caps.table_bytes else ""
     return "" if name.suffix.lower() in SUFFIXES or _is_clutter(member.filename) else "files are not images"
+
+
+def _name_fault(name: PurePosixPath) -> str:
+    """Why no file is written under this path; empty where one may be."""
+    if not name.parts:
+        return "files have no name"
+    if len(name.parts) > MAX_DEPTH or any(len(part.encode(errors="replace")) > MAX_NAME_BYTES for part in name.parts):
+        return f"files lie deeper than {MAX_DEPTH} folders or have a name of more than {MAX_NAME_BYTES} bytes"
+    return ""
 
 
 def _is_clutter(name: str) -> bool:
@@ -240,7 +257,7 @@ def _clean(part: str) -> str:
     return kept.strip(". ") or "_"
 
 
-def _read(folder: UploadFolder, intake: Intake) -> Upload:
+def _read(folder: UploadFolder, intake: Intake, max_pixels: int) -> Upload:
     root = _find_root(intake.written)
     images = [path for path in intake.written if path.name not in TABLES]
     if root is None:
@@ -253,7 +270,7 @@ def _read(folder: UploadFolder, intake: Intake) -> Upload:
         listed = {row.path for row in dataset.rows}
         if unlisted := [path.name for path in images if path not in listed]:
             intake.left_out["images are in no table, or their row was left out"] = unlisted
-    rows = _decode(dataset.rows, intake)
+    rows = _decode(dataset.rows, intake, max_pixels)
     dataset = Dataset(rows, (*dataset.skipped, *count_reasons(intake.left_out)))
     if not rows:
         raise StudioError(f"The upload holds no readable image ({', '.join(FORMATS)}). {'; '.join(dataset.skipped)}")
@@ -269,15 +286,15 @@ def _find_root(paths: Iterable[Path]) -> Path | None:
     return min(roots, key=lambda folder: (len(folder.parts), folder.name), default=None)
 
 
-def _decode(rows: Iterable[Row], intake: Intake) -> tuple[Row, ...]:
-    """The rows whose images can be decoded, until the pixels of all images exceed the cap."""
+def _decode(rows: Iterable[Row], intake: Intake, max_pixels: int) -> tuple[Row, ...]:
+    """The rows whose images can be decoded, until the pixels of all images exceed `max_pixels`."""
     readable = []
-    pixels, most = 0, intake.caps.total_pixels
+    pixels = 0
     for row in rows:
         name = relative_name(row.path, intake.folder)
         pixels += header_pixels(row.path)
-        if pixels > most:
-            intake.leave_out(f"images exceed the {most / MB:,.0f} megapixels allowed in total", name)
+        if pixels > max_pixels:
+            intake.leave_out(f"images exceed the {max_pixels / MB:,.0f} megapixels allowed for so many bytes", name)
             continue
         try:
             row.image()
