@@ -32,7 +32,7 @@ from xray_generator.data.exploration import (
     filter_rows,
     to_csv,
 )
-from xray_generator.data.rows import SEX_NAMES, Row, finding_name
+from xray_generator.data.rows import SEX_NAMES, Dataset, Row, class_names, finding_name
 from xray_generator.data.uploads import MAX_UPLOAD_MB, NamedBytes, Upload, receive
 from xray_generator.types import StudioError
 
@@ -67,9 +67,9 @@ def main() -> None:
 UPLOAD, FAULT, HAS_NEW = "dataset_upload", "dataset_fault", "dataset_has_new"
 DEFAULT, OWN = "This server's", "Your upload"
 UPLOAD_HELP = (
-    "Image files (PNG, JPEG, TIFF, DICOM), or one ZIP: of images only, of a captioned pack (metadata.csv and images/),"
-    " or in the Indiana layout (indiana_reports.csv, indiana_projections.csv and images/). Files are kept for this"
-    " session only, and deleted when you replace them or leave."
+    "Image files (PNG, JPEG, TIFF, DICOM), or one ZIP: of images only, of one folder per class, of a captioned or"
+    " labeled pack (metadata.csv and images/), or in the Indiana layout (indiana_reports.csv, indiana_projections.csv and"
+    " images/). Files are kept for this session only, and deleted when you replace them or leave."
 )
 
 
@@ -120,10 +120,17 @@ def _draw_upload() -> Explored | None:
         if not fault:
             st.info("Choose image files or one ZIP.")
         return None
-    kind = "with a table" if upload.has_table else "without a table: labels, splits and patients are unknown"
-    st.caption(f"{count_text(len(upload.dataset.rows), 'image')} {kind}")
+    st.caption(escape_markdown(f"{count_text(len(upload.dataset.rows), 'image')} {_describe_kind(upload.dataset)}"))
     key = upload.folder.path.name.encode().hex()  # a component's key allows few characters
-    return Explored(key, "upload", upload.root, upload.dataset, upload.has_table)
+    return Explored(key, "upload", upload.root, upload.dataset)
+
+
+def _describe_kind(dataset: Dataset) -> str:
+    """What is known about the images of an upload."""
+    if dataset.is_loose:
+        return "without a table: labels, splits and patients are unknown"
+    classes = class_names(dataset.rows)
+    return f"of {len(classes)} classes: {', '.join(map(finding_name, classes))}" if classes else "with a table"
 
 
 def _receive(files: list[UploadedFile]) -> None:
@@ -302,7 +309,7 @@ def _draw_labels(rows: Sequence[Row], explored: Explored) -> None:
     for name, value in tiles.items():
         with grid.cell():
             st.metric(name, value)
-    if not explored.has_table:
+    if explored.dataset.is_loose:
         st.info("These images came without a table, so there are no findings, views or patients to count.")
         return
     _draw_findings(rows)

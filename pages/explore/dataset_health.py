@@ -49,9 +49,11 @@ def draw_health(_rows: Sequence[Row], explored: Explored) -> None:
         _draw_issues(report, explored)
     else:
         st.success(
-            f"No issues in {report.num_images:,} images: all are readable, none is a copy of another, no patient is in "
-            "several splits, and each has a prompt."
+            f"No issues in {report.num_images:,} images: all are readable, none is a copy of another, and no patient "
+            "is in several splits."
         )
+    if explored.dataset.is_loose:
+        st.caption("Without a table there are no splits, patients or prompts to check.")
     st.download_button(
         "Report as JSON",
         partial(health_json, report, explored.folder),
@@ -82,8 +84,6 @@ def _draw_issues(report: HealthReport, explored: Explored) -> None:
     passed = [title[0].lower() + title[1:] for kind, (title, _) in KINDS.items() if not counts.get(kind)]
     if passed:
         st.caption(f"Not found: {'; '.join(passed)}.")
-    if not explored.has_table:
-        st.caption("Without a table there are no splits, patients or prompts to check.")
     shown = report.issues[:MOST_SHOWN]
     st.dataframe(
         {

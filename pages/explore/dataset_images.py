@@ -52,7 +52,6 @@ class Explored:
     name: str
     folder: Path
     dataset: Dataset
-    has_table: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +260,7 @@ def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
         default="source",
         key="dataset_group",
         persist_state="session",
-        disabled=not explored.has_table,
+        disabled=explored.dataset.is_loose,
     )
     groups = [fact(row, group) or NOT_KNOWN for row in found.rows]
     height = 110 + 52 * len(set(groups))

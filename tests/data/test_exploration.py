@@ -11,7 +11,6 @@ import pytest
 from xray_generator.data.captioned import read_captioned
 from xray_generator.data.exploration import (
     ALL,
-    LOOSE_IMAGES,
     NOT_KNOWN,
     Filters,
     co_occurrence,
@@ -30,7 +29,7 @@ from xray_generator.data.exploration import (
 )
 from xray_generator.data.health import HealthReport, Issue
 from xray_generator.data.read import read_dataset
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import LOOSE_IMAGES, Row
 
 HOME = Path("/data/set")
 ROWS = (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xray_generator.data.health import NEAR_CORRELATION, check_health, main, thumbnail
 from xray_generator.data.read import read_dataset
-from xray_generator.data.rows import Dataset
+from xray_generator.data.rows import LOOSE_IMAGES, Dataset
 from xray_generator.images import from_uint8, to_uint8
 from xray_generator.types import Image
 
@@ -72,6 +72,11 @@ def test_an_image_of_a_class_needs_no_prompt(make_pack: MakePack, pixels: MakePi
     silent = replace(row, prompt="")
     assert check_health(Dataset((silent,))).counts() == {"no_prompt": 1}
     assert not check_health(Dataset((replace(silent, label="disc"),))).issues
+
+
+def test_images_of_which_nothing_is_known_lack_no_prompt(make_pack: MakePack, pixels: MakePixels) -> None:
+    (row,) = read_dataset(make_pack([_line("a.png", "1")], {"a.png": pixels(1)})).rows
+    assert not check_health(Dataset((replace(row, prompt="", source=LOOSE_IMAGES),))).issues
 
 
 @pytest.mark.parametrize("reports", [False, True])

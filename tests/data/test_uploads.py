@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from pydicom.uid import RLELossless
 from tests.ct_files import repacked
 from tests.data.conftest import COLUMNS, Pixels
 from tests.test_images import dicom
-from xray_generator.data.exploration import LOOSE_IMAGES
+from xray_generator.data.rows import LOOSE_IMAGES
 from xray_generator.data.uploads import Caps, NamedBytes, UploadFolder, receive
 from xray_generator.types import StudioError
 
@@ -51,7 +52,7 @@ def test_images_without_a_table_become_rows_without_a_prompt(image: bytes) -> No
     assert [row.path.name for row in upload.dataset.rows] == ["a.png", "b.png"]
     assert {(row.prompt, row.findings, row.source) for row in upload.dataset.rows} == {("", (), LOOSE_IMAGES)}
     assert upload.dataset.rows[0].native_size == 64
-    assert not upload.has_table
+    assert upload.dataset.is_loose
     assert upload.dataset.skipped == ("1 tables need a ZIP together with their images: notes.csv",)
 
 
@@ -61,11 +62,11 @@ def test_captioned_pack_inside_a_folder_of_a_zip(image: bytes) -> None:
     upload = receive([zipped({**members, "__MACOSX/pack/._a.png": b"x", "pack/.DS_Store": b"x"})])
     (row,) = upload.dataset.rows
     assert (row.prompt, row.findings, row.split) == ("PA chest X-ray", ("pneumonia",), "train")
-    assert upload.has_table
+    assert not upload.dataset.is_loose
     assert upload.root == upload.folder.path / "pack"
     said = "\n".join(upload.dataset.skipped)
     assert "gone.png" in said
-    assert "1 images are in no table, or their row was left out: extra.png" in said
+    assert "1 images are in no table or class folder, or were left out: extra.png" in said
     assert "DS_Store" not in said
 
 
@@ -77,8 +78,24 @@ def test_indiana_layout_in_a_zip(image: bytes) -> None:
     assert "cardiomegaly" in row.findings
     assert row.report
     alone = receive([zipped({"indiana_reports.csv": reports, "images/7.png": image})])
-    assert not alone.has_table
+    assert alone.dataset.is_loose
     assert "the Indiana layout needs both: indiana_reports.csv" in alone.dataset.skipped[0]
+
+
+@pytest.mark.parametrize("above", ["", "mydata/", "a/b/"])
+def test_a_folder_in_a_zip_is_a_class(above: str, image: bytes) -> None:
+    members = {f"{above}{name}/{name}_{i}.png": image for name in ("COVID 19", "other") for i in range(6)}
+    upload = receive([zipped({**members, "notes.txt": b"x", "loose.png": image})])
+    rows = upload.dataset.rows
+    assert Counter(row.label for row in rows) == {"covid_19": 6, "other": 6}
+    assert {row.split for row in rows} == {"train", "val", "test"} and not upload.dataset.is_loose
+    assert upload.root == upload.folder.path / above
+    assert "images are in no table or class folder, or were left out: loose.png" in "\n".join(upload.dataset.skipped)
+
+
+@pytest.mark.parametrize("names", [("a/1.png", "a/2.png"), ("1.png", "a/2.png"), ("images/1.png", "images128/2.png")])
+def test_one_folder_or_those_of_another_layout_are_no_classes(names: tuple[str, str], image: bytes) -> None:
+    assert receive([zipped(dict.fromkeys(names, image))]).dataset.is_loose
 
 
 def test_a_fault_in_a_table_is_named(image: bytes) -> None:

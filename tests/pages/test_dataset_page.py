@@ -217,8 +217,16 @@ def test_uploaded_images_are_explored_without_a_table(page: AppTest) -> None:
     assert "2 of 2 images" in text
     assert "not known" in text
     assert "came without a table" in said(open_tab(page, LABELS))
-    assert "Images without a prompt" in said(open_tab(page, HEALTH))
+    text = said(open_tab(page, HEALTH))
+    assert "no splits, patients or prompts to check" in text and "1 · Left out" in text.replace("*", "")
     open_tab(page, STATISTICS)
+
+
+def test_the_folders_of_an_uploaded_zip_are_classes(page: AppTest) -> None:
+    members = {f"mine/{name}/{i}.png": png(i) for i, name in enumerate(["covid"] * 5 + ["other"] * 5)}
+    upload(page, {"x.zip": zipped(members)})
+    assert "10 images of 2 classes: covid, other" in said(page)
+    assert "No issues in 10 images" in said(open_tab(page, HEALTH))
 
 
 def test_uploaded_pack_is_replaced_and_its_folder_removed(page: AppTest) -> None:

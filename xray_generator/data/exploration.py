@@ -12,13 +12,12 @@ from pathlib import Path
 import pandas as pd
 
 from xray_generator.data.health import HealthReport, Issue, to_json
-from xray_generator.data.rows import FINDINGS, Row, finding_name
+from xray_generator.data.rows import FINDINGS, LOOSE_IMAGES, Row, finding_name
 from xray_generator.data.rows import evenly as evenly  # as pages ask for rows
 from xray_generator.data.tables import write_table
 from xray_generator.types import normalize_text
 
 MAX_QUERY_CHARACTERS = 300
-LOOSE_IMAGES = "images without a table"  # the source of rows of which only the image is known
 FACTS = ("split", "source", "view", "sex", "age_group")
 NOT_KNOWN = "not known"
 ALL = "(all)"  # the name of sums; in brackets, since a source may be called "all"

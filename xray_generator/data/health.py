@@ -79,20 +79,21 @@ class _Scan:
 def check_health(dataset: Dataset) -> HealthReport:
     """Decode every image once and list all faults; a damaged file is an issue, not an error."""
     scans, faults = _scan(dataset.rows)
+    silent = [row for row in dataset.rows if not row.prompt.strip()] if _has_prompts(dataset) else []
     issues = [
         *(Issue("left_out", reason) for reason in dataset.skipped),
         *faults,
         *_duplicates(scans),
         *_near_duplicates(scans),
         *_leaking_patients(dataset.rows),
-        *(Issue("no_prompt", "The row has no prompt.", (row.path,)) for row in dataset.rows if _lacks_prompt(row)),
+        *(Issue("no_prompt", "The row has no prompt.", (row.path,)) for row in silent),
     ]
     return HealthReport(len(dataset.rows), tuple(issues))
 
 
-def _lacks_prompt(row: Row) -> bool:
-    """Whether nothing says what the image shows; an image of a class needs no words."""
-    return not (row.prompt.strip() or row.label)
+def _has_prompts(dataset: Dataset) -> bool:
+    """Whether a model would learn from words: not from classes, nor from images of which nothing else is known."""
+    return not (dataset.is_loose or any(row.label for row in dataset.rows))
 
 
 def thumbnail(image: Image) -> NDArray[np.float32]:

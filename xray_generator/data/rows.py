@@ -21,6 +21,7 @@ from xray_generator.types import Image, StudioError
 Split = Literal["train", "val", "test"]
 SEX_NAMES = MappingProxyType({"F": "female", "M": "male"})
 T = TypeVar("T")
+LOOSE_IMAGES = "images without a table"  # the source of rows of which only the image is known
 COMMON = 1 / 8  # share of the rows above which a condition is never repeated
 
 FINDINGS = (
@@ -92,6 +93,11 @@ class Dataset:
 
     rows: tuple[Row, ...]
     skipped: tuple[str, ...] = ()
+
+    @property
+    def is_loose(self) -> bool:
+        """Whether only the images are known: they came without a table and without class folders."""
+        return all(row.source == LOOSE_IMAGES for row in self.rows)
 
     def split(self, name: Split) -> tuple[Row, ...]:
         """The rows of one split."""

@@ -24,9 +24,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from xray_generator.data.captioned import METADATA
-from xray_generator.data.exploration import LOOSE_IMAGES, relative_name
+from xray_generator.data.class_folders import has_class_folders
+from xray_generator.data.exploration import relative_name
 from xray_generator.data.read import PROJECTIONS, REPORTS, read_dataset
-from xray_generator.data.rows import Dataset, Row, short_side
+from xray_generator.data.rows import LOOSE_IMAGES, Dataset, Row, short_side
 from xray_generator.data.tables import count_reasons
 from xray_generator.images import FORMATS, header_pixels
 from xray_generator.types import StudioError
@@ -87,7 +88,6 @@ class Upload:
     folder: UploadFolder
     root: Path  # of the dataset, at or below the folder
     dataset: Dataset
-    has_table: bool
 
 
 @dataclass(slots=True)
@@ -258,7 +258,7 @@ def _clean(part: str) -> str:
 
 
 def _read(folder: UploadFolder, intake: Intake, max_pixels: int) -> Upload:
-    root = _find_root(intake.written)
+    root = _find_root(intake.written) or _find_classes(folder.path)
     images = [path for path in intake.written if path.name not in TABLES]
     if root is None:
         if tables := [path.name for path in intake.written if path.name in TABLES]:
@@ -269,12 +269,12 @@ def _read(folder: UploadFolder, intake: Intake, max_pixels: int) -> Upload:
         dataset = read_dataset(root)
         listed = {row.path for row in dataset.rows}
         if unlisted := [path.name for path in images if path not in listed]:
-            intake.left_out["images are in no table, or their row was left out"] = unlisted
+            intake.left_out["images are in no table or class folder, or were left out"] = unlisted
     rows = _decode(dataset.rows, intake, max_pixels)
     dataset = Dataset(rows, (*dataset.skipped, *count_reasons(intake.left_out)))
     if not rows:
         raise StudioError(f"The upload holds no readable image ({', '.join(FORMATS)}). {'; '.join(dataset.skipped)}")
-    return Upload(folder, root or folder.path, dataset, has_table=root is not None)
+    return Upload(folder, root or folder.path, dataset)
 
 
 def _find_root(paths: Iterable[Path]) -> Path | None:
@@ -284,6 +284,16 @@ def _find_root(paths: Iterable[Path]) -> Path | None:
         tables.setdefault(path.parent, set()).add(path.name)
     roots = [folder for folder, names in tables.items() if METADATA in names or {REPORTS, PROJECTIONS} <= names]
     return min(roots, key=lambda folder: (len(folder.parts), folder.name), default=None)
+
+
+def _find_classes(folder: Path) -> Path | None:
+    """The folder whose sub-folders are classes: this one, or the only folder in it, and so on; None: there is none."""
+    while not has_class_folders(folder):
+        inside = [path for path in folder.iterdir() if path.is_dir()]
+        if len(inside) != 1:
+            return None
+        folder = inside[0]
+    return folder
 
 
 def _decode(rows: Iterable[Row], intake: Intake, max_pixels: int) -> tuple[Row, ...]:
