@@ -18,7 +18,7 @@ from xray_generator.devices import pick_device, runtime_facts
 from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
-from xray_generator.gallery import differences, newest, read_slice_source, read_source
+from xray_generator.gallery import differences, find_sample, newest, read_slice_source, read_source
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, Recommendation, StudioError, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
@@ -131,3 +131,18 @@ def test_marked_files_are_recognized_as_synthetic() -> None:
     assert read_source(marked, "").is_synthetic and read_source(encode_png(IMAGE, recipe()), "").is_synthetic
     assert read_source(images.encode_png(IMAGE, {"Description": NOTICE}), "").is_synthetic
     assert not read_source(images.encode_png(IMAGE), "").is_synthetic
+
+
+def test_the_sample_of_a_checkpoint_is_its_first_normal_image(tmp_path: Path) -> None:
+    def keep(name: str, prompt: str, **other: object) -> None:
+        request = replace(REQUEST, condition=TextPrompt(prompt))
+        (tmp_path / name).write_bytes(encode_png(IMAGE, recipe(request, **other)))
+
+    keep("a.png", "Normal chest X-ray", checkpoint=replace(MANIFEST.ref, sha256="ab" * 32))  # of older weights
+    keep("b.png", "Normal chest X-ray", preset=PRESETS[1])
+    assert find_sample(tmp_path, MANIFEST) is None
+    keep("c.png", "Chest X-ray with pneumonia")
+    assert find_sample(tmp_path, MANIFEST) == tmp_path / "c.png"
+    keep("d.png", "Normal chest X-ray")
+    assert find_sample(tmp_path, MANIFEST) == tmp_path / "d.png"
+    assert find_sample(tmp_path / "none", MANIFEST) is None

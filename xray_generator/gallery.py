@@ -11,6 +11,7 @@ from pathlib import Path
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
+from xray_generator.data.naming import class_titles
 from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.rows import Row
 from xray_generator.dicom import is_dicom, read_header, read_slice
@@ -19,7 +20,7 @@ from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
 from xray_generator.images import limit_pixels, read_image
 from xray_generator.requests import describe_condition
-from xray_generator.types import CheckpointRef, StudioError, TextPrompt
+from xray_generator.types import CheckpointRef, ClassLabel, StudioError, TextPrompt
 
 NUM_NEWEST = 40
 MAX_SEARCHED = 1_000  # newest files of a folder whose recipes are read
@@ -31,6 +32,30 @@ def newest(folder: Path) -> dict[Path, Recipe]:
     """The newest raw images of a folder with their recipes, without enhanced ones."""
     known = ((path, read_recipe(path)) for path in _newest_paths(folder, 3 * NUM_NEWEST))
     return dict([(path, recipe) for path, recipe in known if recipe and not recipe.preset][:NUM_NEWEST])
+
+
+def find_sample(folder: Path, manifest: Manifest) -> Path | None:
+    """An image that stands for a checkpoint: of those in a folder that it drew, by name, the first normal one.
+
+    Without a normal one it is the first of all; a class is normal where it comes first in menus. None: there is none.
+    """
+    first_class = next(iter(class_titles(manifest.labels)), "")
+    fallback = None
+    for path in sorted(folder.glob("*.png")):
+        recipe = read_recipe(path)
+        if recipe is None or recipe.checkpoint != manifest.ref or recipe.preset:
+            continue
+        match recipe.request.condition:
+            case ClassLabel(label):
+                is_normal = label == first_class
+            case TextPrompt(text):
+                is_normal = row_of_prompt(text).findings == ("no_finding",)
+            case _:
+                is_normal = not first_class
+        if is_normal:
+            return path
+        fallback = fallback or path
+    return fallback
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from xray_generator.checkpoints import Manifest
@@ -12,6 +14,7 @@ from xray_generator.types import (
     ClassLabel,
     Condition,
     GenerationRequest,
+    Recommendation,
     StudioError,
     TextPrompt,
     Unconditional,
@@ -114,6 +117,15 @@ def resolve_request(request: GenerationRequest, manifest: Manifest, max_steps: i
     return replace(request, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance)
 
 
+def fast_settings(manifest: Manifest) -> Recommendation:
+    """Settings for a quicker and rougher image: the distilled scheduler, or where there is none half the steps."""
+    recommended = manifest.recommended
+    if manifest.few_steps:
+        scheduler, steps = min(manifest.few_steps.items(), key=lambda pair: pair[1])
+        return replace(recommended, scheduler=scheduler, num_inference_steps=steps)
+    return replace(recommended, num_inference_steps=max(1, recommended.num_inference_steps // 2))
+
+
 def unused_guidance(request: GenerationRequest) -> tuple[str, ...]:
     """A note where guidance was asked for without a class."""
     if isinstance(request.condition, Unconditional) and request.guidance_scale not in (None, 1):
@@ -121,12 +133,12 @@ def unused_guidance(request: GenerationRequest) -> tuple[str, ...]:
     return ()
 
 
-def describe_condition(condition: Condition) -> str:
-    """A condition in words."""
+def describe_condition(condition: Condition, titles: Mapping[str, str] = MappingProxyType({})) -> str:
+    """A condition in words; `titles` are those of classes."""
     match condition:
         case TextPrompt(text):
             return text
         case ClassLabel(label):
-            return label.replace("_", " ")
+            return titles.get(label) or label.replace("_", " ")
         case Unconditional():
             return "any class"

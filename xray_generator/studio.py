@@ -14,6 +14,7 @@ from postprocess.presets import PRESETS, Preset, load_presets
 from xray_generator import generation
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
+from xray_generator.data.naming import class_titles
 from xray_generator.data.prompts import describe_reading, row_of_prompt
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
 from xray_generator.devices import set_threads
@@ -110,6 +111,13 @@ class Studio:
     def manifest(self, checkpoint: str | None = None) -> Manifest:
         """The manifest of a checkpoint by name, or of the first one; StudioError where there is none."""
         return read_manifest(self._folder(checkpoint))
+
+    def class_titles(self, checkpoint: str) -> dict[str, str]:
+        """The plain names of a checkpoint's classes, in the order of menus; empty where the checkpoint is gone."""
+        try:
+            return class_titles(self.manifest(checkpoint).labels)
+        except StudioError:
+            return {}
 
     def _folder(self, checkpoint: str | None) -> Path:
         if checkpoint is None:

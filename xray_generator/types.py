@@ -32,6 +32,7 @@ SIDE_MULTIPLE = 16
 CLASS_NAME = re.compile(r"[a-z0-9_]{1,64}")
 MAX_SEED = 2**32 - 1  # torch's generator on the CPU reads no more bits of a seed
 
+PRODUCT = "Medical image studio"  # as people read it: pages, README, help of the commands
 PURPOSE = "Research and education only. Not for diagnosis."
 NOTICE = f"Synthetic image. {PURPOSE}"
 

@@ -35,14 +35,8 @@ def load_board() -> Board:
 
 
 def find_record(manifest: Manifest) -> Record | None:
-    """The best record of a checkpoint: of exactly these weights first, then full suites, then the newest."""
-    records = [entry.record for entry in load_records().entries]
-    own = [
-        record
-        for record in records
-        if record.checkpoint and (record.checkpoint.family, record.checkpoint.name) == (manifest.family, manifest.name)
-    ]
-    return next((record for record in own if record.checkpoint == manifest.ref), own[0] if own else None)
+    """The best record of a checkpoint, see `Board.find`."""
+    return load_records().find(manifest.ref)
 
 
 def draw_origin(record: Record, manifest: Manifest) -> None:

@@ -68,6 +68,12 @@ class Board:
     entries: tuple[Entry, ...]
     faults: tuple[str, ...] = ()
 
+    def find(self, ref: CheckpointRef) -> Record | None:
+        """The best record of a checkpoint: of exactly these weights first, then full suites, then the newest."""
+        records = [entry.record for entry in self.entries]
+        own = [r for r in records if r.checkpoint and r.checkpoint.full_name == ref.full_name]
+        return next((record for record in own if record.checkpoint == ref), own[0] if own else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
