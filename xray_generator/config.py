@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -77,13 +78,20 @@ def parse(kind: type[T], data: object) -> T:
         StudioError: names every field that is missing, unknown or of the wrong type.
     """
     try:
-        return TypeAdapter(kind).validate_python(data, extra="forbid")
+        value: T = _adapter(cast(Any, kind)).validate_python(data, extra="forbid")
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         )
         raise StudioError(f"The configuration is wrong. {faults}") from None
+    return value
+
+
+@cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    """Kept, since making one takes many times as long as using it."""
+    return TypeAdapter(kind)
 
 
 def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
@@ -102,5 +110,5 @@ def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) ->
 
 def dump(value: object) -> dict[str, Any]:
     """A dataclass as plain JSON data."""
-    data: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
+    data: dict[str, Any] = _adapter(cast(Any, type(value))).dump_python(value, mode="json")
     return data
