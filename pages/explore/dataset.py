@@ -1,10 +1,12 @@
-"""Dataset explorer: look through a dataset of real images before a model is trained on it."""
+"""Dataset explorer: look through a dataset of real images before a model is trained on it.
+
+What it shows of the images is in `dataset_images`, of their labels in `dataset_labels`, of faults in `dataset_health`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-import plotly.graph_objects as go
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
@@ -13,26 +15,26 @@ from pages.explore.dataset_images import (
     FACT_NAMES,
     Explored,
     draw_browse,
-    draw_map,
     draw_statistics,
+    value_name,
 )
-from pages.kit import charts
-from pages.kit.services import count_text, default_dataset, default_folder, escape_markdown
+from pages.explore.dataset_labels import draw_labels
+from pages.explore.dataset_map import draw_map
+from pages.kit.services import SHIPPED, count_text, escape_markdown, find_datasets, open_dataset, studio
+from xray_generator.dashboards.training_command import training_command
 from xray_generator.data.exploration import (
     FACTS,
     MAX_QUERY_CHARACTERS,
     NOT_KNOWN,
     Filters,
-    co_occurrence,
-    count_ages,
     count_facts,
     count_findings,
-    count_patients,
-    cross_count,
     filter_rows,
+    known_facts,
     to_csv,
 )
-from xray_generator.data.rows import SEX_NAMES, Dataset, Row, class_names, finding_name
+from xray_generator.data.places import Place
+from xray_generator.data.rows import Dataset, Row, class_names, finding_name
 from xray_generator.data.uploads import MAX_UPLOAD_MB, NamedBytes, Upload, receive
 from xray_generator.types import StudioError
 
@@ -49,39 +51,42 @@ def main() -> None:
     rows = _draw_filters(explored)
     tabs = {
         "Browse": draw_browse,
-        "Labels and people": _draw_labels,
+        "Labels and people": draw_labels,
         "Image statistics": draw_statistics,
         "Health": draw_health,
         "Map": draw_map,
+        "Train on it": _draw_training,
     }
     for draw, tab in zip(tabs.values(), st.tabs(list(tabs), key="dataset_tab", on_change="rerun"), strict=True):
         with tab:
-            if tab.open and (rows or draw is draw_health):
+            if tab.open and (rows or draw in (draw_health, _draw_training)):
                 draw(rows, explored)
             elif tab.open:
                 st.info("No image matches these filters. Clear them or choose fewer.")
 
 
-# The dataset: this server's, or a visitor's upload that only the session sees
+# The dataset: one of this server's, or a visitor's upload that only the session sees
 
+UPLOAD_NAME = "upload"
 UPLOAD, FAULT, HAS_NEW = "dataset_upload", "dataset_fault", "dataset_has_new"
-DEFAULT, OWN = "This server's", "Your upload"
+DEFAULT, OWN = "Built-in data", "Your upload"
+TITLES = {".": "Chest X-rays", "blood_cells": "Blood cells", "lung_ct": "Lung CT"}  # folder in SHIPPED -> title
 UPLOAD_HELP = (
     "Image files (PNG, JPEG, TIFF, DICOM), or one ZIP: of images only, of one folder per class, of a captioned or"
-    " labeled pack (metadata.csv and images/), or in the Indiana layout (indiana_reports.csv, indiana_projections.csv and"
-    " images/). Files are kept for this session only, and deleted when you replace them or leave."
+    " labeled pack (metadata.csv and images/), or in the Indiana layout (indiana_reports.csv, indiana_projections.csv"
+    " and images/). Files are kept for this session only, and deleted when you replace them or leave."
 )
 
 
 def _pick_dataset() -> Explored | None:
-    """Draw the choice; None until there is a dataset. StudioError if the server's cannot be read."""
+    """Draw the choice; None until there is a dataset. StudioError if the one of this server cannot be read."""
     kind_key = "dataset_kind"
     st.session_state.setdefault(kind_key, DEFAULT)
     is_own = st.session_state[kind_key] == OWN
     choice, field = st.columns([1, 3], vertical_alignment="top" if is_own else "bottom")
     kind = choice.segmented_control("Dataset", (DEFAULT, OWN), required=True, key=kind_key, persist_state="session")
     with field:
-        explored = _open_default() if kind == DEFAULT else _draw_upload()
+        explored = _pick_place() if kind == DEFAULT else _draw_upload()
     if explored is not None and (skipped := explored.dataset.skipped):
         with st.expander(f"Left out while reading, with reasons ({len(skipped):,})"):
             for line in skipped:
@@ -89,16 +94,36 @@ def _pick_dataset() -> Explored | None:
     return explored
 
 
-def _open_default() -> Explored:
-    folder = default_folder()
+def _pick_place() -> Explored:
+    """Draw the choice among the datasets of this server, and open one."""
+    places, key = find_datasets(), "dataset_place"
+    if st.session_state.get(key) not in places:
+        st.session_state.pop(key, None)
+    place = st.selectbox(
+        "Dataset on this server",
+        places,
+        key=key,
+        format_func=_title,
+        persist_state="session",
+        help="That of DATASET_PATH, what lies in its folders, and the samples of this repository.",
+    )
     try:
-        dataset = default_dataset()
+        dataset = open_dataset(place)
     except StudioError as error:
         hint = "Set DATASET_PATH to the folder of a dataset and restart the server, or choose Your upload."
         raise StudioError(f"{error} {hint}") from error
     facts = [f"{len(dataset.rows):,} images", *sorted({row.source for row in dataset.rows if row.source})]
-    st.caption(escape_markdown(f"{folder.name} · {' · '.join(facts)}"))
-    return Explored("server", folder.name, folder, dataset)
+    st.caption(escape_markdown(f"{place.folder.name} · {' · '.join(facts)}"))
+    number = places.index(place)
+    return Explored(f"server{number or ''}", place.folder.resolve().name, place.folder, dataset, place.tables)
+
+
+def _title(place: Place) -> str:
+    """The words for a dataset: the title of a sample that ships, else the folder's name."""
+    folder, root = place.folder.resolve(), SHIPPED.resolve()
+    inside = folder.relative_to(root).as_posix() if folder.is_relative_to(root) else ""
+    title = TITLES.get(inside) or folder.name
+    return f"{title}, reports in the Indiana layout" if place.is_indiana else title
 
 
 def _draw_upload() -> Explored | None:
@@ -122,7 +147,7 @@ def _draw_upload() -> Explored | None:
         return None
     st.caption(escape_markdown(f"{count_text(len(upload.dataset.rows), 'image')} {_describe_kind(upload.dataset)}"))
     key = upload.folder.path.name.encode().hex()  # a component's key allows few characters
-    return Explored(key, "upload", upload.root, upload.dataset)
+    return Explored(key, UPLOAD_NAME, upload.root, upload.dataset)
 
 
 def _describe_kind(dataset: Dataset) -> str:
@@ -160,7 +185,7 @@ SEARCH_HELP = (
 def _draw_filters(explored: Explored) -> tuple[Row, ...]:
     """Draw the fields and the number of matching images; return their rows."""
     rows = explored.dataset.rows
-    search, findings, more = st.columns([3, 3, 1.2], vertical_alignment="bottom")
+    search, labels, more = st.columns([3, 3, 1.2], vertical_alignment="bottom")
     query = search.text_input(
         "Search",
         key=_key(explored, "query"),
@@ -169,19 +194,11 @@ def _draw_filters(explored: Explored) -> tuple[Row, ...]:
         placeholder='effusion "AP chest"',
         persist_state="session",
     )
-    counts = count_findings(rows).query("present > 0").present.to_dict()
-    _drop_unknown(_key(explored, "findings"), counts)
-    chosen = findings.multiselect(
-        "Finding",
-        list(counts),
-        format_func=lambda name: f"{finding_name(name)} ({counts[name]:,})",
-        key=_key(explored, "findings"),
-        placeholder="any",
-        disabled=not counts,
-        persist_state="session",
-    )
+    with labels:
+        findings = () if "label" in known_facts(rows) else _pick_findings(explored)
+        classes = _pick_values(explored, "label") if "label" in known_facts(rows) else ()
     with more.popover("More filters", width="stretch"):
-        filters = _draw_more_filters(explored, query, tuple(chosen))
+        filters = _draw_more_filters(explored, query, findings, classes)
     kept = filter_rows(rows, filters)
     with st.container(horizontal=True, vertical_alignment="center", key="dataset_count"):
         st.markdown(f"**{len(kept):,} of {len(rows):,} images**", width="content")
@@ -201,7 +218,23 @@ def _draw_filters(explored: Explored) -> tuple[Row, ...]:
     return kept
 
 
-def _draw_more_filters(explored: Explored, query: str, findings: tuple[str, ...]) -> Filters:
+def _pick_findings(explored: Explored) -> tuple[str, ...]:
+    counts = count_findings(explored.dataset.rows).query("present > 0").present.to_dict()
+    _drop_unknown(_key(explored, "findings"), counts)
+    chosen = st.multiselect(
+        "Finding",
+        list(counts),
+        format_func=lambda name: f"{finding_name(name)} ({counts[name]:,})",
+        key=_key(explored, "findings"),
+        placeholder="any",
+        disabled=not counts,
+        persist_state="session",
+    )
+    return tuple(chosen)
+
+
+def _draw_more_filters(explored: Explored, query: str, findings: tuple[str, ...], classes: tuple[str, ...]) -> Filters:
+    """Draw the fields of what is known of the images; `findings` and `classes` have theirs elsewhere."""
     rows = explored.dataset.rows
     every = st.toggle(
         "Require all chosen findings",
@@ -209,7 +242,7 @@ def _draw_more_filters(explored: Explored, query: str, findings: tuple[str, ...]
         disabled=len(findings) < 2,
         persist_state="session",
     )
-    facts = {name: _pick_values(explored, name) for name in FACTS}
+    facts = {name: _pick_values(explored, name) for name in known_facts(rows) if name != "label"} | {"label": classes}
     ages = _pick_ages(explored)
     has_reports = {bool(row.report.strip()) for row in rows}
     report = st.selectbox(
@@ -231,7 +264,7 @@ def _pick_values(explored: Explored, name: str) -> tuple[str, ...]:
         st.multiselect(
             FACT_NAMES[name],
             list(values),
-            format_func=lambda value: f"{value or NOT_KNOWN} ({values[value]:,})",
+            format_func=lambda value: f"{value_name(value) or NOT_KNOWN} ({values[value]:,})",
             key=_key(explored, name),
             placeholder="any",
             disabled=len(values) < 2,
@@ -266,7 +299,11 @@ def _describe(filters: Filters) -> str:
     if filters.findings:
         parts.append((" and " if filters.all_findings else " or ").join(map(finding_name, filters.findings)))
     facts = {FACT_NAMES[name].lower(): getattr(filters, name) for name in FACTS}
-    parts += [f"{name} {' or '.join(v or NOT_KNOWN for v in values)}" for name, values in facts.items() if values]
+    parts += [
+        f"{name} {' or '.join(value_name(value) or NOT_KNOWN for value in values)}"
+        for name, values in facts.items()
+        if values
+    ]
     if filters.ages:
         parts.append(f"{filters.ages[0]} to {filters.ages[1]} years")
     if filters.has_report is not None:
@@ -291,96 +328,36 @@ def _key(explored: Explored, name: str) -> str:
     return f"dataset_{explored.key}_{name}"
 
 
-# Labels and people
+# Training
+
+UPLOADED = "FOLDER"  # stands in the command for where a visitor keeps the upload
 
 
 @st.fragment
-def _draw_labels(rows: Sequence[Row], explored: Explored) -> None:
-    patients = count_patients(rows)
-    tiles = {
-        "Images": f"{len(rows):,}",
-        "Patients": f"{patients.num_patients:,}" if patients.num_patients else NOT_KNOWN,
-        "Images per patient, median": NOT_KNOWN if patients.median is None else f"{patients.median:g}",
-        "Images per patient, maximum": NOT_KNOWN if patients.most is None else f"{patients.most:,}",
-        "Images without a patient": f"{patients.num_without_id:,}",
-        "Patients in several splits": f"{patients.in_several_splits:,}" if patients.num_patients else NOT_KNOWN,
-    }
-    grid = st.grid(len(tiles), min_column_width=130)
-    for name, value in tiles.items():
-        with grid.cell():
-            st.metric(name, value)
-    if explored.dataset.is_loose:
-        st.info("These images came without a table, so there are no findings, views or patients to count.")
+def _draw_training(_rows: Sequence[Row], explored: Explored) -> None:
+    """Draw the command that trains a model on the whole dataset."""
+    dataset, is_upload = explored.dataset, explored.name == UPLOAD_NAME
+    drawn = {manifest.name: manifest.labels for manifest in studio().checkpoints()}
+    folder = UPLOADED if is_upload else explored.folder
+    command, quick = (
+        training_command(dataset.rows, folder, explored.tables, drawn, is_quick=is_quick) for is_quick in (False, True)
+    )
+    if not command:
+        st.info(
+            "A model learns from words or from classes, and of these images neither is known. Put the images of each "
+            "class into a folder of their own, or add a table (metadata.csv) with a caption or a label for each."
+        )
         return
-    _draw_findings(rows)
-    views, sexes, ages = st.columns([1, 1, 2])
-    with views:
-        _draw_bars("View", charts.counts(count_facts(rows, "view"), "images"), "dataset_views")
-    with sexes:
-        counts = {SEX_NAMES.get(sex, sex): number for sex, number in count_facts(rows, "sex").items()}
-        _draw_bars("Sex", charts.counts(counts, "images"), "dataset_sexes")
-    with ages:
-        by_age = count_ages(rows)
-        unknown = by_age.pop(NOT_KNOWN, 0)
-        _draw_bars("Age in years", _columns(by_age, "", "images"), "dataset_ages")
-        st.caption(f"{unknown:,} of {len(rows):,} images have no age.")
-    splits, images = st.columns(2)
-    with splits:
-        st.subheader("Split and source", anchor=False)
-        table = cross_count(rows, "source", "split").rename_axis("Source").reset_index()
-        st.dataframe(table, hide_index=True, key="dataset_split_table")
-    with images:
-        figure = _columns(patients.images_each, "images", "patients")
-        _draw_bars("Images per patient", figure, "dataset_images_each", "No image has a patient id.")
-    _draw_co_occurrence(rows)
-
-
-def _draw_findings(rows: Sequence[Row]) -> None:
-    st.subheader("Findings", anchor=False)
-    counts = count_findings(rows).rename(index=finding_name)
-    if counts.empty:
-        st.info("No image has a finding that is stated or ruled out.")
-        return
-    chart, table = st.columns([3, 2], gap="medium")
-    with chart:
-        present = charts.counts(counts.present.to_dict(), "images")
-        charts.draw(present, "dataset_findings", 90 + 34 * len(counts))
-    with table:
-        shown = counts.rename(columns=str.capitalize).rename_axis("Finding").reset_index()
-        st.dataframe(shown, hide_index=True, key="dataset_finding_table", height="content")
-        st.caption("Absent: ruled out by the report. Unknown: not mentioned. An image may have several findings.")
-
-
-def _columns(numbers: dict[str, int] | dict[int, int], x_title: str, y_title: str) -> go.Figure | None:
-    """Vertical bars; None if there are none."""
-    if not numbers:
-        return None
-    figure = go.Figure(go.Bar(x=list(numbers), y=list(numbers.values()), marker_color=charts.REAL))
-    figure.update_xaxes(title=x_title or None, type="category")
-    figure.update_yaxes(title=y_title)
-    return figure
-
-
-def _draw_bars(title: str, figure: go.Figure | None, key: str, missing: str = "") -> None:
-    st.subheader(title, anchor=False)
-    if figure is not None:
-        charts.draw(figure, key, 260)
-    elif missing:
-        st.info(missing)
-
-
-def _draw_co_occurrence(rows: Sequence[Row]) -> None:
-    st.subheader("Findings that occur together", anchor=False)
-    share = st.toggle("As a share of the row's finding", key="dataset_share", persist_state="session")
-    table = co_occurrence(rows, share=share)
-    if len(table) < 2:
-        st.info("Fewer than two findings are stated in these images.")
-        return
-    label = "share" if share else "images"
-    figure = charts.heat_map(tuple(table.index), tuple(table.columns), table.values.tolist(), label)
-    charts.draw(figure, "dataset_co_occurrence", 160 + 26 * len(table))
-    of_share = "Of the images with the row's finding, the share that also has the column's finding."
-    st.caption(of_share if share else "Images with both findings; on the diagonal, all images with the finding.")
+    count = count_text(len(dataset.split("train")), "image")
+    st.caption(
+        f"Trains on the {count} of the train split, whatever the filters are, and makes a new checkpoint, which the "
+        "studio finds by itself. Run it in the folder of this repository."
+    )
+    if is_upload:
+        st.caption(f"Unpack your images on the machine that trains, and write their folder for {UPLOADED}.")
+    st.code(command, language="bash")
+    st.caption("All steps at tiny scale, to see within minutes that they work:")
+    st.code(quick, language="bash")
 
 
 main()

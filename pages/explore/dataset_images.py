@@ -1,4 +1,4 @@
-"""The images of the dataset explorer: thumbnails, one image with its facts, image statistics and the map."""
+"""The images of the dataset explorer: thumbnails, one image with its facts, and image statistics."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from pages.kit import charts
 from pages.kit.facts import draw_facts
-from pages.kit.services import Stamped, encoders_key, escape_markdown, studio
+from pages.kit.services import Stamped, escape_markdown
 from xray_generator.dashboards import dataset_images
-from xray_generator.dashboards.embedding import METHODS, Embedding, Features, allows_tsne, embed, extract
 from xray_generator.data.attribution import ATTRIBUTION
 from xray_generator.data.exploration import (
-    FACTS,
     NOT_KNOWN,
-    count_findings,
     evenly,
     fact,
     fingerprint,
+    known_facts,
     relative_name,
 )
 from xray_generator.data.report import split_sections
@@ -35,13 +32,19 @@ from xray_generator.evaluation.summary import known_measure, value_text
 from xray_generator.images import encode_png, limit_pixels, read_image
 from xray_generator.types import Image, StudioError
 
-FACT_NAMES = {"split": "Split", "source": "Source", "view": "View", "sex": "Sex", "age_group": "Age group"}
+FACT_NAMES = {
+    "label": "Class",
+    "split": "Split",
+    "source": "Source",
+    "view": "View",
+    "sex": "Sex",
+    "age_group": "Age group",
+}
 PER_PAGE = 24
 SHOWN_PIXELS, THUMBNAIL_PIXELS = 1_500_000, 128 * 128
 AUTOMATIC = 250  # images that are processed without asking: a second or two
 MOST = 500  # images that statistics and the map look at
 FEW_SIZES = 5  # native sizes up to which bars say more than boxes
-MAP_HEIGHT = 560  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Explored:
     name: str
     folder: Path
     dataset: Dataset
+    tables: tuple[Path, ...] = ()  # that must be named to read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ def _draw_thumbnails(rows: Sequence[Row], chosen: int, key: str, choose: Callabl
         tiles.append(
             {
                 "src": png and f"data:image/png;base64,{png}",
-                "label": ", ".join(map(finding_name, row.findings)) or row.path.name,
+                "label": finding_name(row.label) or ", ".join(map(finding_name, row.findings)) or row.path.name,
                 "title": f"{describe(row)} · {row.path.name}",
                 "chosen": place == chosen,
             }
@@ -171,10 +175,16 @@ def _read_image(file: Stamped) -> Image:
 # One image
 
 
+def value_name(value: str) -> str:
+    """The words for a value of one of FACTS."""
+    return SEX_NAMES.get(value) or finding_name(value)
+
+
 def describe(row: Row) -> str:
-    """Findings, view, sex and age in one line; the file name if none is known."""
+    """Class, findings, view, sex and age in one line; the file name if none is known."""
     age = "" if row.age is None else f"{row.age} years"
-    words = (", ".join(map(finding_name, row.findings)), row.view, SEX_NAMES.get(row.sex, ""), age)
+    findings = ", ".join(map(finding_name, row.findings))
+    words = (finding_name(row.label), findings, row.view, SEX_NAMES.get(row.sex, ""), age)
     return " · ".join(word for word in words if word) or row.path.name
 
 
@@ -206,6 +216,7 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
         if text:
             st.markdown(f"**{title}:** {escape_markdown(text)}")
     facts = {
+        **({"Class": finding_name(row.label)} if row.label else {}),
         "Split": fact(row, "split"),
         "Source": row.source,
         "View": row.view,
@@ -215,7 +226,9 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
         "Patient": row.patient_id,
         "Native size": f"{row.native_size} pixels" if row.native_size else "",
     }
-    draw_facts({title: value or NOT_KNOWN for title, value in facts.items()}, columns=3, min_width=110)
+    draw_facts({title: value for title, value in facts.items() if value}, columns=3, min_width=110)
+    if unknown := [title.lower() for title, value in facts.items() if not value]:
+        st.caption(f"Not known: {', '.join(unknown)}.")
     with st.expander("Image statistics"):
         grid = st.grid(3, min_column_width=100)
         for m in dataset_images.measure_image(image):
@@ -252,13 +265,14 @@ def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
     except (StudioError, OSError) as error:
         st.error(escape_markdown(error))
         return
+    facts = known_facts(explored.dataset.rows)
     group = st.segmented_control(
         "Compare by",
-        FACTS,
+        facts,
         format_func=FACT_NAMES.__getitem__,
         required=True,
-        default="source",
-        key="dataset_group",
+        default="label" if "label" in facts else "source",
+        key=f"dataset_{explored.key}_group",
         persist_state="session",
         disabled=explored.dataset.is_loose,
     )
@@ -338,107 +352,3 @@ def _draw_mean(found: dataset_images.ImageStatistics) -> None:
         st.image(stretched, width="stretch", output_format="PNG", alt=f"Standard deviation over {n} images")
         low, high = (f"{float(end):.2f}" for end in (found.deviation.min(), found.deviation.max()))
         st.caption(f"n = {n:,}. Bright where images differ most; black is {low} and white {high} of the gray scale.")
-
-
-# Map
-
-
-@st.fragment
-def draw_map(rows: Sequence[Row], explored: Explored) -> None:
-    """Draw the images as points, similar ones near each other, and the image of the selected point."""
-    sample, encoders = Sample.of(rows), studio().encoder_root
-    n = len(sample.rows)
-    st.caption("Nearby points are images with similar features. Click a point to see its image.")
-    if not confirm(f"Map {n:,} images", "dataset_draw_map", f"{sample.digest} {encoders_key(encoders)}", n):
-        return
-    try:
-        features = _extract(sample, encoders)
-        color, method = _draw_map_fields(features, explored)
-        embedding = _embed(features, method)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
-        return
-    chart, detail = st.columns([3, 2], gap="medium")
-    with chart:
-        selected = _draw_points(features, embedding, color, explored)
-        basis = f"{embedding.method} of {features.values.shape[1]} features, {features.space}"
-        of = f" of {len(rows):,}, evenly spread" if n < len(rows) else ""
-        st.caption(escape_markdown(f"{basis}; n = {len(features.rows):,}{of}."))
-        for note in (*features.notes, *features.skipped):
-            st.caption(escape_markdown(note))
-    with detail:
-        if selected is None:
-            st.info("Click a point to see its image here.")
-        else:
-            draw_row(features.rows[selected], explored, "dataset_map")
-
-
-@st.cache_data(
-    max_entries=8,
-    show_spinner="Extracting features",
-    scope="session",
-    hash_funcs={Sample: attrgetter("digest"), Path: encoders_key},
-)
-def _extract(sample: Sample, encoders: Path) -> Features:
-    return extract(sample.rows, encoders)
-
-
-@st.cache_data(
-    max_entries=16, show_spinner="Computing the map", scope="session", hash_funcs={Features: attrgetter("values")}
-)
-def _embed(features: Features, method: str) -> Embedding:
-    return embed(features, method)
-
-
-def _draw_map_fields(features: Features, explored: Explored) -> tuple[str, str]:
-    """Draw what the color and the axes mean; return both."""
-    colors, methods = st.columns([1, 1])
-    findings = list(count_findings(explored.dataset.rows).query("present > 0").index)
-    color = colors.selectbox(
-        "Color by",
-        [*FACTS, *findings],
-        index=FACTS.index("source"),
-        key=f"dataset_{explored.key}_color_{len(findings)}",
-        format_func=lambda name: FACT_NAMES.get(name) or f"Finding: {finding_name(name)}",
-        persist_state="session",
-    )
-    possible = METHODS if allows_tsne(len(features.rows)) else METHODS[:1]
-    method = methods.segmented_control(
-        "Projection",
-        possible,
-        default=possible[0],
-        required=True,
-        key=f"dataset_map_method_{len(possible)}",
-        persist_state="session",
-        help="PCA: the two directions of largest variance; distances are meaningful. t-SNE: groups of similar images;"
-        " only nearness is meaningful.",
-    )
-    return color, method
-
-
-def _draw_points(features: Features, embedding: Embedding, color: str, explored: Explored) -> int | None:
-    """Draw the points; return the index of the selected one."""
-    if color in FACTS:
-        groups = [fact(row, color).replace("_", " ") or NOT_KNOWN for row in features.rows]
-    else:
-        name = finding_name(color)
-        groups = [name if color in row.findings else f"{name} not stated" for row in features.rows]
-    x, y = embedding.points.T.tolist()
-    hover = [f"{describe(row)}<br>{row.path.name}" for row in features.rows]
-    figure = charts.scatter(x, y, groups, hover, embedding.axes)
-    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-    figure.update_layout(height=MAP_HEIGHT, margin=charts.MARGIN, legend=legend, clickmode="event+select")
-    event: Any = st.plotly_chart(
-        figure,
-        key=f"dataset_{explored.key}_map",
-        on_select="rerun",
-        selection_mode="points",
-        config=charts.CONFIG,
-        width="stretch",
-    )
-    for point in event.selection.points:
-        place = point.get("customdata")
-        place = place[0] if isinstance(place, list | tuple) else place
-        if isinstance(place, int) and 0 <= place < len(features.rows):
-            return place
-    return None

@@ -6,18 +6,19 @@ import logging
 import os
 import re
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
-from xray_generator.data.read import read_dataset
+from xray_generator.data.places import Place, find_places
 from xray_generator.data.rows import Dataset, Row
-from xray_generator.data.uploads import TABLES
 from xray_generator.jobs import JobQueue
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 
+SHIPPED = Path("dataset")  # the samples of the repository
 PRELOAD_AFTER_S = 2.0  # by then the page has been painted
 
 logger = logging.getLogger(__name__)
@@ -79,8 +80,7 @@ def default_dataset() -> Dataset:
     Raises:
         StudioError: no folder, an unknown layout, or a fault in a table.
     """
-    folder = default_folder()
-    return _read_dataset(folder, tuple(Stamped.of(folder / name) for name in TABLES if (folder / name).is_file()))
+    return open_dataset(Place(default_folder()))
 
 
 def default_rows() -> tuple[Row, ...]:
@@ -88,9 +88,43 @@ def default_rows() -> tuple[Row, ...]:
     return default_dataset().rows
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the dataset", hash_funcs={Stamped: hash})
-def _read_dataset(folder: Path, tables: tuple[Stamped, ...]) -> Dataset:  # noqa: ARG001 - read again when these change
-    return read_dataset(folder)
+def find_datasets() -> tuple[Place, ...]:
+    """The datasets of this server: that of `default_folder`, be it readable or not, those in it, and what ships."""
+    found = {(default_folder().resolve(), False): Place(default_folder())}
+    for root in (default_folder(), SHIPPED):
+        for place in _find_places(root, _stamps(_folders(root))):
+            found.setdefault((place.folder.resolve(), place.is_indiana), place)
+    return tuple(found.values())
+
+
+def open_dataset(place: Place) -> Dataset:
+    """One of `find_datasets`, read again when its tables change, or its folders where it has none.
+
+    Errors as for `default_dataset`.
+    """
+    return _read_dataset(place, _stamps(sorted(place.folder.glob("*.csv")) or _folders(place.folder)))
+
+
+def _folders(folder: Path) -> list[Path]:
+    """A folder, where there is one, and the folders in it."""
+    return [folder, *sorted(path for path in folder.iterdir() if path.is_dir())] if folder.is_dir() else []
+
+
+def _stamps(paths: Iterable[Path]) -> tuple[Stamped, ...]:
+    return tuple(map(Stamped.of, paths))
+
+
+PLACES: dict[str | type, Callable[[object], int]] = {Stamped: hash, Place: hash}
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=PLACES)
+def _find_places(root: Path, stamps: tuple[Stamped, ...]) -> tuple[Place, ...]:  # noqa: ARG001 - as below
+    return find_places(root)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the dataset", hash_funcs=PLACES)
+def _read_dataset(place: Place, stamps: tuple[Stamped, ...]) -> Dataset:  # noqa: ARG001 - read again when these change
+    return place.read()
 
 
 def escape_markdown(text: object) -> str:

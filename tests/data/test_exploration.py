@@ -11,6 +11,7 @@ import pytest
 from xray_generator.data.captioned import read_captioned
 from xray_generator.data.exploration import (
     ALL,
+    FACTS,
     NOT_KNOWN,
     Filters,
     co_occurrence,
@@ -24,6 +25,7 @@ from xray_generator.data.exploration import (
     filter_rows,
     fingerprint,
     health_json,
+    known_facts,
     relative_name,
     to_csv,
 )
@@ -200,6 +202,13 @@ def test_the_exported_table_names_no_machine_and_can_be_read_again(sample_folder
     again = read_captioned(tmp_path).rows
     kept = ("prompt", "findings", "view", "age", "sex", "split", "patient_id", "source", "license")
     assert all(getattr(a, name) == getattr(b, name) for a, b in zip(again, rows, strict=True) for name in kept)
+
+
+def test_images_of_classes_are_filtered_by_class_and_exported_with_it(tmp_path: Path) -> None:
+    rows = tuple(Row(tmp_path / f"{i}.png", "", (), label=label) for i, label in enumerate(("disc", "ring", "")))
+    assert [len(filter_rows(rows, Filters(label=chosen))) for chosen in ((), ("disc",), ("disc", ""))] == [3, 1, 2]
+    assert known_facts(rows) == ("label", "split") and known_facts(ROWS) == FACTS[1:]
+    assert [line["label"] for line in csv.DictReader(io.StringIO(to_csv(rows, tmp_path)))] == ["disc", "ring", ""]
 
 
 def test_the_table_holds_no_formula(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_image_statistics_name_their_n_by_group(rows: tuple[Row, ...], tmp_path:
     figures = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
     assert len(figures) == 6
     assert figures[0]["data"][0]["name"] == "x<br>n = 12"
-    page.segmented_control(key="dataset_group").set_value("split")
+    page.segmented_control(key="dataset_server_group").set_value("split")
     run(page)
     names = [trace["name"] for trace in json.loads(page.get("plotly_chart")[0].proto.spec)["data"]]
     assert names == [f"{s}<br>n = {sum(r.split == s for r in rows[:12])}" for s in sorted({r.split for r in rows[:12]})]
@@ -209,13 +209,42 @@ def test_map_of_too_few_images_says_so(rows: tuple[Row, ...], tmp_path: Path, mo
     assert "A map needs 3 readable images or more, not 2." in page.error[0].value.replace("\\", "")
 
 
+def test_every_dataset_that_ships_can_be_opened_and_trained_on(page: AppTest, dataset_path: Path) -> None:
+    titles = ["Chest X-rays", "Chest X-rays, reports in the Indiana layout", "Blood cells", "Lung CT"]
+    picker = page.selectbox(key="dataset_place")
+    assert picker.options == titles
+    for place, folder in ((1, ""), (2, "blood_cells"), (3, "lung_ct")):
+        page.selectbox(key="dataset_place").select_index(place)
+        number = len(read_dataset(dataset_path / folder).rows) if folder else 24
+        assert f"{number} of {number} images" in said(run(page)) and not page.error
+        open_tab(page, "Train on it")
+        command = page.code[0].value
+        assert f"--dataset_path {dataset_path / folder}" in command and "--quick_test" in page.code[1].value
+        assert ("--config lung_ct_128" in command) == (folder == "lung_ct")
+        assert ("--reports_csv" in command) == (folder == "")
+
+
+def test_images_of_classes_are_filtered_and_counted_by_class(page: AppTest) -> None:
+    page.selectbox(key="dataset_place").select_index(2)
+    assert "basophil" in said(run(page)) and "Not known: view, sex, age" in said(page)
+    page.multiselect(key="dataset_server2_label").set_value(["basophil", "immature_granulocyte"])
+    text = said(run(page))
+    assert "20 of 80 images" in text and "class basophil or immature granulocyte" in text
+    assert "dataset_server2_findings" not in page.session_state
+    open_tab(page, LABELS)
+    table = page.dataframe[0].value.set_index("Class")
+    assert table.loc["immature granulocyte", "(all)"] == 10
+    assert [title.value for title in page.subheader] == ["Classes", "Split and source"]  # no chart of what is unknown
+    assert "No issues in 80 images" in said(open_tab(page, HEALTH))
+
+
 def test_uploaded_images_are_explored_without_a_table(page: AppTest) -> None:
     upload(page, {"a.png": png(1), "b.png": png(2), "bad.png": b"x"})
     text = said(page)
     assert "2 images without a table" in text
     assert "1 images cannot be read" in text
     assert "2 of 2 images" in text
-    assert "not known" in text
+    assert "Not known: split, view" in text
     assert "came without a table" in said(open_tab(page, LABELS))
     text = said(open_tab(page, HEALTH))
     assert "no splits, patients or prompts to check" in text and "1 · Left out" in text.replace("*", "")

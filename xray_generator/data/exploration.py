@@ -18,7 +18,7 @@ from xray_generator.data.tables import write_table
 from xray_generator.types import normalize_text
 
 MAX_QUERY_CHARACTERS = 300
-FACTS = ("split", "source", "view", "sex", "age_group")
+FACTS = ("label", "split", "source", "view", "sex", "age_group")
 NOT_KNOWN = "not known"
 ALL = "(all)"  # the name of sums; in brackets, since a source may be called "all"
 AGE_BIN = 10  # years
@@ -28,6 +28,7 @@ AGE_BIN = 10  # years
 class Filters:
     """Conditions that a row must all meet: for each fact, one of the chosen values; () allows every value."""
 
+    label: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     view: tuple[str, ...] = ()
@@ -73,6 +74,11 @@ def fact(row: Row, name: str) -> str:
     return "" if name == "split" and row.source == LOOSE_IMAGES else str(getattr(row, name))
 
 
+def known_facts(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Those of FACTS that are known of some row."""
+    return tuple(name for name in FACTS if any(fact(row, name) for row in rows))
+
+
 def compile_query(query: str) -> tuple[re.Pattern[str], ...]:
     """The patterns that a text must all match: each word as the beginning of a word, each quotation as whole words.
 
@@ -107,13 +113,16 @@ def relative_name(path: Path, folder: Path) -> str:
 def to_csv(rows: Sequence[Row], folder: Path) -> str:
     """The rows as comma-separated text, file names within the dataset, findings separated by "|"."""
     header = _cells(Row(folder, "", ()), folder)
-    return write_table(list(header), (list(_cells(row, folder).values()) for row in rows))
+    has_classes = any(row.label for row in rows)  # a table with this column is read as one of classes
+    names = [name for name in header if has_classes or name != "label"]
+    return write_table(names, ([cells[name] for name in names] for cells in (_cells(row, folder) for row in rows)))
 
 
 def _cells(row: Row, folder: Path) -> dict[str, object]:
     return {
         "image": relative_name(row.path, folder),
         "caption": row.prompt,
+        "label": row.label,
         "labels": "|".join(row.findings),
         "absent": "|".join(row.absent),
         "view": row.view,
