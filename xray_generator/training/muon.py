@@ -15,11 +15,8 @@ from torch import Tensor, nn
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration
 ITERATIONS, MOMENTUM = 5, 0.95
-FIRST_AND_LAST = (
-    "embed",
-    "conv_in",
-    "conv_out",
-)  # names of layers left to AdamW: no maps between features
+LONG = 2  # times as many columns as rows
+FIRST_AND_LAST = ("embed", "conv_in", "conv_out")  # names of layers left to AdamW: no maps between features
 
 
 class Muon(torch.optim.AdamW):
@@ -55,15 +52,31 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:
-    """The nearest matrix (M, N) whose singular values are about 1, by five Newton-Schulz iterations."""
-    a, b, c = COEFFICIENTS
+    """The nearest matrix (M, N) whose singular values are about 1, by five Newton-Schulz iterations.
+
+    Each iteration multiplies X by p = a + b X X' + c (X X')^2. For a long matrix, as kernels are, the product of these
+    small factors is built first, and X X' follows as p (X X') p: two products with X in place of ten.
+    """
     is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if is_tall else matrix
     x = x / x.norm().clamp(min=1e-7)
-    for _ in range(ITERATIONS):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    if x.shape[1] < LONG * x.shape[0]:
+        for _ in range(ITERATIONS):
+            x = _factor(x @ x.T) @ x
+    else:
+        gram, product = x @ x.T, torch.eye(len(x), dtype=x.dtype, device=x.device)
+        for _ in range(ITERATIONS):
+            factor = _factor(gram)
+            gram, product = factor @ gram @ factor, factor @ product
+        x = product @ x
     return x.T if is_tall else x
+
+
+def _factor(gram: Tensor) -> Tensor:
+    a, b, c = COEFFICIENTS
+    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal().add_(a)
+    return factor
 
 
 def parameter_groups(module: nn.Module, rate: float) -> list[dict[str, Any]]:
