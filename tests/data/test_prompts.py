@@ -93,6 +93,7 @@ def test_what_a_prompt_denies_is_absent_and_ages_out_of_range_are_not_read() -> 
         ("elderly woman, lungs are clear", "older adult · female · normal · no consolidation · no airspace opacity"),
         ("chest X-ray, unremarkable", "normal"),
         ("chest X-ray without effusion or pneumothorax", "no pleural effusion · no pneumothorax"),
+        ("PA chest X-ray, effusion: none, PTX - none, nodule", "PA · nodule · no pleural effusion · no pneumothorax"),
         ("a scan", ""),
     ],
 )

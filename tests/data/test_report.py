@@ -44,11 +44,167 @@ def test_findings(text: str, present: str, absent: str) -> None:
     assert found.absent == tuple(absent.split())
 
 
+SENTENCES = [  # text, present, absent; as radiologists write them
+    # lists
+    ("Pleural effusion: none. Pneumothorax: none. Mass: absent.", "", "pleural_effusion mass pneumothorax"),
+    ("FINDINGS: Effusion: none. Nodule: none. IMPRESSION: Normal chest.", "no_finding", "pleural_effusion nodule"),
+    ("FINDINGS: Effusion: none. IMPRESSION: Normal.", "no_finding", "pleural_effusion"),
+    ("Effusion: none\r\nPneumothorax: No\r\nImpression: Normal chest", "no_finding", "pleural_effusion pneumothorax"),
+    ("Impression:\nNo acute disease\nEffusion: none\nMass: none", "no_finding", "pleural_effusion mass"),
+    ("Lungs: Clear. Pleura: No effusion or mass. Heart: Normal.", "no_finding", "pleural_effusion mass"),
+    ("Effusion: No", "", "pleural_effusion"),
+    ("Pneumothorax - none", "", "pneumothorax"),
+    ("Pneumothorax: negative.", "", "pneumothorax"),
+    ("Consolidation: not seen", "", "consolidation"),
+    ("Pneumothorax, effusion: none.", "", "pleural_effusion pneumothorax"),
+    ("Pneumothorax / effusion: none.", "", "pleural_effusion pneumothorax"),
+    ("Nodule or pleural effusion: none.", "", "pleural_effusion nodule"),
+    ("Effusion, pneumothorax: both absent.", "", "pleural_effusion pneumothorax"),
+    ("Pleura: No effusion.", "", "pleural_effusion"),
+    ("Pleura: no\neffusion.", "", "pleural_effusion"),
+    ("Pleural effusion: -\nPneumothorax: -\nCardiomegaly: +", "cardiomegaly", "pleural_effusion pneumothorax"),
+    ("Effusion (-), pneumothorax (-).", "", "pleural_effusion pneumothorax"),
+    ("Pneumothorax: -ve. Effusion: +ve.", "pleural_effusion", "pneumothorax"),
+    ("Pneumothorax = 0, effusion = 1", "pleural_effusion", "pneumothorax"),
+    ("| Effusion | none |\n| Mass | no |\n| Nodule | 5 mm |", "nodule", "pleural_effusion mass"),
+    ("Consolidation \u2013 none; effusion \u2014 no.", "", "consolidation pleural_effusion"),
+    ("1. Effusion: none. 2. Nodule, mass: none.", "", "pleural_effusion mass nodule"),
+    ("- Effusion: none\n- Nodule: none\n- Atelectasis: left base", "atelectasis", "pleural_effusion nodule"),
+    (
+        "- Cardiomegaly - Effusion: none - PTX: no - Nodule: 5 mm",
+        "cardiomegaly nodule",
+        "pleural_effusion pneumothorax",
+    ),
+    ("Pleural effusion: none Nodule: none Mass: absent", "", "pleural_effusion mass nodule"),
+    ("Effusion: no Pneumothorax: no", "", "pleural_effusion pneumothorax"),
+    ("PLEURAL EFFUSION: NO\nPNEUMOTHORAX: NO\nNODULE: YES", "nodule", "pleural_effusion pneumothorax"),
+    ("Cardiomegaly mild\nEffusion none\nPTX none", "cardiomegaly", "pleural_effusion pneumothorax"),
+    ("Pneumothorax: none seen. Infiltrate: nil.", "", "infiltration pneumothorax"),
+    ("Infiltrates: None identified. Effusion(s): none.", "", "pleural_effusion infiltration"),
+    ("Pneumothorax: absent bilaterally. Effusion: no significant.", "", "pleural_effusion pneumothorax"),
+    ("Chest tube: removed. Pneumothorax: resolved since prior.", "", "pneumothorax support_devices"),
+    ("Pneumonia: excluded. Edema: has cleared.", "", "edema pneumonia"),
+    ("Pleural effusion: No effusion is seen. Mass: There is no mass.", "", "pleural_effusion mass"),
+    ("Pneumothorax: The previously seen pneumothorax has resolved.", "", "pneumothorax"),
+    ("Pneumothorax: No visible pleural line. Nodule: no cavitation.", "", ""),  # what is denied may be a feature of it
+    ("Pneumothorax: not under tension.", "pneumothorax", ""),
+    ("PNEUMOTHORAX: Large, under tension. EFFUSION: None.", "pneumothorax", "pleural_effusion"),
+    ("Effusion: none, mass: none, edema: mild", "edema", "pleural_effusion mass"),
+    ("No effusion, nodule: 0.5 cm.", "nodule", "pleural_effusion"),
+    ("Cardiomegaly: no. Edema: yes. Mass: none.", "edema", "cardiomegaly mass"),
+    ("Effusion: unchanged. Pneumothorax: no change.", "pleural_effusion pneumothorax", ""),
+    ("Effusion: none on the left, small on the right. Mass: none to trace.", "pleural_effusion mass", ""),
+    ("COVID-19: negative.", "", "covid19"),
+    ("Pericardial effusion: none.", "", ""),
+    ("COMPARISON: None. FINDINGS: Left lower lobe pneumonia.", "pneumonia", ""),
+    ("FINDINGS: Pneumonia\nIMPRESSION: None", "pneumonia", ""),
+    ("Left: effusion. Right: none.", "pleural_effusion", ""),
+    ("No evidence of effusion: pneumonia in the left lung.", "pneumonia", "pleural_effusion"),
+    # telegram style
+    ("PTX neg, effusion neg, mild cardiomegaly.", "cardiomegaly", "pleural_effusion pneumothorax"),
+    ("Effusion no, cardiomegaly mild.", "cardiomegaly", "pleural_effusion"),
+    ("Pneumothorax N, effusion N, edema nil.", "", "edema pleural_effusion pneumothorax"),
+    ("Small left effusion - no pneumothorax.", "pleural_effusion", "pneumothorax"),
+    ("Mild cardiomegaly, effusion - none.", "cardiomegaly", "pleural_effusion"),
+    ("No effusion - cardiomegaly.", "cardiomegaly", "pleural_effusion"),
+    ("Edema resolved. Effusion unchanged.", "pleural_effusion", "edema"),
+    ("CXR: no PTX, no PNA, chest tube removed.", "", "pneumonia pneumothorax support_devices"),
+    (
+        "Atelectasis and effusion, no mass or nodule, hernia absent.",
+        "atelectasis pleural_effusion",
+        "hernia mass nodule",
+    ),
+    ("Nodule and infiltrate, cardiomegaly absent.", "infiltration nodule", "cardiomegaly"),
+    ("No pneumothorax/effusion/consolidation.", "", "consolidation pleural_effusion pneumothorax"),
+    # gone
+    ("The left pneumothorax is no longer seen.", "", "pneumothorax"),
+    ("Effusion is no longer present.", "", "pleural_effusion"),
+    ("No longer any effusion.", "", "pleural_effusion"),
+    ("Previously noted opacity is no longer clearly visible.", "", "airspace_opacity"),
+    ("Pulmonary edema has cleared.", "", "edema"),
+    ("The effusion has completely resolved.", "", "pleural_effusion"),
+    ("Mild pulmonary edema has essentially resolved.", "", "edema"),
+    ("Effusions and edema have both resolved.", "", "edema pleural_effusion"),
+    ("The edema is now gone.", "", "edema"),
+    ("Opacity, which has since cleared. Right pneumothorax, now resolved.", "", "pneumothorax airspace_opacity"),
+    ("Interval clearing of the right lower lobe pneumonia.", "", "pneumonia"),
+    ("Resolution of effusion, edema, and consolidation.", "", "consolidation edema pleural_effusion"),
+    ("Interval resolution of edema with atelectasis.", "atelectasis", "edema"),
+    ("Patient denies pneumonia.", "", "pneumonia"),
+    ("Status post resection of a lung mass.", "", "mass"),
+    ("Interval chest tube removal, no pneumothorax.", "", "pneumothorax support_devices"),
+    ("After removal of the chest tube, pneumothorax is seen.", "pneumothorax", "support_devices"),
+    ("S/p removal of chest tube with small pneumothorax.", "pneumothorax", "support_devices"),
+    ("Consolidation, effusion, and mass are not seen.", "", "consolidation pleural_effusion mass"),
+    ("Prior right pneumothorax not present today.", "", "pneumothorax"),
+    ("Pneumothorax has resolved, effusion unchanged.", "pleural_effusion", "pneumothorax"),
+    ("Pneumothorax has resolved and effusion has decreased.", "pleural_effusion", "pneumothorax"),
+    ("Effusion is not seen, cardiomegaly is stable.", "cardiomegaly", "pleural_effusion"),
+    ("Large left pneumothorax, resolved right effusion.", "pneumothorax", "pleural_effusion"),
+    ("Mild edema - resolved pneumonia.", "edema", "pneumonia"),
+    ("Left effusion has resolved; right effusion persists.", "pleural_effusion", ""),
+    ("PICC has been removed. Pacemaker unchanged.", "support_devices", ""),
+    ("No pneumothorax, effusion persists.", "pleural_effusion", "pneumothorax"),
+    ("Negative for effusion, positive for pneumonia.", "pneumonia", "pleural_effusion"),
+    ("The heart is not enlarged. Film fails to show pneumothorax.", "", "cardiomegaly pneumothorax"),
+    ("The film does not show increased opacity.", "", "airspace_opacity"),
+    # not gone
+    ("The effusion has not resolved.", "pleural_effusion", ""),
+    ("Pneumonia has not fully cleared.", "pneumonia", ""),
+    ("Pneumonia has not yet completely resolved.", "pneumonia", ""),
+    ("Consolidation has improved but not cleared.", "consolidation", ""),
+    ("Edema has partially resolved.", "edema", ""),
+    ("Pneumothorax has almost completely resolved.", "pneumothorax", ""),
+    ("Near-complete resolution of the effusion.", "pleural_effusion", ""),
+    ("Incomplete clearing of the consolidation.", "consolidation", ""),
+    ("Continued clearing of pneumonia. Edema: resolving.", "edema pneumonia", ""),
+    ("Unresolved pneumonia.", "pneumonia", ""),
+    ("No resolution of the effusion.", "pleural_effusion", ""),
+    ("No change in effusion. Nodule unchanged.", "pleural_effusion nodule", ""),
+    ("No significant interval change in the effusion.", "pleural_effusion", ""),
+    ("No increase in the effusion. Mass has not changed.", "pleural_effusion mass", ""),
+    ("The chest tube has not been removed.", "support_devices", ""),
+    ("Right basilar opacity, not seen on the prior study.", "airspace_opacity", ""),
+    ("Pneumothorax is not seen to have enlarged.", "pneumothorax", ""),
+    ("Pneumothorax is no longer under tension.", "pneumothorax", ""),
+    ("Effusion is not absent.", "pleural_effusion", ""),
+    # doubt
+    ("Pneumonia cannot be excluded.", "", ""),
+    ("Pneumonia: cannot be excluded. Effusion: not well seen.", "", ""),
+    ("Pneumonia is not ruled out, edema is present.", "edema", ""),
+    ("Pneumothorax has not been excluded.", "", ""),
+    ("Cannot entirely rule out pneumonia.", "", ""),
+    ("Effusion may have resolved. Edema: probably resolved.", "", ""),
+    ("Pneumothorax: possible. Edema? Effusion: Yes / No", "", ""),
+    ("Pneumonia? No. Effusion? Small.", "", "pneumonia"),
+    ("Pneumonia vs. atelectasis.", "", ""),
+    ("Patient denies history of pneumonia.", "", ""),
+    ("Pneumonia has been ruled out.", "", "pneumonia"),
+    ("Atelectasis rather than pneumonia.", "atelectasis", "pneumonia"),
+    ("No definite effusion. No new pneumothorax.", "", "pleural_effusion pneumothorax"),
+]
+
+
+@pytest.mark.parametrize(("text", "present", "absent"), SENTENCES)
+def test_denials_behind_a_finding(text: str, present: str, absent: str) -> None:
+    found = read_findings(text)
+    assert set(found.present) == set(present.split())
+    assert set(found.absent) == set(absent.split())
+
+
 @pytest.mark.parametrize("finding", [name for name in FINDINGS if name != "no_finding"])
 def test_every_finding_can_be_stated_and_denied(finding: str) -> None:
     name = {"covid19": "COVID-19", "support_devices": "pacemaker"}.get(finding, finding.replace("_", " "))
     assert finding in read_findings(f"There is {name}.").present
-    assert finding in read_findings(f"There is no {name}.").absent
+    for denial in (
+        "There is no {}.",
+        "{}: none",
+        "{} - none.",
+        "{} absent, PA view",
+        "{} has cleared.",
+        "{}: No {} seen.",
+    ):
+        assert finding in read_findings(denial.format(name, name)).absent, denial
 
 
 def test_sections() -> None:

@@ -2,8 +2,10 @@
 
 The method follows NegEx (Chapman, Bridewell, Hanbury, Cooper, Buchanan: A simple algorithm for identifying negated
 findings and diseases in discharge summaries, J Biomed Inform 34:301-310, 2001): trigger phrases before or after a
-finding decide its status. Unlike in NegEx, their scope is not a window of five words: it ends with the sentence, at a
-conjunction such as "but" or where a new statement begins; of several triggers before a finding the nearest decides.
+finding decide its status, and pseudo-triggers ("no change in", "not yet resolved") decide nothing. As in ConText
+(Harkema, Dowling, Thornblade, Chapman, J Biomed Inform 42:839-851, 2009) their scope is not a window of five words: it
+ends with the sentence, at a conjunction such as "but" or where a new statement begins; of several triggers before a
+finding the nearest decides. Lists ("Effusion: none") are first put into sentences: see NORMAL_FORM.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ ABBREVIATIONS = {
     "tb": "tuberculosis",
     "svc": "superior vena cava",
     "hx": "history",
+    "vs.": "versus",
     "s/p": "status post",
     "r/o": "rule out",
     "w/o": "without",
@@ -67,35 +70,86 @@ PATTERNS = {
 }
 NORMAL = (
     r"(?:no|without) (?:\w+ ){0,3}(?:abnormalit(?:y|ies)|disease|process|findings?)|(?:normal|unremarkable)\b.*chest"
-    r"|(?<=[,:;.] )(?:normal|unremarkable)(?: (?:study|film|exam(?:ination)?))?(?=\s*(?:[,:;.]|$))"
+    r"|(?<=[,:;.] |\n\n)(?:normal|unremarkable)(?: (?:study|film|exam(?:ination)?))?(?=\s*(?:[,:;.]|$))"
 )
 NORMAL_HEART = (
     r"(?:heart|cardi\w+)(?: \w+){0,4} (?:is|are|appears?|within|remains?)(?: within)? normal|normal (?:heart|cardi\w+)"
+    r"|(?:heart|cardi\w+)(?: \w+){0,3} not (?:\w+ )?enlarged"
 )
 CLEAR_LUNGS = r"lungs? (?:\w+ )?(?:is|are|remain|appear) (?:\w+ )?clear|clear lungs"
 
-NO_NEGATION = r"no (?:\w+ )?(?:change|increase|decrease)(?: in)?|not only|without (?:\w+ )?change|not changed"
-NOT_EXCLUDED = r"(?:can ?not|can't|not|difficult to) (?:be )?exclud\w+"
+ANY = "|".join(PATTERNS.values())
+LIST = rf"\b(?:{ANY})\b(?:(?:,? (?:and|or|nor) |, ?| ?/ ?)(?:(?:pleural|pulmonary|lung|focal) )?(?:{ANY})\b)*"
+LIST_REST = rf"(?:, (?:\w+ )?(?:{ANY})\b)*,? (?:and|or|nor) (?:\w+ ){{0,2}}?(?:{ANY})\b"  # ", edema and overt effusion"
+FOUND = "seen|identified|present|visible|evident|visuali[sz]ed|detected|appreciated|demonstrated|noted|apparent|found"
+PRIOR = r"previously|before|(?:on|in) (?:\w+ )?(?:prior|previous|earlier|comparison)"
+NOT_FOUND = rf"(?:not|no longer) (?:(?!previously|well|fully)\w+ )?(?:{FOUND})\b(?! (?:{PRIOR}|to)\b)"
+ADVERB = r"(?:now|since|both|all|been|yet|interval|complete|(?!cardio|likely|probab|possib|presum)\w+ly)"
+GONE, EXCLUDED = "resolved|cleared|disappeared|removed|gone", "ruled out|excluded"
+LOSS = "resolution|clearance|disappearance|removal|resection|excision"
+
+PARTLY = (
+    "not|never|partial|partially|partly|incomplete|incompletely|near|nearly|almost|largely|mostly|some|mild|slight"
+    "|further|continued|ongoing|progressive|gradual"
+)
+NO_NEGATION = (  # triggers inside them do not count
+    rf"(?:no|without) (?:(?!(?:and|or|nor|with|{ANY})\b)[\w-]+ ){{0,3}}"
+    r"(?:change|increase|decrease|reduction|improvement|resolution|clearing|progression of|worsening of)(?: (?:in|of))?"
+    rf"|not (?:{ADVERB} )*(?:chang|increas|decreas|improv|worsen|progress)(?:ed|ing)|not only|not seen to"
+    rf"|not (?:{ADVERB} )?(?:absent|without|free of|clear of|negative for)"
+    rf"|(?:{PARTLY})[ -](?:{ADVERB} ){{0,2}}(?:{GONE}|(?:clearing|{LOSS})(?: of)?)"
+)
+NOT_EXCLUDED = r"(?:can ?not|can't|not|difficult to|unable to)(?: \w+){0,2}? (?:exclud\w+|rul\w+ out)"
 DOUBT_BEFORE = (
     r"possib\w+|probab\w+|(?:un)?likely|may|might|could|suspect\w*|suspicious for|concern\w* for|question\w*"
     rf"|suggest\w*|versus|vs|rule out|evaluate for|history of|{NOT_EXCLUDED}"
 )
-DOUBT_AFTER = rf"(?:is|are) (?:possible|probable|likely|suspected|question\w+)|unlikely|versus|vs|{NOT_EXCLUDED}"
+DOUBT_AFTER = (
+    rf"(?:is|are) (?:possible|probable|likely|suspected|question\w+)|unlikely|versus|vs|{NOT_EXCLUDED}"
+    rf"|(?:may|might|could|likely|probably)(?: (?:be|has|have|been))* (?:{GONE})|not (?:well|fully) (?:{FOUND})"
+)
 DENIED_DOUBT = r"\b(no|without)((?: \w+){0,4}) (?:suggest\w*|suspicious for|concern\w* for)\b"  # "no sign suggesting"
 NEGATION_BEFORE = (
-    r"no|not|without|neither|nor|never|negative for|free of|clear of|absence of|lack of"
-    r"|resolution of|resolved|removal of"
+    r"no|not|without|neither|nor|never|rather than|denie[sd]|fail(?:s|ed) to (?:show|demonstrate|reveal)"
+    rf"|neg(?:ative)? for|free (?:of|from)|clear of|(?:absence|lack|clearing|{LOSS}) of|resolved"
 )
 NEGATION_AFTER = (
-    r"absent|(?:is|are|was|were|has|have)(?: been)? (?:resolved|removed|ruled out|excluded)"
-    r"|not (?:\w+ )?(?:seen|identified|present|visible|evident|visualized|detected|appreciated|demonstrated)"
+    rf"absent|{NOT_FOUND}|\A(?:{LOSS})|(?:is|are|was|were) negative(?! for)"
+    rf"|(?:is|are|was|were|be|has|have)(?: been)?(?: {ADVERB})* (?:{GONE}|{EXCLUDED})"
 )
-SENTENCE_END = r"(?<!\d)\.|\.(?!\d)|[;:?!]|\n\s*\n|\n\s*(?=[-*•]|\d+[.)])"
+SENTENCE_END = r"(?<!\d)\.|\.(?!\d)|[;:?!\u2014]| [-\u2013]+ "
 CONJUNCTION = r"\b(?:but|however|although|though|except|apart from|aside from|whereas|yet|which|secondary to)\b"
 NEW_STATEMENT = (  # "no pneumothorax, mild cardiomegaly" changes its mind; "no effusion, large mass, or edema" does not
     r"(?:,|\band|\bwith)\s+(?=(?:an?|the|there|mild|moderate|severe|small|large|tiny|stable|known|chronic|persistent"
-    r"|unchanged|increas\w+|new|minimal|marked|left|right|bilateral)\b(?!.*\b(?:or|nor)\b))"
+    r"|unchanged|(?:in|de)creas\w+|improv\w+|worsen\w+|new|minimal|marked|left|right|bilateral|positive"
+    r"|[^,]* (?:persists?|remains?|unchanged|stable))\b(?!.*\b(?:or|nor)\b))"
 )
+JOINT = r" *(?:[:=(,?|\u2013\u2014]|--? ) *"  # between a finding and its answer
+ANSWER_END = rf"(?= *(?:(?:{ADVERB}|today) *)?(?:[.,;)|](?!\d)|$)| (?:since|from|compared|with)\b)"
+DENIAL = (
+    rf"(?:(?:none|nil|{NOT_FOUND})\b(?! (?:on|in|at|to|or)\b| ?/)|no(?= (?:- )?{LIST} ?:)"
+    rf"|(?:no(?: (?:evidence|significant|acute|focal|definite|{FOUND}))?|neg|negative|-ve|-|n|0"
+    rf"|(?:{ADVERB} )?(?:absent|{GONE}|{EXCLUDED})){ANSWER_END})"
+)
+DOUBT = (
+    rf"(?:(?:possible|probable|likely|unlikely|suspected|uncertain|equivocal|(?:yes|no) ?/ ?(?:yes|no)){ANSWER_END}|\?)"
+)
+PREDICATE = "is|are|was|were|has|have|not|no longer|without|can ?not|may|might|likely|unlikely|probably"
+NORMAL_FORM = (  # what the next steps expect; each line with what it is for, in this order
+    (r"\s*\n\s*\n\s*|\s*\n\s*(?=[-*\u2022]|\d+[.)])", ". "),  # paragraphs and bullets
+    (r"\s+", " "),
+    (rf"\b(?:{NO_NEGATION})\b", " "),
+    (rf"((?:^|[.;:])\W*)({LIST}) *[:=] *{DENIAL}", r"\1no \2."),  # "pneumothorax, effusion: none"
+    (rf"(?:\b({ANY}) +|{JOINT}){DENIAL}", r"\1 is absent."),  # "small nodule, effusion - none"
+    (rf"(?:\b({ANY}) *|{JOINT}){DOUBT}", r"\1 is possible."),  # "pneumonia?"
+    (rf" *:(?= *(?:{PREDICATE})\b)", ""),  # "edema: has resolved"
+    (rf"({LIST}) *:(?= *(?:there (?:is|are) )?no\b|[^.;:]*\b\1(?:e?s)?\b)", ":"),  # "effusion: no effusion seen"
+    (rf", (?={LIST} *:)", "; "),  # "no effusion, nodule: 5 mm"
+    (rf",? (?:which|that) (?={NEGATION_AFTER})", " "),  # "opacity, which has cleared"
+    (rf"\b({NEGATION_AFTER}|{EXCLUDED})(?= *(?:,|(?:and|with)\b))", r"\1."),  # "edema has resolved, mass persists"
+    (rf"\b((?:clearing|{LOSS}) of [^.;:,]*?)(?= with\b|(?!{LIST_REST}),)", r"\1."),  # "after removal of a tube, edema"
+)
+LINE_START = r"(?m)^(.{1,50})\n\s*(?=[A-Z])|\n\s*(?=[A-Z][a-z])"  # of a list without full stops
 HEADINGS = r"(?:^|(?<=[.\n]))\s*(clinical history|history|indication|comparison|technique|findings?|impression)\s*:"
 
 
@@ -136,7 +190,8 @@ def split_sections(text: str) -> Sections:
 def read_findings(text: str) -> ReportFindings:
     """Label a report or caption; `no_finding` if normality is stated and no disease is even suspected."""
     sections = split_sections(text)
-    plain = expand_abbreviations(f"{sections.rest}\n\n{sections.findings}\n\n{sections.impression}".lower())
+    text = f"{sections.rest}\n\n{sections.findings}\n\n{sections.impression}"
+    plain = expand_abbreviations(re.sub(LINE_START, r"\1\n\n", text).lower())
     status: dict[str, Status] = {}
     for segment in _segments(plain):
         for finding, found in _read_segment(segment):
@@ -164,15 +219,18 @@ def clean_text(text: str) -> str:
 
 
 def _segments(text: str) -> list[str]:
-    segments = []
-    for sentence in re.split(SENTENCE_END, text):
-        line = " ".join(sentence.split())
-        segments += re.split(f"{CONJUNCTION}|{NEW_STATEMENT}", line)
-    return segments
+    """The statements of a text; what a trigger decides ends with its segment."""
+    for pattern, form in NORMAL_FORM:
+        text = re.sub(pattern, form, text)
+    return [
+        segment
+        for sentence in re.split(SENTENCE_END, text)
+        for segment in re.split(f"{CONJUNCTION}|{NEW_STATEMENT}", " ".join(sentence.split()))
+    ]
 
 
 def _read_segment(segment: str) -> list[tuple[str, Status]]:
-    segment = re.sub(DENIED_DOUBT, r"\1\2", re.sub(rf"\b(?:{NO_NEGATION})\b", " ", segment))
+    segment = re.sub(DENIED_DOUBT, r"\1\2", segment)
     found = [
         (finding, _status(segment[: mention.start()], segment[mention.end() :]))
         for finding, pattern in PATTERNS.items()
@@ -186,7 +244,7 @@ def _read_segment(segment: str) -> list[tuple[str, Status]]:
 
 
 def _status(before: str, after: str) -> Status:
-    reach = after if re.search(r"\b(?:or|nor)\b", before + after) else after.partition(",")[0]
+    reach = re.sub(f"^{LIST_REST}", "", after).partition(",")[0].strip()
     doubt, negation = _last(DOUBT_BEFORE, before), _last(NEGATION_BEFORE, before)
     if re.search(rf"\b(?:{DOUBT_AFTER})\b", reach) or doubt > negation:
         return Status.UNKNOWN
