@@ -120,7 +120,9 @@ def read_source(data: bytes, origin: str) -> Source:
     Raises:
         StudioError: as for `images.read_image`.
     """
-    image = read_image(data)
+    notes: list[str] = []
+    image = read_image(data, notes)
+    origin = ", ".join([origin, *notes])
     limited = limit_pixels(image, MAX_PIXELS)
     if limited is not image:
         origin += f", scaled down from {image.shape[1]} x {image.shape[0]} pixels"

@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from einops import rearrange
 from numpy.typing import NDArray
 from PIL import Image as PILImage
-from PIL import ImageOps, UnidentifiedImageError
+from PIL import ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from xray_generator import dicom
@@ -30,6 +30,22 @@ if TYPE_CHECKING:
 MIN_SIDE = 16
 FORMATS = ("PNG", "JPEG", "TIFF", "DICOM")
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
+MOST_16 = 65_535
+DARK = 2**14  # a 16-bit image of lower values looks dark: 10, 12 or 14 bits may have been meant
+OTHERS = {  # first bytes of well-known files that are not read
+    b"BM": "a BMP image",
+    b"GIF8": "a GIF image",
+    b"RIFF": "a WebP image or a film",
+    b"\0\0\0\x0cjP": "a JPEG 2000 image",
+    b"\xffO\xffQ": "a JPEG 2000 image",
+    b"\x93NUMPY": "a NumPy array",
+    b"%PDF": "a PDF document",
+    b"\x1f\x8b": "a gzip archive (of a NIfTI volume?)",
+    b"PK\x03\x04": "a ZIP archive",
+}
+PHOTOMETRIC, BITS, SAMPLES, FORMAT, KIND = 262, 258, 277, 339, 254  # tags of a TIFF page
+WHITE_IS_ZERO, THUMBNAIL, FLOATS = 0, 1, 3  # of PHOTOMETRIC, KIND (bit 0) and FORMAT
+MAX_PAGES = 8  # pages that are looked at, to tell a thumbnail from a stack
 
 
 def to_uint8(image: Image) -> NDArray[np.uint8]:
@@ -90,19 +106,22 @@ def grid(images: Sequence[Image], num_columns: int) -> Image:
     return rearrange(cells, "(row column) h w -> (row h) (column w)", column=columns)
 
 
-def read_image(source: Path | bytes) -> Image:
+def read_image(source: Path | bytes, notes: list[str] | None = None) -> Image:
     """Decode a PNG, JPEG, TIFF or DICOM file, recognized by content, to (H, W) in [0, 1].
 
     8 bits are divided by 255 and 16 bits by 65,535; colors become luma; transparency is composited over black; EXIF
-    orientation is applied; DICOM as in `dicom.read_gray`.
+    orientation is applied; a TIFF whose white is zero is inverted; DICOM as in `dicom.read_gray`. `notes` receives a
+    phrase on whatever makes it doubtful that the image looks as it should.
 
     Raises:
-        StudioError: not an image of an allowed format, damaged, over 40 megapixels, or under 16 pixels a side.
+        StudioError: not an image of an allowed format, of several pages, of values outside these ranges, damaged, over
+            40 megapixels, or under 16 pixels a side.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
     if not data:
         raise StudioError("The file is empty.")
-    image = dicom.read_gray(data) if dicom.is_dicom(data) else _read_pillow(data)
+    said: list[str] = [] if notes is None else notes
+    image = dicom.read_gray(data, said) if dicom.is_dicom(data) else _read_pillow(data, said)
     if min(image.shape) < MIN_SIDE:
         raise StudioError(f"The image is {image.shape[1]}x{image.shape[0]}; each side must be {MIN_SIDE} or more.")
     return image
@@ -119,35 +138,104 @@ def header_pixels(path: Path) -> int:
         return path.stat().st_size
 
 
-def _read_pillow(data: bytes) -> Image:
+def _read_pillow(data: bytes, notes: list[str]) -> Image:
+    most = dicom.MAX_PIXELS // 10**6
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # our own budget is stricter
             picture = PILImage.open(io.BytesIO(data), formats=["PNG", "JPEG", "TIFF"])
             if picture.width * picture.height > dicom.MAX_PIXELS:
-                size, most = f"{picture.width}x{picture.height}", dicom.MAX_PIXELS // 10**6
+                size = f"{picture.width}x{picture.height}"
                 raise StudioError(f"The image has {size} pixels; at most {most} megapixels are read.")
-            return _to_gray(ImageOps.exif_transpose(picture))
+            _check_pages(picture, notes)
+            tags = dict(picture.tag_v2) if isinstance(picture, TiffImagePlugin.TiffImageFile) else {}
+            return _to_gray(ImageOps.exif_transpose(picture), tags, notes)
     except UnidentifiedImageError:
-        raise StudioError(f"This is not an image. Allowed: {', '.join(FORMATS)}.") from None
+        raise StudioError(f"{_describe(data)} Allowed: {', '.join(FORMATS)}.") from None
+    except PILImage.DecompressionBombError:
+        raise StudioError(f"The image has too many pixels; at most {most} megapixels are read.") from None
     except StudioError:
         raise
     except Exception as error:  # foreign bytes: a decoder may raise anything
         raise StudioError(f"The image is damaged or cut short ({type(error).__name__}).") from error
 
 
-def _to_gray(picture: PILImage.Image) -> Image:
-    if picture.mode.startswith("I"):  # 16-bit PNG and TIFF; convert("L") would clip them to white
-        return np.asarray(np.clip(np.asarray(picture, np.float32) / 65_535.0, 0.0, 1.0), np.float32)
+def _check_pages(picture: PILImage.Image, notes: list[str]) -> None:
+    """Refuse a file of several images; thumbnails beside the one are no images, and phones add gain maps to a JPEG."""
+    count: int = getattr(picture, "n_frames", 1)
+    if count == 1:
+        return
+    if picture.format == "MPO":
+        notes.append(f"the first of the {count} pictures in the file is used")
+        return
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and count <= MAX_PAGES:
+        kinds = []
+        for page in range(count):
+            picture.seek(page)
+            kinds.append(int(picture.tag_v2.get(KIND, 0)) & THUMBNAIL)
+        picture.seek(0)
+        if not kinds[0] and all(kinds[1:]):
+            return
+    raise StudioError(f"The file holds {count:,} images; only files of one image are read. Save each by itself.")
+
+
+def _describe(data: bytes) -> str:
+    """A sentence on bytes that Pillow cannot read."""
+    if dicom.lacks_mark(data):
+        return "This is a DICOM data set without its file header; save it as a DICOM file."
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return _describe_tiff(data)
+    kind = next((name for start, name in OTHERS.items() if data.startswith(start)), None)
+    return f"This is {kind}, which is not read." if kind else "This is not an image."
+
+
+def _describe_tiff(data: bytes) -> str:
+    try:
+        stream = io.BytesIO(data)
+        tags = TiffImagePlugin.ImageFileDirectory_v2(data[:16] if data[2:4] in (b"+\0", b"\0+") else data[:8])
+        stream.seek(tags.next)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tags.load(stream)
+        depth = tags[BITS][0]
+        count, kind = int(tags.get(SAMPLES, 1)), " of floating point" if FLOATS in tags.get(FORMAT, ()) else ""
+        channels = f"{count} channel{'s' if count > 1 else ''} of {depth} bits{kind}"
+    except Exception:  # noqa: BLE001 - foreign bytes: a parser may raise anything
+        return "This TIFF is damaged or of a kind that is not read."
+    return f"This TIFF holds {channels}, which is not read. Save one channel as 8 or 16 bits gray."
+
+
+def _to_gray(picture: PILImage.Image, tags: Mapping[int, Any], notes: list[str]) -> Image:
+    is_inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    if picture.mode.startswith("I"):  # convert("L") would clip to white what is above 255
+        image = _from_integers(np.asarray(picture), tags, notes)
+        return 1 - image if is_inverted else image
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32)
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
             raise StudioError("A floating-point image must hold values from 0 to 1.")
-        return values
+        return 1 - values if is_inverted else values
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = PILImage.alpha_composite(PILImage.new("RGBA", layer.size, (0, 0, 0, 255)), layer)
-    return from_uint8(np.asarray(picture.convert("L")))
+    return from_uint8(np.asarray(picture.convert("L")))  # Pillow itself inverts up to 8 bits
+
+
+def _from_integers(values: NDArray[Any], tags: Mapping[int, Any], notes: list[str]) -> Image:
+    """Whole numbers of 9 to 16 bits -> [0, 1]; more bits, or signed ones, where all values lie in that range."""
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > MOST_16:
+        raise StudioError(
+            f"The image holds whole numbers from {low:,} to {high:,}; 0 to {MOST_16:,} are read. "
+            "Save it as 8 or 16 bits gray, or CT in Hounsfield units as DICOM."
+        )
+    bits = int(tags.get(BITS, (16,))[0])
+    most = 2**bits - 1 if 8 < bits < 16 else MOST_16
+    if 0 < high < DARK and most == MOST_16:
+        notes.append(
+            f"its values end at {high:,} of {most:,}, as if {high.bit_length()} bits were meant; it looks dark"
+        )
+    return np.asarray(values / np.float32(most), np.float32)
 
 
 def resize_square(image: Image, size: int) -> Image:

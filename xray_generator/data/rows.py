@@ -77,12 +77,12 @@ class Row:
     label: str = ""  # the class, in a dataset with classes
     hu_window: Window | None = None  # maps a CT slice from Hounsfield units to [0, 1]
 
-    def image(self) -> Image:
-        """Read the image: (H, W) in [0, 1]; StudioError with the file name if that fails."""
+    def image(self, notes: list[str] | None = None) -> Image:
+        """Read the image: (H, W) in [0, 1], with `notes` as for `read_image`; StudioError with the file's name."""
         try:
             if self.hu_window is not None:
                 return self.hu_window.apply(read_slice(self.path).hu)
-            return read_image(self.path)
+            return read_image(self.path, notes)
         except (StudioError, OSError) as error:
             raise StudioError(f"{self.path.name}: {error}") from error
 

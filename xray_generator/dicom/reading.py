@@ -38,6 +38,7 @@ MAX_PIXELS = 40_000_000
 MAX_BYTES = 2**28
 AIR, LOWEST, HIGHEST = -1000.0, -1024.0, 3071.0  # HU; the ends of the 12-bit scale that scanners use
 SIGN = slice(128, 132)
+USUAL = 0.999  # the share of the pixels that decide whether an image without a window looks dark
 FOREIGN = {  # first bytes of other files: the preamble of 128 bytes may hold a program (CVE-2019-11687)
     b"MZ": "Windows program",
     b"\x7fELF": "Linux program",
@@ -83,6 +84,11 @@ def is_dicom(source: Path | bytes) -> bool:
         return False
 
 
+def lacks_mark(data: bytes) -> bool:
+    """Whether bytes look like a DICOM data set in little endian without preamble and mark: tag (0008,00xx) is first."""
+    return data[:2] == b"\x08\0" and data[3:4] == b"\0" and not is_dicom(data)
+
+
 def read_header(source: Path | bytes) -> Header:
     """Read the header of a DICOM image and check that its pixels are there, without decoding them.
 
@@ -114,10 +120,10 @@ def read_slice(source: Path | bytes) -> Slice:
         return Slice(turn_to_patient(hu, header.orientation), header, tuple(notes))
 
 
-def read_gray(data: bytes) -> Image:
+def read_gray(data: bytes, notes: list[str]) -> Image:
     """Read a DICOM image as a display shows it: modality and VOI tables (the first window), stretched to [0, 1].
 
-    MONOCHROME1 is inverted; padding is black.
+    MONOCHROME1 is inverted; padding is black. `notes` receives a phrase where the values are doubtful.
 
     Raises:
         StudioError: not a single gray frame, or it cannot be read.
@@ -131,17 +137,33 @@ def read_gray(data: bytes) -> Image:
             raise StudioError("The rescale slope is 0: every pixel has the same value.")
         levels = _levels(dataset, [])
         padding = _padding(levels, dataset)
-        if dataset.get("WindowWidth") is not None and float(np.atleast_1d(dataset.WindowWidth)[0]) < 1:
-            del dataset.WindowWidth  # some converters write 0; pydicom refuses it
+        _mend_window(dataset)
+        has_window = dataset.get("WindowWidth") is not None or "VOILUTSequence" in dataset
         values = apply_voi_lut(apply_modality_lut(levels, dataset), dataset).astype(np.float32)
         is_inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
     if not np.isfinite(values).all():
         raise StudioError("The DICOM file holds values that are not numbers (NaN or infinity).")
     seen = values if padding.all() else values[~padding]
     low, high = float(seen.min()), float(seen.max())
+    if not has_window and np.quantile(seen, USUAL) < low + (high - low) / 4:
+        notes.append("it states no window, and a few bright pixels leave the rest in the darkest quarter of the range")
     scaled = np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0)
     shown = 1.0 - scaled if is_inverted else scaled
     return np.where(padding, 0.0, shown).astype(np.float32)
+
+
+def _mend_window(dataset: Dataset) -> None:
+    """Drop a window of no width, which some converters write; take one narrower than 1 exactly.
+
+    The linear function of DICOM (PS3.3 C.11.2.1.2) needs a width of 1 or more, LINEAR_EXACT any above 0.
+    """
+    if dataset.get("WindowWidth") is None:
+        return
+    width = float(np.atleast_1d(dataset.WindowWidth)[0])
+    if not width > 0:
+        del dataset.WindowWidth
+    elif width < 1 and dataset.get("VOILUTFunction", "LINEAR") == "LINEAR":
+        dataset.VOILUTFunction = "LINEAR_EXACT"
 
 
 def num_pixels(path: Path) -> int:
@@ -187,6 +209,7 @@ def _open(stream: BinaryIO, keywords: Sequence[str], *, stop_before_pixels: bool
     if kind is not None:
         raise StudioError(f"The DICOM file begins as a {kind} and may run as one; it is not read.")
     meta = _read_file_meta_info(stream)
+    _check_tags(meta, ("TransferSyntaxUID",))
     if str(meta.get("MediaStorageSOPClassUID", "")) == DIRECTORY:
         raise StudioError("This is a DICOMDIR, which only names other files; give these instead.")
     if str(meta.get("TransferSyntaxUID", "")).strip() in DEFLATED:
