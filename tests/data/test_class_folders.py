@@ -144,3 +144,66 @@ def test_dicom_files_among_pictures_are_left_out(folder: Path) -> None:
     found = read_class_folders(folder)
     assert all(row.path.suffix != ".dcm" for row in found.rows)
     assert any("ODA_7.dcm" in note for note in found.skipped)
+
+
+@pytest.mark.parametrize("names", [("train", "test", "val"), ("Training", "Validation", "TEST"), ("train", "valid")])
+def test_folders_of_splits_hold_the_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for split in names:
+        for name in ("NORMAL", "PNEUMONIA"):
+            save(tmp_path / split / name / f"{name}_{split}.png")
+    rows = read_dataset(tmp_path).rows
+    assert {row.label for row in rows} == {"normal", "pneumonia"} and len(rows) == 2 * len(names)
+    for row in rows:
+        assert row.split[:2] == row.path.parts[-3].lower()[:2]
+
+
+def test_splits_within_the_classes_count_as_well(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for split in ("train", "test"):
+            save(tmp_path / name / split / f"{name}_1.png")
+    rows = read_class_folders(tmp_path).rows
+    assert all(row.split == row.path.parent.name for row in rows) and len(rows) == 4
+
+
+def test_one_class_beside_folders_of_splits_is_no_layout_of_classes(tmp_path: Path) -> None:
+    save(tmp_path / "train" / "1.png")
+    save(tmp_path / "test" / "2.png")
+    assert not has_class_folders(tmp_path)
+
+
+def test_a_class_called_test_is_a_class(tmp_path: Path) -> None:
+    for name in ("test", "control"):
+        save(tmp_path / name / "1.png")
+    assert {row.label for row in read_class_folders(tmp_path).rows} == {"test", "control"}
+
+
+@pytest.mark.parametrize(
+    "mask", ["{0}/masks/{0}_1.png", "{0}/lung masks/{0}_1.png", "{0}/{0}_1_mask.png", "{0}/{0}_1_mask_1.png"]
+)
+def test_masks_are_no_images_of_a_class(tmp_path: Path, mask: str) -> None:
+    for name in ("benign", "malignant"):
+        save(tmp_path / name / ("images" if "/masks/" in mask else ".") / f"{name}_1.png")
+        save(tmp_path / mask.format(name))
+    dataset = read_class_folders(tmp_path)
+    assert [row.label for row in dataset.rows] == ["benign", "malignant"]
+    assert len(dataset.skipped) == 2 and "1 files of benign/ are masks of images" in dataset.skipped[0]
+
+
+def test_a_class_named_for_a_mask_stays(tmp_path: Path) -> None:
+    for name in ("with_mask", "without_mask"):
+        save(tmp_path / name / "1.png")
+    save(tmp_path / "masks" / "1.png")
+    assert {row.label for row in read_class_folders(tmp_path).rows} == {"with_mask", "without_mask"}
+
+
+def test_names_of_inner_folders_are_said_not_to_count(folder: Path) -> None:
+    for name in ("mild", "severe"):
+        save(folder / "ODA" / name / "x.png")
+    (note,) = read_class_folders(folder).skipped
+    assert note == "3 folders in ODA/ are read as that class, whatever their names: deep, mild, severe"
+
+
+def test_linked_class_folders_are_read(folder: Path, tmp_path: Path) -> None:
+    save(tmp_path / "store" / "scan" / "0.png")
+    (folder / "ODA" / "batch2").symlink_to(tmp_path / "store" / "scan")
+    assert sum(row.label == "oda" for row in read_class_folders(folder).rows) == 11

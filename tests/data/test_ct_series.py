@@ -145,7 +145,7 @@ def test_files_that_do_not_state_burned_in_text_are_noted(tmp_path: Path) -> Non
     ("tags", "match"),
     [
         ({"PatientID": "CASE-2"}, r"2 patients \(groups of 7, 1 slices\)"),
-        ({"PixelSpacing": [0.8, 0.8]}, "2 pixel"),
+        ({"PixelSpacing": [0.8, 0.8]}, r"2 pixel spacings \(0.7 x 0.7 in 7 slices, 0.8 x 0.8 in 1 slices\)"),
         ({"SliceThickness": 5}, "2 slice thicknesses"),
         ({"ImagePositionPatient": [0, 0, 2]}, "at one position"),
         ({"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]}, "2 orientations"),
@@ -161,6 +161,13 @@ def test_a_mixed_series_is_refused(tmp_path: Path, tags: dict[str, object], matc
     assert message.startswith("series in mixed/ (…1.2.3): refused as a stack of 8 slices: ")
     with pytest.raises(StudioError, match=match):
         read_ct_series(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize("tags", [{"PixelSpacing": [0.70000001, 0.7]}, {"SliceThickness": 2.5000001}])
+def test_a_difference_in_the_last_digit_is_none(tmp_path: Path, tags: dict[str, object]) -> None:
+    series(tmp_path)
+    put(tmp_path / "odd", ct(**{"ImagePositionPatient": [0, 0, 99], **tags}))
+    assert len(read_ct_series(tmp_path, CtOptions(SliceChoice("all"))).rows) == 8
 
 
 def test_a_series_with_a_repeated_object_is_refused(tmp_path: Path) -> None:

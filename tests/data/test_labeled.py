@@ -86,3 +86,26 @@ def test_a_sample_holds_some_of_each_class_and_split(pack: Path, tmp_path: Path)
     rows = read_dataset(tmp_path / "sample").rows
     assert sorted(row.label for row in rows) == ["malignant", "normal"]  # c has no class, b and d are one patient's
     assert all(row.image().shape == (40, 32) for row in rows)
+
+
+@pytest.mark.parametrize("column", ["patient_id", "group"])
+def test_images_of_one_patient_share_a_split(tmp_path: Path, column: str) -> None:
+    lines = [f"image,label,{column},split"]
+    for i in range(24):
+        PILImage.fromarray(np.full((32, 32), 9 * i, np.uint8)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{('normal', 'other')[i % 2]},p{i // 4},")
+    lines[5] += "test"  # of p1, whose other images state none
+    (tmp_path / "metadata.csv").write_text("\n".join(lines) + "\n")
+    rows = read_labeled(tmp_path).rows
+    owners = {row.patient_id for row in rows}
+    assert len(owners) == 6
+    assert all(len({row.split for row in rows if row.patient_id == owner}) == 1 for owner in owners)
+    assert {row.split for row in rows if row.patient_id == "p1"} == {"test"}
+
+
+def test_facts_of_a_patient_are_read_and_a_column_that_is_not_is_named(tmp_path: Path) -> None:
+    PILImage.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / "1.png")
+    (tmp_path / "metadata.csv").write_text("image,label,labels,age,sex,view\n1.png,normal,nodule,61,F,PA\n")
+    dataset = read_labeled(tmp_path)
+    assert [(row.age, row.sex, row.view) for row in dataset.rows] == [(61, "F", "PA")]
+    assert dataset.skipped[0].startswith("the column labels of metadata.csv is not read")

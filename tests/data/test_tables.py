@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from xray_generator.data.tables import count_names, read_table, write_table
+from xray_generator.data.tables import count_names, describe_blanks, read_table, write_table
 from xray_generator.types import StudioError
 
 NEEDED = ("uid", "findings")
@@ -75,3 +75,22 @@ def test_no_cell_that_is_written_is_a_formula(tmp_path: Path, text: str) -> None
 
 def test_numbers_are_written_as_they_are_and_what_is_not_known_is_empty() -> None:
     assert write_table(NEEDED, [(-0.5, "-1e-05"), (None, "a, b")]) == 'uid,findings\r\n-0.5,-1e-05\r\n,"a, b"\r\n'
+
+
+def test_nan_is_an_empty_cell_and_words_for_not_known_empty_facts(tmp_path: Path) -> None:
+    rows = ["uid,findings,view,age", "1.0,nan,NA,NaN", "2,None,null,3", "007,NA,n/a,", "v1.0, NAN ,PA,44.0"]
+    lines = read_table(_table(tmp_path, "\n".join(rows).encode()), NEEDED)
+    assert [line["findings"] for line in lines] == ["", "None", "NA", ""]
+    assert [line.fact("view") for line in lines] == ["", "", "", "PA"]
+    assert [line.integer("age") for line in lines] == [None, 3, None, 44]
+    assert [line.identifier("uid") for line in lines] == ["1", "2", "007", "v1.0"]
+    assert describe_blanks(lines) == (
+        "3 cells of table.csv say nan and were read as empty, in the columns age, findings",
+    )
+
+
+def test_columns_without_a_name_are_left_out_where_they_are_empty(tmp_path: Path) -> None:
+    (line,) = read_table(_table(tmp_path, b"uid,findings,,\n1,clear,, \n"), NEEDED)
+    assert line["findings"] == "clear"
+    with pytest.raises(StudioError, match=r"line 3: column 4 has a value but no name"):
+        read_table(_table(tmp_path, b"uid,findings,,\n1,a,,\n2,b,,c\n"), NEEDED)

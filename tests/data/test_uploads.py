@@ -17,7 +17,7 @@ import pytest
 from PIL import Image as PILImage
 from pydicom.uid import RLELossless
 
-from tests.ct_files import repacked
+from tests.ct_files import ct, repacked
 from tests.data.conftest import COLUMNS, Pixels
 from tests.test_images import dicom
 from xray_generator.data.rows import LOOSE_IMAGES
@@ -265,3 +265,17 @@ def test_the_folder_is_removed_when_it_is_closed_or_garbage_collected(image: byt
     del upload
     gc.collect()
     assert not path.exists()
+
+
+def test_folders_of_windows_are_folders(image: bytes) -> None:
+    table = "\n".join([COLUMNS, LINE.format(name="a.png")]).encode()
+    members = {"pack\\": b"", "pack\\images\\": b"", "pack\\metadata.csv": table, "pack\\images\\a.png": image}
+    upload = receive([zipped(members)])
+    assert [row.path.name for row in upload.dataset.rows] == ["a.png"] and not upload.dataset.skipped
+
+
+def test_dicom_is_known_by_its_content(image: bytes) -> None:
+    members = {"1.3.6.1.4.100": ct(), "IM1.IMA": ct(), "IM2": ct(), "notes.doc": b"x" * 200, "a.png": image}
+    upload = receive([zipped(members)])
+    assert {row.path.name for row in upload.dataset.rows} == {"1.3.6.1.4.100", "IM1.IMA", "IM2", "a.png"}
+    assert upload.dataset.skipped == ("1 files are not images: notes.doc",)

@@ -1,9 +1,11 @@
 """Class folders: one sub-folder a class, with images at any depth, usually named `[Class]_[Number]`.
 
 A label is the folder's name in lower case, with "_" for any run of other characters than a-z and 0-9: "Microtub Abnorm"
-is `microtub_abnorm`. The split is stratified: the images of a class are sorted by a hash of seed, class and file name
-(without suffix, so that converting a file does not move it); the last tenth is the test set, the tenth before it
-validation, the rest training. It depends on the set of files, but not on the machine or the order of files.
+is `microtub_abnorm`. Folders named as splits (train, val, valid, validation, dev, test) may hold the class folders or
+lie in them, and then say the split. Otherwise it is stratified: the images of a class are sorted by a hash of seed,
+class and file name (without suffix, so that converting a file does not move it); the last tenth is the test set, the
+tenth before it validation, the rest training. It depends on the set of files, but not on the machine or the order of
+files. Masks (folders named so, and files named as another image with "mask" added) are no images of a class.
 """
 
 from __future__ import annotations
@@ -11,32 +13,49 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from xray_generator.data.files import is_picture, list_files, list_folders
 from xray_generator.data.rows import Dataset, Row, Split, short_side
 from xray_generator.data.tables import count_names
 from xray_generator.types import CLASS_NAME, StudioError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-SUFFIXES = (*PICTURES, ".dcm", ".dicom")
 HELD_OUT = 0.1  # the share of a class in val, and in test
 MIN_HELD_OUT = 5  # a class of at least so many images has one or more in val and in test
 NUMBERED = re.compile(r"(.+?)[_ -]*\d+")  # [Class]_[Number]
 FLAT = "images"  # names of folders in other layouts begin so: images, images128, images_normalized
+SPLITS: Mapping[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+MASK = r"(?:mask|label|annotation|segmentation|seg|ground[ _-]?truth|gt)s?"
+ONLY_MASKS = re.compile(MASK, re.IGNORECASE)  # a folder beside those of classes
+MASKS = re.compile(rf"(?:.*[ _-])?{MASK}", re.IGNORECASE)  # a folder within a class: "masks", "lung masks"
+MASK_OF = re.compile(rf"(.+?)[ _-]+{MASK}(?:[ _-]*\d+)?", re.IGNORECASE)  # a mask's stem: that of its image, "_mask_1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """A folder of a class, and the split that a folder above it states."""
+
+    folder: Path
+    split: Split | None
 
 
 def has_class_folders(folder: Path) -> bool:
-    """Whether a folder has at least two sub-folders with PNG, JPEG or TIFF files, none of them of another layout.
+    """Whether a folder has at least two classes with PNG, JPEG or TIFF files, and is of no other layout.
 
     Folders of DICOM files alone are series of scans, not classes.
     """
-    names = [path.name for path in _class_folders(folder, PICTURES)]
-    return len(names) > 1 and not any(name.lower().startswith(FLAT) for name in names)
+    names = {class_id(part.folder.name) for part in _class_folders(folder)}
+    return len(names) > 1 and not any(name.startswith(FLAT) for name in names)
 
 
 def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
-    """Read class folders; other files are left out, images whose name contradicts their folder are used and listed.
+    """Read class folders; other files and masks are left out, images whose name contradicts their folder are listed.
 
     Raises:
         StudioError: no images, a folder name without a letter or digit, or two folders of the same class.
@@ -45,21 +64,33 @@ def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
     notes: list[str] = []
     source = folder.resolve().name
     classes = _labels(_class_folders(folder))
-    for label, parent in classes.items():
-        files = list_files(parent)
-        images = [path for path in files if path.suffix.lower() in PICTURES]
-        others = [path.name for path in files if path.suffix.lower() not in PICTURES]
-        notes += count_names(f"files of {parent.name}/ are not PNG, JPEG or TIFF images", others)
-        odd = [path.name for path in images if _contradicts(path, label, classes)]
-        notes += count_names(f"names in {parent.name}/ are those of another class; used as {label}", odd)
-        splits = _stratify([path.relative_to(parent).with_suffix("").as_posix() for path in images], label, seed)
+    for label, parts in classes.items():
+        free: list[Path] = []  # images of which no folder states the split
+        for part in parts:
+            images, found = _images(part.folder)
+            notes += found
+            odd = [path.name for path in images if _contradicts(path, label, classes)]
+            name = part.folder.relative_to(folder).as_posix()
+            notes += count_names(f"names in {name}/ are those of another class; used as {label}", odd)
+            inner = _inner_splits(part.folder)
+            notes += _describe_inner(part.folder, images, inner)
+            for path in images:
+                split = part.split or inner.get(path.relative_to(part.folder).parts[0])
+                if split is None:
+                    free.append(path)
+                else:
+                    rows.append(_row(path, label, split, source))
+        names = [_name_in(path, parts).with_suffix("").as_posix() for path in free]
         rows += (
-            Row(path, "", (), label=label, split=split, source=source, native_size=short_side(path))
-            for path, split in zip(images, splits, strict=True)
+            _row(path, label, split, source) for path, split in zip(free, _stratify(names, label, seed), strict=True)
         )
     if not rows:
-        raise StudioError(f"{folder} holds no sub-folder with images ({', '.join(SUFFIXES)}).")
+        raise StudioError(f"{folder} holds no sub-folder with images (PNG, JPEG, TIFF).")
     return Dataset(tuple(rows), tuple(notes))
+
+
+def _row(path: Path, label: str, split: Split, source: str) -> Row:
+    return Row(path, "", (), label=label, split=split, source=source, native_size=short_side(path))
 
 
 def class_id(name: str) -> str:
@@ -68,30 +99,73 @@ def class_id(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", ascii_name.lower()).strip("_")
 
 
-def _class_folders(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    parents = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(path for path in parents if any(file.suffix.lower() in suffixes for file in list_files(path)))
+def _class_folders(folder: Path) -> list[_Class]:
+    """The folders of classes; where all folders are named as splits, those within them."""
+    folders = _without_masks(folder)
+    if folders and all(path.name.lower() in SPLITS for path in folders):
+        parts = [_Class(path, SPLITS[parent.name.lower()]) for parent in folders for path in _without_masks(parent)]
+    else:
+        parts = [_Class(path, None) for path in folders]
+    return [part for part in parts if any(map(is_picture, list_files(part.folder)))]
 
 
-def list_files(folder: Path) -> list[Path]:
-    """All files below a folder except hidden ones, sorted."""
-    inside = ((path, path.relative_to(folder)) for path in folder.rglob("*"))
-    return sorted(path for path, name in inside if path.is_file() and not any(p.startswith(".") for p in name.parts))
+def _without_masks(folder: Path) -> list[Path]:
+    return [path for path in list_folders(folder) if not ONLY_MASKS.fullmatch(path.name)]
 
 
-def _labels(folders: Sequence[Path]) -> Mapping[str, Path]:
-    labels: dict[str, Path] = {}
-    for folder in folders:
-        label = class_id(folder.name)
+def _images(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """The images of a class, and a sentence on each kind of file that is none."""
+    files = list_files(folder)
+    pictures = [path for path in files if is_picture(path)]
+    stems = {path.with_suffix("") for path in pictures}
+    masks = [path for path in pictures if _is_mask(path, folder, stems)]
+    others = [path.name for path in files if not is_picture(path)]
+    notes = (
+        *count_names(f"files of {folder.name}/ are not PNG, JPEG or TIFF images", others),
+        *count_names(f"files of {folder.name}/ are masks of images", [path.name for path in masks]),
+    )
+    left_out = set(masks)
+    return [path for path in pictures if path not in left_out], notes
+
+
+def _is_mask(path: Path, folder: Path, stems: set[Path]) -> bool:
+    named = MASK_OF.fullmatch(path.stem)
+    is_beside = named is not None and path.with_name(named[1]) in stems
+    return is_beside or any(MASKS.fullmatch(part) for part in path.relative_to(folder).parts[:-1])
+
+
+def _inner_splits(folder: Path) -> Mapping[str, Split]:
+    """The folders of a class that are named as splits, if all of them are."""
+    names = [path.name for path in list_folders(folder) if not MASKS.fullmatch(path.name)]
+    return {name: SPLITS[name.lower()] for name in names} if all(name.lower() in SPLITS for name in names) else {}
+
+
+def _describe_inner(folder: Path, images: Sequence[Path], splits: Mapping[str, Split]) -> Iterator[str]:
+    """A sentence where a class holds several folders, whose names do not count."""
+    inside = (path.relative_to(folder).parts for path in images)
+    names = sorted({parts[0] for parts in inside if len(parts) > 1} - splits.keys())
+    if len(names) > 1:
+        yield from count_names(f"folders in {folder.name}/ are read as that class, whatever their names", names)
+
+
+def _name_in(path: Path, parts: Sequence[_Class]) -> Path:
+    return path.relative_to(next(part.folder for part in parts if path.is_relative_to(part.folder)))
+
+
+def _labels(parts: Sequence[_Class]) -> Mapping[str, list[_Class]]:
+    labels: dict[str, list[_Class]] = {}
+    for part in parts:
+        name, label = part.folder.name, class_id(part.folder.name)
         if not CLASS_NAME.fullmatch(label):
-            raise StudioError(f"The folder {folder.name!r} is no name of a class; use up to 64 letters, digits and _.")
-        if label in labels:
-            raise StudioError(f"{labels[label].name!r} and {folder.name!r} both mean the class {label}; merge them.")
-        labels[label] = folder
+            raise StudioError(f"The folder {name!r} is no name of a class; use up to 64 letters, digits and _.")
+        same = labels.setdefault(label, [])
+        if twice := [other.folder.name for other in same if other.folder.parent == part.folder.parent]:
+            raise StudioError(f"{twice[0]!r} and {name!r} both mean the class {label}; merge them.")
+        same.append(part)
     return labels
 
 
-def _contradicts(path: Path, label: str, classes: Mapping[str, Path]) -> bool:
+def _contradicts(path: Path, label: str, classes: Mapping[str, object]) -> bool:
     """Whether the class in a name `[Class]_[Number]` is that of another folder."""
     match = NUMBERED.fullmatch(path.stem)
     named = class_id(match[1]) if match else ""

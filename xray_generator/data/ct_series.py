@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from xray_generator.data.class_folders import PICTURES, list_files
+from xray_generator.data.files import is_picture, list_files
 from xray_generator.data.rows import Dataset, Row, split_by_patient
 from xray_generator.data.tables import count_names, count_reasons
 from xray_generator.dicom import Header, check_axial_ct, is_dicom, read_header
@@ -27,6 +27,7 @@ from xray_generator.types import StudioError
 T = TypeVar("T")
 GAP = 0.02  # largest relative difference of the distances between slices in a series without gaps
 SAME_PLACE = 1e-3  # mm
+SAME_COSINE = 0.01
 MAX_COUNT = 10_000
 NAMED = 5  # most reasons in an error
 NUM_SAMPLED = 50  # DICOM files that decide whether a folder holds CT
@@ -88,7 +89,7 @@ def holds_ct(folder: Path) -> bool:
     """Whether most images below a folder are DICOM, by content, and one of the first NUM_SAMPLED may be CT."""
     files = list_files(folder)
     dicom = [path for path in files if is_dicom(path)]
-    num_pictures = sum(path.suffix.lower() in PICTURES for path in files)
+    num_pictures = sum(map(is_picture, files))
     return len(dicom) > num_pictures and any(map(_may_be_ct, dicom[:NUM_SAMPLED]))
 
 
@@ -193,23 +194,46 @@ def _objection(header: Header, options: CtOptions) -> str:
 def _faults(files: Sequence[_File]) -> Iterator[str]:
     """Why the files of a series are not one stack of slices."""
     headers = [file.header for file in files]
-    facts: dict[str, list[object]] = {
-        "patients": [header.patient_id for header in headers],
-        "pixel spacings": [header.spacing_mm for header in headers],
-        "slice thicknesses": [header.thickness_mm for header in headers],
-        "orientations": [tuple(round(cosine, 2) for cosine in header.orientation) for header in headers],
-        "sizes": [(header.rows, header.columns) for header in headers],
+    patients = Counter(header.patient_id for header in headers)
+    if len(patients) > 1:
+        sizes = ", ".join(f"{count:,}" for _, count in patients.most_common(NAMED))
+        yield f"{len(patients):,} patients (groups of {sizes} slices)"
+    thicknesses = [(header.thickness_mm,) if header.thickness_mm else () for header in headers]
+    facts: dict[str, tuple[float, Sequence[tuple[float, ...]]]] = {  # name -> tolerance, values
+        "pixel spacings": (SAME_PLACE, [header.spacing_mm or () for header in headers]),
+        "slice thicknesses": (SAME_PLACE, thicknesses),
+        "orientations": (SAME_COSINE, [header.orientation for header in headers]),
+        "sizes": (0, [(header.rows, header.columns) for header in headers]),
     }
-    for name, values in facts.items():
-        groups = Counter(values)
+    for name, (tolerance, values) in facts.items():
+        groups = _group_alike(values, tolerance)
         if len(groups) > 1:
-            sizes = ", ".join(f"{count:,}" for _, count in groups.most_common(NAMED))
-            yield f"{len(groups):,} {name} (groups of {sizes} slices)"
+            ordered = sorted(groups.items(), key=lambda group: -group[1])[:NAMED]
+            named = ", ".join(f"{_describe(value)} in {count:,} slices" for value, count in ordered)
+            yield f"{len(groups):,} {name} ({named})"
     uids = Counter(header.sop_uid for header in headers if header.sop_uid)
     if repeated := [uid for uid, count in uids.items() if count > 1]:
         yield f"{len(repeated):,} SOPInstanceUID occur more than once"
     elif min(_steps(files), default=SAME_PLACE) < SAME_PLACE:
         yield "several slices lie at one position"
+
+
+def _group_alike(values: Sequence[tuple[float, ...]], tolerance: float) -> dict[tuple[float, ...], int]:
+    """How many values there are within `tolerance` of each that is not of one before it."""
+    groups: dict[tuple[float, ...], int] = {}
+    for value in values:
+        like = (
+            other
+            for other in groups
+            if len(other) == len(value) and all(abs(a - b) <= tolerance for a, b in zip(other, value, strict=True))
+        )
+        first = next(like, value)
+        groups[first] = groups.get(first, 0) + 1
+    return groups
+
+
+def _describe(value: tuple[float, ...]) -> str:
+    return " x ".join(f"{number:.6g}" for number in value) or "none"
 
 
 def _gaps(files: Sequence[_File]) -> Iterator[str]:

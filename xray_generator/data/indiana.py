@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
+from xray_generator.data.files import Finder
 from xray_generator.data.report import clean_text, read_findings
 from xray_generator.data.rows import Dataset, Row, short_side, split_by_patient
-from xray_generator.data.tables import Line, count_reasons, read_table
+from xray_generator.data.tables import Line, count_reasons, describe_blanks, read_table
 from xray_generator.types import MAX_PROMPT_CHARACTERS, StudioError
 
 REPORT_COLUMNS = ("uid", "findings", "impression")
@@ -29,28 +30,31 @@ def read_indiana(images: Path, reports_csv: Path, projections_csv: Path) -> Data
     """
     left_out: dict[str, list[str]] = defaultdict(list)  # reason -> files or uids
     reports: dict[str, Line] = {}
-    for report in read_table(reports_csv, REPORT_COLUMNS):
-        if reports.setdefault(report["uid"], report) is not report:
-            left_out["reports repeat a uid (the first is used)"].append(report["uid"])
-    projections = read_table(projections_csv, PROJECTION_COLUMNS)
-    rows: dict[str, Row] = {}
+    told, projections = read_table(reports_csv, REPORT_COLUMNS), read_table(projections_csv, PROJECTION_COLUMNS)
+    for report in told:
+        uid = report.identifier("uid")
+        if reports.setdefault(uid, report) is not report:
+            left_out["reports repeat a uid (the first is used)"].append(uid)
+    rows: dict[Path, Row] = {}
+    finder = Finder(images)
     for line in projections:
-        uid, name = line["uid"], line["filename"]
+        uid, name = line.identifier("uid"), line["filename"]
         if line["projection"].lower() != "frontal":
             left_out["views are not frontal"].append(name)
         elif uid not in reports:
             left_out["frontal views have no report; uid"].append(uid)
         elif not (clean_text(reports[uid]["findings"]) and clean_text(reports[uid]["impression"])):
             left_out["frontal views have no findings or no impression; uid"].append(uid)
-        elif name in rows:
-            left_out["projections repeat a file"].append(name)
-        elif not name or Path(name).name != name or not (images / name).is_file():
+        elif (path := finder.find(name)) is None:
             left_out["image files are missing"].append(name or f"line {line.number}")
+        elif path in rows:
+            left_out["projections repeat a file"].append(name)
         else:
-            rows[name] = _to_row(images / name, reports[uid])
-    projected = {line["uid"] for line in projections}
+            rows[path] = _to_row(path, reports[uid])
+    projected = {line.identifier("uid") for line in projections}
     left_out["reports have no projection; uid"] = [uid for uid in reports if uid not in projected]
-    skipped = count_reasons(left_out)
+    left_out["names differ in capitals from their file"] = finder.other_case
+    skipped = (*count_reasons(left_out), *describe_blanks(told), *describe_blanks(projections))
     if not rows:
         raise StudioError(f"No frontal image with a full report was found in {images.name}. {'; '.join(skipped)}")
     return Dataset(tuple(rows.values()), skipped)
@@ -65,8 +69,8 @@ def _to_row(path: Path, report: Line) -> Row:
         prompt=_prompt(impression, findings),
         findings=read.present,
         absent=read.absent,
-        patient_id=report["uid"],
-        split=split_by_patient(report["uid"]),
+        patient_id=report.identifier("uid"),
+        split=split_by_patient(report.identifier("uid")),
         source=SOURCE,
         report=text,
         native_size=short_side(path),

@@ -7,13 +7,16 @@ from pathlib import Path
 from xray_generator.data.captioned import METADATA, read_captioned
 from xray_generator.data.class_folders import has_class_folders, read_class_folders
 from xray_generator.data.ct_series import CT, CtOptions, holds_ct, read_ct_series
+from xray_generator.data.files import list_files
 from xray_generator.data.indiana import read_indiana
 from xray_generator.data.labeled import NEEDED, read_labeled
 from xray_generator.data.rows import Dataset
 from xray_generator.data.tables import read_header
+from xray_generator.dicom import lacks_mark
 from xray_generator.types import StudioError
 
 REPORTS, PROJECTIONS = "indiana_reports.csv", "indiana_projections.csv"
+NUM_LOOKED_AT, NUM_BYTES = 50, 132  # files of a folder without a layout, and of each
 INDIANA_IMAGES = ("images/images_normalized", "images_normalized", "images", ".")
 
 
@@ -44,10 +47,19 @@ def read_dataset(
         raise StudioError(
             f"{dataset_path} has none of the supported layouts: a captioned or labeled pack ({METADATA} and images/),"
             f" the Indiana layout ({REPORTS}, {PROJECTIONS} and images/images_normalized/), chest CT in DICOM, or"
-            " two or more sub-folders of images, one a class."
+            f" two or more sub-folders of images, one a class.{_hint(dataset_path)}"
         )
     images = next(folder for name in INDIANA_IMAGES if (folder := dataset_path / name).is_dir())
     return read_indiana(images, reports, projections)
+
+
+def _hint(folder: Path) -> str:
+    """What the files of a folder without a layout are, where that can be told."""
+    for path in list_files(folder)[:NUM_LOOKED_AT]:
+        with path.open("rb") as stream:
+            if lacks_mark(stream.read(NUM_BYTES)):
+                return f" {path.name} is a DICOM data set without its file header; save it as a DICOM file."
+    return ""
 
 
 def is_labeled(folder: Path) -> bool:

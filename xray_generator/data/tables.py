@@ -8,14 +8,17 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from xray_generator.types import StudioError
 
 MAX_CELL_CHARACTERS = 16_000_000
 NAMED_AT_MOST = 5
+BLANK = "nan"  # what programs write for an empty cell
+NOT_KNOWN = (BLANK, "na", "n/a", "#n/a", "<na>", "nat", "null", "none")  # in columns of facts: no word of a language
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how formulas begin in spreadsheets
 
 
@@ -28,8 +31,17 @@ class Line:
     cells: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
-        """The cell without surrounding white space."""
-        return self.cells.get(column, "").strip()
+        """The cell without surrounding white space; empty where it holds "nan" alone."""
+        cell = self.cells.get(column, "").strip()
+        return "" if cell.lower() == BLANK else cell
+
+    def fact(self, column: str) -> str:
+        """The cell of a fact, such as view or sex: NA, N/A, null and None are empty as well."""
+        return "" if self[column].lower() in NOT_KNOWN else self[column]
+
+    def identifier(self, column: str) -> str:
+        """The cell as an id; 17.0, which programs make of the number 17, is 17."""
+        return re.sub(r"^(\d+)\.0+$", r"\1", self.fact(column))
 
     def error(self, reason: str) -> StudioError:
         """An error that names this line."""
@@ -38,7 +50,7 @@ class Line:
     def integer(self, column: str) -> int | None:
         """The cell as a whole number; None if empty; StudioError if not a number."""
         try:
-            return int(float(self[column])) if self[column] else None
+            return int(float(self.fact(column))) if self.fact(column) else None
         except (ValueError, OverflowError):
             raise self.error(f"{column} {self[column]!r} is not a number.") from None
 
@@ -48,7 +60,7 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
 
     Raises:
         StudioError: no such file, not UTF-8, another delimiter, a missing column, a line of another length, an open
-            quote, or no rows.
+            quote, a value in a column without a name, or no rows.
     """
     if not path.is_file():
         raise StudioError(f"{path.name} was not found in {path.parent}.")
@@ -67,6 +79,8 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
                     f"{path.name}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns."
                     " Put a text that contains a comma in double quotes."
                 )
+            if unnamed := [i for i, cell in enumerate(cells, 1) if cell.strip() and not header[i - 1]]:
+                raise StudioError(f"{path.name}, line {reader.line_num}: column {unnamed[0]} has a value but no name.")
             lines.append(Line(path.name, reader.line_num, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
         raise StudioError(f"{path.name}, line {reader.line_num}: {error}. Is a double quote not closed?") from error
@@ -82,12 +96,6 @@ def read_header(path: Path) -> tuple[str, ...]:
         return tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), []))
     except (StudioError, OSError, csv.Error):
         return ()
-
-
-def is_inside(name: str) -> bool:
-    """Whether a file name in a table stays within its folder."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return bool(path.name) and not path.is_absolute() and ".." not in path.parts
 
 
 def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -108,6 +116,15 @@ def count_names(reason: str, names: Sequence[str]) -> tuple[str, ...]:
         return ()
     more = f" and {len(names) - NAMED_AT_MOST:,} more" if len(names) > NAMED_AT_MOST else ""
     return (f"{len(names):,} {reason}: {', '.join(names[:NAMED_AT_MOST])}{more}",)
+
+
+def describe_blanks(lines: Iterable[Line]) -> tuple[str, ...]:
+    """A sentence on the cells of a table that say "nan" and were read as empty, or nothing if there are none."""
+    blank = [(line.file, name) for line in lines for name, cell in line.cells.items() if cell.strip().lower() == BLANK]
+    if not blank:
+        return ()
+    columns = ", ".join(sorted({name for _, name in blank}))
+    return (f"{len(blank):,} cells of {blank[0][0]} say nan and were read as empty, in the columns {columns}",)
 
 
 def count_reasons(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -152,14 +169,14 @@ def _check_header(file: str, header: Sequence[str], needed: Sequence[str]) -> No
     for delimiter, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if len(header) == 1 and delimiter in header[0]:
             raise StudioError(f"{file}, line 1: the columns are separated by {name}. Save the file with commas.")
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise StudioError(f"{file}, line 1: the column {repeated[0]!r} occurs twice.")
     missing = [name for name in needed if name not in header]
     if missing:
         raise StudioError(
             f"{file}, line 1: missing {', '.join(_suggest(name, header) for name in missing)}."
-            f" Needed: {', '.join(needed)}. Found: {', '.join(header)}."
+            f" Needed: {', '.join(needed)}. Found: {', '.join(filter(None, header))}."
         )
 
 

@@ -26,21 +26,22 @@ from typing import IO
 from xray_generator.data.captioned import METADATA
 from xray_generator.data.class_folders import has_class_folders
 from xray_generator.data.exploration import relative_name
+from xray_generator.data.files import PICTURES, is_clutter
 from xray_generator.data.read import PROJECTIONS, REPORTS, read_dataset
 from xray_generator.data.rows import LOOSE_IMAGES, Dataset, Row, short_side
 from xray_generator.data.tables import count_reasons
+from xray_generator.dicom import is_dicom
 from xray_generator.images import FORMATS, header_pixels
 from xray_generator.types import StudioError
 
 PREFIX = "xray-upload"
 MAX_UPLOAD_MB = 200  # as it arrives
 MB = 1_000_000
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom", "")  # many DICOM files have none
 TABLES = (METADATA, "metadata_128.csv", REPORTS, PROJECTIONS)
-CLUTTER = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 MAX_NAME_BYTES = 150
 MAX_DEPTH = 8
 BLOCK = 1 << 16
+START = 132  # bytes that tell whether a file is DICOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _unpack(data: bytes, intake: Intake) -> None:
         raise too_many
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = [member for member in archive.infolist() if not member.filename.endswith("/")]
+            members = [member for member in archive.infolist() if not member.filename.endswith(("/", "\\"))]
             if len(members) > caps.members:
                 raise too_many
             total = sum(member.file_size for member in members) / MB
@@ -204,7 +205,7 @@ def _refusal(member: zipfile.ZipInfo, caps: Caps) -> str:
         if name.name not in TABLES:
             return f"tables are not named {', '.join(TABLES)}"
         return "tables are too large" if member.file_size > caps.table_bytes else ""
-    return "" if name.suffix.lower() in SUFFIXES or _is_clutter(member.filename) else "files are not images"
+    return ""
 
 
 def _name_fault(name: PurePosixPath) -> str:
@@ -217,26 +218,32 @@ def _name_fault(name: PurePosixPath) -> str:
 
 
 def _is_clutter(name: str) -> bool:
-    """Whether operating systems add a file of this name by themselves: it is left out without a note."""
-    return any(part in CLUTTER or part.startswith("._") for part in PurePosixPath(name.lower()).parts)
+    """Whether a file is hidden or added by an operating system: it is left out without a note."""
+    return any(map(is_clutter, PurePosixPath(name.replace("\\", "/")).parts))
 
 
 def _write_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, intake: Intake) -> None:
     try:
         with archive.open(member) as stream:
-            _write(member.filename.replace("\\", "/"), stream, intake)
+            name = PurePosixPath(member.filename.replace("\\", "/"))
+            start = b"" if name.suffix.lower() in (*PICTURES, ".csv") else stream.read(START)
+            if start and not is_dicom(start):
+                intake.leave_out("files are not images", member.filename)
+            else:
+                _write(str(name), stream, intake, start)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, lzma.LZMAError, EOFError):
         intake.leave_out("members are damaged or compressed by an unknown method", member.filename)
 
 
-def _write(name: str, stream: IO[bytes], intake: Intake) -> None:
-    """Write one file under its cleaned name; StudioError when the upload exceeds its bytes."""
+def _write(name: str, stream: IO[bytes], intake: Intake, start: bytes = b"") -> None:
+    """Write `start` and the stream under a cleaned name; StudioError when the upload exceeds its bytes."""
     target = intake.folder.joinpath(*(_clean(part) for part in PurePosixPath(name).parts))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             try:
-                while block := stream.read(BLOCK):
+                while block := start + stream.read(BLOCK):
+                    start = b""
                     intake.num_bytes += len(block)
                     if intake.num_bytes > intake.caps.total_bytes:
                         most = f"{intake.caps.total_bytes / MB:,.0f} MB"
@@ -253,6 +260,7 @@ def _write(name: str, stream: IO[bytes], intake: Intake) -> None:
 
 def _clean(part: str) -> str:
     """A file name without control characters, and without those that are special to some operating system."""
+    part = unicodedata.normalize("NFC", part)
     kept = "".join("_" if c in '<>:"/\\|?*' or unicodedata.category(c)[0] == "C" else c for c in part)
     return kept.strip(". ") or "_"
 
@@ -307,8 +315,11 @@ def _decode(rows: Iterable[Row], intake: Intake, max_pixels: int) -> tuple[Row, 
             intake.leave_out(f"images exceed the {max_pixels / MB:,.0f} megapixels allowed for so many bytes", name)
             continue
         try:
-            row.image()
+            notes: list[str] = []
+            row.image(notes)
             readable.append(row)
+            for note in notes:
+                intake.leave_out(f"images are used, though {note}", name)
         except StudioError as error:
             reason = str(error).removeprefix(f"{row.path.name}: ").rstrip(".")
             intake.leave_out(f"images cannot be read ({reason})", name)

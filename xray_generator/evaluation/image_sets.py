@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
+from xray_generator.data.files import is_image, list_files
 from xray_generator.data.rows import Row, evenly
-from xray_generator.data.tables import count_names
-from xray_generator.images import read_image, resize_square
+from xray_generator.data.tables import count_names, count_reasons
+from xray_generator.images import FORMATS, read_image, resize_square
 from xray_generator.reference_encoder.bootstrap import Places
 from xray_generator.reference_encoder.labels import patients
 from xray_generator.types import Image, StudioError
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".dcm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,21 +125,25 @@ def from_folder(folder: Path, size: int, name: str, limit: int | None = None) ->
         limit: at most so many, spread evenly over the names in order.
 
     Raises:
-        StudioError: no such folder, or no readable image in it.
+        StudioError: no such folder, or no readable image in it; the first reason is named.
     """
     paths = list_images(folder)
     chosen = paths if limit is None else evenly(paths, limit)
     images: list[Image] = []
     read, skipped = [], []
+    remarks: dict[str, list[str]] = defaultdict(list)
     for path in chosen:
         try:
-            images.append(resize_square(read_image(path), size))
+            found: list[str] = []
+            images.append(resize_square(read_image(path, found), size))
             read.append(path)
+            for note in found:
+                remarks[note].append(path.name)
         except (StudioError, OSError) as error:
             skipped.append(f"{path.name}: {error}")
     if not images:
-        raise StudioError(f"{folder} holds no readable image ({', '.join(SUFFIXES)}).")
-    notes = _changes(read, name, size)
+        raise StudioError(f"{folder} holds no readable image. {skipped[0]}")
+    notes = (*_changes(read, name, size), *(f"{name}: {note}." for note in count_reasons(remarks)))
     if len(chosen) < len(paths):
         notes = (f"{name}: {len(chosen):,} of {len(paths):,} images of the folder were used, evenly spread.", *notes)
     names = tuple(path.relative_to(folder).as_posix() for path in read)
@@ -147,12 +151,15 @@ def from_folder(folder: Path, size: int, name: str, limit: int | None = None) ->
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The image files below a folder, by their suffix, in order; StudioError where there are none."""
+    """The image files below a folder in order, DICOM known by its content; StudioError where there are none."""
     if not folder.is_dir():
         raise StudioError(f"There is no folder {folder}.")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = list_files(folder)
+    paths = [path for path in files if is_image(path)]
     if not paths:
-        raise StudioError(f"{folder} holds no image ({', '.join(SUFFIXES)}).")
+        kinds = sorted({path.suffix.lower() for path in files if path.suffix})
+        others = f" Its files are {', '.join(kinds)}; save the images as PNG." if kinds else ""
+        raise StudioError(f"{folder} holds no image ({', '.join(FORMATS)}).{others}")
     return paths
 
 
