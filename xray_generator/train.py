@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -37,6 +38,7 @@ from xray_generator.types import RunOptions, StudioError
 STAGE = "training"  # how the settings of a stage are called, or how their name ends
 QUICK = ("num_steps=8", "checkpoint_every=8", "log_every=4", "batch_size=4")  # of every stage
 QUICK_ROWS = 64  # per split
+CT_OPTIONS = ("slices", "window", "accept_identified", "accept_synthetic")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,9 +54,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """Also reads `--window -600,1500`, whose value argparse would take for an option."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as in argparse
+        """Join a window with its value first."""
+        given = list(sys.argv[1:] if args is None else args)
+        for place in range(len(given) - 1, 0, -1):
+            if given[place - 1] == "--window" and re.match(r"-[\d.]", given[place]):
+                given[place - 1 : place + 1] = [f"--window={given[place]}"]
+        return super().parse_known_args(given, namespace)
+
+
 def common_parser(name: str, description: str) -> argparse.ArgumentParser:
     """The options that every training command takes."""
-    parser = argparse.ArgumentParser(name, description=description)
+    parser = _Parser(name, description=description)
     parser.add_argument("--dataset_path", type=Path, help="default: a resumed run's own, else DATASET_PATH or dataset")
     parser.add_argument("--reports_csv", type=Path, help="Indiana layout: the reports")
     parser.add_argument("--projections_csv", type=Path, help="Indiana layout: the projections")
@@ -63,7 +77,10 @@ def common_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--quick_test", action="store_true", help="all stages at tiny scale, within two minutes")
     parser.add_argument("--num_threads", type=int, default=None, help="CPU threads (default: all)")
     parser.add_argument("--slices", help="CT in DICOM, of each series: middle:5 (default), every:3 or all")
-    parser.add_argument("--window", help=f"CT in DICOM: {', '.join(WINDOWS)} (default: lung), or level,width in HU")
+    parser.add_argument(
+        "--window",
+        help=f"CT in DICOM: {', '.join(WINDOWS)}, or level,width in HU (default: the configuration's, else lung)",
+    )
     parser.add_argument("--accept_identified", action="store_true", help="train on DICOM files that may name patients")
     parser.add_argument("--accept_synthetic", action="store_true", help="train on DICOM files marked as synthetic")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
@@ -107,9 +124,16 @@ def _implied(options: argparse.Namespace, data: dict[str, Any], kind: type) -> I
     stages = [name for name, group in data.items() if name.endswith(STAGE) and isinstance(group, dict)]
     if options.quick_test:
         yield from (f"{stage}.{setting}" for stage in stages for setting in QUICK)
-    if "TOKENIZER_NAME" in os.environ and any(field.name == "text_encoder" for field in fields(kind)):
+    if options.window and _has(kind, "window"):
+        window = parse_window(options.window)
+        yield from (f"window.level={window.level}", f"window.width={window.width}")
+    if "TOKENIZER_NAME" in os.environ and _has(kind, "text_encoder"):
         yield "text_encoder.kind=pretrained"  # seed 2's name for the text encoder
         yield f"text_encoder.name_or_path={os.environ['TOKENIZER_NAME']}"
+
+
+def _has(kind: type, name: str) -> bool:
+    return any(field.name == name for field in fields(kind))
 
 
 @contextmanager
@@ -120,7 +144,7 @@ def opened_run(options: argparse.Namespace, config: object, folder: Path) -> Ite
         StudioError: a fault in the data, or the folder is in use or holds another run.
     """
     resumes = options.resume_from is not None and options.resume_from.resolve() == folder.resolve()
-    dataset, record = _read(options, read_record(folder) if resumes else None)
+    dataset, record = _read(options, config, read_record(folder) if resumes else None)
     with locked(folder):
         with process_state().main_process_first():  # the others find the folder ready
             if process_state().is_main_process:
@@ -131,24 +155,28 @@ def opened_run(options: argparse.Namespace, config: object, folder: Path) -> Ite
         yield dataset
 
 
-def _read(options: argparse.Namespace, kept: DataRecord | None) -> tuple[Dataset, DataRecord]:
+def _read(options: argparse.Namespace, config: object, kept: DataRecord | None) -> tuple[Dataset, DataRecord]:
     """The data that the options name; else those of the run that goes on; else those of the environment."""
     paths = options.dataset_path, options.reports_csv, options.projections_csv
     if not any(paths) and kept is not None:
         paths = kept.dataset_path, kept.reports_csv, kept.projections_csv
     path = paths[0] or Path(os.environ.get("DATASET_PATH", "dataset"))
-    ct = _ct_options(options, kept.ct if kept is not None else None)
+    ct = _ct_options(options, config, kept.ct if kept is not None else None)
     dataset = read_dataset(path, *paths[1:], ct)
+    unused = [name for name in CT_OPTIONS if getattr(options, name)]
+    if unused and not any(row.hu_window for row in dataset.rows):
+        raise StudioError(f"--{unused[0]} is for CT in DICOM, of which {path} holds none; leave it out.")
     dataset = dataset.head(QUICK_ROWS) if options.quick_test else dataset
     return dataset, record_of(dataset, path, *paths[1:], ct)
 
 
-def _ct_options(options: argparse.Namespace, kept: CtOptions | None) -> CtOptions:
-    """How CT slices are read: as the options say, else as in the run that goes on."""
+def _ct_options(options: argparse.Namespace, config: object, kept: CtOptions | None) -> CtOptions:
+    """How CT slices are read: as the options say, else as in the run that goes on; a configuration's window counts."""
     kept = kept or CtOptions()
+    given = parse_window(options.window) if options.window else kept.window
     return CtOptions(
         parse_choice(options.slices) if options.slices else kept.choice,
-        parse_window(options.window) if options.window else kept.window,
+        getattr(config, "window", given),
         kept.accept_identified or options.accept_identified,
         kept.accept_synthetic or options.accept_synthetic,
     )

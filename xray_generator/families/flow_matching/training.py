@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from xray_generator.checkpoints import IntensityHistogram, LikelihoodSummary, Manifest, Metrics, code_commit
 from xray_generator.data.rows import Dataset, Row, class_names, evenly, repeat_rare
@@ -22,10 +22,11 @@ from xray_generator.images import resize_square
 from xray_generator.nn.rectified_flow import SOLVERS
 from xray_generator.training.loop import train
 from xray_generator.training.release import draft_manifest, half_precision, release
-from xray_generator.types import Recommendation, RunOptions, StudioError
+from xray_generator.types import LikelihoodMethod, Recommendation, RunOptions, StudioError
 
 STAGE = "flow"
 NUM_BINS = 64  # of the histogram of gray levels
+METHOD: LikelihoodMethod = "fast"  # of the likelihoods at release
 
 
 def train_run(config: FlowMatchingConfig, dataset: Dataset, options: RunOptions) -> Path:
@@ -36,7 +37,8 @@ def train_run(config: FlowMatchingConfig, dataset: Dataset, options: RunOptions)
     """
     run, checkpoint = options.run, options.checkpoint
     commit = code_commit()  # of the code that runs, whatever changes on disk meanwhile
-    dataset = Dataset(tuple(_set_window(row, config) for row in dataset.rows), dataset.skipped)
+    if any(row.hu_window not in (None, config.window) for row in dataset.rows):
+        raise StudioError("The slices were read through another window than the configuration's.")
     rows = dataset.split("train")
     if missing := set(config.labels) - set(class_names(rows)):
         known = ", ".join(class_names(rows)) or "no class"
@@ -48,11 +50,6 @@ def train_run(config: FlowMatchingConfig, dataset: Dataset, options: RunOptions)
     if process_state().is_main_process:
         export(config, model, dataset, checkpoint, commit, run)
     return checkpoint
-
-
-def _set_window(row: Row, config: FlowMatchingConfig) -> Row:
-    """A row whose Hounsfield units, if it has them, are mapped to gray by the run's window."""
-    return replace(row, hu_window=config.window) if row.hu_window else row
 
 
 def export(
@@ -101,9 +98,10 @@ def _likelihoods(engine: FlowMatchingEngine, rows: Sequence[Row]) -> LikelihoodS
     chosen = evenly(rows, engine.config.num_likelihoods)
     if not chosen:
         return None
+    bar = tqdm(chosen, f"Likelihoods, {chosen[0].split}", unit="slice")
     found = [
-        engine.likelihood(row.image(), None, generator)
-        for row, generator in zip(chosen, seeded_generators(0, len(chosen)), strict=True)
+        engine.likelihood(row.image(), None, generator, METHOD)
+        for row, generator in zip(bar, seeded_generators(0, len(chosen)), strict=True)
     ]
     bits = np.array([one.bits_per_dimension for one in found])
     return LikelihoodSummary(
@@ -112,11 +110,15 @@ def _likelihoods(engine: FlowMatchingEngine, rows: Sequence[Row]) -> LikelihoodS
         inversion_rmse=float(np.mean([one.inversion_rmse for one in found])),
         num_images=len(bits),
         values=tuple(sorted(map(float, bits))),
+        method=METHOD,
     )
 
 
 def _references(engine: FlowMatchingEngine) -> dict[str, float]:
-    """Bits per dimension of two artificial images under no class; none where no slice is scored."""
+    """Bits per dimension of two artificial images under no class; none where no slice is scored.
+
+    One that does not come back from its noise is left out: the solver lost the path, and the number says nothing.
+    """
     if not engine.config.num_likelihoods:
         return {}
     shape = (engine.config.image_size, engine.config.image_size)
@@ -124,10 +126,11 @@ def _references(engine: FlowMatchingEngine) -> dict[str, float]:
         "blank, middle gray": np.full(shape, 0.5, np.float32),
         "uniform noise": np.random.default_rng(0).random(shape, np.float32),
     }
-    return {
-        name: engine.likelihood(image, None, seeded_generators(0, 1)[0]).bits_per_dimension
-        for name, image in images.items()
+    found = {
+        name: engine.likelihood(image, None, seeded_generators(0, 1)[0], METHOD)
+        for name, image in tqdm(images.items(), "Likelihoods, artificial images", unit="image")
     }
+    return {name: one.bits_per_dimension for name, one in found.items() if one.is_sound}
 
 
 def _intensity(rows: Sequence[Row], size: int) -> IntensityHistogram:

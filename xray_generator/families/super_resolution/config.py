@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field
 
 from xray_generator.checkpoints import check_name
 from xray_generator.config import check_ranges
+from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import MAX_SIDE, MAX_STEPS, SIDE_MULTIPLE, StudioError
 
@@ -65,6 +66,7 @@ class SuperResolutionConfig:
     num_inference_steps: int = 4
     network: NetworkConfig = field(default_factory=NetworkConfig)
     degradation: DegradationConfig = field(default_factory=DegradationConfig)
+    window: Window = field(default_factory=lambda: WINDOWS["lung"])  # that gray 0 to 1 stand for, of CT in DICOM
 
     def __post_init__(self) -> None:
         check_name(self.name)
