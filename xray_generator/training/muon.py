@@ -58,8 +58,7 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     small factors is built first, and X X' follows as p (X X') p: two products with X in place of ten.
     """
     is_tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if is_tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    x: Tensor = (matrix.T if is_tall else matrix) / matrix.norm().clamp(min=1e-7)
     if x.shape[1] < LONG * x.shape[0]:
         for _ in range(ITERATIONS):
             x = _factor(x @ x.T) @ x
@@ -74,7 +73,7 @@ def orthogonalize(matrix: Tensor) -> Tensor:
 
 def _factor(gram: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
-    factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    factor: Tensor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
     factor.diagonal().add_(a)
     return factor
 
