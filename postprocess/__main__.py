@@ -60,8 +60,11 @@ def read(path: Path) -> Source:
     Raises:
         StudioError: as for `images.read_image`.
     """
-    data = path.read_bytes()
-    return Source(read_image(data), "image file", find_recipe(data))
+    data, notes = path.read_bytes(), list[str]()
+    image = read_image(data, notes)
+    for note in notes:
+        print(f"note: {path}: {note}", file=sys.stderr)  # noqa: T201
+    return Source(image, ", ".join(["image file", *notes]), find_recipe(data))
 
 
 def generate(prompt: str, seed: int, checkpoint: str | None) -> Source:

@@ -29,7 +29,7 @@ from xray_generator.types import MAX_SIDE, NOTICE, Image, StudioError
 
 ALL = "all"  # the line of all classes in the statistics
 BOX_COLUMNS = ("image", "label", "split", "size", "top", "left", "height", "width", "orig_width", "orig_height")
-ROW_COLUMNS = ("image", "label", "split", "source", "license", "orig_width", "orig_height")
+ROW_COLUMNS = ("image", "label", "split", "patient_id", "source", "license", "orig_width", "orig_height")
 
 
 def preprocess(rows: Iterable[Row], output_dir: Path, sizes: Sequence[int]) -> tuple[int, list[tuple[str, str]]]:
@@ -44,15 +44,18 @@ def preprocess(rows: Iterable[Row], output_dir: Path, sizes: Sequence[int]) -> t
     shapes: list[tuple[str, tuple[int, ...]]] = []
     taken: set[str] = set()
     for row in (row for row in rows if row.label):
+        notes: list[str] = []
         try:
-            pixels = row.image()
+            pixels = row.image(notes)
         except (StudioError, OSError) as error:
             corrupt.append((str(row.path), str(error)))
             continue
+        for note in notes:
+            print(f"note: {row.path}: {note}", file=sys.stderr)  # noqa: T201
         height, width = pixels.shape
         name = _free_name(row, taken)
         shapes.append((row.label, pixels.shape))
-        lines.append((name, row.label, row.split, row.source, row.license, width, height))
+        lines.append((name, row.label, row.split, row.patient_id, row.source, row.license, width, height))
         for size in sizes:
             box = _write_square(pixels, row.path, output_dir / f"{size}/{name}", size)
             boxes.append((f"{size}/{name}", row.label, row.split, size, *box, width, height))

@@ -17,6 +17,10 @@ MOST_SHOWN = 500  # issues in the table
 KINDS: dict[Kind, tuple[str, str]] = {  # kind -> title, advice
     "unreadable": ("Images that cannot be read", "Repair or remove the files."),
     "constant": ("Images of a single gray level", "Remove them: they show nothing."),
+    "doubtful": (
+        "Images that may look wrong",
+        "Look at them: their values do not fill the range, or the file says more.",
+    ),
     "duplicate_across_splits": (
         "Identical pixels in several splits",
         "Keep one: otherwise the model is tested on images that it was trained on.",

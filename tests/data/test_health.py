@@ -123,3 +123,9 @@ def test_command_line(make_pack: MakePack, pixels: MakePixels, capsys: pytest.Ca
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert "does not exist" in error
+
+
+def test_an_image_of_fewer_bits_than_its_file_is_doubtful(make_pack: MakePack, pixels: MakePixels) -> None:
+    folder = make_pack([_line("a.png", "p1")], {"a.png": pixels(0).astype(np.uint16) * 16})
+    (issue,) = check_health(read_dataset(folder)).issues
+    assert issue.kind == "doubtful" and issue.message.startswith("Its values end at ")

@@ -33,6 +33,7 @@ Kind = Literal[
     "left_out",
     "unreadable",
     "constant",
+    "doubtful",
     "duplicate",
     "near_duplicate",
     "duplicate_across_splits",
@@ -107,11 +108,13 @@ def thumbnail(image: Image) -> NDArray[np.float32]:
 def _scan(rows: Iterable[Row]) -> tuple[list[_Scan], list[Issue]]:
     scans, issues = [], []
     for row in rows:
+        notes: list[str] = []
         try:
-            image = row.image()
+            image = row.image(notes)
         except (StudioError, OSError) as error:
             issues.append(Issue("unreadable", str(error), (row.path,)))
             continue
+        issues += (Issue("doubtful", f"{note[:1].upper()}{note[1:]}.", (row.path,)) for note in notes)
         if image.std() < CONSTANT_STD:
             issues.append(Issue("constant", f"All pixels are about {image.mean():.2f}.", (row.path,)))
             continue
