@@ -11,6 +11,7 @@ from pathlib import Path
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
+from xray_generator.data.files import list_files
 from xray_generator.data.naming import class_titles
 from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.rows import Row
@@ -111,7 +112,8 @@ def _row_of(prompt: str, path: Path) -> Row:
 
 
 def _newest_paths(folder: Path, count: int) -> list[Path]:
-    return sorted(folder.rglob("*.png"), key=lambda path: path.stat().st_mtime_ns, reverse=True)[:count]
+    paths = [path for path in list_files(folder) if path.suffix == ".png"] if folder.is_dir() else []
+    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:count]
 
 
 def read_source(data: bytes, origin: str) -> Source:
