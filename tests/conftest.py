@@ -1,6 +1,5 @@
 """The sample that ships, and a tiny real checkpoint made by the product's own code."""
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is: tiny networks gain no
 import pytest
 import torch
 
+from tests.manifests import edit_manifest
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.evaluation.features import Radiomics, Remembering
@@ -155,7 +155,6 @@ def tiny_ct_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_rows: tupl
     with torch.no_grad():
         model.network.conv_out.weight *= 0.1  # a smooth flow: the adaptive solver needs a fifth of the evaluations
     export_flow(config, model, Dataset(tiny_rows), folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
     train = {
         "bits_per_dimension": 9.0,
         "standard_error": None,
@@ -163,9 +162,9 @@ def tiny_ct_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_rows: tupl
         "num_images": 1,
         "values": [9.0],
     }
-    manifest["metrics"]["likelihood"] = {"train": train, "test": {}}
-    manifest["metrics"]["likelihood_references"] = {"blank, middle gray": 7.0, "uniform noise": 12.0}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    references = {"blank, middle gray": 7.0, "uniform noise": 12.0}
+    likelihoods = {"likelihood": {"train": train, "test": {}}, "likelihood_references": references}
+    edit_manifest(folder, lambda data: data["metrics"].update(likelihoods))
     return output_dir
 
 

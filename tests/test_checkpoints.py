@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import struct
 import zipfile
@@ -16,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.manifests import edit_manifest
 from xray_generator.checkpoints import find_checkpoint, list_checkpoints, read_manifest, verify, write_manifest
 from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.requests import text_request
@@ -40,12 +42,6 @@ def refuse(folder: Path, words: str) -> str:
         load_engine(folder, "cpu")
     assert len(str(caught.value)) < 600
     return str(caught.value)
-
-
-def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    data = json.loads((folder / "manifest.json").read_text())
-    change(data)
-    (folder / "manifest.json").write_text(json.dumps(data))
 
 
 def edit_weights(folder: Path, name: str, change: Callable[[Tensors], object]) -> None:
@@ -221,6 +217,36 @@ def test_missing_manifest_is_refused(folder: Path) -> None:
     refuse(folder, "not a checkpoint")
 
 
+def test_every_change_of_a_manifest_is_refused(folder: Path) -> None:
+    path, rng = folder / "manifest.json", random.Random(0)
+    whole = path.read_bytes()
+    places = [found.start() for found in re.finditer(rb"[a-z]|(?<= )\d", whole)]  # letters, and the first of digits
+    for place in rng.sample(places, 200):
+        changed = b"7" if whole[place : place + 1] != b"7" else b"8"
+        path.write_bytes(whole[:place] + changed + whole[place + 1 :])
+        with pytest.raises(StudioError, match="damaged"):
+            read_manifest(folder)
+    for changed in (whole.replace(b"tiny", b"tidy", 1), json.dumps(json.loads(whole) | {"labels": ["a"]}).encode()):
+        path.write_bytes(changed)
+        refuse(folder, "its fields do not give the SHA-256")
+    path.write_text(json.dumps(json.loads(whole)))  # the same fields in another layout
+    load_engine(folder, "cpu")
+
+
+def test_a_manifest_without_a_hash_of_its_own_is_refused(folder: Path) -> None:
+    data = json.loads((folder / "manifest.json").read_text())
+    del data["sha256"]
+    (folder / "manifest.json").write_text(json.dumps(data))
+    refuse(folder, "its fields do not give the SHA-256")
+
+
+def test_a_fault_while_loading_names_no_folder_of_this_machine(folder: Path) -> None:
+    (folder / "unet" / "config.json").unlink()
+    write_manifest(folder, read_manifest(folder))
+    said = refuse(folder, "cannot be loaded")
+    assert "tiny/unet" in said and str(folder.parent) not in said
+
+
 @pytest.mark.parametrize("key", ["name", "family"])
 @pytest.mark.parametrize("value", ["../../etc", "/etc", "", "a/b", "a" * 65, "NUL\0", ".hidden", "C:\\x"])
 def test_name_that_leaves_its_folder_is_refused(folder: Path, key: str, value: str) -> None:
@@ -229,7 +255,7 @@ def test_name_that_leaves_its_folder_is_refused(folder: Path, key: str, value: s
     assert list_checkpoints(folder.parents[1]) == ()
 
 
-@pytest.mark.parametrize("name", ["../../../../etc/passwd", "/etc/passwd", "a\0b"])
+@pytest.mark.parametrize("name", ["../../../../etc/passwd", "/etc/passwd", "a\0b", "x" * 300, "unet/" + "x" * 9_000])
 def test_listed_file_outside_the_folder_is_refused(folder: Path, name: str) -> None:
     edit_manifest(folder, lambda data: data["files"].update({name: "0" * 64}))
     refuse(folder, "incomplete")

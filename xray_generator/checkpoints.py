@@ -1,6 +1,7 @@
 """A checkpoint on disk: components in `save_pretrained` layout beside a manifest that names every file's SHA-256.
 
-Only safetensors weights are read. A file that the manifest does not list, or whose hash differs, is refused.
+Only safetensors weights are read. A manifest whose own hash differs is refused, and so is a file that it does not list
+or whose hash differs, and a file of weights that does not hold exactly the tensors of its network.
 """
 
 from __future__ import annotations
@@ -8,28 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 from pydantic import AliasChoices, Field
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from xray_generator.config import dump, parse
 from xray_generator.dicom.hounsfield import Window
+from xray_generator.folders import restore_all
 from xray_generator.types import CheckpointRef, Recommendation, StudioError
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
 MANIFEST, CARD = "manifest.json", "README.md"
 UNLISTED = (MANIFEST, CARD)  # the card may be edited by hand
 WEIGHT_SUFFIX = ".safetensors"
+FLOATS = ("float16", "bfloat16", "float32")  # the formats that weights may have; all are read as float32
+OWN_HASH = "sha256"  # of a manifest
 FORBIDDEN_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")  # may hold code
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
@@ -162,6 +164,7 @@ ManifestKind = TypeVar("ManifestKind", bound=Listing)
 ConfigT = TypeVar("ConfigT")
 ModelT = TypeVar("ModelT")
 NetworkT = TypeVar("NetworkT", bound="nn.Module")
+Stored = Mapping[str, Mapping[str, "Tensor"]]  # folder of weights in a checkpoint -> the tensors that they must be
 
 
 def weights_sha256(files: dict[str, str]) -> str:
@@ -177,7 +180,7 @@ def sha256(path: Path) -> str:
 
 
 def write_manifest(folder: Path, manifest: ManifestKind) -> ManifestKind:
-    """Hash every file of the folder into the manifest and write it, last and atomically."""
+    """Hash every file of the folder into the manifest and write it with its own hash, last and atomically."""
     files = {
         name: sha256(path)
         for path in sorted(folder.rglob("*"))
@@ -185,9 +188,19 @@ def write_manifest(folder: Path, manifest: ManifestKind) -> ManifestKind:
     }
     complete = parse(type(manifest), dump(manifest) | {"files": files})
     staged = folder / f".{MANIFEST}"
-    staged.write_text(json.dumps(dump(complete), indent=1, ensure_ascii=False) + "\n")
+    staged.write_text(json.dumps(seal(dump(complete)), indent=1, ensure_ascii=False) + "\n")
     staged.replace(folder / MANIFEST)
     return complete
+
+
+def seal(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a manifest with their own hash: over the others as JSON with sorted keys and without spaces.
+
+    It tells damage and edits by hand; whoever means to deceive can compute it too.
+    """
+    others = {key: value for key, value in fields.items() if key != OWN_HASH}
+    text = json.dumps(others, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return others | {OWN_HASH: hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -199,7 +212,7 @@ def read_manifest_of(folder: Path, kind: type[ManifestKind]) -> ManifestKind:
     """The manifest, of a given kind, of a folder.
 
     Raises:
-        StudioError: missing, damaged or of another layout.
+        StudioError: missing, damaged, changed or of another layout.
     """
     return parse(kind, _read_json(folder))
 
@@ -209,9 +222,18 @@ def _read_json(folder: Path) -> object:
     if not path.is_file():
         raise StudioError(f"{folder.name} is not a checkpoint: it has no {MANIFEST}.")
     try:
-        return json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes())
+        if not isinstance(data, dict):
+            raise ValueError("it is no JSON object")
+        sealed = seal(data)
     except (ValueError, RecursionError) as error:
         raise StudioError(f"The {MANIFEST} of {folder.name} is damaged: {error}.") from None
+    if data.get(OWN_HASH) != sealed.pop(OWN_HASH):
+        raise StudioError(
+            f"The {MANIFEST} of {folder.name} is damaged or was changed: its fields do not give the SHA-256 that it "
+            "states. Get the checkpoint again."
+        )
+    return sealed
 
 
 def _without_empty_groups(data: object) -> object:
@@ -236,18 +258,28 @@ def verify(folder: Path, manifest: Listing) -> None:
             raise StudioError(f"{folder.name}/{name} is not in the manifest and is refused.")
     for name, expected in manifest.files.items():
         path = folder / name
-        if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
-            raise StudioError(f"The checkpoint {folder.name} is incomplete: {name} is missing. Get it again.")
+        if not _is_inside(path, folder):
+            raise StudioError(f"The checkpoint {folder.name} is incomplete: {name[:80]} is missing. Get it again.")
         if sha256(path) != expected:
             raise StudioError(
                 f"{folder.name}/{name} is damaged or was changed: its SHA-256 is not the manifest's. Get it again."
             )
 
 
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether it is a file of the folder, and no link to elsewhere."""
+    try:
+        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+    except OSError:  # the name is too long
+        return False
+
+
 def open_checkpoint(
-    folder: Path, config_type: type[ConfigT], build: Callable[[Manifest, ConfigT], ModelT]
+    folder: Path, config_type: type[ConfigT], build: Callable[[Manifest, ConfigT], tuple[ModelT, Stored]]
 ) -> tuple[Manifest, ConfigT, ModelT]:
     """Verify a checkpoint folder, parse its configuration and build its model from the two.
+
+    `build` also says which tensors each folder of weights must hold; see `check_weights`.
 
     Raises:
         StudioError: damaged, incomplete, or not of this architecture; whatever a library raised while building.
@@ -255,51 +287,72 @@ def open_checkpoint(
     manifest = read_manifest(folder)
     verify(folder, manifest)
     config = parse(config_type, manifest.config)
+    return manifest, config, load_weights(folder, manifest, lambda: build(manifest, config))
+
+
+def load_weights(folder: Path, manifest: Listing, build: Callable[[], tuple[ModelT, Stored]]) -> ModelT:
+    """Build a model from the verified files of a folder, and compare its tensors with them; errors as above."""
     try:
-        return manifest, config, build(manifest, config)
+        model, stored = build()
+        check_weights(folder, manifest, stored)
     except StudioError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise StudioError(f"The checkpoint {folder.name} cannot be loaded ({reason}).") from error
+        text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        for place in (folder.resolve(), folder.absolute(), folder):  # a path of this machine is nobody's business
+            text = text.replace(str(place), folder.name)
+        raise StudioError(f"The checkpoint {folder.name} cannot be loaded ({' '.join(text.split())[:200]}).") from error
+    return model
 
 
-def freeze(network: NetworkT, device: torch.device, name: str, *, channels_last: bool = True) -> NetworkT:
-    """A loaded network ready for inference: finite, without gradients, on the device.
+def check_weights(folder: Path, manifest: Listing, stored: Stored) -> None:
+    """Each folder of weights must hold exactly the tensors of its network, of finite numbers in a known format.
 
-    `channels_last` is the layout that CPUs convolve fastest; it decides the last bits of an image.
+    The libraries do not see to that: they fill what is missing with random numbers, pass over what they do not know,
+    and read whole numbers as if they were weights.
 
     Raises:
-        StudioError: it holds values that are not numbers; `name` is the checkpoint's.
+        ValueError: names what is missing, unknown, not finite or of another format.
+    """
+    found: dict[str, dict[str, str]] = {}  # folder -> tensor -> its format
+    for path in map(PurePosixPath, manifest.files):
+        if path.suffix == WEIGHT_SUFFIX:
+            formats = found.setdefault(path.parent.as_posix(), {})
+            with safe_open(folder / path, "pt") as file:
+                for key in file.keys():  # noqa: SIM118 - no mapping
+                    value = file.get_tensor(key)
+                    if not value.isfinite().all():
+                        raise ValueError(f"{key} of {path.parent} holds values that are not numbers")
+                    formats[key] = str(value.dtype).removeprefix("torch.")
+    if found.keys() != stored.keys():
+        raise ValueError(f"its weights are in {_some(found)}, not in {_some(stored)}")
+    for name, tensors in stored.items():
+        formats = found[name]
+        missing, unknown = tensors.keys() - formats, formats.keys() - tensors
+        if missing or unknown:
+            raise ValueError(
+                f"{name} lacks {len(missing)} tensors and has {len(unknown)} unknown: {_some(missing | unknown)}"
+            )
+        for key, value in tensors.items():
+            if (formats[key] in FLOATS) != value.is_floating_point():
+                raise ValueError(f"{key} of {name} is stored as {formats[key]}, which its network does not take")
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:3])
+
+
+def freeze(network: NetworkT, device: torch.device, *, channels_last: bool = True) -> NetworkT:
+    """A loaded network ready for inference: without gradients, on the device.
+
+    `channels_last` is the layout that CPUs convolve fastest; it decides the last bits of an image.
     """
     import torch
 
-    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
-        raise StudioError(f"The weights of {name} are damaged: they hold values that are not numbers.")
     network.eval().requires_grad_(requires_grad=False)
     network.to(device)
     layout: Any = torch.channels_last if channels_last else torch.contiguous_format
     return network.to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
-
-
-def replace_folder(staged: Path, folder: Path) -> None:
-    """Put a finished folder in the place of an older one, which goes last."""
-    old = folder.with_name(f".old-{folder.name}")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.replace(old)
-    staged.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """An empty folder to fill, which takes the place of `folder` once all went well."""
-    place = folder.with_name(f".tmp-{folder.name}")
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    yield place
-    replace_folder(place, folder)
 
 
 def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, ...]:
@@ -309,17 +362,23 @@ def list_checkpoints(root: Path, family: str | None = None) -> tuple[Manifest, .
 
 def _readable(root: Path, family: str | None = None) -> dict[Path, Manifest]:
     found = {}
-    for path in _manifests(root, family):
+    for folder in _folders(root, family):
         try:
-            found[path.parent] = read_manifest(path.parent)
+            found[folder] = read_manifest(folder)
         except StudioError:
             continue
     return found
 
 
-def _manifests(root: Path, family: str | None = None) -> list[Path]:
-    paths = sorted(root.glob(f"{family or '*'}/*/{MANIFEST}"))
-    return [p for p in paths if not p.parent.name.startswith(".") and p.resolve().is_relative_to(root.resolve())]
+def _folders(root: Path, family: str | None = None) -> list[Path]:
+    folders = [folder for parent in sorted(root.glob(family or "*")) for folder in folders_with_manifest(parent)]
+    return [folder for folder in folders if (folder / MANIFEST).resolve().is_relative_to(root.resolve())]
+
+
+def folders_with_manifest(parent: Path) -> list[Path]:
+    """The folders in `parent` that have a manifest, by name; hidden ones are put back or passed over."""
+    restore_all(parent)
+    return sorted(path.parent for path in parent.glob(f"*/{MANIFEST}") if not path.parent.name.startswith("."))
 
 
 def find_checkpoint(root: Path, name: str | None = None) -> Path:
@@ -332,9 +391,9 @@ def find_checkpoint(root: Path, name: str | None = None) -> Path:
     for key, folder in found.items():
         if name is None or name.lower() in (key.lower(), key.split("/")[1].lower()):
             return folder
-    for path in _manifests(root):
-        if path.parent not in found.values() and (name is None or name.lower() == path.parent.name.lower()):
-            read_manifest(path.parent)  # says what is wrong with it
+    for folder in _folders(root):
+        if folder not in found.values() and (name is None or name.lower() == folder.name.lower()):
+            read_manifest(folder)  # says what is wrong with it
     if not found:
         raise StudioError(f"There is no checkpoint in {root}. Train one with `python -m xray_generator.train`.")
     raise StudioError(f"Unknown checkpoint {name!r}. Allowed: {', '.join(found)}.")

@@ -180,6 +180,8 @@ def test_weights_that_are_no_numbers_or_of_another_network_are_refused(run: Run,
             ({name: tensors[name] * float("nan")}, "not numbers"),
             ({name: tensors[name][:-1].clone()}, "cannot be loaded"),
             ({}, "cannot be loaded"),
+            ({name: tensors[name], "unknown.weight": torch.zeros(3)}, "cannot be loaded.*unknown.weight"),
+            ({name: tensors[name].to(torch.int8)}, "cannot be loaded.*stored as int8"),
         ):
             folder = shutil.copytree(run.options.checkpoint, tmp_path / "copy")
             save_file(others | changed, folder / path.relative_to(run.options.checkpoint), {"format": "pt"})

@@ -5,6 +5,7 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -14,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue, studio
 from tests.ct_files import ct
+from tests.manifests import edit_manifest
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
 from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.pictures import pictures
@@ -113,10 +115,7 @@ def test_the_way_from_noise_is_shown_once_it_is_asked_for(drawn: AppTest) -> Non
 
 
 def test_training_images_that_were_not_counted_are_said(app: AppTest, output_dir: Path) -> None:
-    path = next(output_dir.rglob("manifest.json"))
-    data = json.loads(path.read_text())
-    del data["metrics"]["intensity"]
-    path.write_text(json.dumps(data))
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data["metrics"].pop("intensity"))
     click(app, "generate")
     wait(app)
     finish(app, "path_start")
@@ -124,11 +123,11 @@ def test_training_images_that_were_not_counted_are_said(app: AppTest, output_dir
 
 
 def test_a_scheduler_of_one_step_leaves_the_form_whole(output_dir: Path) -> None:
-    path = next(output_dir.rglob("manifest.json"))
-    data = json.loads(path.read_text())
-    data |= {"schedulers": ["euler"], "few_steps": {"euler": 1}}
-    data["recommended"] |= {"scheduler": "euler", "num_inference_steps": 1}
-    path.write_text(json.dumps(data))
+    def of_one_step(data: dict[str, Any]) -> None:
+        data |= {"schedulers": ["euler"], "few_steps": {"euler": 1}}
+        data["recommended"] |= {"scheduler": "euler", "num_inference_steps": 1}
+
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, of_one_step)
     app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
     steps = app.number_input(key="steps of tiny_ct")
     assert (steps.value, steps.min, steps.max) == (1, 1, 1)

@@ -1,7 +1,6 @@
 """The Generator page without a browser: what it says, what it keeps, and that it paints before torch is imported."""
 
 import io
-import json
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import escape_markdown, studio
 from postprocess.presets import get_preset
+from tests.manifests import edit_manifest
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
 from xray_generator.export.pictures import archive, pictures
 from xray_generator.export.recipe import read_recipe
@@ -61,8 +61,7 @@ def test_a_damaged_manifest_is_explained(
 ) -> None:
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
-    path = next(output_dir.rglob("manifest.json"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {part: value}))
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update({part: value}))
     app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
     assert message in app.error[0].value.replace("\\", "").lower()
 
@@ -253,10 +252,8 @@ def test_user_text_is_escaped() -> None:
 def test_steps_and_guidance_follow_a_distilled_scheduler_and_no_other(tiny_checkpoint: Path, output_dir: Path) -> None:
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
-    path = next(output_dir.rglob("manifest.json"))
-    data = json.loads(path.read_text())
-    data["schedulers"], data["few_steps"] = [*SCHEDULERS, "few_step"], {"few_step": 4}
-    path.write_text(json.dumps(data))
+    distilled = {"schedulers": [*SCHEDULERS, "few_step"], "few_steps": {"few_step": 4}}
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(distilled))
     app = AppTest.from_file(FRAME, default_timeout=TIMEOUT_S)
     run(app)
     recommended = app.number_input(key="steps of tiny").value

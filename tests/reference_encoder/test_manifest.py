@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from xray_generator.checkpoints import seal
 from xray_generator.config import dump
 from xray_generator.data.rows import Row
 from xray_generator.dicom.hounsfield import WINDOWS
@@ -38,7 +39,7 @@ def encoders(tmp_path: Path) -> Path:
             classes=classes,
         )
         (tmp_path / name).mkdir()
-        (tmp_path / name / "manifest.json").write_text(json.dumps(dump(manifest)))
+        (tmp_path / name / "manifest.json").write_text(json.dumps(seal(dump(manifest))))
     return tmp_path
 
 

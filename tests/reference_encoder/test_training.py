@@ -1,6 +1,5 @@
 """The command that trains the encoder, the folder that it writes, and what is refused; all at tiny scale."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.manifests import edit_manifest
 from xray_generator.checkpoints import read_manifest_of
 from xray_generator.data.read import read_dataset
 from xray_generator.images import resize_square, to_uint8
@@ -136,12 +136,7 @@ def _flip(folder: Path) -> None:
 
 
 def _edit(change: Callable[[dict], object]) -> Callable[[Path], None]:
-    def edit(folder: Path) -> None:
-        data = json.loads((folder / "manifest.json").read_bytes())
-        change(data)
-        (folder / "manifest.json").write_text(json.dumps(data))
-
-    return edit
+    return lambda folder: edit_manifest(folder, change)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +146,7 @@ def _edit(change: Callable[[dict], object]) -> Callable[[Path], None]:
         (lambda folder: (folder / "extra.safetensors").write_bytes(b""), "not in the manifest"),
         (lambda folder: (folder / "model.safetensors").unlink(), "missing"),
         (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
-        (_edit(lambda data: data["shape"].update(channels=[8, 24])), "do not fit"),
+        (_edit(lambda data: data["shape"].update(channels=[8, 24])), "cannot be loaded"),
         (_edit(lambda data: data["calibration"].pop(data["labels"][0])), "calibration"),
     ],
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xray_generator.checkpoints import MANIFEST, check_name, read_manifest_of
+from xray_generator.checkpoints import check_name, folders_with_manifest, read_manifest_of
 from xray_generator.config import check_ranges
 from xray_generator.data.rows import Row, class_names
 from xray_generator.types import StudioError
@@ -104,7 +104,7 @@ def fitting_encoder(root: Path, rows: Sequence[Row] = ()) -> Path | None:
     Raises:
         StudioError: a manifest is damaged.
     """
-    found = {path.parent: read_manifest_of(path.parent, EncoderManifest) for path in sorted(root.glob(f"*/{MANIFEST}"))}
+    found = {folder: read_manifest_of(folder, EncoderManifest) for folder in folders_with_manifest(root)}
     classes = set(class_names(rows))
     if not classes and any(row.hu_window is not None for row in rows):
         return None

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load_model
 from scipy.special import expit
 from torch import Tensor
 from transformers import ResNetConfig, ResNetForImageClassification
 
-from xray_generator.checkpoints import read_manifest_of, verify, weights_sha256
+from xray_generator.checkpoints import Stored, load_weights, read_manifest_of, verify, weights_sha256
 from xray_generator.devices import pick_device
 from xray_generator.images import resize_square, to_tensor
 from xray_generator.reference_encoder.manifest import Calibration, EncoderManifest, EncoderShape, LabelQuality
-from xray_generator.types import StudioError
 
 BATCH = 64
 WEIGHTS = "model.safetensors"
@@ -103,14 +101,14 @@ def load_reference_encoder(folder: Path, device: str | None = None) -> Reference
     """
     manifest = read_manifest_of(folder, EncoderManifest)
     verify(folder, manifest)
-    network = build_network(manifest.shape, manifest.labels)
-    try:
+
+    def build() -> tuple[Any, Stored]:
+        network = build_network(manifest.shape, manifest.labels)
         load_model(network, folder / WEIGHTS)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise StudioError(f"The weights of {folder.name} do not fit its manifest: {reason}") from error
+        return network, {".": network.state_dict()}
+
     return ReferenceEncoder(
-        network.to(pick_device(device)).eval(),
+        load_weights(folder, manifest, build).to(pick_device(device)).eval(),
         manifest.shape.image_size,
         {label: manifest.calibration[label] for label in manifest.labels},
         f"{manifest.name}@{weights_sha256(manifest.files)[:12]}",

@@ -16,10 +16,11 @@ from scipy.special import expit
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
-from xray_generator.checkpoints import check_name, code_commit, staged, write_manifest
+from xray_generator.checkpoints import check_name, code_commit, write_manifest
 from xray_generator.config import check_ranges, dump
 from xray_generator.data.rows import Dataset, Row, class_names
 from xray_generator.devices import pick_device, process_state
+from xray_generator.folders import staged
 from xray_generator.images import from_uint8
 from xray_generator.reference_encoder.bootstrap import patient_interval
 from xray_generator.reference_encoder.card import write_encoder_card

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from xray_generator.cards import Card, write_card
-from xray_generator.checkpoints import DataFacts, Manifest, Metrics, staged, write_manifest
+from xray_generator.checkpoints import DataFacts, Manifest, Metrics, write_manifest
 from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
+from xray_generator.folders import staged
 from xray_generator.training.history import export_history
 
 EngineT = TypeVar("EngineT")

@@ -13,7 +13,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from xray_generator.abilities import NUM_DIRECTION_SAMPLES, LatentDirection
-from xray_generator.checkpoints import Manifest, freeze, open_checkpoint
+from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.cvae.autoencoder import Autoencoder
 from xray_generator.families.cvae.config import CVAEConfig
@@ -151,7 +151,7 @@ def load_engine(folder: Path, device: str | None = None) -> CVAEEngine:
     """Verify a checkpoint folder against its manifest and load it in float32; errors as `open_checkpoint`."""
     target = pick_device(device)
 
-    def build(manifest: Manifest, config: CVAEConfig) -> CVAE:
+    def build(manifest: Manifest, config: CVAEConfig) -> tuple[CVAE, Stored]:
         model = CVAE(
             Autoencoder.build(config, manifest.labels),
             Prior(len(manifest.labels) + 1, config),
@@ -160,8 +160,8 @@ def load_engine(folder: Path, device: str | None = None) -> CVAEEngine:
         )
         for name, network in model.networks().items():
             load_model(network, weights_file(folder, name))
-            freeze(network, target, folder.name, channels_last=name in ("encoder", "decoder"))
-        return model
+            freeze(network, target, channels_last=name in ("encoder", "decoder"))
+        return model, {name: network.state_dict() for name, network in model.networks().items()}
 
     manifest, config, model = open_checkpoint(folder, CVAEConfig, build)
     return CVAEEngine(model, manifest, config, target)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit, freeze, staged
+from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit, freeze
 from xray_generator.data.rows import Dataset, class_names
 from xray_generator.devices import pick_device, process_state
 from xray_generator.families.cvae.autoencoder import Autoencoder
@@ -22,6 +22,7 @@ from xray_generator.families.cvae.engine import SCHEDULER, CVAEEngine, load_engi
 from xray_generator.families.cvae.grain_task import GrainTask, measure_grain
 from xray_generator.families.cvae.model import CVAE, Prior, build_grain, measure_statistics
 from xray_generator.families.cvae.prior_task import LatentRows, PriorTask, cache_posteriors
+from xray_generator.folders import staged
 from xray_generator.training.loop import train
 from xray_generator.training.release import draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
@@ -72,7 +73,7 @@ def _train_autoencoder(config: CVAEConfig, dataset: Dataset, labels: tuple[str, 
         process_state().wait_for_everyone()
     for name, network in networks.items():
         load_model(network, weights_file(finished, name))
-        freeze(network, pick_device(), run.name)
+        freeze(network, pick_device())
     return autoencoder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from xray_generator.abilities import Likelihood
-from xray_generator.checkpoints import Manifest, freeze, open_checkpoint
+from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.likelihood import (
@@ -35,6 +36,8 @@ from xray_generator.types import (
 )
 
 COMPONENT = "unet"
+# diffusers' default builds a network under a patch of torch that other threads see: theirs would hold no data
+LOADING: dict[str, Any] = {"use_safetensors": True, "low_cpu_mem_usage": False, "torch_dtype": torch.float32}
 NUM_PROBES = 2
 
 
@@ -117,12 +120,13 @@ def load_engine(folder: Path, device: str | None = None) -> FlowMatchingEngine:
     """Verify a checkpoint folder against its manifest and load it in float32; errors as `open_checkpoint`."""
     target = pick_device(device)
 
-    def build(_: Manifest, config: FlowMatchingConfig) -> FlowMatching:
-        network = UNet2DModel.from_pretrained(folder / COMPONENT, torch_dtype=torch.float32, local_files_only=True)
+    def build(_: Manifest, config: FlowMatchingConfig) -> tuple[FlowMatching, Stored]:
+        network = UNet2DModel.from_pretrained(folder / COMPONENT, **LOADING)
         expected = config.network.fold**2, len(config.labels) + 1
         if (network.config.in_channels, network.config.num_class_embeds) != expected:
             raise ValueError("its network is not that of its settings")
-        return FlowMatching(freeze(network, target, folder.name), config.network.fold, config.labels)
+        model = FlowMatching(freeze(network, target), config.network.fold, config.labels)
+        return model, {COMPONENT: network.state_dict()}
 
     manifest, config, model = open_checkpoint(folder, FlowMatchingConfig, build)
     return FlowMatchingEngine(model, manifest, config, target)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from safetensors import safe_open
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from xray_generator.abilities import Ablation, AttentionMaps, NoiseSchedule
-from xray_generator.checkpoints import Manifest, freeze, open_checkpoint
+from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.latent_diffusion.attention import RecordableAttention, record_attention, word_maps
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
@@ -243,56 +241,41 @@ def load_engine(folder: Path, device: str | None = None, pretrained: str | None 
     """
     target = pick_device(device)
 
-    def build(manifest: Manifest, config: LatentDiffusionConfig) -> LatentDiffusion:
+    def build(manifest: Manifest, config: LatentDiffusionConfig) -> tuple[LatentDiffusion, Stored]:
         autoencoder = CompactAutoencoder.from_pretrained(folder / "autoencoder", **LOADING)
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", **LOADING)
         text_encoder = TextEncoder.load(folder, pretrained)
-        _check_tensors(autoencoder, folder / "autoencoder")
-        _check_tensors(unet, folder / "unet")
-        if text_encoder.is_frozen:
-            _check_tensors(text_encoder.projection, folder / "text_projection")
-        else:
-            _check_tensors(text_encoder.transformer, folder / "text_encoder")
+        stored = {"autoencoder": autoencoder.state_dict(), "unet": unet.state_dict(), **text_encoder.stored()}
         statistics = LatentStatistics.from_json(manifest.preprocessing)
         channels = {*statistics.mean.shape, *statistics.std.shape, *statistics.axes.shape}
         if channels | {statistics.fold**2 * autoencoder.config.latent_channels} != {unet.config.in_channels}:
             raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
         few_step = None
         if FEW_STEP in manifest.schedulers:
-            from xray_generator.families.latent_diffusion.few_step_task import merge_adapter  # peft: where there is one
+            # peft: where there is one
+            from xray_generator.families.latent_diffusion.few_step_task import adapter_tensors, merge_adapter
 
-            few_step = freeze(merge_adapter(unet, folder / FEW_STEP), target, folder.name)
+            stored[FEW_STEP] = adapter_tensors(unet)
+            few_step = freeze(merge_adapter(unet, folder / FEW_STEP), target)
             few_step.set_attn_processor(RecordableAttention())
         unet.set_attn_processor(RecordableAttention())
         refinement = None
         if config.detail_training is not None:
             refinement = build_refinement(config.detail)
             load_model(refinement, folder / REFINEMENT / "model.safetensors")
-            refinement = freeze(refinement, target, folder.name)
-        return LatentDiffusion(
-            freeze(autoencoder, target, folder.name),
-            freeze(unet, target, folder.name),
-            freeze(text_encoder, target, folder.name),
+            refinement = freeze(refinement, target)
+            stored[REFINEMENT] = refinement.state_dict()
+        model = LatentDiffusion(
+            freeze(autoencoder, target),
+            freeze(unet, target),
+            freeze(text_encoder, target),
             statistics,
             config.schedule,
             config.image_size,
             few_step,
             refinement,
         )
+        return model, stored
 
     manifest, config, model = open_checkpoint(folder, LatentDiffusionConfig, build)
     return LatentDiffusionEngine(model, manifest, config, target)
-
-
-def _check_tensors(module: Any, folder: Path) -> None:  # noqa: ANN401 - networks of diffusers and transformers
-    """The files must hold exactly the module's tensors: the libraries fill what is missing with random numbers."""
-    stored: set[str] = set()
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, "pt") as file:
-            stored.update(file.keys())
-    expected = set(module.state_dict())
-    if stored != expected:
-        names = ", ".join(sorted(stored ^ expected)[:3])
-        raise ValueError(
-            f"{folder.name} lacks {len(expected - stored)} tensors and has {len(stored - expected)} unknown: {names}"
-        )

@@ -17,7 +17,6 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
 from peft import LoraConfig, get_peft_model_state_dict
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -62,16 +61,18 @@ def save_adapter(student: UNet2DConditionModel, folder: Path) -> None:
 
 
 def merge_adapter(unet: UNet2DConditionModel, folder: Path) -> UNet2DConditionModel:
-    """A copy of a denoiser with the adapter of a folder added to its weights; ValueError where a part is missing."""
+    """A copy of a denoiser with the adapter of a folder added to its weights."""
     student = copy.deepcopy(unet)
     student.load_lora_adapter(str(folder), prefix=None, use_safetensors=True)
-    with safe_open(folder / LORA_WEIGHT_NAME_SAFE, "pt") as file:
-        stored = len(file.keys())
-    if stored != len(get_peft_model_state_dict(add_adapter(unet, 1))):
-        raise ValueError(f"{folder.name} holds {stored} tensors, not one pair for each adapted layer")
     student.fuse_lora()
     student.unload_lora()
     return student
+
+
+def adapter_tensors(unet: UNet2DConditionModel) -> dict[str, Tensor]:
+    """The tensors of an adapter of rank 1: one pair for each adapted layer."""
+    tensors: dict[str, Tensor] = get_peft_model_state_dict(add_adapter(unet, 1))
+    return tensors
 
 
 class DistillationLoss(nn.Module):

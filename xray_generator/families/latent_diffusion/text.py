@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
+from xray_generator.checkpoints import Stored
 from xray_generator.families.latent_diffusion.config import TextEncoderConfig
 from xray_generator.types import StudioError
 
@@ -121,6 +122,12 @@ class TextEncoder(nn.Module):
             name = public_name(cast(Any, self.transformer).name_or_path)
             reference = {"name": name, "sha256": _weights_sha256(self.transformer), "max_length": self.max_length}
             (folder / "text_encoder" / REFERENCE).write_text(json.dumps(reference, indent=2) + "\n")
+
+    def stored(self) -> Stored:
+        """The tensors that `save` writes, by their folder."""
+        if self.projection is None:
+            return {"text_encoder": self.transformer.state_dict()}
+        return {"text_projection": self.projection.state_dict()}
 
     @classmethod
     def load(cls, folder: Path, pretrained: str | None = None) -> TextEncoder:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit, staged
+from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit
 from xray_generator.config import dump
 from xray_generator.data.rewording import reword
 from xray_generator.data.rows import Dataset, Row
@@ -53,6 +53,7 @@ from xray_generator.families.latent_diffusion.model import (
     build_unet,
 )
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
+from xray_generator.folders import staged
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.refinement import Refinement
 from xray_generator.training.loop import train

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from xray_generator.checkpoints import Manifest, freeze, open_checkpoint
+from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.families.super_resolution.degradation import Degradation, add_noise
@@ -134,10 +134,11 @@ def load_engine(folder: Path, device: str | None = None) -> SuperResolutionEngin
     """Verify a checkpoint folder against its manifest and load it in float32; errors as `open_checkpoint`."""
     target = pick_device(device)
 
-    def build(manifest: Manifest, config: SuperResolutionConfig) -> SuperResolution:
+    def build(manifest: Manifest, config: SuperResolutionConfig) -> tuple[SuperResolution, Stored]:
         network = build_network(config.network)
         load_model(network, folder / WEIGHTS)
-        return SuperResolution(freeze(network, target, folder.name), Statistics.from_json(manifest.preprocessing))
+        model = SuperResolution(freeze(network, target), Statistics.from_json(manifest.preprocessing))
+        return model, {Path(WEIGHTS).parent.name: network.state_dict()}
 
     manifest, config, model = open_checkpoint(folder, SuperResolutionConfig, build)
     return SuperResolutionEngine(model, manifest, config, target)

@@ -9,7 +9,7 @@ from torch import Tensor
 from xray_generator.families.toy.config import ToyConfig
 from xray_generator.families.toy.model import ToyFlow
 
-from xray_generator.checkpoints import Manifest, freeze, open_checkpoint
+from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import initial_noise, pick_device
 from xray_generator.images import from_tensor
 from xray_generator.nn.rectified_flow import euler, time_grid
@@ -46,10 +46,10 @@ class ToyEngine:
 def load_engine(folder: Path, device: str | None = None) -> ToyEngine:
     target = pick_device(device)
 
-    def build(_manifest: Manifest, config: ToyConfig) -> ToyFlow:
+    def build(_manifest: Manifest, config: ToyConfig) -> tuple[ToyFlow, Stored]:
         flow = ToyFlow(config.channels)
         load_model(flow, folder / WEIGHTS)
-        return freeze(flow, target, folder.name)
+        return freeze(flow, target), {".": flow.state_dict()}
 
     manifest, _config, flow = open_checkpoint(folder, ToyConfig, build)
     return ToyEngine(flow, manifest, target)
