@@ -31,15 +31,16 @@ from xray_generator.dashboards.report import interval_text, make_report, to_csv
 from xray_generator.dashboards.series import STEPS, Point, conditions_of, over_time, ratio_table, spokes, sweep
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Measurement, Record
-from xray_generator.evaluation.summary import BETTER, NOT_MEASURED, value_text
+from xray_generator.evaluation.summary import BETTER, NOT_MEASURED, known_measure, value_text
 from xray_generator.types import StudioError
 
 UNMEASURED = NOT_MEASURED.capitalize()
+MILLISECONDS = "ms"  # the unit of stored times
 
 
 def main() -> None:
     """Draw the page."""
-    st.caption("All evaluations side by side. Only records of the same suite and the same real images are compared.")
+    st.caption("Which model is better? Only runs of the same test and data can be compared.")
     try:
         board = load_board()
         if board.entries:
@@ -61,10 +62,18 @@ def _draw_board(board: Board) -> None:
             "The records have different numbers of images. With more images, distances fall and ratios to real grow, "
             "so only values of equal n are ranked."
         )
-    _draw_comparison(entries, columns)
+    values = [headline(entry.record) for entry in entries]
+    known = [column for column in columns if any((m := found.get(column)) and m.value is not None for found in values)]
+    if known:
+        _draw_comparison(entries, known)
+    if lacking := [name for column, name in column_names(columns).items() if column not in known]:
+        st.caption(escape_markdown(f"{UNMEASURED} in any of these records: {'; '.join(lacking)}."))
     _draw_export(entries, columns)
-    st.subheader("Ranks", anchor=False)
-    _draw_ranks(entries, columns)
+    if len(entries) > 1 and known:
+        st.subheader("Ranks", anchor=False)
+        _draw_ranks(entries, known)
+    else:
+        st.caption("Ranks need two or more records.")
     tabs = {"Steps and time": _draw_sweeps, "Conditions": _draw_conditions, "Radar": _draw_radars}
     for draw_tab, tab in zip(tabs.values(), st.tabs(list(tabs), key="board_tab", on_change="rerun"), strict=True):
         with tab:
@@ -107,8 +116,8 @@ def _draw_comparison(entries: Sequence[Entry], columns: Sequence[Column]) -> Non
     config: dict[str, Any] = {"Record": st.column_config.TextColumn(pinned=True)}
     for column, name in column_names(columns).items():
         found = [value.get(column) for value in values]
-        known = [m.value for m in found if m is not None and m.value is not None]
-        table[name] = [None if m is None else m.value for m in found]
+        known = [value for m in found if (value := _value(m)) is not None]
+        table[name] = [_value(m) for m in found]
         table[f"{name}, basis"] = [_basis(m) for m in found]
         number = "%,.0f" if max(map(abs, known), default=0) >= 1_000 else "%.3g"
         config[name] = st.column_config.NumberColumn(name, help=_help(column), format=number)
@@ -120,13 +129,11 @@ def _draw_comparison(entries: Sequence[Entry], columns: Sequence[Column]) -> Non
 def _draw_ranks(entries: Sequence[Entry], columns: Sequence[Column]) -> None:
     """Draw a row for each record: its rank in each column, and the mean over the columns that all have."""
     ranking, names = rank([entry.record for entry in entries], columns), column_names(columns)
-    if len(entries) < 2:
-        st.info("Ranks need two or more records: alone, every measure has rank 1 of 1.")
     mean = f"Mean rank, {ranking.num_common} measures"
     table: dict[str, Sequence[Any]] = {
         "Record": label_entries(entries),
-        mean: ranking.mean,
-        **{names[column]: ranks for column, ranks in ranking.by_column.items()},
+        **({mean: ranking.mean} if ranking.num_common else {}),
+        **{names[column]: ranks for column, ranks in ranking.by_column.items() if any(ranks)},
         **_origins(entries),
     }
     config = {mean: st.column_config.NumberColumn(format="%.2f")}
@@ -139,11 +146,18 @@ def _draw_ranks(entries: Sequence[Entry], columns: Sequence[Column]) -> None:
 def _origins(entries: Sequence[Entry]) -> dict[str, list[str]]:
     return {
         "Weights": [
-            "unknown origin" if e.record.checkpoint is None else "changed or not here" if e.stale else "current"
+            "unknown origin" if e.record.checkpoint is None else "older weights" if e.stale else "current"
             for e in entries
         ],
         "Measured": [f"{entry.record.created[:10]}, {age(entry.record.created)}" for entry in entries],
     }
+
+
+def _value(m: Measurement | None) -> float | None:
+    """The number in the table: times in seconds."""
+    if m is None or m.value is None:
+        return None
+    return m.value / 1_000 if known_measure(m).unit == MILLISECONDS else m.value
 
 
 def _basis(m: Measurement | None) -> str:
@@ -158,7 +172,8 @@ def _help(column: Column) -> str:
         return ""
     measure = MEASURES[column.measure]
     space = f" Measured by {column.extractor}." if column.extractor else ""
-    unit = f" In {measure.unit}." if measure.unit else ""
+    unit = "seconds" if measure.unit == MILLISECONDS else measure.unit
+    unit = f" In {unit}." if unit else ""
     return escape_markdown(f"{measure.help} {BETTER[measure.direction].capitalize()}.{unit}{space}")
 
 
@@ -187,24 +202,30 @@ def _draw_export(entries: Sequence[Entry], columns: Sequence[Column]) -> None:
 # Steps and time
 
 SWEEPS = ("kernel_distance", "sharpness_ratio")
-AXES = {"steps": "Steps", "time": "Milliseconds per image", "guidance": "Guidance scale"}
+AXES = {"steps": "Steps", "time": "Seconds per image", "guidance": "Guidance scale"}
 COLORS = (GENERATED, *OTHERS)
 
 
 @st.fragment
 def _draw_sweeps(entries: Sequence[Entry]) -> None:
     """Draw quality over steps, over the time that they take, and over guidance; a line for each record."""
-    labels = label_entries(entries)
+    labels, missing = label_entries(entries), []
     for measure in SWEEPS:
-        st.markdown(f"**{escape_markdown(MEASURES[measure].title)}**", help=escape_markdown(MEASURES[measure].help))
-        grid = st.grid(3, min_column_width=300)
+        drawn = {}
         for axis, title in AXES.items():
             series = {label: _points(entry.record, measure, axis) for label, entry in zip(labels, entries, strict=True)}
-            with grid.cell():
-                if any(point.m.value is not None for points in series.values() for point in points):
-                    draw(_lines(series, title, measure), f"board {measure} {axis}", 300)
-                else:
-                    st.caption(f"Over {title.lower()}: {NOT_MEASURED}. The full suite varies it.")
+            if any(point.m.value is not None for points in series.values() for point in points):
+                drawn[axis] = _lines(series, title, measure)
+            else:
+                missing.append(f"{MEASURES[measure].title} over {title.lower()}")
+        if drawn:
+            st.markdown(f"**{escape_markdown(MEASURES[measure].title)}**", help=escape_markdown(MEASURES[measure].help))
+            grid = st.grid(3, min_column_width=300)
+            for axis, figure in drawn.items():
+                with grid.cell():
+                    draw(figure, f"board {measure} {axis}", 300)
+    if missing:
+        st.caption(escape_markdown(f"{UNMEASURED}: {'; '.join(missing)}. The full suite varies steps and guidance."))
     st.caption(
         "A record without a sweep of the steps is one point, at its own settings. Times depend on the machine that "
         "made the record: compare only times of the same machine. Steps without a time are left out."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from xray_generator.dashboards.board import Board, Entry, age, first_columns, he
 from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.report import interval_text, settings_text, stored_figures, zip_record
 from xray_generator.dashboards.series import by_space, in_conditions
+from xray_generator.dashboards.strengths import Strengths, find_points
 from xray_generator.dashboards.timings import MACHINE
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement, Record
@@ -32,6 +34,19 @@ from xray_generator.evaluation.summary import (
 )
 from xray_generator.types import StudioError
 
+TABS = {  # question -> its tab
+    "realism": "Realism",
+    "detail": "Sharpness",
+    "diversity": "Variety",
+    "prompts": "Prompt or class",
+    "copies": "Copies",
+    "use": "Use for training",
+    "structure": "Structure",
+    "reconstruction": "Autoencoder",
+    "speed": "Speed",
+    "settings": "Guidance and steps",
+    "other": "Other curves",
+}
 HEADLINES = {  # question -> its tiles
     "realism": ("frechet_ratio", "kernel_distance", "precision", "detectability"),
     "detail": ("sharpness_ratio", "spectral_distance", "contrast_ratio", "snr_ratio"),
@@ -54,13 +69,15 @@ TABLES = {  # question -> table of the record -> title
     "use": {"ablations": "Ablations of sampling"},
     "speed": {"components": "Components", "attention": "Attention layers", "layers": "Layers"},
 }
-SETTINGS = {"settings": "What do guidance and steps change?", "other": "Other curves"}
+QUESTIONS = {**GROUPS, "settings": "What do guidance and steps change?", "other": "Other curves"}
 GALLERY = "closest_pairs"  # the stored figure that shows images
 
 
 def main() -> None:
     """Draw the page."""
-    st.caption("The results of one evaluation, each beside the value of equally many real images if there is one.")
+    st.caption(
+        "How good is a model? One evaluation, each value beside that of equally many real images if there is one."
+    )
     try:
         board = load_board()
         if not board.entries:
@@ -73,14 +90,15 @@ def main() -> None:
     except (StudioError, OSError) as error:
         st.error(escape_markdown(error))
         return
+    _draw_missing(entry.record)
     if entry.record.notes:
-        st.subheader("Notes", anchor=False)
-        for note in entry.record.notes:
-            st.markdown(f"- {escape_markdown(note)}")
+        with st.expander(f"Notes ({len(entry.record.notes)})"):
+            for note in entry.record.notes:
+                st.markdown(f"- {escape_markdown(note)}")
 
 
 def _pick_entry(board: Board) -> Entry:
-    """Draw the picker; full suites come first, then the newest."""
+    """Draw the picker; the fullest record of the first checkpoint comes first, then full suites, then the newest."""
     key = "metrics_record"
     entries = {entry.path.name: entry for entry in board.entries}
     if st.session_state.get(key) not in entries:
@@ -88,8 +106,8 @@ def _pick_entry(board: Board) -> Entry:
 
     def title(name: str) -> str:
         entry = entries[name]
-        stale = ", weights changed or not here" if entry.stale else ""
-        return f"{entry.record.subject} · {entry.group} · {entry.record.created[:10]}{stale}"
+        older = " · older weights" if entry.stale else ""
+        return f"{entry.record.subject} · {entry.group} · {entry.record.created[:10]}{older}"
 
     name = st.selectbox(
         "Record",
@@ -117,17 +135,21 @@ def _draw_header(entry: Entry) -> None:
     machine = [MACHINE_TEXTS.get(key, "{}").format(settings[key]) for key in MACHINE if key in settings]
     real = (str(settings.get("real", UNKNOWN)), f"{settings.get('split') or 'no'} split", _count(settings, "num_real"))
     sampling = [text.format(settings[key]) for key, text in SAMPLING.items() if key in settings]
-    facts = {
-        "Evaluated": checkpoint.full_name if checkpoint else f"{record.subject}, images of a folder",
-        "SHA-256 of the weights": checkpoint.sha256[:12] if checkpoint else "unknown origin",
-        "Generated images": _count(settings, "num_images"),
-        "Sampling": ", ".join(sampling) or UNKNOWN,
-        "Real images": ", ".join(real),
-        "Measured": f"{record.created[:10]}, {age(record.created)}",
-        "Code": record.commit or UNKNOWN,
-        "Machine": ", ".join(machine) or UNKNOWN,
-    }
-    draw_facts(facts, columns=4, min_width=160)
+    titles = studio().class_titles(checkpoint.full_name) if checkpoint else {}
+    verdicts = Strengths(find_points(record, titles), record.created[:10], is_stale=False)
+    st.markdown("  \n".join(map(escape_markdown, verdicts.sentences())))
+    with st.expander("What was measured, on what, and when"):
+        facts = {
+            "Evaluated": checkpoint.full_name if checkpoint else f"{record.subject}, images of a folder",
+            "Generated images": _count(settings, "num_images"),
+            "Sampling": ", ".join(sampling) or UNKNOWN,
+            "Real images": ", ".join(real),
+            "Measured": f"{record.created[:10]}, {age(record.created)}",
+            "Machine": ", ".join(machine) or UNKNOWN,
+            "Code": record.commit or UNKNOWN,
+            "SHA-256 of the weights": checkpoint.sha256[:12] if checkpoint else "unknown origin",
+        }
+        draw_facts(facts, columns=4, min_width=160)
 
 
 def _count(settings: Mapping[str, object], key: str) -> str:
@@ -151,31 +173,51 @@ def _draw_downloads(entry: Entry, figures: Mapping[str, Path]) -> None:
             st.download_button(*file, key=key, on_click="ignore")
 
 
-# Questions, one below the other: tiles of the main measures, figures, tables, every value
+# Questions, a tab each: tiles of the main measures, figures, tables, every value. What has no number is not drawn.
 
 
 def _draw_questions(record: Record, figures: Mapping[str, Path]) -> None:
-    for group, question in GROUPS.items():
-        _draw_question(record, group, question, figures)
-    for group, question in SETTINGS.items():
-        curves = _figures_of(record, group)
-        if curves or group == "settings":
-            st.subheader(question, anchor=False)
-        if not curves and group == "settings":
-            st.caption("Not measured: this record has no sweep. The full suite makes them.")
-        _draw_figures(curves, group)
+    key = "metrics_tab"
+    tabs = {TABS[group]: group for group in QUESTIONS if _has_numbers(record, group)}
+    if st.session_state.get(key) not in tabs:
+        st.session_state.pop(key, None)
+    for group, tab in zip(tabs.values(), st.tabs(list(tabs), key=key, on_change="rerun") if tabs else (), strict=True):
+        with tab:
+            if tab.open:
+                _draw_question(record, group, figures)
 
 
-def _draw_question(record: Record, group: str, question: str, figures: Mapping[str, Path]) -> None:
+def _has_numbers(record: Record, group: str) -> bool:
+    measured = (m for m in record.measurements if m.value is not None)
+    return any(known_measure(m).group == group for m in measured) or bool(_figures_of(record, group))
+
+
+def _draw_missing(record: Record) -> None:
+    """Draw what was not measured in one line, and each reason once it is asked for."""
+    absent = [question for group, question in GROUPS.items() if not _has_numbers(record, group)]
+    if not _has_numbers(record, "settings"):
+        absent.append(QUESTIONS["settings"])
+    if absent:
+        st.caption(escape_markdown(f"Not measured in this record of the {record.suite} suite: {' '.join(absent)}"))
+    missing: dict[tuple[str, str], list[str]] = {}  # title and reason -> conditions
+    for m in record.measurements:
+        if m.value is None:
+            missing.setdefault((known_measure(m).title, m.reason), []).append(condition_title(m.condition, ""))
+    if missing:
+        with st.expander(f"Values that could not be measured, and why ({len(missing)})"):
+            for (title, reason), conditions in missing.items():
+                names = ", ".join(filter(None, dict.fromkeys(conditions)))
+                st.markdown(escape_markdown(f"{title}{f' of {names}' if names else ''}: {reason}"))
+
+
+def _draw_question(record: Record, group: str, figures: Mapping[str, Path]) -> None:
     found = [m for m in record.measurements if known_measure(m).group == group]
-    _draw_heading(question, [*HEADLINES[group], *(m.measure for m in found)])
-    absent = f"this record of the {record.suite} suite does not hold it."
-    if found:
-        values = headline(record)
-        by_measure = {column.measure: values[column] for column in first_columns([record], HEADLINES[group])}
-        draw_tiles([by_measure.get(name) or Measurement(name, None, reason=absent) for name in HEADLINES[group]])
-    else:
-        st.caption(escape_markdown(f"Not measured: {absent}"))
+    names = HEADLINES.get(group, ())
+    _draw_heading(QUESTIONS[group], [*names, *(m.measure for m in found)])
+    values = headline(record)
+    tiles = [m for column in first_columns([record], names) if (m := values[column]).value is not None]
+    if tiles:
+        draw_tiles(tiles)
     if group == "prompts":
         _draw_missing_labels(record)
     _draw_figures(_figures_of(record, group), group)
@@ -194,9 +236,10 @@ def _draw_question(record: Record, group: str, question: str, figures: Mapping[s
 def _draw_heading(question: str, measures: Sequence[str]) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.subheader(question, anchor=False, width="content")
-        with st.popover("How to read this", width="content"):
-            for name in dict.fromkeys(measures):
-                if name in MEASURES:
+        known = [name for name in dict.fromkeys(measures) if name in MEASURES]
+        if known:
+            with st.popover("How to read this", width="content"):
+                for name in known:
                     measure = MEASURES[name]
                     better = BETTER[measure.direction].capitalize()
                     title, text = escape_markdown(measure.title), escape_markdown(measure.help)
@@ -208,9 +251,7 @@ def _draw_missing_labels(record: Record) -> None:
     found = [m for m in headline(record).values() if m.measure in LABEL_MEASURES]
     measured = {m.condition for m in found if m.value is not None}
     if missing := {m.condition for m in found} - measured:
-        st.caption(
-            f"Labels measured: {len(measured)}; not measured: {len(missing)}. All values below give the reasons."
-        )
+        st.caption(f"Labels measured: {len(measured)}; not measured: {len(missing)}. The reasons are below.")
 
 
 def _draw_values(measurements: Sequence[Measurement], key: str) -> None:
@@ -253,18 +294,29 @@ CONDITIONS = {
     "realism": ("frechet_ratio", "kernel_distance"),
     "detail": ("sharpness_ratio",),
     "diversity": ("ms_ssim",),
-    "prompts": ("prompt_accuracy", "prompt_auroc", "prompt_accuracy_share"),
+    "prompts": (
+        "prompt_accuracy",
+        "prompt_auroc",
+        "prompt_accuracy_share",
+        "class_accuracy",
+        "fact_response",
+        "denied_score",
+    ),
     "copies": ("copy_rate", "copies_found"),
     "use": ("utility_synthetic", "utility_ratio"),
+    "structure": ("band_power",),
 }
 
 
 def _figures_of(record: Record, group: str) -> dict[str, go.Figure]:
-    """All figures of a question; none if nothing was measured for it."""
+    """All figures of a question that have a number."""
     figures = {}
-    if group == "detail" and (ratios := {_title(name): m for name in RATIOS if (m := record.get(name)) is not None}):
+    ratios = {_title(name): m for name in RATIOS if (m := record.get(name)) is not None and m.value is not None}
+    if group == "detail" and ratios:
         figures["Generated divided by real"] = _bars(ratios, "sharpness_ratio")
-    figures |= {curve.title: _curve(name, curve) for name, curve in record.curves.items() if _group_of(name) == group}
+    for name, curve in record.curves.items():
+        if _group_of(name) == group and any(value is not None for line in curve.lines.values() for value in line):
+            figures[curve.title] = _curve(name, curve)
     for measure in SPACES.get(group, ()):
         spaces = by_space(record, measure)
         if len(spaces) > 1 and any(m.value is not None for m in spaces.values()):
@@ -291,11 +343,15 @@ def _title(ratio: str) -> str:
 
 
 def _curve(name: str, curve: Curve) -> go.Figure:
+    curve = replace(curve, x_label=curve.x_label.replace("num inference steps", "steps"))
     if name == "spectrum":
         figure = lines(curve, log_x=True, log_y=True)
         figure.update_xaxes(dtick="D2")
         figure.update_yaxes(exponentformat="power", dtick=2)
         return figure
+    if name.startswith("speed"):
+        taken = {line: tuple(v and v / 1_000 for v in values) for line, values in curve.lines.items()}
+        curve = replace(curve, y_label="seconds", lines=taken)
     figure = areas(curve) if name.endswith("_distribution") else lines(curve)
     if name.startswith("speed"):
         figure.update_yaxes(rangemode="tozero")

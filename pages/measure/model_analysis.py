@@ -1,4 +1,7 @@
-"""Model analysis: how a checkpoint was trained and how fast it is; its networks are in `model_networks`."""
+"""Model analysis: how a checkpoint was trained and how fast it is.
+
+Its networks are in `model_networks`; whether it draws structure and hears each word is in `model_structure`.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,16 @@ from pages.kit.facts import draw_facts, draw_tile
 from pages.kit.jobs import draw_end, draw_progress, find_job, last_result, start_button
 from pages.kit.services import escape_markdown, studio
 from pages.measure.model_networks import draw_architecture, draw_autoencoder, draw_noise
+from pages.measure.model_structure import draw_structure
 from pages.measure.records import load_records
 from xray_generator.checkpoints import Manifest, find_checkpoint
 from xray_generator.dashboards.timings import (
     Timing,
     compare_times,
+    latency_text,
     machine_text,
     stored_times,
     time_curve,
-    time_text,
 )
 from xray_generator.dashboards.training_curves import (
     Training,
@@ -36,8 +40,10 @@ from xray_generator.dashboards.training_curves import (
     stamp,
     term_curve,
 )
+from xray_generator.data.naming import stage_title
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.evaluation.summary import NOT_MEASURED
+from xray_generator.gallery import find_sample
 from xray_generator.jobs import Work
 from xray_generator.registry import get_family
 from xray_generator.types import StudioError
@@ -49,7 +55,8 @@ if TYPE_CHECKING:  # these modules import torch
 def main() -> None:
     """Draw the page."""
     st.caption(
-        "How a model was trained, what it consists of, what its autoencoder keeps of an image, and how fast it is."
+        "How a model was trained, what it consists of, what its autoencoder keeps of an image, whether it draws "
+        "structure and hears every word, and how fast it is."
     )
     try:
         manifest = pick_checkpoint()
@@ -62,6 +69,7 @@ def main() -> None:
         "Architecture": draw_architecture,
         "Noise schedule": draw_noise,
         "Autoencoder": draw_autoencoder,
+        "Structure and prompt": draw_structure,
         "Speed": _draw_speed,
     }
     for draw_tab, tab in zip(tabs.values(), st.tabs(list(tabs), key="model_tab", on_change="rerun"), strict=True):
@@ -78,21 +86,27 @@ def _draw_tab(draw_tab: Callable[[Manifest], None], manifest: Manifest) -> None:
         st.error(escape_markdown(error))
 
 
+SAMPLE_PX = 160  # as wide as the picture at the top is at most
+
+
 def _draw_manifest(manifest: Manifest) -> None:
-    recommended = manifest.recommended
-    steps = (f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(manifest.steps.items()))
+    """Draw a picture and the facts."""
+    recommended, sample = manifest.recommended, find_sample(studio().sample_dir(manifest.name), manifest)
+    if sample is not None:
+        st.image(str(sample), "Synthetic", width=SAMPLE_PX, alt="An image that this model drew")
+    steps = (f"{stage_title(name)} {count:,}" for name, count in sorted(manifest.steps.items()))
     draw_facts(
         {
-            "Model": get_family(manifest.family).title,
+            "Kind": get_family(manifest.family).title,
             "Image size": ", ".join(f"{size} x {size} pixels" for size in manifest.sizes),
             "Training images": f"{manifest.data.num_train:,}" if manifest.data.num_train else "not recorded",
             "Training steps": ", ".join(steps) or "none",
-            "Recommended": f"{recommended.scheduler}, {recommended.num_inference_steps} steps, "
-            f"guidance {recommended.guidance_scale}",
-            "SHA-256 of the weights": manifest.ref.sha256[:12],
+            "Recommended": f"{recommended.num_inference_steps} steps of {recommended.scheduler}, "
+            f"guidance {recommended.guidance_scale:g}",
         }
     )
-    with st.expander("All training settings"):
+    with st.expander("All training settings, and the hash of the weights"):
+        st.text(f"SHA-256 {manifest.ref.sha256}")
         st.json(manifest.config)
 
 
@@ -123,7 +137,7 @@ def _draw_training(manifest: Manifest) -> None:
         default=next(iter(stages)),
         required=True,
         key=f"model_stage {' '.join(stages)}",
-        format_func=lambda name: escape_markdown(name.replace("_", " ").capitalize()),
+        format_func=lambda name: escape_markdown(stage_title(name)),
         persist_state="session",
     )
     is_logarithmic = right.toggle("Logarithmic loss", key="model_log_scale", persist_state="session")
@@ -255,18 +269,23 @@ def _tabulate(timings: Sequence[Timing], *, has_record: bool) -> dict[str, list[
     here = [timing.here for timing in timings]
     columns = {
         "Steps": [f"{timing.steps:,}" for timing in timings],
-        "Network evaluations": [time_text(timing.here or timing.stored, "network_evaluations") for timing in timings],
+        "Network evaluations": [_count_evaluations(timing.here or timing.stored) for timing in timings],
     }
     if any(here):
         columns |= {
-            "Median (ms)": [time_text(m) or NOT_MEASURED for m in here],
-            "Fastest (ms)": [time_text(m, "fastest_ms") for m in here],
-            "Slowest (ms)": [time_text(m, "slowest_ms") for m in here],
+            "Median": [latency_text(m) or NOT_MEASURED for m in here],
+            "Fastest": [latency_text(m, "fastest_ms") for m in here],
+            "Slowest": [latency_text(m, "slowest_ms") for m in here],
             "Images": [f"{m.n:,}" if m else "" for m in here],
         }
     if has_record:
-        columns["Record (ms)"] = [time_text(timing.stored) or NOT_MEASURED for timing in timings]
+        columns["Record"] = [latency_text(timing.stored) or NOT_MEASURED for timing in timings]
     return columns
+
+
+def _count_evaluations(m: Measurement | None) -> str:
+    count = m.settings.get("network_evaluations") if m else None
+    return f"{count:,}" if isinstance(count, int) else ""
 
 
 main()

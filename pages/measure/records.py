@@ -15,10 +15,11 @@ from xray_generator.types import CheckpointRef
 
 
 def load_records() -> Board:
-    """All records, read again when a file changes; an error on the page names each that cannot be read."""
+    """All records, those of the first checkpoint first; an error on the page names each that cannot be read."""
     folder = studio().metrics_dir
     files = tuple(map(Stamped.of, sorted(folder.glob(f"*{SUFFIX}"))))
-    board = _read(folder, tuple(manifest.ref for manifest in list_checkpoints(studio().checkpoint_root)), files)
+    refs = tuple(manifest.ref for manifest in list_checkpoints(studio().checkpoint_root))
+    board = _read(folder, refs, next((manifest.ref for manifest in studio().checkpoints()), None), files)
     for fault in board.faults:
         st.error(escape_markdown(fault))
     return board
@@ -54,5 +55,10 @@ def draw_origin(record: Record, manifest: Manifest) -> None:
 
 
 @st.cache_data(max_entries=4, show_spinner=False, hash_funcs={Stamped: hash})
-def _read(folder: Path, refs: tuple[CheckpointRef, ...], files: tuple[Stamped, ...]) -> Board:  # noqa: ARG001 - read again when these change
-    return read_board(folder, refs)
+def _read(
+    folder: Path,
+    refs: tuple[CheckpointRef, ...],
+    first: CheckpointRef | None,
+    files: tuple[Stamped, ...],  # noqa: ARG001 - read again when these change
+) -> Board:
+    return read_board(folder, refs, first)

@@ -50,6 +50,15 @@ def test_a_board_puts_full_suites_first_and_names_what_it_cannot_read(tmp_path: 
     assert read_board(tmp_path / "nowhere", []).entries == ()
 
 
+def test_the_fullest_record_of_the_first_checkpoint_leads(tmp_path: Path) -> None:
+    here = replace(QUICK, checkpoint=GONE.checkpoint, subject="here")
+    short = replace(here, subject="short", created="2027-01-01T00:00:00+00:00", measurements=here.measurements[:3])
+    older = replace(FULL, checkpoint=replace(HERE, family="latent_diffusion", name="longer", sha256="ef" * 32))
+    keep(tmp_path, FULL, short, here, replace(older, subject="older"))
+    board = read_board(tmp_path / "metrics", [HERE], GONE.checkpoint)
+    assert [e.record.subject for e in board.entries] == ["here", "short", "older", "tiny"]
+
+
 def test_stale_weights_are_changed_or_not_here() -> None:
     assert staleness(FULL, [HERE]) == "" and staleness(FOLDER, []) == ""
     assert "changed since" in staleness(FULL, [replace(HERE, sha256="cd" * 32)])
@@ -152,7 +161,7 @@ def test_only_numbers_of_equally_many_images_are_ranked() -> None:
 def test_a_sweep_goes_over_steps_and_over_the_time_that_they_take() -> None:
     points = sweep(FULL, "sharpness_ratio", "num_inference_steps")
     assert [(p.x, p.m.value) for p in points] == [(4, 0.25), (20, 0.5), (50, 0.6)]
-    assert [(p.x, p.m.value) for p in over_time(FULL, points)] == [(100, 0.25), (500, 0.5)]  # 50 steps: not timed
+    assert [(p.x, p.m.value) for p in over_time(FULL, points)] == [(0.1, 0.25), (0.5, 0.5)]  # 50 steps: not timed
     assert [(p.x, p.m.n) for p in sweep(QUICK, "sharpness_ratio", "num_inference_steps")] == [(20, 100)]
     assert sweep(QUICK, "sharpness_ratio", "guidance_scale") == ()
 

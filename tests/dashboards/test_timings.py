@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from xray_generator.checkpoints import find_checkpoint, read_manifest
-from xray_generator.dashboards.timings import compare_times, stored_times, time_curve
+from xray_generator.dashboards.timings import compare_times, latency_text, stored_times, time_curve
 from xray_generator.evaluation.records import Measurement, Record
+from xray_generator.evaluation.summary import value_text
 from xray_generator.types import CheckpointRef
 
 
@@ -22,8 +23,15 @@ def test_latencies_are_compared_by_steps_with_those_of_the_record() -> None:
     timings = compare_times([latency(10.0, 4), latency(5.0, 2)], record, "ddim")
     values = [(t.steps, t.here and t.here.value, t.stored and t.stored.value) for t in timings]
     assert values == [(2, 5.0, None), (4, 10.0, 20.0), (8, None, 50.0)]
-    assert time_curve(timings).lines == {"here": (5.0, 10.0, None), "record": (None, 20.0, 50.0)}
+    assert time_curve(timings).lines == {"here": (0.005, 0.01, None), "record": (None, 0.02, 0.05)}
     assert set(time_curve(compare_times([], record, "ddim")).lines) == {"record"}
+
+
+def test_times_are_said_in_seconds() -> None:
+    slow = Measurement("latency_ms", 58_103.0, 1, (9_400.0, 410.0), settings={"slowest_ms": 1_234_000.0})
+    assert value_text(slow) == latency_text(slow) == "58 s" and latency_text(slow, "slowest_ms") == "1,234 s"
+    assert [value_text(slow, end) for end in slow.interval or ()] == ["9.4 s", "0.41 s"]
+    assert latency_text(None) == latency_text(slow, "fastest_ms") == ""
 
 
 def test_the_shipped_checkpoint_carries_its_history(dataset_folder: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_row_for_each_record_of_the_suite(page: AppTest) -> None:
     assert list(table["Record"]) == ["tiny", "longer", "folder <b>of *others*"]
     assert list(table[SHARPNESS]) == pytest.approx([0.5, 0.45, 0.4])
     assert table[f"{SHARPNESS}, basis"][0] == "0.4 × real to 0.6 × real; n = 100"
-    assert list(table["Weights"]) == ["changed or not here", "changed or not here", "unknown origin"]
+    assert list(table["Weights"]) == ["older weights", "older weights", "unknown origin"]
     assert "have changed since" in words(page) and "not here" in words(page)
 
 
@@ -49,6 +49,7 @@ def test_ranks_follow_each_measures_direction(page: AppTest) -> None:
     assert list(table[SHARPNESS]) == [1, 2, 3]  # best as on real images
     assert list(table["Time for one image"]) == [3, 2, 1]  # best when lower
     assert "Rank 1 is best" in words(page) and not page.info
+    assert list(page.dataframe[0].value["Time for one image"]) == pytest.approx([0.5, 0.45, 0.4])  # seconds
 
 
 def test_values_of_different_n_are_not_ranked(output_dir: Path) -> None:
@@ -60,7 +61,7 @@ def test_values_of_different_n_are_not_ranked(output_dir: Path) -> None:
     keep(output_dir, FULL, fewer)
     page = open_page(PAGE)
     table = page.dataframe[1].value
-    assert table[SHARPNESS].isna().all() and list(table["Time for one image"]) == [2, 1]
+    assert SHARPNESS not in table and list(table["Time for one image"]) == [2, 1]
     assert "only values of equal n are ranked" in words(page)
     assert f"on different numbers of images: {SHARPNESS}" in words(page)
 
@@ -68,9 +69,21 @@ def test_values_of_different_n_are_not_ranked(output_dir: Path) -> None:
 def test_one_record_alone_is_not_ranked(page: AppTest) -> None:
     page.selectbox(key="board_group").set_value("quick suite, real images: films").run()
     assert not page.exception
-    assert "rank 1 of 1" in page.info[0].value
+    assert "Ranks need two or more records" in words(page) and len(page.dataframe) == 1
     assert list(page.dataframe[0].value["Record"]) == ["tiny"]
-    assert "Over guidance scale: not measured" in words(page)
+    assert "Not measured: Kernel distance over steps; Kernel distance over seconds per image" in words(page)
+    assert "board kernel_distance" not in charts(page) and "board sharpness_ratio steps" in charts(page)
+
+
+def test_a_measure_without_a_number_has_no_column(output_dir: Path) -> None:
+    nothing = tuple(
+        replace(m, value=None, interval=None, reason="too few images") if m.measure == "sharpness_ratio" else m
+        for m in FULL.measurements
+    )
+    keep(output_dir, replace(FULL, measurements=nothing))
+    page = open_page(PAGE)
+    assert SHARPNESS not in page.dataframe[0].value
+    assert f"Not measured in any of these records: {SHARPNESS}" in words(page)
 
 
 def test_each_space_of_a_measure_is_chosen_by_itself(page: AppTest) -> None:

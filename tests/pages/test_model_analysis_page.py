@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue, studio
+from tests.dashboards.test_structure import STRUCTURED
 from tests.dashboards.test_timings import latency
-from tests.manifests import edit_manifest
 from tests.pages.generator import TIMEOUT_S, click, run, shown
+from tests.pages.record_samples import FULL
 from tests.training.test_history import make_stage
 from xray_generator.evaluation.records import Record, write_record
 from xray_generator.jobs import Job
@@ -211,17 +213,34 @@ def test_speed_is_measured_here_beside_the_record(page: AppTest, output_dir: Pat
     ref = studio().manifest("tiny").ref
     stored = tuple(latency(1_234.0, steps, "dpm++") for steps in (4, 50))
     write_record(Record("tiny", "quick", "2026-01-02T00:00:00", "abc", ref, {}, stored), output_dir / "metrics")
-    assert table(run(page), "Record (ms)") == ["1,234", "1,234"]
+    assert table(run(page), "Record") == ["1.2 s", "1.2 s"]
     (output_dir / "metrics" / "broken.record.json").write_text("{")
     assert "broken.record.json cannot be read" in run(page).error[0].value.replace("\\", "")
     page.button_group[0].set_value([1])
     click(page, "model_measure")
     job = wait(page)
     assert job.state == "done", job.error
-    assert table(page, "Steps") == ["1", "4", "50"] and table(page, "Record (ms)")[0] == "not measured"
-    assert table(page, "Network evaluations")[:2] == ["2", "8"] and table(page, "Median (ms)")[2] == "not measured"
+    assert table(page, "Steps") == ["1", "4", "50"] and table(page, "Record")[0] == "not measured"
+    assert table(page, "Network evaluations")[:2] == ["2", "8"] and table(page, "Median")[2] == "not measured"
     assert (
         page.metric[0].label == "Images per second" and "Here:" in plain_text(page) and "2026-01-02" in plain_text(page)
+    )
+
+
+def test_structure_and_prompt_are_told_in_words_or_in_one_line(page: AppTest, output_dir: Path) -> None:
+    open_tab(page, "Structure and prompt")
+    assert "Not measured: there is no record of this model" in plain_text(page)
+    record = replace(STRUCTURED, checkpoint=studio().manifest("tiny").ref)
+    write_record(replace(record, measurements=FULL.measurements), output_dir / "metrics")
+    assert "has none of these measures" in plain_text(run(page)) and not page.get("plotly_chart")
+    write_record(record, output_dir / "metrics")
+    text = plain_text(run(page))
+    assert "Good: low. Bad: near 1" in text and "“no” is not heard" in text
+    assert "Not measured: Loss by errors of the latents (This model has no autoencoder)." in text
+    assert [metric.value for metric in page.metric] == ["0.4"]
+    assert [trace["name"] for trace in figures(page)[0]["data"]] == ["from noise", "from middle noise"]
+    assert (
+        table(page, "In words") == ["left out", "drawn although denied"] and table(page, "Prompt names it")[0] == "60%"
     )
 
 
@@ -239,8 +258,9 @@ def test_a_damaged_manifest_is_an_error_that_names_the_fault(
 ) -> None:
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
+    path = next(output_dir.rglob("manifest.json"))
     wrong = {"scheduler": "dpm++", "num_inference_steps": "many", "guidance_scale": 3.0}
-    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(recommended=wrong))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"recommended": wrong}))
     assert "num_inference_steps" in run(page).error[0].value.replace("\\", "")
 
 

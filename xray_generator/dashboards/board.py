@@ -63,7 +63,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The records of a folder, full suites first and then by date, newest first; and why others could not be read."""
+    """The records of a folder, full suites first and then by date, newest first; and why others could not be read.
+
+    Before all others come those of the checkpoint that was asked for, if any.
+    """
 
     entries: tuple[Entry, ...]
     faults: tuple[str, ...] = ()
@@ -84,8 +87,15 @@ class Column:
     condition: str = ""
 
 
-def read_board(folder: Path, checkpoints: Sequence[CheckpointRef]) -> Board:
-    """Read every record of a folder; a damaged one becomes a line of `faults`."""
+def read_board(folder: Path, checkpoints: Sequence[CheckpointRef], first: CheckpointRef | None = None) -> Board:
+    """Read every record of a folder; a damaged one becomes a line of `faults`.
+
+    Args:
+        folder: of the records.
+        checkpoints: those that are here.
+        first: the checkpoint whose records come before all others, that of exactly these weights with the most values
+            foremost.
+    """
     entries, faults = [], []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
@@ -95,7 +105,15 @@ def read_board(folder: Path, checkpoints: Sequence[CheckpointRef]) -> Board:
             faults.append(str(error))
     entries.sort(key=lambda entry: entry.record.created, reverse=True)
     entries.sort(key=lambda entry: entry.record.suite != "full")
+    entries.sort(key=lambda entry: _precedence(entry.record, first))
     return Board(tuple(entries), tuple(faults))
+
+
+def _precedence(record: Record, first: CheckpointRef | None) -> tuple[int, int]:
+    """Small for what comes first: see `read_board`."""
+    if first is None or record.checkpoint is None or record.checkpoint.full_name != first.full_name:
+        return 2, 0
+    return int(record.checkpoint != first), -sum(m.value is not None for m in record.measurements)
 
 
 def staleness(record: Record, checkpoints: Sequence[CheckpointRef]) -> str:

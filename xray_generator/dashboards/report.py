@@ -127,7 +127,7 @@ def report_figures(entries: Sequence[Entry], columns: Sequence[Column]) -> dict[
     for measure in SWEEPS:
         over_steps = {label: sweep(record, measure, STEPS) for label, record in records.items()}
         timed = {label: over_time(records[label], points) for label, points in over_steps.items()}
-        for axis, lines in (("steps", over_steps), ("milliseconds per image", timed)):
+        for axis, lines in (("steps", over_steps), ("seconds per image", timed)):
             if any(point.m.value is not None for points in lines.values() for point in points):
                 title = MEASURES[measure].title
                 figures[f"{title} against {axis}"] = _lines(lines, axis, title)

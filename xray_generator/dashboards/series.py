@@ -31,7 +31,7 @@ SPOKES = (
 class Point:
     """A measurement and its place on the x axis."""
 
-    x: float  # steps, guidance, or milliseconds
+    x: float  # steps, guidance, or seconds
     m: Measurement
 
 
@@ -52,10 +52,10 @@ def sweep(record: Record, measure: str, setting: str) -> tuple[Point, ...]:
 
 
 def over_time(record: Record, points: Sequence[Point]) -> tuple[Point, ...]:
-    """Points over steps, placed at the milliseconds that so many steps take; steps without a latency are left out."""
+    """Points over steps, placed at the seconds that so many steps take; steps without a latency are left out."""
     scheduler = record.settings.get("scheduler")
     times = {
-        _number(m.settings.get("steps")): m.value
+        _number(m.settings.get("steps")): m.value / 1_000
         for m in record.measurements
         if m.measure == "latency_ms" and m.settings.get("scheduler", scheduler) == scheduler and m.value is not None
     }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xray_generator.evaluation.records import Curve, Measurement, Record
+from xray_generator.evaluation.summary import time_text
 from xray_generator.types import CheckpointRef
 
 MACHINE = ("processor", "device", "threads", "torch")  # the settings of a latency that it depends on
@@ -32,19 +33,23 @@ def compare_times(here: Sequence[Measurement], record: Record | None, scheduler:
 
 
 def time_curve(timings: Sequence[Timing]) -> Curve:
-    """Milliseconds over steps: a line for here, one for the record."""
+    """Seconds over steps: a line for here, one for the record."""
     lines = {
-        "here": tuple(timing.here.value if timing.here else None for timing in timings),
-        "record": tuple(timing.stored.value if timing.stored else None for timing in timings),
+        "here": tuple(_seconds(timing.here) for timing in timings),
+        "record": tuple(_seconds(timing.stored) for timing in timings),
     }
     taken = {name: values for name, values in lines.items() if any(value is not None for value in values)}
-    return Curve("Time for one image", "steps", "milliseconds", tuple(float(t.steps) for t in timings), taken)
+    return Curve("Time for one image", "steps", "seconds", tuple(float(t.steps) for t in timings), taken)
 
 
-def time_text(m: Measurement | None, setting: str = "") -> str:
-    """A latency in milliseconds, or another of its settings; empty if it was not measured."""
+def _seconds(m: Measurement | None) -> float | None:
+    return None if m is None or m.value is None else m.value / 1_000
+
+
+def latency_text(m: Measurement | None, setting: str = "") -> str:
+    """A latency in words, or another time among its settings; empty if it was not measured."""
     value = None if m is None else m.settings.get(setting) if setting else m.value
-    return f"{value:,.0f}" if isinstance(value, int | float) else ""
+    return time_text(value) if isinstance(value, int | float) else ""
 
 
 def machine_text(m: Measurement) -> str:

@@ -13,6 +13,7 @@ from xray_generator.registry import modality, reads_prompts
 
 SUBJECTS = {"DX": "Chest X-ray", "CT": "Lung CT"}  # by DICOM code, where the classes do not tell
 NORMAL = ("normal", "no_finding", "healthy")  # come first
+STAGES = {"few_step": "Drawing in few steps"}  # of training, where their words do not tell
 MIN_KNOWN = 3  # classes of a known set: two could be of other data ("ida" is also an anemia)
 
 
@@ -46,7 +47,7 @@ CLASS_SETS = (
 
 def class_titles(labels: Sequence[str]) -> dict[str, str]:
     """Class -> its title, in the order of menus: of a known set, or the class's own words with a normal class first."""
-    known = _known(labels)
+    known = _find_set(labels)
     if known is not None:
         return {name: title for name, title in known.titles.items() if name in labels}
     return {name: plain(name) for name in sorted(labels, key=lambda name: name not in NORMAL)}
@@ -58,9 +59,14 @@ def plain(name: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+def stage_title(name: str) -> str:
+    """A stage of training in words."""
+    return STAGES.get(name) or plain(name)
+
+
 def subject(manifest: Manifest) -> str:
     """What a checkpoint's images show: "Chest X-ray", "Cilia"; of unknown classes the words of its name."""
-    known = _known(manifest.labels)
+    known = _find_set(manifest.labels)
     if known is not None:
         return known.subject
     return SUBJECTS.get(modality(manifest)) or plain(re.sub(r"[_\d]+$", "", manifest.name) or manifest.name)
@@ -72,7 +78,7 @@ def checkpoint_title(manifest: Manifest) -> str:
     return f"{subject(manifest)}{way}, {max(manifest.sizes)} px"
 
 
-def _known(labels: Sequence[str]) -> ClassSet | None:
+def _find_set(labels: Sequence[str]) -> ClassSet | None:
     if len(labels) < MIN_KNOWN:
         return None
     return next((known for known in CLASS_SETS if known.titles.keys() >= set(labels)), None)

@@ -101,7 +101,15 @@ def _cells(m: Measurement) -> tuple[str, ...]:
 def value_text(m: Measurement, value: float | None = None) -> str:
     """A measurement's value, or another value of the same measure, with its unit."""
     number = m.value if value is None else value
+    if number is not None and known_measure(m).unit == "ms":
+        return time_text(number)
     return NOT_MEASURED if number is None else f"{_number(number)} {known_measure(m).unit}".strip()
+
+
+def time_text(milliseconds: float) -> str:
+    """A time as people say it: "0.41 s", "58 s"."""
+    seconds = milliseconds / 1_000
+    return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
 
 
 def known_measure(m: Measurement) -> Measure:
