@@ -1,6 +1,5 @@
 """The Metrics page without a browser: what it shows of a record, and without one."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from tests.manifests import edit_manifest
 from tests.pages.record_samples import CURVES, FOLDER, FULL, GONE, QUICK, keep, open_page, words
 from xray_generator.checkpoints import list_checkpoints
 from xray_generator.evaluation.records import Record
@@ -136,8 +136,7 @@ def test_a_stale_record_is_marked(output_dir: Path, name: str, warning: str) -> 
 def test_the_record_of_an_upscaler_that_is_here_is_not_stale(tiny_checkpoint: Path, output_dir: Path) -> None:
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints" / "latent_diffusion", output_dir / "checkpoints/super_resolution")
-    path = next(output_dir.rglob("manifest.json"))
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"family": "super_resolution"}))
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(family="super_resolution"))
     keep(output_dir, of_tiny(FULL, output_dir))
     page = open_page(PAGE)
     assert "older weights" not in page.selectbox[0].options[0] and not page.warning

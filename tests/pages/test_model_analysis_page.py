@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from pages.kit.services import job_queue, studio
 from tests.dashboards.test_structure import STRUCTURED
 from tests.dashboards.test_timings import latency
+from tests.manifests import edit_manifest
 from tests.pages.generator import TIMEOUT_S, click, run, shown
 from tests.pages.record_samples import FULL
 from tests.training.test_history import make_stage
@@ -258,9 +259,8 @@ def test_a_damaged_manifest_is_an_error_that_names_the_fault(
 ) -> None:
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
-    path = next(output_dir.rglob("manifest.json"))
     wrong = {"scheduler": "dpm++", "num_inference_steps": "many", "guidance_scale": 3.0}
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"recommended": wrong}))
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(recommended=wrong))
     assert "num_inference_steps" in run(page).error[0].value.replace("\\", "")
 
 
