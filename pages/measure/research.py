@@ -189,6 +189,9 @@ def _draw_blind_test(sides: Sides) -> None:
     """Draw a pair without marks, or with them once it is answered."""
     st.session_state.setdefault("blind_seed", resolve_seed(None))
     pairs = blind_pairs(sides, st.session_state["blind_seed"])
+    if not pairs:
+        st.info("No generated image has a real one here that meets all that its prompt states. Choose others above.")
+        return
     turn = st.session_state.get(TURN, 0) % len(pairs)
     place, partner, real_left = pairs[turn]
     pair = f"{sides.digest} {turn}"
@@ -205,7 +208,9 @@ def _draw_blind_test(sides: Sides) -> None:
             help="In this session, over all conditions. Guessing gives half; fewer than about 20 answers say little.",
         )
         if is_open:
-            st.caption("One image is real, the other was generated for the prompt below. Which one is real?")
+            st.caption(
+                "One image is real, the other was generated for the prompt below, which fits both. Which is real?"
+            )
         else:
             st.success("Correct.") if is_correct else st.warning("Wrong: the other one is real.")
             st.button(
@@ -216,6 +221,8 @@ def _draw_blind_test(sides: Sides) -> None:
                 args=(TURN, turn + 1),
             )
         st.text(f"Pair {turn + 1} of {len(pairs)}\nPrompt: {sides.generated.rows[place].prompt}")
+        if left_out := len(sides.generated) - len(pairs):
+            st.caption(f"{left_out:,} generated images have no real one of their condition here and are left out.")
     for column, side in zip(columns, ("Left", "Right"), strict=True):
         with column:
             is_real = real_left == (side == "Left")

@@ -28,7 +28,7 @@ from xray_generator.dashboards.neighbors import (
     neighborhood,
     spaces_at_hand,
 )
-from xray_generator.dashboards.prompts import is_of
+from xray_generator.dashboards.prompts import is_alike, is_of
 from xray_generator.dashboards.side_by_side import (
     MIN_SET,
     SEEN_NOTE,
@@ -112,11 +112,26 @@ def test_rows_are_spread_and_partners_fit_without_crowding(rows: tuple[Row, ...]
     assert sorted(partners(same, same)) == [0, 1, 2]
 
 
-def test_blind_pairs_are_shuffled_once_per_seed_and_show_each_generated_image_once(blurred: Sides) -> None:
+def test_blind_pairs_are_of_one_condition_and_shuffled_once_per_seed(blurred: Sides) -> None:
     pairs = blind_pairs(blurred, 1)
     assert pairs == blind_pairs(blurred, 1) != blind_pairs(blurred, 2)
-    assert sorted(place for place, _, _ in pairs) == list(range(40))
-    assert 5 < sum(left for _, _, left in pairs) < 35
+    rows, others = blurred.generated.rows, blurred.real.rows
+    expected = [i for i, row in enumerate(rows) if any(is_alike(row, other) for other in others)]
+    assert sorted(place for place, _, _ in pairs) == expected and 5 < len(expected) < 40
+    for place, partner, _ in pairs:
+        asked, real = rows[place], others[partner]
+        assert asked.view in ("", real.view) and asked.sex in ("", real.sex) and asked.age_group in ("", real.age_group)
+        assert not asked.findings or set(real.findings) >= set(asked.findings)
+    assert 0 < sum(left for _, _, left in pairs) < len(pairs)
+
+
+def test_a_real_image_with_a_further_finding_is_of_another_condition() -> None:
+    asked = row_of_prompt("PA chest X-ray of a child with pneumonia")
+    real = replace(asked, sex="F", findings=("pneumonia", "bacterial_pneumonia"))
+    assert is_alike(asked, real) and not is_alike(asked, replace(real, view="AP"))
+    assert not is_alike(asked, replace(real, findings=("pneumonia", "edema")))
+    assert not is_alike(replace(asked, sex="M"), real)
+    assert is_alike(row_of_prompt("PA chest X-ray of a child"), real)  # states no finding
 
 
 def test_a_window_spreads_its_levels() -> None:

@@ -117,6 +117,19 @@ def test_n_of_both_sides_and_what_was_left_out_are_stated(samples: Path, films: 
     assert "Generated (synthetic) · n = 0" in words(checked(page))
 
 
+def test_images_made_in_play_are_not_pooled_with_the_samples(
+    samples: Path, output_dir: Path, manifest: Manifest
+) -> None:
+    (output_dir / "generated").mkdir()
+    save(output_dir / "generated", np.zeros((64, 64), np.float32), "Chest X-ray", 500, manifest.ref)
+    page = open_page()
+    assert page.pills(key="research_sources").value == ["Samples that ship"]
+    assert f"Generated (synthetic) · n = {NUM_DRAWN}" in words(page)
+    assert page.number_input(key="research_seed_501").value == 501  # no image of play is made again
+    page.pills(key="research_sources").set_value(["Samples that ship", "Generated here"]).run()
+    assert f"Generated (synthetic) · n = {NUM_DRAWN + 1}" in words(checked(page))
+
+
 def test_every_tab_draws_and_the_numbers_are_those_of_the_images(samples: Path, films: tuple[Row, ...]) -> None:
     page = open_page()
     assert len(page.get("bidi_component")) == 1, "the viewer of the pair"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xray_generator.data.rows import Row, finding_name, row_conditions
+from xray_generator.data.rows import SUBTYPES, Row, finding_name, row_conditions
 
 TITLES = {
     "AP": "AP view",
@@ -24,6 +24,12 @@ def is_of(row: Row, condition: str) -> bool:
 def condition_title(condition: str, whole: str = "any") -> str:
     """A condition in words, such as "pleural effusion" or "male, child (under 13)"; `whole` for ""."""
     return ", ".join(TITLES.get(part) or finding_name(part) for part in condition.split(", ")) or whole
+
+
+def is_alike(row: Row, other: Row) -> bool:
+    """Whether another row meets every condition that a row states, and has no further finding but a kind of it."""
+    further = set(other.findings) - set(row.findings) - set(SUBTYPES)
+    return set(row_conditions(row)) <= set(row_conditions(other)) and not (row.findings and further)
 
 
 def similarity(some: Row, other: Row) -> float:

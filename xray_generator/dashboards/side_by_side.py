@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from xray_generator.dashboards.prompts import condition_title, is_of, similarity
+from xray_generator.dashboards.prompts import condition_title, is_alike, is_of, similarity
 from xray_generator.data.rows import Row, evenly, row_conditions
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
@@ -163,10 +163,19 @@ def encode_comparison(sides: Sides, checkpoint_name: str) -> bytes:
 def blind_pairs(sides: Sides, seed: int) -> tuple[tuple[int, int, bool], ...]:
     """Pairs for a blind test, in random order: index of the generated image, of the real one, and whether that is left.
 
-    Each generated image is paired with the real one that fits its prompt best.
+    Both are of one condition: the real image meets all that the prompt states, see `prompts.is_alike`, and of several
+    the best that was used least is taken. A generated image without such a real one is left out.
     """
     rng = np.random.default_rng(seed)
-    pairs = list(enumerate(partners(sides.generated.rows, sides.real.rows))) if sides.smaller else []
+    taken = [0] * len(sides.real)
+    pairs = []
+    for place, row in enumerate(sides.generated.rows):
+        others = enumerate(sides.real.rows)
+        alike = [(similarity(row, other) - taken[i], -i) for i, other in others if is_alike(row, other)]
+        if alike:
+            best = -max(alike)[1]
+            taken[best] += 1
+            pairs.append((place, best))
     order = rng.permutation(len(pairs))
     return tuple((*pairs[int(i)], bool(rng.integers(2))) for i in order)
 
