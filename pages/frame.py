@@ -1,19 +1,20 @@
-"""The frame around every page: page settings, the navigation and the notice."""
+"""The frame around every page: page settings, the navigation, the product's name and the notice."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from xray_generator.types import PURPOSE
+from xray_generator.types import PRODUCT, PURPOSE
 
 
 def main() -> None:
     """Draw the frame and run the chosen page."""
-    st.set_page_config(page_title="X-ray studio", page_icon="🩻", layout="wide")
+    home = st.Page("home.py", title="Home", default=True)
     page = st.navigation(
         {
+            "": [home],
             "Create": [
-                st.Page("create/generate.py", title="Generator", default=True),
+                st.Page("create/generate.py", title="Generator", url_path="generate"),
                 st.Page("create/live.py", title="Live", url_path="live"),
                 st.Page("create/latent.py", title="Latent space", url_path="latent"),
                 st.Page("create/edit.py", title="Edit", url_path="edit"),
@@ -30,8 +31,12 @@ def main() -> None:
         },
         position="top",
     )
+    is_home = page == home
+    st.set_page_config(page_title=PRODUCT if is_home else f"{page.title} · {PRODUCT}", page_icon="🩻", layout="wide")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        st.title(page.title, anchor=False, width="content")
+        if not is_home:
+            st.page_link(home, label=PRODUCT, icon=":material/home:", width="content")
+        st.title(PRODUCT if is_home else page.title, anchor=False, width="content")
         st.badge(PURPOSE, color="orange")
     page.run()
 

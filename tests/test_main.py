@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from xray_generator.__main__ import COMMANDS, main
+from xray_generator.types import PRODUCT
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,4 +94,4 @@ def test_an_installed_command_shows_its_help_without_torch(wheel: zipfile.ZipFil
     code = "import sys; from xray_generator.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules\nfrom xray_generator.config import config_names\nprint(config_names())"
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "train-encoder" in run.stdout and "chest_xray_256" in run.stdout
+    assert PRODUCT in run.stdout and "train-encoder" in run.stdout and "chest_xray_256" in run.stdout

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from xray_generator.__main__ import COMMANDS as SUBCOMMANDS
+from xray_generator.types import PRODUCT, PURPOSE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -124,6 +126,12 @@ def test_every_command_has_one_entry_and_every_entry_a_command() -> None:
 def test_no_command_hides_outside_a_shell_block() -> None:
     outside = re.sub(r"```bash\n.*?```", "", README, flags=re.DOTALL)
     assert not MODULE.findall(outside)
+
+
+def test_the_product_has_one_name() -> None:
+    assert README.startswith(f"# {PRODUCT}\n")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["description"].startswith(f"{PRODUCT}: ") and project["description"].endswith(PURPOSE)
 
 
 def test_every_subcommand_that_the_documents_name_exists() -> None:

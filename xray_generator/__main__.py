@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from xray_generator.types import PRODUCT, PURPOSE
+
 # Command -> the module whose `main(arguments)` runs it, and its line in the help text.
 COMMANDS = {
     "generate": ("xray_generator.generate", "generate images from a prompt or a class"),
@@ -46,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     lines.append(f"  {'app':14} serve the studio to a browser; takes the options of `streamlit run`")
     parser = argparse.ArgumentParser(
         "xray-studio",
-        description="A studio for synthetic medical images. Research and education only; not for diagnosis.",
+        description=f"{PRODUCT}: synthetic medical images. {PURPOSE}",
         usage="xray-studio [-h] COMMAND ...",
         epilog="\n".join(["commands:", *lines, "", "xray-studio COMMAND --help shows the options of a command."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -66,7 +66,7 @@ def draw_words(picture: Picture) -> None:
     """Draw the attention of the words of the prompt over the image."""
     if not can_analyze(picture, "attend"):
         return
-    with st.expander("Where did the words act?"):
+    with st.expander("Show attention for each word"):
         hint = f"Generates this image again and records the attention to each word. {ATTENTION}"
         maps: AttentionMaps | None = draw_analysis(picture, "attend", "words", "Show attention", hint)
         if maps is None:

@@ -28,6 +28,7 @@ from xray_generator import generation
 from xray_generator.abilities import NUM_DIRECTION_SAMPLES
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.fitting import fit_square
+from xray_generator.data.naming import class_titles
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.experiments.latent_space import (
@@ -79,8 +80,8 @@ def _draw_tab(draw: Callable[[Manifest], None], manifest: Manifest) -> None:
         st.error(escape_markdown(error))
 
 
-def _words(label: str) -> str:
-    return label.replace("_", " ")
+def _title(manifest: Manifest, label: str) -> str:
+    return class_titles(manifest.labels).get(label, label)
 
 
 def _make_request(manifest: Manifest, label: str, seed: int) -> GenerationRequest:
@@ -117,7 +118,7 @@ def draw_traverse(manifest: Manifest) -> None:
             st.session_state[measured_key] = st.session_state[key]
             _draw_amount(traversal)
     if traversal is not None:
-        _draw_traversal_strip(traversal, label)
+        _draw_traversal_strip(traversal, label, _title(manifest, label))
 
 
 def _pick_direction() -> int:
@@ -152,7 +153,7 @@ def _signed(amount: float) -> str:
     return f"{amount:+g}" if amount else "0"
 
 
-def _draw_traversal_strip(traversal: Traversal, label: str) -> None:
+def _draw_traversal_strip(traversal: Traversal, label: str, title: str) -> None:
     (recipe,) = recipes(traversal.start)
     images, number, seed = traversal.images[STRIP], traversal.index + 1, recipe.request.seed
     amounts = f"{AMOUNTS[0]:+g} to {AMOUNTS[-1]:+g} standard deviations along"
@@ -161,7 +162,7 @@ def _draw_traversal_strip(traversal: Traversal, label: str) -> None:
     st.image(strip, width="stretch", output_format="PNG", alt=f"{len(images)} synthetic images along a direction")
     st.caption(
         escape_markdown(
-            f"{len(images)} synthetic images of {_words(label)}, seed {seed}, moved from {amounts} direction {number}. "
+            f"{len(images)} synthetic images of class {title}, seed {seed}, moved from {amounts} direction {number}. "
             f"It explains {traversal.explained_variance:.0%} of the variance of the class's samples."
         )
     )
@@ -224,7 +225,7 @@ def draw_reconstruct(manifest: Manifest) -> None:
         if found is not None and source is not None:
             _draw_reconstruction(found, source, manifest)
     if found is not None and source is not None:
-        _draw_other_classes(found)
+        _draw_other_classes(found, manifest)
         if st.session_state["latent_image_source"] != "Dataset":  # latents of training images are never shown
             st.session_state[PLACED] = key
 
@@ -234,7 +235,7 @@ def _draw_reconstruction(found: ClassReconstruction, source: Source, manifest: M
     draw_viewer(
         {
             given: found.original,
-            f"Reconstructed as {_words(found.label)}": found.reconstruction,
+            f"Reconstructed as {_title(manifest, found.label)}": found.reconstruction,
             f"Difference × {GAIN:g}": found.difference,
         },
         key="latent_reconstruct_viewer",
@@ -258,15 +259,16 @@ def _draw_reconstruction(found: ClassReconstruction, source: Source, manifest: M
     )
 
 
-def _draw_other_classes(found: ClassReconstruction) -> None:
+def _draw_other_classes(found: ClassReconstruction, manifest: Manifest) -> None:
     if not found.others:
         return
     st.caption("The same latents decoded as the other classes: what the class alone changes.")
     grid = st.grid(max(6, len(found.others)), min_column_width=90)
     for label, image in found.others.items():
+        title = _title(manifest, label)
         with grid.cell(), st.container(gap=None):
-            st.image(image, width="stretch", output_format="PNG", alt=f"Synthetic, decoded as {_words(label)}")
-            st.caption(escape_markdown(f"Synthetic, as {_words(label)}"))
+            st.image(image, width="stretch", output_format="PNG", alt=f"Synthetic, decoded as {title}")
+            st.caption(escape_markdown(f"Synthetic, as {title}"))
 
 
 def _pick_rows(key: str = "latent_folder") -> Sequence[Row]:
@@ -313,7 +315,7 @@ def draw_map(manifest: Manifest) -> None:
     with chart:
         latent_map: LatentMap | None = draw_job(key, "A point for each sample appears here, colored by class.")
         if latent_map is not None:
-            _draw_points(latent_map, own)
+            _draw_points(latent_map, own, manifest)
             _download(
                 "Points CSV",
                 latent_map.csv(),
@@ -331,13 +333,14 @@ def _find_own(manifest: Manifest) -> ClassReconstruction | None:
     return job.result if job is not None and job.state == "done" and manifest.ref.sha256 in key else None
 
 
-def _draw_points(latent_map: LatentMap, own: ClassReconstruction | None) -> None:
+def _draw_points(latent_map: LatentMap, own: ClassReconstruction | None, manifest: Manifest) -> None:
+    titles = [_title(manifest, label) for label in latent_map.labels]
     x, y = latent_map.points.T.tolist()
-    hover = [f"{_words(label)}, seed {seed}" for label, seed in zip(latent_map.labels, latent_map.seeds, strict=True)]
+    hover = [f"{title}, seed {seed}" for title, seed in zip(titles, latent_map.seeds, strict=True)]
     first, second = (
         f"component {i} ({share:.0%} of variance)" for i, share in enumerate(latent_map.explained_variance, 1)
     )
-    figure: Any = charts.scatter(x, y, [_words(label) for label in latent_map.labels], hover, (first, second))
+    figure: Any = charts.scatter(x, y, titles, hover, (first, second))
     colors = (charts.REAL, charts.GENERATED, *charts.OTHERS)
     symbols = ("circle", "square", "diamond", "triangle-up", "cross")
     for i, trace in enumerate(figure.data):
@@ -349,7 +352,7 @@ def _draw_points(latent_map: LatentMap, own: ClassReconstruction | None) -> None
             x=[left],
             y=[up],
             mode="markers",
-            name=charts.label(f"your image, as {_words(own.label)}"),
+            name=charts.label(f"your image, as {_title(manifest, own.label)}"),
             marker={"symbol": "star", "size": 18, "color": "#D32F2F", "line": {"width": 1, "color": "white"}},
             hovertemplate="your image<extra></extra>",
         )
@@ -382,23 +385,23 @@ def draw_compare(manifest: Manifest) -> None:
     found: Comparison | None = draw_job(key, "Training images and generated ones appear here at the same size.")
     if found is None:
         return
-    sets = _describe_sets(found)
+    sets, title = _describe_sets(found), _title(manifest, found.label)
     columns = st.columns(len(sets) + (not found.real), gap="medium")
-    for column, (title, caption, images) in zip(columns, sets, strict=False):
+    for column, (name, caption, images) in zip(columns, sets, strict=False):
         with column:
-            st.markdown(f"**{escape_markdown(title)}**")
+            st.markdown(f"**{escape_markdown(name)}**")
             grid = st.grid(2, gap="xxsmall")
             for image in images:
                 with grid.cell():
-                    st.image(image, width="stretch", output_format="PNG", alt=title)
+                    st.image(image, width="stretch", output_format="PNG", alt=name)
             st.caption(escape_markdown(caption))
     if not found.real:
-        st.info(f"No training image of {_words(found.label)} to compare with. Choose a dataset that has this class.")
+        st.info(f"No training image of class {title} to compare with. Choose a dataset that has it.")
     for reason in found.skipped:
         st.caption(escape_markdown(reason))
     _download(
         "Sheet PNG",
-        partial(_encode_sheet, found, count),
+        partial(_encode_sheet, found, title, count),
         f"comparison_{found.label}.png",
         "image/png",
         key="latent_compare_png",
@@ -424,14 +427,14 @@ def _describe_sets(found: Comparison) -> list[tuple[str, str, Sequence[Image]]]:
     return sets
 
 
-def _encode_sheet(found: Comparison, num_columns: int) -> bytes:
+def _encode_sheet(found: Comparison, title: str, num_columns: int) -> bytes:
     side = max(result.request.height for result in found.generated)
     rows = [
         SheetRow(
-            f"{REAL_NOTICE if title == 'Dataset' else NOTICE} {_words(found.label)}. {caption}",
+            f"{REAL_NOTICE if name == 'Dataset' else NOTICE} {title}. {caption}",
             [fit_square(image, side).image for image in images],
         )
-        for title, caption, images in _describe_sets(found)
+        for name, caption, images in _describe_sets(found)
     ]
     return encode_sheet(rows, num_columns)
 

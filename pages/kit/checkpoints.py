@@ -1,19 +1,39 @@
-"""The checkpoint picker, with a card of what is known about the chosen one."""
+"""The checkpoint picker, with a card of what is known about the chosen one, and what it is good and bad at."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
 
 import streamlit as st
 
-from pages.kit.services import studio
+from pages.kit.services import Stamped, escape_markdown, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
+from xray_generator.dashboards.board import read_board
+from xray_generator.dashboards.strengths import Strengths, find_strengths
+from xray_generator.data.naming import checkpoint_title, plain, stage_title
+from xray_generator.evaluation.records import SUFFIX
 from xray_generator.evaluation.summary import NOT_MEASURED
+from xray_generator.gallery import find_sample
 from xray_generator.registry import get_family, reads_prompts
-from xray_generator.types import Ability, StudioError
+from xray_generator.types import Ability, CheckpointRef, StudioError
 
 KEY = "checkpoint"  # of the session: all pages share the choice
+HERE = "checkpoint of this page"  # the choice on a page that cannot use every checkpoint
+BEGIN = "begin"  # of the session: the Generator is to draw at once
+WORDS = {
+    "train": "training images",
+    "val": "validation images",
+    "test": "test images",
+    "num_images": "number of images",
+    "n": "number of images",
+    "psnr_db": "PSNR in dB",
+    "bicubic_psnr_db": "PSNR of bicubic interpolation in dB",
+    "ssim": "SSIM",
+    "inversion_rmse": "error after inversion (RMSE)",
+}  # for keys of the measurements at release
 CAN_DO: dict[Ability, str] = {
     "morph": "can interpolate between images",
     "edit": "can edit images",
@@ -31,6 +51,8 @@ CAN_DO: dict[Ability, str] = {
 def pick_checkpoint(ability: Ability | None = None, *, prompted: bool = False) -> Manifest:
     """Draw the picker and the card's button; return the chosen manifest.
 
+    A page that cannot use the checkpoint that is chosen on others shows another one and leaves their choice alone.
+
     Args:
         ability: only checkpoints that have it.
         prompted: only checkpoints that draw from a prompt.
@@ -43,26 +65,76 @@ def pick_checkpoint(ability: Ability | None = None, *, prompted: bool = False) -
     if not manifests:
         wanted = "reads a prompt" if prompted else CAN_DO[ability] if ability else "draws images"
         raise StudioError(f"No checkpoint here {wanted}. Train one with `python -m xray_generator.train`.")
-    if st.session_state.get(KEY) not in manifests:
-        st.session_state.pop(KEY, None)
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    name = left.selectbox("Checkpoint", list(manifests), key=KEY, persist_state="session")
-    right.button("Card", key="card", on_click=_draw_card, args=(manifests[name],), width="stretch")
+    key = HERE if ability or prompted else KEY
+    if st.session_state.get(KEY) in manifests:
+        st.session_state[key] = st.session_state[KEY]
+    elif st.session_state.get(key) not in manifests:
+        st.session_state.pop(key, None)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Model",
+            list(manifests),
+            key=key,
+            format_func=lambda name: f"{checkpoint_title(manifests[name])} · {name}",
+            persist_state="session",
+            on_change=_share,
+            args=(key,),
+        )
+        st.button("About", key="card", on_click=_draw_card, args=(manifests[name],))
     return manifests[name]
 
 
-@st.dialog("Checkpoint", width="large")
+def open_generator(name: str) -> NoReturn:
+    """Turn to the Generator with a checkpoint chosen; it begins to draw at once."""
+    st.session_state.update({KEY: name, BEGIN: True})
+    st.switch_page("create/generate.py")
+
+
+def draw_strengths(manifest: Manifest) -> None:
+    """Draw what a checkpoint is good and bad at as its record tells, or that it was not measured."""
+    files = tuple(map(Stamped.of, sorted(studio().metrics_dir.glob(f"*{SUFFIX}"))))
+    found = _find_strengths(manifest.ref, studio().class_titles(manifest.ref.full_name), studio().metrics_dir, files)
+    lines = found.sentences() if found else (f"What this model is good and bad at: {NOT_MEASURED}.",)
+    st.caption("  \n".join(map(escape_markdown, lines)))
+
+
+@st.cache_data(max_entries=16, show_spinner=False, hash_funcs={Stamped: hash})
+def _find_strengths(
+    ref: CheckpointRef,
+    titles: dict[str, str],
+    folder: Path,
+    files: tuple[Stamped, ...],  # noqa: ARG001 - read again when these change
+) -> Strengths | None:
+    return find_strengths(read_board(folder, ()), ref, titles)
+
+
+def _share(key: str) -> None:
+    st.session_state[KEY] = st.session_state[key]
+
+
+@st.dialog("About this model", width="large")
 def _draw_card(manifest: Manifest) -> None:
+    picture, text = st.columns([1, 3], gap="medium")
+    sample = find_sample(studio().sample_dir(manifest.name), manifest)
+    if sample is not None:
+        picture.image(sample, "Synthetic", width="stretch", alt="An image that this model drew")
+    with text:
+        st.markdown(f"**{escape_markdown(checkpoint_title(manifest))}**")
+        draw_strengths(manifest)
+    titles, data = studio().class_titles(manifest.ref.full_name), manifest.data
     facts = {
         "Name": manifest.name,
-        **({"Classes": ", ".join(manifest.labels)} if manifest.labels else {}),
-        "Model": get_family(manifest.family).title,
-        "SHA-256 of the weights": manifest.ref.sha256,
-        "Code commit": manifest.commit,
+        "Kind": get_family(manifest.family).title,
+        "Classes": "; ".join(f"{title} ({name})" for name, title in titles.items()),
+        "Training images": f"{data.num_train:,}",
+        "Images for validation and test": f"{data.num_val:,} and {data.num_test:,}",
+        "Sources": "; ".join(f"{name or 'not stated'} ({count:,})" for name, count in data.sources.items()),
         "License of the data": manifest.license,
-        **{f"Training steps, {stage}": f"{count:,}" for stage, count in manifest.steps.items()},
-        **{f"Data, {name}": value for name, value in _flatten(dump(manifest.data))},
+        **{f"Training steps, {stage_title(stage)}": f"{count:,}" for stage, count in manifest.steps.items()},
+        "Code commit": manifest.commit,
+        "SHA-256 of the weights": manifest.ref.sha256,
     }
+    facts = {name: value for name, value in facts.items() if value}
     st.dataframe({"Fact": list(facts), "Value": list(facts.values())}, hide_index=True, width="stretch")
     metrics = dict(_flatten(dump(manifest.metrics))) or {"All metrics": NOT_MEASURED}
     st.dataframe({"Metric": list(metrics), "Measured": list(metrics.values())}, hide_index=True, width="stretch")
@@ -71,7 +143,7 @@ def _draw_card(manifest: Manifest) -> None:
 def _flatten(tree: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Each leaf of a nested mapping: its path in words, and its value as text."""
     for name, value in tree.items():
-        label = f"{prefix}{name.replace('_', ' ')}"
+        label = f"{prefix}{WORDS.get(name) or plain(name)}"
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{label}, ")
         elif isinstance(value, list):

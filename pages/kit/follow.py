@@ -118,7 +118,8 @@ def draw_strip(key: str) -> None:
     strip = encode_strip(results)
     st.image(strip, width="stretch", output_format="PNG", alt=f"{len(results)} synthetic images from A to B")
     first, last = results[0].request, results[-1].request
-    ends = [f"{n}: {describe_condition(r.condition)}, seed {r.seed}." for n, r in (("A", first), ("B", last))]
+    titles = studio().class_titles(results[0].checkpoint.full_name)
+    ends = [f"{n}: {describe_condition(r.condition, titles)}, seed {r.seed}." for n, r in (("A", first), ("B", last))]
     seconds = sum(latency for result in results for latency in result.latencies_ms) / 1_000
     st.caption(escape_markdown(f"{len(results)} synthetic images, drawn in {seconds:.1f} s. {' '.join(ends)}"))
     name = f"{results[0].checkpoint.name}_seed{first.seed}_to_seed{last.seed}"
@@ -232,7 +233,7 @@ def _draw_status(job: Job | None, shown: GenerationResult | None, error: str) ->
 def _title(result: GenerationResult) -> str:
     if isinstance(result.origin, Morph):
         return f"{result.origin.weight:.0%} of the way from A to B"
-    return describe_condition(result.request.condition)
+    return describe_condition(result.request.condition, studio().class_titles(result.checkpoint.full_name))
 
 
 def _describe(result: GenerationResult) -> str:

@@ -89,9 +89,9 @@ def pick_upload(key: str, window: Window | None = None, place: DeltaGenerator | 
     return None if data is None else _decode(data, window)
 
 
-def describe_recipe(recipe: Recipe) -> str:
-    """A generated image in one line: prompt or class, seed, digest."""
-    return f"{describe_condition(recipe.request.condition)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
+def describe_recipe(recipe: Recipe, titles: Mapping[str, str]) -> str:
+    """A generated image in one line: prompt or class, seed, digest. `titles` are those of the checkpoint's classes."""
+    return f"{describe_condition(recipe.request.condition, titles)[:90]} · seed {recipe.request.seed} · {recipe.digest}"
 
 
 def describe_row(row: Row) -> str:
@@ -111,10 +111,12 @@ def _pick_generated(
         what = "This checkpoint has not generated an image here yet." if is_own else "No image has been generated yet."
         st.info(f"{what} Make one on the Generator page, or choose another source.")
         return None
+    names = {recipe.checkpoint.full_name for recipe in generated.values()}
+    titles = {name: studio().class_titles(name) for name in names}
     path = st.selectbox(
         "Latest images of this checkpoint" if is_own else "Latest generated images",
         list(generated),
-        format_func=lambda p: describe_recipe(generated[p]),
+        format_func=lambda p: describe_recipe(generated[p], titles[generated[p].checkpoint.full_name]),
         key=f"{key}_generated",
         persist_state="session",
     )

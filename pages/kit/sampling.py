@@ -1,4 +1,4 @@
-"""The sampling fields: steps, guidance, scheduler, seed and class.
+"""The sampling fields: quality, steps, guidance, scheduler, seed and class.
 
 Fields that a checkpoint recommends values for have keys of that checkpoint's own, so that another checkpoint brings its
 values along. A prefix distinguishes the forms of different pages.
@@ -6,6 +6,7 @@ values along. A prefix distinguishes the forms of different pages.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -13,7 +14,17 @@ from streamlit.delta_generator import DeltaGenerator
 
 from pages.kit.services import studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.types import MAX_GUIDANCE, MAX_IMAGES, MAX_SEED, MAX_STEPS, GenerationRequest, StudioError
+from xray_generator.data.naming import class_titles
+from xray_generator.requests import fast_settings
+from xray_generator.types import (
+    MAX_GUIDANCE,
+    MAX_IMAGES,
+    MAX_SEED,
+    MAX_STEPS,
+    GenerationRequest,
+    Recommendation,
+    StudioError,
+)
 
 MAX_FIELD_SEED = MAX_SEED - MAX_IMAGES  # the largest that a form takes: image i has seed + i
 
@@ -34,6 +45,32 @@ def set_recommended(manifest: Manifest, prefix: str = "") -> None:
     }
     for name, value in defaults.items():
         st.session_state.setdefault(field_key(prefix + name, manifest.name), value)
+
+
+def draw_quality(place: DeltaGenerator, manifest: Manifest) -> None:
+    """Draw the choice of fast or standard, which fills scheduler, steps and guidance; none is chosen for other values.
+
+    To be drawn before these fields.
+    """
+    qualities = {"Fast": fast_settings(manifest), "Standard": manifest.recommended}
+    if qualities["Fast"] == qualities["Standard"]:
+        del qualities["Fast"]
+    names = ("scheduler", "steps", "guidance")
+    scheduler, steps, guidance = (st.session_state[field_key(name, manifest.name)] for name in names)
+    if scheduler in manifest.few_steps:
+        guidance = manifest.recommended.guidance_scale  # not used
+    now = Recommendation(scheduler, steps, guidance)
+    key = field_key("quality", manifest.name)
+    st.session_state[key] = next((name for name, settings in qualities.items() if settings == now), None)
+    place.segmented_control(
+        "Quality",
+        list(qualities),
+        key=key,
+        on_change=_set_quality,
+        args=(manifest, key, qualities),
+        help=". ".join(f"{name}: {s.num_inference_steps} steps of {s.scheduler}" for name, s in qualities.items())
+        + ". Neither is chosen where the advanced settings differ.",
+    )
 
 
 def draw_steps(place: DeltaGenerator, manifest: Manifest, prefix: str = "", *, scheduler: str = "") -> None:
@@ -99,12 +136,13 @@ def draw_seed(
 
 
 def pick_class(manifest: Manifest, key: str, title: str = "Class", *, first: int = 0, any_title: str = "") -> str:
-    """Draw the choice of a class; return its name.
+    """Draw the choice of a class by its title, a normal one first; return its name.
 
     With `any_title` there is a last choice of that title for no class, returned as an empty text. `first`: the place of
     the choice to start with; -1 is the last.
     """
-    choices = [*manifest.labels, *([""] if any_title else [])] or [""]
+    titles = class_titles(manifest.labels)
+    choices = [*titles, *([""] if any_title else [])] or [""]
     key = field_key(key, manifest.name)
     st.session_state.setdefault(key, choices[min(first, len(choices) - 1)])
     st.pills(
@@ -113,7 +151,7 @@ def pick_class(manifest: Manifest, key: str, title: str = "Class", *, first: int
         key=key,
         required=True,
         persist_state="session",
-        format_func=lambda label: label.replace("_", " ") or any_title,
+        format_func=lambda label: titles.get(label, any_title),
         wrap=True,
     )
     label: str = st.session_state[key]
@@ -151,6 +189,17 @@ def check_field_seed(seed: int) -> None:
     """Do nothing for a seed that a form can hold; else raise StudioError."""
     if seed > MAX_FIELD_SEED:
         raise StudioError(f"The seed {seed} is too large for the form. Use the command line for it.")
+
+
+def _set_quality(manifest: Manifest, key: str, qualities: Mapping[str, Recommendation]) -> None:
+    settings = qualities.get(st.session_state[key])
+    if settings is not None:
+        values = {
+            "scheduler": settings.scheduler,
+            "steps": settings.num_inference_steps,
+            "guidance": float(settings.guidance_scale),
+        }
+        st.session_state.update({field_key(name, manifest.name): value for name, value in values.items()})
 
 
 def _adapt_steps(manifest: Manifest, prefix: str, before: str) -> None:

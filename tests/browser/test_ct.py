@@ -30,8 +30,8 @@ def studio_url(
 def test_a_slice_is_drawn_windowed_traced_scored_and_downloaded(
     open_page: Callable[..., sync_api.Page], studio_url: str, screenshots: Path
 ) -> None:
-    page = open_page(studio_url)
-    page.get_by_role("radio", name="normal").or_(page.get_by_role("button", name="normal")).first.click()
+    page = open_page(f"{studio_url}/generate")
+    page.get_by_role("radio", name="Normal").or_(page.get_by_role("button", name="Normal")).first.click()
     _button(page, "generate").click()
     _button(page, "download DICOM").wait_for()
     readout = page.locator("output")
@@ -40,7 +40,7 @@ def test_a_slice_is_drawn_windowed_traced_scored_and_downloaded(
 
     page.get_by_role("radio", name="mediastinum").or_(page.get_by_role("button", name="mediastinum")).first.click()
     sync_api.expect(readout).to_have_text("W 400  L 40 HU  100 %")
-    page.get_by_text("values outside were clipped").wait_for()
+    page.get_by_text("were cut off in the training data").wait_for()
     box = page.locator("canvas").first.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 100, box["y"] + 100)

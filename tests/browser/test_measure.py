@@ -1,4 +1,4 @@
-"""The pages that explore and measure, over what ships: every tab at a laptop's and at a phone's size."""
+"""The first pages and those that explore and measure, over what ships: every tab at a laptop's and a phone's size."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from xray_generator.types import PRODUCT
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 SHIPPED = Path(__file__).parents[2] / "outputs"
 PAGES = {
+    "": PRODUCT,
+    "generate": "Generator",
     "dataset": "Dataset explorer",
     "model_analysis": "Model analysis",
     "metrics": "Metrics",

@@ -1,4 +1,4 @@
-"""The main journeys in a real browser: deep link, generate, cancel, download, change page and come back."""
+"""The main journeys in a real browser: deep link, home, generate, cancel, download, change page and come back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from xray_generator.types import PRODUCT
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 WINDOW_HEIGHT = 900
@@ -18,7 +20,7 @@ WINDOW_HEIGHT = 900
 @pytest.fixture
 def page(open_page: Callable[..., sync_api.Page], studio_url: str) -> sync_api.Page:
     """The generator, freshly opened."""
-    page = open_page(studio_url)
+    page = open_page(f"{studio_url}/generate")
     _button(page, "generate").wait_for()
     return page
 
@@ -32,6 +34,11 @@ def _set_number(page: sync_api.Page, label: str, value: str) -> None:
     box = page.get_by_label(label, exact=True)
     box.fill(value)
     box.press("Enter")
+
+
+def _open_advanced(page: sync_api.Page) -> None:
+    page.get_by_text("Advanced", exact=True).click()
+    page.get_by_label("Steps", exact=True).wait_for()
 
 
 def _generate(page: sync_api.Page) -> None:
@@ -69,6 +76,22 @@ def test_a_deep_link_may_be_the_first_visit(open_page: Callable[..., sync_api.Pa
     assert not page.get_by_role("dialog").count(), page.get_by_role("dialog").inner_text()
 
 
+def test_home_leads_to_a_first_image_right_below_the_button_on_a_phone(
+    open_page: Callable[..., sync_api.Page], studio_url: str, screenshots: Path
+) -> None:
+    page = open_page(studio_url, 390, 844)
+    page.get_by_role("heading", name=PRODUCT, exact=True).wait_for()
+    _settle(page)
+    page.screenshot(path=screenshots / "home_phone.png", full_page=True)
+    _button(page, "draw tiny").click()
+    _button(page, "download Raw PNG").wait_for()
+    page.screenshot(path=screenshots / "generator_phone.png", full_page=True)
+    assert page.url.endswith("/generate") and not page.get_by_label("Steps", exact=True).is_visible()
+    button, canvas = _button(page, "generate").bounding_box(), page.locator("canvas").first.bounding_box()
+    assert button is not None and canvas is not None
+    assert 0 < canvas["y"] - button["y"] < 400
+
+
 def test_first_view_and_an_unseen_word(page: sync_api.Page, screenshots: Path) -> None:
     _settle(page)
     page.screenshot(path=screenshots / "generator_empty.png")
@@ -95,6 +118,7 @@ def test_builder_and_card_open(page: sync_api.Page, screenshots: Path) -> None:
 
 def test_generate_enhance_and_window(page: sync_api.Page, screenshots: Path) -> None:
     _generate(page)
+    _open_advanced(page)
     page.get_by_label("Enhancement", exact=True).click()
     page.get_by_role("option", name="Balanced").click()
     _button(page, "download Enhanced PNG").wait_for()
@@ -142,6 +166,7 @@ def test_ctrl_enter_generates_and_downloads_hold_the_recipe(page: sync_api.Page)
 
 
 def test_progress_and_cancel(page: sync_api.Page, screenshots: Path) -> None:
+    _open_advanced(page)
     _set_number(page, "Steps", "1000")
     _set_number(page, "Images", "64")
     _button(page, "generate").click()
@@ -173,6 +198,6 @@ def test_page_change_keeps_result_and_form(page: sync_api.Page, screenshots: Pat
 
 
 def _open(page: sync_api.Page, title: str) -> None:
-    """Choose a page of the first section of the navigation at the top."""
+    """Choose a page of the first section, Create, of the navigation at the top."""
     page.get_by_test_id("stTopNavSection").first.click()
     page.get_by_test_id("stTopNavDropdownLink").filter(has_text=title).click()

@@ -1,4 +1,4 @@
-"""A studio of each test's own, opened at its first page."""
+"""A studio of each test's own, opened at the Generator."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.generator import FRAME, TIMEOUT_S, run
+from tests.pages.generator import open_generator
 
 
 @pytest.fixture(autouse=True)
@@ -29,5 +29,5 @@ def output_dir(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def app(output_dir: Path) -> AppTest:
-    """The studio, opened at its first page."""
-    return run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    """The studio, opened at the Generator."""
+    return open_generator()

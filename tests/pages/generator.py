@@ -19,6 +19,13 @@ def run(app: AppTest) -> AppTest:
     return app
 
 
+def open_generator() -> AppTest:
+    """The Generator after its first run."""
+    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    app.switch_page("create/generate.py")
+    return run(app)
+
+
 def click(app: AppTest, key: str) -> AppTest:
     """Press a button and run."""
     app.button(key=key).click()

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from pages.kit.services import job_queue, studio
 from tests.ct_files import ct
 from tests.manifests import edit_manifest
-from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
+from tests.pages.generator import TIMEOUT_S, click, open_generator, run, shown, wait
 from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.pictures import pictures
 from xray_generator.jobs import Job
@@ -75,16 +75,18 @@ def test_the_form_asks_for_a_class_and_a_solver(app: AppTest) -> None:
     labels = {element.label for element in [*app.selectbox, *app.number_input, *app.button_group]}
     assert {"Class", "Solver", "Steps", "Guidance"} <= labels and not {"Scheduler", "Prompt"} & labels
     assert app.selectbox(key="scheduler of tiny_ct").value == "heun"
+    classes = app.button_group(key="label of tiny_ct")
+    assert classes.options == ["Normal", "Benign", "Any"] and classes.value == "normal"
 
 
 def test_the_window_changes_what_is_seen_and_nothing_else(drawn: AppTest) -> None:
-    assert "-1,350 to 150 HU" in words(drawn) and "does not know them" in words(drawn)
+    assert "-1,350 to 150 HU" in words(drawn) and "were cut off in the training data" in words(drawn)
     result = wait(drawn).result
     before = pictures(result, 0)[0].png()
     key = "window of tiny_ct"
     drawn.segmented_control(key=key).set_value("bone")
     run(drawn)
-    assert "-500 to 1,300 HU" in words(drawn) and "The model knows -1,350 to 150 HU" in words(drawn)
+    assert "-500 to 1,300 HU" in words(drawn) and "Values outside -1,350 to 150 HU were cut off" in words(drawn)
     drawn.segmented_control(key=key).set_value("custom")
     run(drawn)
     drawn.number_input(key="window level of tiny_ct").set_value(-700)
@@ -96,7 +98,7 @@ def test_the_window_changes_what_is_seen_and_nothing_else(drawn: AppTest) -> Non
 
 def test_the_dicom_file_holds_hounsfield_units_and_says_synthetic(drawn: AppTest, output_dir: Path) -> None:
     picture = pictures(wait(drawn).result, 0)[0]
-    assert "DICOM" in [button.label for button in drawn.download_button]
+    assert "Raw DICOM" in [button.label for button in drawn.download_button]
     assert picture.dicom_name == picture.file_name[:-4] + ".dcm"
     file = pydicom.dcmread(io.BytesIO(picture.dicom(studio().manifest("tiny_ct").hu_window)))
     assert file[0x0008, 0x001C].value == "YES" and file.Modality == "CT"
@@ -128,7 +130,7 @@ def test_a_scheduler_of_one_step_leaves_the_form_whole(output_dir: Path) -> None
         data["recommended"] |= {"scheduler": "euler", "num_inference_steps": 1}
 
     edit_manifest(next(output_dir.rglob("manifest.json")).parent, of_one_step)
-    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    app = open_generator()
     steps = app.number_input(key="steps of tiny_ct")
     assert (steps.value, steps.min, steps.max) == (1, 1, 1)
     click(app, "generate")

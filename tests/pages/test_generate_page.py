@@ -13,7 +13,8 @@ from streamlit.testing.v1 import AppTest
 from pages.kit.services import escape_markdown, studio
 from postprocess.presets import get_preset
 from tests.manifests import edit_manifest
-from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, wait
+from tests.pages.generator import TIMEOUT_S, click, open_generator, run, shown, wait
+from tests.pages.record_samples import FULL, keep
 from xray_generator.export.pictures import archive, pictures
 from xray_generator.export.recipe import read_recipe
 from xray_generator.types import NOTICE
@@ -32,6 +33,8 @@ def test_first_paint_imports_no_torch(tiny_checkpoint: Path) -> None:
 import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("pages/frame.py", default_timeout=60).run()
+assert not app.exception and not app.error and app.button(key="draw tiny")
+app.switch_page("create/generate.py").run()
 assert not app.exception and not app.error and app.button(key="generate")
 print([name for name in ("torch", "diffusers", "transformers") if name in sys.modules])
 """
@@ -62,21 +65,21 @@ def test_a_damaged_manifest_is_explained(
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
     edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update({part: value}))
-    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    app = open_generator()
     assert message in app.error[0].value.replace("\\", "").lower()
 
 
 def test_damaged_preset_file_is_said_and_the_form_stays(output_dir: Path) -> None:
     (output_dir / "presets").mkdir()
     (output_dir / "presets" / "bad.json").write_text("{")
-    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    app = open_generator()
     assert "bad.json" in app.error[0].value.replace("\\", "")
     assert app.button(key="generate")
 
 
 def test_no_checkpoint_is_said_and_no_picture_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
-    app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
+    app = open_generator()
     assert "no checkpoint" in app.error[0].value
     assert not app.get("imgs") and "generate" not in [button.key for button in app.button]
 
@@ -128,6 +131,34 @@ def test_generate_shows_and_saves_the_result(app: AppTest, output_dir: Path) -> 
     assert str(job.result.seeds[1]) in shown(app)
     saved = [read_recipe(path.read_bytes()) for path in (output_dir / "generated").glob("*.png")]
     assert {recipe.request.seed for recipe in saved} == set(job.result.seeds)
+
+
+def test_the_result_says_which_model_drew_it_and_that_it_was_not_measured(app: AppTest) -> None:
+    click(app, "generate")
+    wait(app)
+    said = shown(app).replace("\\", "")
+    assert "Chest X-ray from text, 64 px · tiny · synthetic" in said
+    assert "good and bad at: not measured" in said
+
+
+def test_the_result_says_what_the_record_of_its_model_tells(app: AppTest, output_dir: Path) -> None:
+    keep(output_dir, FULL)
+    click(app, "generate")
+    wait(app)
+    said = shown(app).replace("\\", "")
+    assert "Too few images to tell: Pneumonia (70%, real 80%, n = 89)" in said and "on older weights" in said
+
+
+def test_quality_fills_the_advanced_settings_and_is_open_where_they_differ(app: AppTest) -> None:
+    steps, quality = app.number_input(key="steps of tiny"), app.button_group(key="quality of tiny")
+    assert (steps.value, quality.value) == (4, "Standard")
+    quality.set_value("Fast")
+    run(app)
+    assert app.number_input(key="steps of tiny").value == 2
+    app.number_input(key="steps of tiny").set_value(9)
+    assert run(app).button_group(key="quality of tiny").value is None
+    app.button_group(key="quality of tiny").set_value("Standard")
+    assert run(app).number_input(key="steps of tiny").value == 4
 
 
 def test_locked_seed_makes_the_same_image_again(app: AppTest) -> None:
@@ -195,7 +226,7 @@ def test_enhancement_shows_measured_figures_beside_the_raw_image(app: AppTest) -
     app.selectbox(key="preset").set_value("Balanced")
     run(app)
     assert "SSIM to raw" in shown(app)
-    assert [button.label for button in app.download_button] == ["Raw PNG", "Enhanced PNG", "DICOM", "All as ZIP"]
+    assert [button.label for button in app.download_button] == ["Raw PNG", "Enhanced PNG", "Raw DICOM", "All as ZIP"]
 
 
 def test_page_change_keeps_form_and_result(app: AppTest) -> None:
@@ -254,8 +285,7 @@ def test_steps_and_guidance_follow_a_distilled_scheduler_and_no_other(tiny_check
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
     distilled = {"schedulers": [*SCHEDULERS, "few_step"], "few_steps": {"few_step": 4}}
     edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(distilled))
-    app = AppTest.from_file(FRAME, default_timeout=TIMEOUT_S)
-    run(app)
+    app = open_generator()
     recommended = app.number_input(key="steps of tiny").value
 
     def choose(scheduler: str) -> tuple[int, bool]:

@@ -98,7 +98,7 @@ def test_between_two_classes_of_one_seed(output_dir: Path) -> None:
     assert [result.request.condition.label for result in (results[0], results[-1])] == ["disc", "ring"]
     assert results[0].request.seed == results[-1].request.seed and len(results) == 7
     assert downloads(app) == ["PNG", "Strip PNG", "GIF"]
-    assert "A: disc, seed 0. B: ring, seed 0." in words(app)
+    assert "A: Disc, seed 0. B: Ring, seed 0." in words(app)
 
 
 def test_an_upload_is_reconstructed_and_lies_on_the_map(output_dir: Path) -> None:
@@ -108,15 +108,15 @@ def test_an_upload_is_reconstructed_and_lies_on_the_map(output_dir: Path) -> Non
     found = finish(app, "latent_reconstruct").result
     assert found.original.shape == (64, 64) and set(found.others) == {"ring", "stripes"}
     assert [metric.label for metric in app.metric] and downloads(app) == ["Row PNG"]
-    assert "Synthetic, as ring" in words(app)
+    assert "Synthetic, as Ring" in words(app)
     app.session_state["latent_tab"] = "Map"
     run(app)
     assert "never shown" in words(app)
     finish(app, "latent_map")
-    assert set(traces(app)) == {"disc", "ring", "stripes", "your image, as disc"}
+    assert set(traces(app)) == {"Disc", "Ring", "Stripes", "your image, as Disc"}
     app.toggle(key="latent_map_own").set_value(False)
     run(app)
-    assert set(traces(app)) == {"disc", "ring", "stripes"} and downloads(app) == ["Points CSV"]
+    assert set(traces(app)) == {"Disc", "Ring", "Stripes"} and downloads(app) == ["Points CSV"]
 
 
 def test_a_training_image_is_reconstructed_and_never_on_the_map(output_dir: Path, cells_folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_damaged_upload_is_said(output_dir: Path) -> None:
 def test_sizes_are_compared_with_training_images(output_dir: Path, cells_folder: Path) -> None:
     app = open_tab("Compare sizes")
     finish(app, "latent_compare")
-    assert "No training image of disc" in words(app) and "small, 64 x 64 pixels, seeds 0 to 3" in words(app)
+    assert "No training image of class Disc" in words(app) and "small, 64 x 64 pixels, seeds 0 to 3" in words(app)
     app.selectbox(key="latent_compare_folder").set_value(cells_folder)
     run(app)
     finish(app, "latent_compare")

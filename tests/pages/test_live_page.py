@@ -1,6 +1,5 @@
 """The Live page without a browser: each control changes the image, equal settings never do, and nothing piles up."""
 
-import json
 import shutil
 import threading
 import time
@@ -14,6 +13,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue, studio
+from tests.manifests import edit_manifest
 from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown
 from xray_generator.families import latent_diffusion
 from xray_generator.types import GenerationResult, Image
@@ -201,10 +201,8 @@ def test_open_in_generator_fills_its_form(live: AppTest) -> None:
 def test_a_few_step_sampler_is_used_where_there_is_one(tiny_checkpoint: Path, output_dir: Path) -> None:
     (output_dir / "checkpoints").unlink()
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
-    path = next(output_dir.rglob("manifest.json"))
-    data = json.loads(path.read_text())
-    data["schedulers"], data["few_steps"] = ["dpm++", "few_step"], {"few_step": 4}
-    path.write_text(json.dumps(data))
+    distilled = {"schedulers": ["dpm++", "few_step"], "few_steps": {"few_step": 4}}
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(distilled))
     request = open_live().session_state["live_job_drawing"].request
     assert request.scheduler == "few_step" and request.num_inference_steps == 4
 

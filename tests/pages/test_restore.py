@@ -28,6 +28,7 @@ def test_recipe_of_a_png_fills_the_form(app: AppTest) -> None:
     assert app.number_input(key="seed").value == result.seeds[0]
     assert not app.toggle(key="new_seed").value
     assert "makes this image again" in shown(app)
+    assert not app.session_state["recipe_open"]  # the upload no longer covers the form
 
 
 def test_recipe_that_does_not_hold_here_says_why(app: AppTest) -> None:

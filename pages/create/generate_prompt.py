@@ -1,0 +1,95 @@
+"""The Generator's prompt: the text, examples from the training captions, and a builder that uses their vocabulary."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.kit.services import escape_markdown, studio
+from xray_generator.checkpoints import Manifest
+from xray_generator.data.rows import SEX_NAMES
+from xray_generator.data.vocabulary import Vocabulary, compose_prompt
+from xray_generator.types import MAX_PROMPT_CHARACTERS, StudioError
+
+
+def draw_prompt(manifest: Manifest) -> None:
+    """Draw the prompt, examples from the training captions, and a builder that uses their vocabulary."""
+    vocabulary = studio().vocabulary(manifest.name)
+    st.session_state.setdefault("prompt", next(iter(vocabulary.example_prompts), ""))
+    st.text_area(
+        "Prompt",
+        key="prompt",
+        height=96,
+        persist_state="session",
+        placeholder="Describe the chest X-ray",
+        help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters. Ctrl+Enter generates.",  # max_chars drops a longer text
+    )
+    with st.container():  # always there, so that a warning does not rebuild the fields below
+        if reading := studio().reading(st.session_state["prompt"], manifest.name):
+            st.caption(f"Read as: {escape_markdown(reading)}")
+        if unseen := studio().unseen_words(st.session_state["prompt"], manifest.name):
+            words = ", ".join(f"**{escape_markdown(word)}**" for word in unseen)
+            st.warning(f"Not in the training captions, so the effect is unpredictable: {words}")
+    with st.container(horizontal=True):
+        st.selectbox(
+            "Example prompts",
+            vocabulary.example_prompts,
+            index=None,
+            key="example",
+            on_change=use_example,
+            placeholder="Example prompts",
+            label_visibility="collapsed",
+        )
+        with st.popover("Build a prompt"):
+            draw_builder(vocabulary)
+
+
+def use_example() -> None:
+    """Take the chosen example as the prompt, and show the choice empty again."""
+    if st.session_state["example"]:
+        st.session_state.update({"prompt": st.session_state["example"], "example": None})
+
+
+@st.fragment
+def draw_builder(vocabulary: Vocabulary) -> None:
+    """Draw the fields that compose a prompt in the words of the training captions."""
+    left, right = st.columns(2)
+    view = left.segmented_control("View", vocabulary.views, key="build_view", persist_state="session")
+    sex = right.segmented_control(
+        "Sex",
+        vocabulary.sexes,
+        format_func=lambda sex: SEX_NAMES.get(sex, sex).capitalize(),
+        key="build_sex",
+        persist_state="session",
+    )
+    age = group = None
+    if vocabulary.min_age is not None and vocabulary.max_age is not None:
+        age = st.number_input(
+            f"Age in years ({vocabulary.min_age} to {vocabulary.max_age} in training)",
+            vocabulary.min_age,
+            vocabulary.max_age,
+            None,
+            key="build_age",
+            placeholder="any",
+            persist_state="session",
+        )
+    groups = [name for name in ("child", "adolescent") if name in vocabulary.age_groups]  # captions have words for them
+    if groups and age is None:
+        group = st.segmented_control("Or an age group", groups, key="build_group", persist_state="session")
+    counts = {known.finding: f"{known.phrase} ({known.count})" for known in vocabulary.findings}
+    findings = st.multiselect(
+        "Findings (number of training captions); leave empty for a normal image",
+        list(counts),
+        key="build_findings",
+        format_func=lambda finding: counts.get(finding, finding),
+        persist_state="session",
+    )
+    try:
+        text = compose_prompt(view or "", age, sex or "", findings, vocabulary, group or "")
+    except StudioError as error:
+        st.error(escape_markdown(error))
+        return
+    st.text(text)
+    if st.button(
+        "Use this prompt", key="build_use", on_click=st.session_state.update, args=({"prompt": text},), width="stretch"
+    ):
+        st.rerun()  # the whole page: the prompt is outside this fragment

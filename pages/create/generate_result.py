@@ -1,0 +1,169 @@
+"""The Generator's result: an image large, what led to it, its downloads, and for CT the window to look through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import streamlit as st
+
+from pages.create.generate_analysis import draw_trajectory, draw_words
+from pages.kit.checkpoints import draw_strengths
+from pages.kit.facts import draw_facts
+from pages.kit.jobs import draw_job
+from pages.kit.sampling import MAX_FIELD_SEED, field_key, lock_seed
+from pages.kit.services import escape_markdown, studio
+from pages.kit.viewer import draw_viewer
+from postprocess.cost import measure_cost
+from postprocess.presets import Preset
+from xray_generator.checkpoints import Manifest
+from xray_generator.data.naming import checkpoint_title, class_titles
+from xray_generator.dicom.hounsfield import WINDOWS, Window
+from xray_generator.evaluation.summary import time_text
+from xray_generator.export.pictures import Picture, archive, pictures
+from xray_generator.requests import describe_condition
+from xray_generator.types import GenerationResult, Image, StudioError
+
+ONE_IMAGE_PX, GRID_PX, WINDOW_PX = 405, 565, 90  # what stands around the viewer, so that all of it fits the window
+THUMBNAILS_PER_ROW = 8
+
+
+@st.fragment
+def draw_result(preset: Preset) -> None:
+    """Draw one image of the latest result large, raw and enhanced, all of them small, and what led to it."""
+    lost = f"This result is no longer in memory. Its images are in {studio().generated_dir}."
+    result: GenerationResult | None = draw_job("job", "The images appear here.", height=480, lost=lost)
+    if result is None:
+        return
+    index = min(st.session_state.get("selected_image", 0), len(result.images) - 1)
+    raw, *enhanced = pictures(result, index, preset)
+    manifest = find_manifest(result)
+    draw_title(result, manifest)
+    own = manifest.hu_window if manifest else None
+    seen = draw_window(own, result.checkpoint.name, is_enhanced=bool(enhanced)) if own else None
+    names = ("Raw", f"Enhanced: {preset.name}") if enhanced else (f"Seed {result.seeds[index]}",)
+    draw_viewer(
+        {title: apply_window(picture.image, own, seen) for title, picture in zip(names, (raw, *enhanced), strict=True)},
+        key="viewer",
+        space_px=(ONE_IMAGE_PX if len(result.images) == 1 else GRID_PX) + (WINDOW_PX if own else 0),
+        window=seen,
+    )
+    facts = {
+        "Seed": str(result.seeds[index]),
+        "Size": f"{result.request.width} x {result.request.height}",
+        "Time": time_text(result.latencies_ms[index]),
+    }
+    if enhanced:
+        cost = measure_cost(raw.image, enhanced[0].image)
+        facts["SSIM to raw"] = f"{cost.ssim_to_raw:.3f}"
+        facts["Newly saturated"] = f"{cost.newly_saturated_fraction:.2%}"
+        facts["Entropy change"] = f"{cost.entropy_change:+.2f} bit"
+    draw_facts(facts, columns=6, min_width=100)
+    draw_downloads(result, preset, (raw, *enhanced), own)
+    if enhanced:
+        st.caption("SSIM of 1: unchanged. Newly saturated pixels and lost entropy are detail that is gone.")
+    if len(result.images) > 1:
+        draw_thumbnails(result, index)
+    if manifest:
+        draw_strengths(manifest)
+    draw_words(raw)
+    draw_trajectory(raw, own)
+
+
+def find_manifest(result: GenerationResult) -> Manifest | None:
+    """The manifest of the checkpoint that drew a result; None where it is gone."""
+    try:
+        return studio().manifest(result.checkpoint.full_name)
+    except StudioError:
+        return None
+
+
+def draw_title(result: GenerationResult, manifest: Manifest | None) -> None:
+    """Draw what was asked for and which model drew it."""
+    titles = class_titles(manifest.labels) if manifest else {}
+    st.text(describe_condition(result.request.condition, titles))
+    model = f"{checkpoint_title(manifest)} · " if manifest else ""
+    st.caption(escape_markdown(f"{model}{result.checkpoint.name} · synthetic"))
+    for note in result.notes:
+        st.warning(escape_markdown(note))
+
+
+def draw_downloads(result: GenerationResult, preset: Preset, shown: Sequence[Picture], window: Window | None) -> None:
+    """Draw the downloads of the image shown and of the whole result."""
+    raw, kind = shown[0], "a CT image in Hounsfield units" if window else "an 8-bit Secondary Capture"
+    about_dicom = f"The raw image as {kind}, marked as synthetic in its header."
+    zip_name = f"{result.checkpoint.name}_seed{result.request.seed}.zip"
+    download = partial(st.download_button, on_click="ignore")
+    with st.container(horizontal=True):
+        for label, picture in zip(("Raw PNG", "Enhanced PNG"), shown, strict=False):
+            download(label, picture.png, picture.file_name, "image/png", key=f"download {label}")
+        dicom = partial(raw.dicom, window)
+        download("Raw DICOM", dicom, raw.dicom_name, "application/dicom", key="download DICOM", help=about_dicom)
+        download("All as ZIP", partial(archive, result, preset), zip_name, "application/zip", key="download all")
+        if st.button(
+            "Lock this seed",
+            key="lock_seed",
+            on_click=lock_seed,
+            args=(raw.recipe.request.seed,),
+            disabled=raw.recipe.request.seed > MAX_FIELD_SEED,
+            help="Use it for the next images too.",
+        ):
+            st.rerun()  # the whole page: the seed's field is outside this fragment
+
+
+def draw_thumbnails(result: GenerationResult, chosen: int) -> None:
+    """Draw all images of a result small, each with a button that shows it large."""
+    st.caption(f"{len(result.images)} synthetic images")
+    grid = st.grid(THUMBNAILS_PER_ROW, min_column_width=60)
+    for index, image in enumerate(result.images):
+        with grid.cell():
+            st.image(image, width="stretch", output_format="PNG", alt=f"Synthetic image {index + 1}")
+            st.button(
+                f"{index + 1}",
+                key=f"image {index}",
+                on_click=st.session_state.update,
+                args=({"selected_image": index},),
+                width="stretch",
+                type="primary" if index == chosen else "secondary",
+                help=f"Seed {result.seeds[index]}",
+            )
+
+
+def draw_window(own: Window, name: str, *, is_enhanced: bool) -> Window:
+    """Draw the choice of the window to look through, at first the checkpoint's own; downloads keep theirs."""
+    first = next((f"{preset} (full range)" for preset, window in WINDOWS.items() if window == own), "full range")
+    choices = {first: own} | {preset: window for preset, window in WINDOWS.items() if window != own}
+    key, level_key, width_key = (field_key(part, name) for part in ("window", "window level", "window width"))
+    defaults = {key: first, level_key: round(own.level), width_key: max(1, round(own.width))}
+    for field, value in defaults.items():
+        st.session_state.setdefault(field, value)
+    choice, level, width = st.columns([5, 2, 2], vertical_alignment="bottom")
+    chosen = choice.segmented_control(
+        "Window",
+        [*choices, "custom"],
+        key=key,
+        required=True,
+        persist_state="session",
+        help="The part of the CT scale shown from black to white. Downloads are not affected.",
+    )
+    seen = choices.get(chosen or first)
+    if seen is None:
+        seen = Window(
+            level.number_input("Level (HU)", -2_000, 4_000, step=10, key=level_key, persist_state="session"),
+            width.number_input("Width (HU)", 1, 4_000, step=10, key=width_key, persist_state="session"),
+        )
+    text = f"{seen.low:,.0f} to {seen.high:,.0f} HU."
+    if seen.low < own.low or seen.high > own.high:
+        text += (
+            f" Values outside {own.low:,.0f} to {own.high:,.0f} HU were cut off in the training data, so they cannot "
+            "be shown."
+        )
+    elif seen == own:
+        text += " Values outside this range were cut off in the training data."
+    st.caption(text + (" Gray levels of an enhanced image are no longer true HU." if is_enhanced else ""))
+    return seen
+
+
+def apply_window(image: Image, own: Window | None, seen: Window | None) -> Image:
+    """An image of one window as another window shows it."""
+    return image if own is None or seen is None or seen == own else seen.apply(own.invert(image))
