@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.kit.charts import GENERATED, OTHERS, REAL, Number, draw, heat_map, radar
-from pages.kit.services import escape_markdown
+from pages.kit.services import escape_markdown, studio
 from pages.measure.records import load_board
 from xray_generator.dashboards.board import (
     RULE,
@@ -282,20 +282,29 @@ def _draw_conditions(entries: Sequence[Entry]) -> None:
     column = choices[_pick("Measure", list(choices), "board_condition")]
     if column is None:
         label = _pick("Record", labels, "board_condition_record") if len(labels) > 1 else labels[0]
-        _draw_ratios(entries[labels.index(label)].record)
+        _draw_ratios(entries[labels.index(label)].record, _classes_of(entries))
         return
     values: list[list[Number]] = [[None if m is None else m.value for m in found] for found in table[column].values()]
-    figure = heat_map(list(map(condition_title, table[column])), labels, values, "")
+    classes = _classes_of(entries)
+    figure = heat_map([condition_title(name, classes=classes) for name in table[column]], labels, values, "")
     draw(figure, "board_heat", 140 + 28 * len(values))
 
 
-def _draw_ratios(record: Record) -> None:
+def _classes_of(entries: Sequence[Entry]) -> dict[str, str]:
+    """The plain names of the classes that the evaluated checkpoints draw."""
+    refs = (entry.record.checkpoint for entry in entries)
+    return {name: title for ref in refs if ref for name, title in studio().class_titles(ref.full_name).items()}
+
+
+def _draw_ratios(record: Record, classes: Mapping[str, str]) -> None:
     ratios = ratio_table(record)
     if not ratios.rows:
         st.caption(f"{UNMEASURED}: this record has no value of real images by condition to compare with.")
         return
     columns = [name.replace(" · ", "<br>") for name in column_names(ratios.columns).values()]
-    figure = heat_map(list(map(condition_title, ratios.rows)), columns, ratios.values, "× real")
+    figure = heat_map(
+        [condition_title(name, classes=classes) for name in ratios.rows], columns, ratios.values, "× real"
+    )
     figure.update_traces(zmin=0, zmid=1, zmax=2, colorscale="RdBu")
     draw(figure, "board_heat", 160 + 28 * len(ratios.rows))
     st.caption("1: as in real images of the condition. Red: less; blue: more. Colors end at 0 and 2.")

@@ -70,6 +70,7 @@ TABLES = {  # question -> table of the record -> title
     "speed": {"components": "Components", "attention": "Attention layers", "layers": "Layers"},
 }
 QUESTIONS = {**GROUPS, "settings": "What do guidance and steps change?", "other": "Other curves"}
+Titles = Mapping[str, str]  # class -> its plain name
 GALLERY = "closest_pairs"  # the stored figure that shows images
 
 
@@ -84,13 +85,15 @@ def main() -> None:
             return
         entry = _pick_entry(board)
         figures = stored_figures(entry, studio().figure_dir)
-        _draw_header(entry)
+        checkpoint = entry.record.checkpoint
+        titles = studio().class_titles(checkpoint.full_name) if checkpoint else {}
+        _draw_header(entry, titles)
         _draw_downloads(entry, figures)
-        _draw_questions(entry.record, figures)
+        _draw_questions(entry.record, figures, titles)
     except (StudioError, OSError) as error:
         st.error(escape_markdown(error))
         return
-    _draw_missing(entry.record)
+    _draw_missing(entry.record, titles)
     if entry.record.notes:
         with st.expander(f"Notes ({len(entry.record.notes)})"):
             for note in entry.record.notes:
@@ -127,7 +130,7 @@ SAMPLING = {"scheduler": "{}", "num_inference_steps": "{} steps", "guidance_scal
 MACHINE_TEXTS = {"threads": "threads: {}", "torch": "torch {}"}
 
 
-def _draw_header(entry: Entry) -> None:
+def _draw_header(entry: Entry, titles: Titles) -> None:
     record, settings = entry.record, entry.record.settings
     if entry.stale:
         st.warning(escape_markdown(f"{entry.stale} Evaluate again to measure the current ones."))
@@ -135,7 +138,6 @@ def _draw_header(entry: Entry) -> None:
     machine = [MACHINE_TEXTS.get(key, "{}").format(settings[key]) for key in MACHINE if key in settings]
     real = (str(settings.get("real", UNKNOWN)), f"{settings.get('split') or 'no'} split", _count(settings, "num_real"))
     sampling = [text.format(settings[key]) for key, text in SAMPLING.items() if key in settings]
-    titles = studio().class_titles(checkpoint.full_name) if checkpoint else {}
     verdicts = Strengths(find_points(record, titles), record.created[:10], is_stale=False)
     st.markdown("  \n".join(map(escape_markdown, verdicts.sentences())))
     with st.expander("What was measured, on what, and when"):
@@ -176,33 +178,33 @@ def _draw_downloads(entry: Entry, figures: Mapping[str, Path]) -> None:
 # Questions, a tab each: tiles of the main measures, figures, tables, every value. What has no number is not drawn.
 
 
-def _draw_questions(record: Record, figures: Mapping[str, Path]) -> None:
+def _draw_questions(record: Record, figures: Mapping[str, Path], titles: Titles) -> None:
     key = "metrics_tab"
-    tabs = {TABS[group]: group for group in QUESTIONS if _has_numbers(record, group)}
+    tabs = {TABS[group]: group for group in QUESTIONS if _has_numbers(record, group, titles)}
     if st.session_state.get(key) not in tabs:
         st.session_state.pop(key, None)
     for group, tab in zip(tabs.values(), st.tabs(list(tabs), key=key, on_change="rerun") if tabs else (), strict=True):
         with tab:
             if tab.open:
-                _draw_question(record, group, figures)
+                _draw_question(record, group, figures, titles)
 
 
-def _has_numbers(record: Record, group: str) -> bool:
+def _has_numbers(record: Record, group: str, titles: Titles) -> bool:
     measured = (m for m in record.measurements if m.value is not None)
-    return any(known_measure(m).group == group for m in measured) or bool(_figures_of(record, group))
+    return any(known_measure(m).group == group for m in measured) or bool(_figures_of(record, group, titles))
 
 
-def _draw_missing(record: Record) -> None:
+def _draw_missing(record: Record, titles: Titles) -> None:
     """Draw what was not measured in one line, and each reason once it is asked for."""
-    absent = [question for group, question in GROUPS.items() if not _has_numbers(record, group)]
-    if not _has_numbers(record, "settings"):
+    absent = [question for group, question in GROUPS.items() if not _has_numbers(record, group, titles)]
+    if not _has_numbers(record, "settings", titles):
         absent.append(QUESTIONS["settings"])
     if absent:
         st.caption(escape_markdown(f"Not measured in this record of the {record.suite} suite: {' '.join(absent)}"))
     missing: dict[tuple[str, str], list[str]] = {}  # title and reason -> conditions
     for m in record.measurements:
         if m.value is None:
-            missing.setdefault((known_measure(m).title, m.reason), []).append(condition_title(m.condition, ""))
+            missing.setdefault((known_measure(m).title, m.reason), []).append(condition_title(m.condition, "", titles))
     if missing:
         with st.expander(f"Values that could not be measured, and why ({len(missing)})"):
             for (title, reason), conditions in missing.items():
@@ -210,7 +212,7 @@ def _draw_missing(record: Record) -> None:
                 st.markdown(escape_markdown(f"{title}{f' of {names}' if names else ''}: {reason}"))
 
 
-def _draw_question(record: Record, group: str, figures: Mapping[str, Path]) -> None:
+def _draw_question(record: Record, group: str, figures: Mapping[str, Path], titles: Titles) -> None:
     found = [m for m in record.measurements if known_measure(m).group == group]
     names = HEADLINES.get(group, ())
     _draw_heading(QUESTIONS[group], [*names, *(m.measure for m in found)])
@@ -220,7 +222,7 @@ def _draw_question(record: Record, group: str, figures: Mapping[str, Path]) -> N
         draw_tiles(tiles)
     if group == "prompts":
         _draw_missing_labels(record)
-    _draw_figures(_figures_of(record, group), group)
+    _draw_figures(_figures_of(record, group, titles), group)
     if group == "copies" and GALLERY in figures:
         st.caption("Left: generated image. Right: the training image closest to it.")
         st.image(str(figures[GALLERY]), width="stretch", alt="Pairs of a generated and a training image")
@@ -230,7 +232,7 @@ def _draw_question(record: Record, group: str, figures: Mapping[str, Path]) -> N
                 st.dataframe(list(rows), hide_index=True, width="stretch", key=f"metrics_table {name}")
     if found:
         with st.expander(f"All {len(found)} values"):
-            _draw_values(found, f"metrics_numbers {group}")
+            _draw_values(found, f"metrics_numbers {group}", titles)
 
 
 def _draw_heading(question: str, measures: Sequence[str]) -> None:
@@ -254,11 +256,11 @@ def _draw_missing_labels(record: Record) -> None:
         st.caption(f"Labels measured: {len(measured)}; not measured: {len(missing)}. The reasons are below.")
 
 
-def _draw_values(measurements: Sequence[Measurement], key: str) -> None:
+def _draw_values(measurements: Sequence[Measurement], key: str, titles: Titles) -> None:
     """Draw a table with a row for each measurement; empty columns are left out."""
     columns: dict[str, list[Any]] = {
         "Measure": [known_measure(m).title for m in measurements],
-        "Of": [condition_title(m.condition, "all") for m in measurements],
+        "Of": [condition_title(m.condition, "all", titles) for m in measurements],
         "Value": [NOT_MEASURED if m.value is None else value_text(m) for m in measurements],
         "95 % interval": [interval_text(m) for m in measurements],
         "Real images": ["" if m.real is None else value_text(m, m.real) for m in measurements],
@@ -308,7 +310,7 @@ CONDITIONS = {
 }
 
 
-def _figures_of(record: Record, group: str) -> dict[str, go.Figure]:
+def _figures_of(record: Record, group: str, titles: Titles) -> dict[str, go.Figure]:
     """All figures of a question that have a number."""
     figures = {}
     ratios = {_title(name): m for name in RATIOS if (m := record.get(name)) is not None and m.value is not None}
@@ -325,7 +327,7 @@ def _figures_of(record: Record, group: str) -> dict[str, go.Figure]:
                 figure.update_yaxes(type="log")
             figures[f"{MEASURES[measure].title}, in each feature space"] = figure
     for measure in CONDITIONS.get(group, ()):
-        if conditions := in_conditions(record, measure):
+        if conditions := in_conditions(record, measure, titles):
             by = "by kind of copy" if measure == "copies_found" else "by condition"
             figures[f"{MEASURES[measure].title}, {by}"] = _bars(conditions, measure)
     return figures

@@ -15,6 +15,7 @@ def test_conditions_are_named_as_an_evaluation_names_them(dataset_folder: Path) 
 
 def test_a_condition_is_said_in_words_alone_and_together() -> None:
     assert [condition_title(name) for name in ("F", "covid19", "")] == ["female", "COVID-19", "any"]
+    assert condition_title("cp, train", classes={"cp": "Central pair missing"}) == "Central pair missing, train"
     assert condition_title("M, child") == "male, child (under 13)" and condition_title("", "all") == "all"
 
 

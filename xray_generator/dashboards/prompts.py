@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from xray_generator.data.rows import SUBTYPES, Row, finding_name, row_conditions
 
 TITLES = {
@@ -14,6 +17,7 @@ TITLES = {
     "adult": "adult (18 to 64)",
     "older_adult": "older adult (65 and over)",
 }
+NO_CLASSES: Mapping[str, str] = MappingProxyType({})
 
 
 def is_of(row: Row, condition: str) -> bool:
@@ -21,9 +25,13 @@ def is_of(row: Row, condition: str) -> bool:
     return not condition or condition in row_conditions(row)
 
 
-def condition_title(condition: str, whole: str = "any") -> str:
-    """A condition in words, such as "pleural effusion" or "male, child (under 13)"; `whole` for ""."""
-    return ", ".join(TITLES.get(part) or finding_name(part) for part in condition.split(", ")) or whole
+def condition_title(condition: str, whole: str = "any", classes: Mapping[str, str] = NO_CLASSES) -> str:
+    """A condition in words, such as "pleural effusion" or "male, child (under 13)"; `whole` for "".
+
+    `classes`: class -> its title, see `data.naming.class_titles`.
+    """
+    words = (classes.get(part) or TITLES.get(part) or finding_name(part) for part in condition.split(", "))
+    return ", ".join(words) or whole
 
 
 def is_alike(row: Row, other: Row) -> bool:

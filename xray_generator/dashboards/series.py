@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xray_generator.dashboards.board import CHECKS, RATIO, Column, first_columns, headline, is_headline, space_names
-from xray_generator.dashboards.prompts import condition_title
+from xray_generator.dashboards.prompts import NO_CLASSES, condition_title
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.summary import known_measure
 
@@ -83,10 +83,13 @@ def by_space(record: Record, measure: str) -> dict[str, Measurement]:
     return {short: found[full] for full, short in space_names(found).items()}
 
 
-def in_conditions(record: Record, measure: str) -> dict[str, Measurement]:
-    """Title of each condition -> the measure with the record's own settings, where it has a value."""
+def in_conditions(record: Record, measure: str, classes: Mapping[str, str] = NO_CLASSES) -> dict[str, Measurement]:
+    """Title of each condition -> the measure with the record's own settings, where it has a value.
+
+    `classes`: class -> its title.
+    """
     return {
-        condition_title(c.condition): m
+        condition_title(c.condition, classes=classes): m
         for c, m in sorted(headline(record).items(), key=lambda pair: pair[0].condition)
         if c.measure == measure and c.condition and m.value is not None
     }
