@@ -5,7 +5,7 @@ What it shows of the images is in `dataset_images`, of their labels in `dataset_
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -33,6 +33,7 @@ from xray_generator.data.exploration import (
     known_facts,
     to_csv,
 )
+from xray_generator.data.naming import class_titles
 from xray_generator.data.places import Place
 from xray_generator.data.rows import Dataset, Row, class_names, finding_name
 from xray_generator.data.uploads import MAX_UPLOAD_MB, NamedBytes, Upload, receive
@@ -154,8 +155,8 @@ def _describe_kind(dataset: Dataset) -> str:
     """What is known about the images of an upload."""
     if dataset.is_loose:
         return "without a table: labels, splits and patients are unknown"
-    classes = class_names(dataset.rows)
-    return f"of {len(classes)} classes: {', '.join(map(finding_name, classes))}" if classes else "with a table"
+    classes = class_titles(class_names(dataset.rows))
+    return f"of {len(classes)} classes: {', '.join(classes.values())}" if classes else "with a table"
 
 
 def _receive(files: list[UploadedFile]) -> None:
@@ -203,7 +204,7 @@ def _draw_filters(explored: Explored) -> tuple[Row, ...]:
     with st.container(horizontal=True, vertical_alignment="center", key="dataset_count"):
         st.markdown(f"**{len(kept):,} of {len(rows):,} images**", width="content")
         if filters.count:
-            st.caption(escape_markdown(_describe(filters)), width="content")
+            st.caption(escape_markdown(_describe(filters, explored.classes)), width="content")
             st.button("Clear filters", key="dataset_clear", type="tertiary", on_click=_clear, args=(explored,))
         st.space("stretch")
         st.download_button(
@@ -257,14 +258,14 @@ def _draw_more_filters(explored: Explored, query: str, findings: tuple[str, ...]
 
 
 def _pick_values(explored: Explored, name: str) -> tuple[str, ...]:
-    counts = count_facts(explored.dataset.rows, name)
+    counts, classes = count_facts(explored.dataset.rows, name), explored.classes
     values = {"" if value == NOT_KNOWN else value: number for value, number in counts.items()}
     _drop_unknown(_key(explored, name), values)
     return tuple(
         st.multiselect(
             FACT_NAMES[name],
             list(values),
-            format_func=lambda value: f"{value_name(value) or NOT_KNOWN} ({values[value]:,})",
+            format_func=lambda value: f"{value_name(value, classes) or NOT_KNOWN} ({values[value]:,})",
             key=_key(explored, name),
             placeholder="any",
             disabled=len(values) < 2,
@@ -293,14 +294,14 @@ def _pick_ages(explored: Explored) -> tuple[int, int] | None:
     return None if ages == (low, high) else ages
 
 
-def _describe(filters: Filters) -> str:
+def _describe(filters: Filters, classes: Mapping[str, str]) -> str:
     """The active filters in one line."""
     parts = [f"search {filters.query.strip()}"] if filters.query.strip() else []
     if filters.findings:
         parts.append((" and " if filters.all_findings else " or ").join(map(finding_name, filters.findings)))
     facts = {FACT_NAMES[name].lower(): getattr(filters, name) for name in FACTS}
     parts += [
-        f"{name} {' or '.join(value_name(value) or NOT_KNOWN for value in values)}"
+        f"{name} {' or '.join(value_name(value, classes) or NOT_KNOWN for value in values)}"
         for name, values in facts.items()
         if values
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import mimetypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -25,8 +25,11 @@ from xray_generator.data.exploration import (
     known_facts,
     relative_name,
 )
+from xray_generator.data.naming import class_titles
 from xray_generator.data.report import split_sections
-from xray_generator.data.rows import SEX_NAMES, Dataset, Row, finding_name
+from xray_generator.data.rows import SEX_NAMES, Dataset, Row, class_names, finding_name
+from xray_generator.dicom import read_slice
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.summary import known_measure, value_text
 from xray_generator.images import encode_png, limit_pixels, read_image
@@ -40,6 +43,7 @@ FACT_NAMES = {
     "sex": "Sex",
     "age_group": "Age group",
 }
+FILES: dict[str | type, Callable[[object], int]] = {Stamped: hash, Window: hash}
 PER_PAGE = 24
 SHOWN_PIXELS, THUMBNAIL_PIXELS = 1_500_000, 128 * 128
 AUTOMATIC = 250  # images that are processed without asking: a second or two
@@ -56,6 +60,11 @@ class Explored:
     folder: Path
     dataset: Dataset
     tables: tuple[Path, ...] = ()  # that must be named to read it
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """Class -> its plain name, in the order of menus."""
+        return class_titles(class_names(self.dataset.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,8 @@ def draw_browse(rows: Sequence[Row], explored: Explored) -> None:
     grid, detail = st.columns([3, 2], gap="medium")
     with grid:
         key = f"dataset_{explored.key}_grid"
-        _draw_thumbnails(rows[first : first + PER_PAGE], index - first, key, lambda place: choose(first + place))
+        shown = rows[first : first + PER_PAGE]
+        _draw_thumbnails(shown, index - first, key, lambda place: choose(first + place), explored.classes)
         page, num_pages = first // PER_PAGE + 1, -(-len(rows) // PER_PAGE)
         if num_pages > 1:
             key = f"dataset_page_{page}_of_{num_pages}"  # a widget for each state, because the chosen image leads
@@ -130,19 +140,21 @@ def draw_browse(rows: Sequence[Row], explored: Explored) -> None:
         draw_row(rows[index], explored, "dataset_browse")
 
 
-def _draw_thumbnails(rows: Sequence[Row], chosen: int, key: str, choose: Callable[[int], None]) -> None:
+def _draw_thumbnails(
+    rows: Sequence[Row], chosen: int, key: str, choose: Callable[[int], None], classes: Mapping[str, str]
+) -> None:
     """Draw thumbnails chosen by click or keyboard; labels reach the browser as text, never as HTML."""
     tiles = []
     for place, row in enumerate(rows):
         try:
-            png = base64.b64encode(_read_thumbnail(Stamped.of(row.path))).decode()
+            png = base64.b64encode(_read_thumbnail(Stamped.of(row.path), row.hu_window)).decode()
         except (StudioError, OSError):
             png = ""
         tiles.append(
             {
                 "src": png and f"data:image/png;base64,{png}",
-                "label": finding_name(row.label) or ", ".join(map(finding_name, row.findings)) or row.path.name,
-                "title": f"{describe(row)} · {row.path.name}",
+                "label": classes.get(row.label) or ", ".join(map(finding_name, row.findings)) or row.path.name,
+                "title": f"{describe(row, classes)} · {row.path.name}",
                 "chosen": place == chosen,
             }
         )
@@ -162,36 +174,41 @@ def _thumbnail_component() -> Callable[..., object]:
     return st.components.v2.component("thumbnail_grid", html=html, css=style, js=script)
 
 
-@st.cache_data(max_entries=2_000, show_spinner=False, scope="session", hash_funcs={Stamped: hash})
-def _read_thumbnail(file: Stamped) -> bytes:
-    return encode_png(limit_pixels(read_image(file.path), THUMBNAIL_PIXELS))
+@st.cache_data(max_entries=2_000, show_spinner=False, scope="session", hash_funcs=FILES)
+def _read_thumbnail(file: Stamped, window: Window | None) -> bytes:
+    return encode_png(limit_pixels(decode(file.path, window), THUMBNAIL_PIXELS))
 
 
-@st.cache_data(max_entries=8, show_spinner=False, scope="session", hash_funcs={Stamped: hash})
-def _read_image(file: Stamped) -> Image:
-    return limit_pixels(read_image(file.path), SHOWN_PIXELS)
+@st.cache_data(max_entries=8, show_spinner=False, scope="session", hash_funcs=FILES)
+def _read_image(file: Stamped, window: Window | None) -> Image:
+    return limit_pixels(decode(file.path, window), SHOWN_PIXELS)
+
+
+def decode(path: Path, window: Window | None) -> Image:
+    """The image of a file; of a CT slice in Hounsfield units through the window that a model would see."""
+    return read_image(path) if window is None else window.apply(read_slice(path).hu)
 
 
 # One image
 
 
-def value_name(value: str) -> str:
+def value_name(value: str, classes: Mapping[str, str]) -> str:
     """The words for a value of one of FACTS."""
-    return SEX_NAMES.get(value) or finding_name(value)
+    return classes.get(value) or SEX_NAMES.get(value) or finding_name(value)
 
 
-def describe(row: Row) -> str:
+def describe(row: Row, classes: Mapping[str, str]) -> str:
     """Class, findings, view, sex and age in one line; the file name if none is known."""
     age = "" if row.age is None else f"{row.age} years"
     findings = ", ".join(map(finding_name, row.findings))
-    words = (finding_name(row.label), findings, row.view, SEX_NAMES.get(row.sex, ""), age)
+    words = (classes.get(row.label, ""), findings, row.view, SEX_NAMES.get(row.sex, ""), age)
     return " · ".join(word for word in words if word) or row.path.name
 
 
 def draw_row(row: Row, explored: Explored, key: str) -> None:
     """Draw an image with its labels, report, facts, statistics, license and download."""
     try:
-        image = _read_image(Stamped.of(row.path))
+        image = _read_image(Stamped.of(row.path), row.hu_window)
     except StudioError as error:
         st.error(escape_markdown(f"{row.path.name}: {error}"))
         return
@@ -199,7 +216,7 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
         reason = f"{error.strerror}. It may have been moved since this page was opened."
         st.error(escape_markdown(f"{row.path.name} cannot be opened: {reason}"))
         return
-    st.image(image, width="stretch", output_format="PNG", alt=f"Real image: {describe(row)}")
+    st.image(image, width="stretch", output_format="PNG", alt=f"Real image: {describe(row, explored.classes)}")
     height, width = image.shape
     name = relative_name(row.path, explored.folder)
     st.caption(escape_markdown(f"Real image · {name} · shown at {width} x {height} pixels"))
@@ -216,7 +233,7 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
         if text:
             st.markdown(f"**{title}:** {escape_markdown(text)}")
     facts = {
-        **({"Class": finding_name(row.label)} if row.label else {}),
+        **({"Class": explored.classes[row.label]} if row.label else {}),
         "Split": fact(row, "split"),
         "Source": row.source,
         "View": row.view,
@@ -276,7 +293,8 @@ def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
         persist_state="session",
         disabled=explored.dataset.is_loose,
     )
-    groups = [fact(row, group) or NOT_KNOWN for row in found.rows]
+    classes = explored.classes
+    groups = [classes.get(value := fact(row, group), value) or NOT_KNOWN for row in found.rows]
     height = 110 + 52 * len(set(groups))
     columns = st.columns(2)
     for place, (name, values) in enumerate(found.values.items()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -34,7 +34,7 @@ def draw_labels(rows: Sequence[Row], explored: Explored) -> None:
         return
     facts = known_facts(rows)
     if "label" in facts:
-        _draw_classes(rows)
+        _draw_classes(rows, explored.classes)
     counts = count_findings(rows).rename(index=finding_name)
     if not counts.empty:
         _draw_findings(counts)
@@ -71,15 +71,15 @@ def _draw_tiles(rows: Sequence[Row], patients: Patients) -> None:
         st.caption("No image names its patient, so it cannot be checked whether a patient is in several splits.")
 
 
-def _draw_classes(rows: Sequence[Row]) -> None:
+def _draw_classes(rows: Sequence[Row], classes: Mapping[str, str]) -> None:
     """Draw the images of each class, and of each class in each split."""
     st.subheader("Classes", anchor=False)
-    counts = {finding_name(label): number for label, number in count_facts(rows, "label").items()}
+    counts = {classes.get(label, label): number for label, number in count_facts(rows, "label").items()}
     chart, table = st.columns([3, 2], gap="medium")
     with chart:
         charts.draw(charts.counts(counts, "images"), "dataset_classes", 90 + 34 * len(counts))
     with table:
-        splits = cross_count(rows, "label", "split").rename(index=finding_name).rename_axis("Class").reset_index()
+        splits = cross_count(rows, "label", "split").rename(index=dict(classes)).rename_axis("Class").reset_index()
         st.dataframe(splits, hide_index=True, key="dataset_class_table", height="content")
         st.caption("Every image is of one class.")
 

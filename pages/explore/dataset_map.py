@@ -97,12 +97,12 @@ def _draw_map_fields(features: Features, explored: Explored) -> tuple[str, str]:
 def _draw_points(features: Features, embedding: Embedding, color: str, explored: Explored) -> int | None:
     """Draw the points; return the index of the selected one."""
     if color in FACTS:
-        groups = [value_name(fact(row, color)) or NOT_KNOWN for row in features.rows]
+        groups = [value_name(fact(row, color), explored.classes) or NOT_KNOWN for row in features.rows]
     else:
         name = finding_name(color)
         groups = [name if color in row.findings else f"{name} not stated" for row in features.rows]
     x, y = embedding.points.T.tolist()
-    hover = [f"{describe(row)}<br>{row.path.name}" for row in features.rows]
+    hover = [f"{describe(row, explored.classes)}<br>{row.path.name}" for row in features.rows]
     figure = charts.scatter(x, y, groups, hover, embedding.axes)
     legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
     figure.update_layout(height=MAP_HEIGHT, margin=charts.MARGIN, legend=legend, clickmode="event+select")

@@ -90,6 +90,7 @@ def test_a_folder_in_a_zip_is_a_class(above: str, image: bytes) -> None:
     assert Counter(row.label for row in rows) == {"covid_19": 6, "other": 6}
     assert {row.split for row in rows} == {"train", "val", "test"} and not upload.dataset.is_loose
     assert upload.root == upload.folder.path / above
+    assert {row.source for row in rows} == {above.rstrip("/").rpartition("/")[2] or "upload"}
     assert "images are in no table or class folder, or were left out: loose.png" in "\n".join(upload.dataset.skipped)
 
 

@@ -11,6 +11,8 @@ import streamlit as st
 from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
 
+from pages.explore.dataset_images import decode
+from tests.data.test_ct_series import series
 from tests.pages.explorer import ROOT, open_page, open_tab, run, said, small
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
@@ -226,16 +228,28 @@ def test_every_dataset_that_ships_can_be_opened_and_trained_on(page: AppTest, da
 
 def test_images_of_classes_are_filtered_and_counted_by_class(page: AppTest) -> None:
     page.selectbox(key="dataset_place").select_index(2)
-    assert "basophil" in said(run(page)) and "Not known: view, sex, age" in said(page)
+    assert "Basophil" in said(run(page)) and "Not known: view, sex, age" in said(page)
     page.multiselect(key="dataset_server2_label").set_value(["basophil", "immature_granulocyte"])
     text = said(run(page))
-    assert "20 of 80 images" in text and "class basophil or immature granulocyte" in text
+    assert "20 of 80 images" in text and "class Basophil or Immature granulocyte" in text
     assert "dataset_server2_findings" not in page.session_state
     open_tab(page, LABELS)
     table = page.dataframe[0].value.set_index("Class")
-    assert table.loc["immature granulocyte", "(all)"] == 10
+    assert table.loc["Immature granulocyte", "(all)"] == 10
     assert [title.value for title in page.subheader] == ["Classes", "Split and source"]  # no chart of what is unknown
     assert "No issues in 80 images" in said(open_tab(page, HEALTH))
+
+
+def test_ct_slices_are_shown_through_the_window_of_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series(tmp_path / "scans" / "one", num=3)
+    monkeypatch.setenv("DATASET_PATH", str(tmp_path / "scans"))
+    page = open_page()
+    assert "3 of 3 images" in said(page) and not page.error and len(page.get("image")) == 1
+    row = read_dataset(tmp_path / "scans").rows[0]
+    assert np.array_equal(decode(row.path, row.hu_window), row.image())
+    assert not np.array_equal(decode(row.path, None), row.image())
+    assert page.selectbox(key="dataset_place").options[0] == "scans"  # the folder of a scan is no dataset of its own
+    assert "labels=[]" in open_tab(page, "Train on it").code[0].value
 
 
 def test_uploaded_images_are_explored_without_a_table(page: AppTest) -> None:
@@ -254,7 +268,7 @@ def test_uploaded_images_are_explored_without_a_table(page: AppTest) -> None:
 def test_the_folders_of_an_uploaded_zip_are_classes(page: AppTest) -> None:
     members = {f"mine/{name}/{i}.png": png(i) for i, name in enumerate(["covid"] * 5 + ["other"] * 5)}
     upload(page, {"x.zip": zipped(members)})
-    assert "10 images of 2 classes: covid, other" in said(page)
+    assert "10 images of 2 classes: Covid, Other" in said(page)
     assert "No issues in 10 images" in said(open_tab(page, HEALTH))
 
 

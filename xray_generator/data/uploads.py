@@ -19,7 +19,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -35,6 +35,7 @@ from xray_generator.images import FORMATS, header_pixels
 from xray_generator.types import StudioError
 
 PREFIX = "xray-upload"
+UPLOAD = "upload"  # the source of class folders that lie in no folder
 MAX_UPLOAD_MB = 200  # as it arrives
 MB = 1_000_000
 TABLES = (METADATA, "metadata_128.csv", REPORTS, PROJECTIONS)
@@ -275,6 +276,9 @@ def _read(folder: UploadFolder, intake: Intake, max_pixels: int) -> Upload:
         dataset = Dataset(tuple(loose))
     else:
         dataset = read_dataset(root)
+        if root == folder.path:  # class folders name their source by their parent: here by the server's own
+            named = (replace(row, source=UPLOAD) if row.source == root.name else row for row in dataset.rows)
+            dataset = Dataset(tuple(named), dataset.skipped)
         listed = {row.path for row in dataset.rows}
         if unlisted := [path.name for path in images if path not in listed]:
             intake.left_out["images are in no table or class folder, or were left out"] = unlisted
