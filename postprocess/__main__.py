@@ -63,7 +63,7 @@ def read(path: Path) -> Source:
     data, notes = path.read_bytes(), list[str]()
     image = read_image(data, notes)
     for note in notes:
-        print(f"note: {path}: {note}", file=sys.stderr)  # noqa: T201
+        print(f"note: {path}: {note}", file=sys.stderr)
     return Source(image, ", ".join(["image file", *notes]), find_recipe(data))
 
 
