@@ -13,7 +13,7 @@ import pytest
 from xray_generator.jobs import MAX_KEPT, MAX_QUEUED, Job, JobQueue
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
-from xray_generator.types import OnStep, StudioError
+from xray_generator.types import OnStep, StudioError, report_loaded
 
 IMAGE = np.zeros((16, 16), np.float32)
 
@@ -63,6 +63,22 @@ def test_job_runs_and_keeps_its_result(jobs: JobQueue) -> None:
     assert job.preview is IMAGE
     assert jobs.get(job.id) is job
     assert job.seconds >= 0
+
+
+def test_a_job_says_when_its_models_are_loaded_and_can_be_canceled_there(jobs: JobQueue, gate: threading.Event) -> None:
+    loaded = threading.Event()
+
+    def work(on_step: OnStep) -> None:
+        report_loaded(on_step)
+        loaded.set()
+        gate.wait(10)
+        report_loaded(on_step)
+
+    job = jobs.submit(work)
+    assert loaded.wait(10) and job.is_loaded and (job.step, job.total, job.preview) == (0, 0, None)
+    jobs.cancel(job)
+    gate.set()
+    assert finish(job).state == "canceled"
 
 
 def test_states_and_positions_in_order(jobs: JobQueue, gate: threading.Event) -> None:

@@ -36,6 +36,7 @@ class Job:
     is_fleeting: bool = False  # its result is looked at once; many of them must not push others' results out
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     state: State = "queued"
+    is_loaded: bool = False  # the models are, so that the first step runs
     step: int = 0
     total: int = 0
     preview: Image | None = None
@@ -138,6 +139,9 @@ def _reporter(job: Job) -> OnStep:
         nonlocal due
         if job.cancel_requested.is_set():
             raise Canceled
+        job.is_loaded = True
+        if not step:
+            return
         job.step, job.total = step, total
         job.first_step = job.first_step or time.monotonic()
         if (asked := time.monotonic()) > due:

@@ -29,6 +29,7 @@ from xray_generator.types import (
     OnStep,
     StudioError,
     Upscaler,
+    report_loaded,
 )
 
 T = TypeVar("T")
@@ -191,7 +192,9 @@ class Studio:
         """
 
         def work(on_step: OnStep | None = None) -> T:
-            return verb(self._ready(checkpoint), *arguments, on_step=on_step, **settings)
+            engine = self._ready(checkpoint)
+            report_loaded(on_step)
+            return verb(engine, *arguments, on_step=on_step, **settings)
 
         return work
 
@@ -202,6 +205,7 @@ class Studio:
         engine = self._ready(checkpoint)
         is_drawn = request.height in engine.manifest.sizes
         upscaler = None if is_drawn else self.upscaler(modality(engine.manifest))
+        report_loaded(on_step)
         return generation.generate(engine, request, on_step, upscaler)
 
     def _ready(self, checkpoint: str | None) -> Engine:

@@ -236,7 +236,8 @@ class GenerationResult:
 
 
 Preview = Callable[[], Image]
-OnStep = Callable[[int, int, Preview], None]  # step (from 1), total, a function that draws the current estimate
+# step (from 1), total, a function that draws the current estimate; 0 of 0 says that the models are loaded
+OnStep = Callable[[int, int, Preview], None]
 
 
 NO_PREVIEW: Image = np.zeros((1, 1), np.float32)  # of work whose preview would cost too much; it is not shown
@@ -244,6 +245,12 @@ NO_PREVIEW: Image = np.zeros((1, 1), np.float32)  # of work whose preview would 
 
 def no_report(*_: object) -> None:
     """An `OnStep` that does nothing."""
+
+
+def report_loaded(on_step: OnStep | None) -> None:
+    """Say that the models of a piece of work are loaded, and its first step begins."""
+    if on_step is not None:
+        on_step(0, 0, lambda: NO_PREVIEW)
 
 
 def part(on_step: OnStep | None, index: int, count: int) -> OnStep:
@@ -321,6 +328,9 @@ Ability = Literal[
     "noise_schedule",
     "ablate",
 ]  # what a model can do besides drawing images, see `abilities`
+
+
+LikelihoodMethod = Literal["fast", "exact"]  # a fixed number of steps; as many as the solver needs for a tolerance
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from xray_generator.types import StudioError
 
 POLL_S = 0.5
 LONG_S = 120  # times from here on are given in minutes
+NEXT = "Next in line; another job is finishing"
 
 
 def start_button(
@@ -134,14 +135,16 @@ def describe_progress(job: Job) -> str:
     """Place in the queue, or step and time left, in words."""
     if job.state == "queued":
         ahead = job_queue().position(job)
-        return f"Waiting, {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else "Waiting for the current job"
+        return f"Waiting, {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else NEXT
     if not job.step:
-        return f"Starting ({job.seconds:.0f} s)"
+        return f"{'Model loaded, first step' if job.is_loaded else 'Loading the model'} ({job.seconds:.0f} s)"
     step = f"Step {job.step:,} of {job.total:,}"
-    if job.eta_s is None:
-        return step
-    left = f"{job.eta_s:.0f} s" if job.eta_s < LONG_S else f"{job.eta_s / 60:.0f} min"
-    return f"{step}, about {left} left"
+    return step if job.eta_s is None else f"{step}, about {rough_time(job.eta_s)} left"
+
+
+def rough_time(seconds: float) -> str:
+    """A time to be waited for: "36 s", "4 min"."""
+    return f"{max(1, seconds):.0f} s" if seconds < LONG_S else f"{seconds / 60:.0f} min"
 
 
 def _make_and_start(job_key: str, make_work: Callable[[], Work]) -> None:

@@ -128,7 +128,7 @@ def test_a_newer_change_cancels_the_older_one(live: AppTest) -> None:
     live.slider(key="live_seed").set_value(3)
     older = job_queue().get(run(live).session_state["live_job"])
     assert older is not None and older.state == "queued"
-    assert np.array_equal(image(live), first) and "Waiting" in shown(live)
+    assert np.array_equal(image(live), first) and "Next in line" in shown(live)
     live.slider(key="live_seed").set_value(4)
     run(live)
     assert older.state == "canceled"
