@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import sampling
+from tests.benchmarks import likelihood, sampling
+from xray_generator.checkpoints import read_manifest
+from xray_generator.experiments.likelihoods import SUFFIX, find_comparison
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,5 +66,16 @@ def check_studio(studio: dict[str, Any]) -> None:
     assert len(studio["kernels"]) == 10 and studio["kernels"][0]["share"] >= studio["kernels"][9]["share"] > 0
 
 
+def test_the_methods_of_the_likelihood_are_compared(
+    tiny_ct_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(tiny_ct_checkpoint))
+    path = tmp_path / "new" / f"tiny_ct{SUFFIX}"
+    likelihood.main(["--quick", "--num_threads", "1", "--output", str(path)])
+    found = find_comparison(path.parent, read_manifest(tiny_ct_checkpoint / "checkpoints/flow_matching/tiny_ct").ref)
+    assert found and len(found.fast) == len(found.exact) == 1 and "test split" in found.images
+
+
 def test_every_benchmark_is_tested() -> None:
-    assert [path.name for path in (ROOT / "tests" / "benchmarks").glob("*.py")] == ["sampling.py"]
+    names = [path.name for path in (ROOT / "tests" / "benchmarks").glob("*.py")]
+    assert sorted(names) == ["likelihood.py", "sampling.py"]

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.types import Ability, Edit, Engine, GenerationRequest, Image, Morph, OnStep, no_report
+from xray_generator.types import (
+    Ability,
+    Edit,
+    Engine,
+    GenerationRequest,
+    Image,
+    LikelihoodMethod,
+    Morph,
+    OnStep,
+    no_report,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
 
 
 NUM_DIRECTION_SAMPLES = 64  # of a class, on which its principal directions are measured
+MAX_INVERSION_RMSE = 0.02  # of gray 0 to 1; beyond it a likelihood means little
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +162,13 @@ class Likelihood:
     inversion_rmse: float  # of the image carried to noise and back, gray 0 to 1: the solver's error
     noise: NDArray[np.float32]  # (H, W), standard normal if the image is typical
     image: Image  # the image that was scored: at the model's size, in 256 gray levels
+    method: LikelihoodMethod
+    num_passes: int  # of the network, forward or backward
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the image came back from its noise: where it did not, the solver lost the path."""
+        return self.inversion_rmse <= MAX_INVERSION_RMSE
 
 
 @runtime_checkable
@@ -158,9 +176,21 @@ class Scoring(Protocol):
     """likelihood: it gives the likelihood of an image."""
 
     def likelihood(
-        self, image: Image, label: str | None, generator: torch.Generator, on_step: OnStep = no_report
+        self,
+        image: Image,
+        label: str | None,
+        generator: torch.Generator,
+        method: LikelihoodMethod = "fast",
+        on_step: OnStep = no_report,
     ) -> Likelihood:
-        """Of an image (H, W) in [0, 1] of any size, given a class or None; StudioError where the class is unknown."""
+        """Of an image (H, W) in [0, 1] of any size, given a class or None; StudioError where the class is unknown.
+
+        `on_step` is called after each pass of the network; the number of all passes is an estimate if "exact".
+        """
+        ...
+
+    def likelihood_seconds(self, on_step: OnStep = no_report) -> float:
+        """How long a fast likelihood takes on this machine, from the time of one evaluation of the network."""
         ...
 
 

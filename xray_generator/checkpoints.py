@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from xray_generator.config import dump, parse
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.folders import restore_all
-from xray_generator.types import CheckpointRef, Recommendation, StudioError
+from xray_generator.types import CheckpointRef, LikelihoodMethod, Recommendation, StudioError
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +79,7 @@ class LikelihoodSummary:
     inversion_rmse: float  # gray 0 to 1, of the images carried to noise and back
     num_images: int
     values: tuple[float, ...] = ()  # sorted, so that nothing tells which image has which
+    method: LikelihoodMethod = "exact"  # of all whose manifest does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from xray_generator.types import (
     GenerationRequest,
     GenerationResult,
     Image,
+    LikelihoodMethod,
     Morph,
     OnStep,
     Preview,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 
 NUM_DIRECTIONS = 6  # that are measured of a class
+NO_LIKELIHOODS = "gives no likelihoods"
 T = TypeVar("T")
 
 
@@ -178,14 +180,25 @@ def trace(engine: Engine, request: GenerationRequest, on_step: OnStep | None = N
     return able.trace(engine.resolve(replace(request, num_images=1)), on_step or no_report)
 
 
-def likelihood(engine: Engine, image: Image, label: str | None, on_step: OnStep | None = None) -> Likelihood:
+def likelihood(
+    engine: Engine,
+    image: Image,
+    label: str | None,
+    method: LikelihoodMethod = "fast",
+    on_step: OnStep | None = None,
+) -> Likelihood:
     """The likelihood of an image under a checkpoint, given a class or none; always by the same random probes.
 
     Raises:
         StudioError: the class is unknown, or the checkpoint cannot do this at all.
     """
-    able = require(engine, Scoring, "gives no likelihoods")
-    return able.likelihood(image, label, seeded_generators(0, 1)[0], on_step or no_report)
+    able = require(engine, Scoring, NO_LIKELIHOODS)
+    return able.likelihood(image, label, seeded_generators(0, 1)[0], method, on_step or no_report)
+
+
+def likelihood_seconds(engine: Engine, on_step: OnStep | None = None) -> float:
+    """How long a fast likelihood takes on this machine; StudioError where the checkpoint gives none."""
+    return require(engine, Scoring, NO_LIKELIHOODS).likelihood_seconds(on_step or no_report)
 
 
 def traverse(

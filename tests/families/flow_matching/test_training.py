@@ -33,7 +33,7 @@ def test_the_checkpoint_tells_what_it_is(run: Run) -> None:
 
 
 def test_likelihoods_of_both_splits_are_measured_and_described(
-    smooth: FlowMatchingEngine, run: Run, tmp_path: Path, coarse: None
+    smooth: FlowMatchingEngine, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = run.dataset.split("train")[:2] + run.dataset.split("test")[:1]
     metrics = export(replace(run.config, num_likelihoods=2), smooth.model, Dataset(rows), tmp_path / "measured").metrics
@@ -41,8 +41,11 @@ def test_likelihoods_of_both_splits_are_measured_and_described(
     for summary in metrics.likelihood.values():
         assert len(summary.values) == summary.num_images and list(summary.values) == sorted(summary.values)
         assert np.isclose(np.mean(summary.values), summary.bits_per_dimension)
+        assert summary.method == "fast"
     assert len(metrics.likelihood_references) == 2
-    assert "bits per dimension, no class" in (tmp_path / "measured" / CARD).read_text()
+    card = (tmp_path / "measured" / CARD).read_text()
+    assert "bits per dimension, no class" in card and "in 16 fixed steps" in card and "adaptive" not in card
+    assert "Likelihoods, test: 100%" in capsys.readouterr().err
 
 
 def test_the_checkpoint_knows_the_intensities_of_its_training_images(run: Run, slices: Dataset) -> None:

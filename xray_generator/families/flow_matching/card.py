@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from xray_generator.cards import Card, describe_recommendation, describe_training, loading_code, table
 from xray_generator.checkpoints import Manifest, Metrics
 from xray_generator.config import parse
 from xray_generator.families.flow_matching.config import FlowMatchingConfig
-from xray_generator.types import ClassLabel, Unconditional
+from xray_generator.families.flow_matching.likelihood import NUM_STEPS
+from xray_generator.types import ClassLabel, LikelihoodMethod, Unconditional
+
+SOLVERS: Mapping[LikelihoodMethod, str] = MappingProxyType(
+    {
+        "exact": "an adaptive solver",
+        "fast": f"a Runge-Kutta method of fourth order in {NUM_STEPS} fixed steps",
+    }
+)
 
 
 def describe(manifest: Manifest) -> Card:
@@ -77,10 +86,11 @@ def _describe_likelihoods(metrics: Metrics) -> Iterator[str]:
     yield from table(header, rows)
     known = {"a uniform density": 8.0, **metrics.likelihood_references}
     values = "; ".join(f"{name} {value:.2f}" for name, value in known.items())
+    methods = {one.method for one in metrics.likelihood.values()}
     yield from (
         "",
         "Estimated on 256 gray levels made continuous by uniform noise, the divergence by Hutchinson's estimator, with "
-        "an adaptive solver.",
+        f"{' or '.join(SOLVERS[method] for method in sorted(methods))}.",
         "",
         f"For comparison, bits per dimension: {values}. Above 8, real slices are less probable under the model than "
         "under a uniform density: it has not learned their finest detail.",

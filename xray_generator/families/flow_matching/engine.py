@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,19 +18,27 @@ from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.likelihood import (
+    NUM_PASSES,
+    NUM_PROBES,
+    PASSES_OUT,
+    Progress,
     bits_per_dimension,
     dequantize,
-    invert_and_reconstruct,
+    diverge,
+    draw_probes,
     log_density,
+    reconstruct,
 )
 from xray_generator.families.flow_matching.model import FlowMatching
 from xray_generator.images import from_tensor, from_uint8, resize_square, to_uint8
 from xray_generator.nn.rectified_flow import SOLVERS, time_grid
 from xray_generator.requests import MAX_FLOW_STEPS, check_condition, resolve_request, unused_guidance
 from xray_generator.types import (
+    NO_PREVIEW,
     ClassLabel,
     GenerationRequest,
     Image,
+    LikelihoodMethod,
     OnStep,
     Unconditional,
     no_report,
@@ -38,7 +47,6 @@ from xray_generator.types import (
 COMPONENT = "unet"
 # diffusers' default builds a network under a patch of torch that other threads see: theirs would hold no data
 LOADING: dict[str, Any] = {"use_safetensors": True, "low_cpu_mem_usage": False, "torch_dtype": torch.float32}
-NUM_PROBES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +97,21 @@ class FlowMatchingEngine:
 
     @torch.no_grad()
     def likelihood(
-        self, image: Image, label: str | None, generator: torch.Generator, on_step: OnStep = no_report
+        self,
+        image: Image,
+        label: str | None,
+        generator: torch.Generator,
+        method: LikelihoodMethod = "fast",
+        on_step: OnStep = no_report,
     ) -> Likelihood:
         """See `abilities.Scoring`."""
         check_condition(self.manifest, Unconditional() if label is None else ClassLabel(label))
         levels = to_uint8(resize_square(image, self.config.image_size))
         shown, x = from_uint8(levels), dequantize(torch.from_numpy(levels)[None, None], generator).to(self.device)
         field = self.model.field(label or "")
-
-        def report(done: int, total: int) -> None:
-            on_step(done, total + 1, lambda: shown)
-
-        density = log_density(field, x, generator, NUM_PROBES, report)
-        reconstruction = invert_and_reconstruct(field, x)
+        progress = Progress(method, lambda done, total: on_step(done, total, lambda: NO_PREVIEW))
+        density = log_density(field, x, generator, method=method, on_pass=progress.to_noise)
+        reconstruction = reconstruct(field, density.noise, method, progress.to_image)
         bits = [bits_per_dimension(float(value), x.numel()) for value in density.values]
         return Likelihood(
             float(np.mean(bits)),
@@ -109,7 +119,21 @@ class FlowMatchingEngine:
             float((reconstruction - x).square().mean().sqrt()) / 2,
             density.noise[0, 0].cpu().numpy(),
             shown,
+            method,
+            progress.done,
         )
+
+    @torch.no_grad()
+    def likelihood_seconds(self, on_step: OnStep = no_report) -> float:
+        """See `abilities.Scoring`."""
+        x = torch.zeros(1, 1, self.config.image_size, self.config.image_size, device=self.device)
+        probes = draw_probes(x, NUM_PROBES, torch.Generator())
+        for step in (1, 2):  # the first one costs more
+            started = time.perf_counter()
+            float(diverge(self.model.field(""), x, 0.5, probes)[1].sum())  # waits for a GPU
+            seconds = time.perf_counter() - started
+            on_step(step, 2, lambda: NO_PREVIEW)
+        return seconds * NUM_PASSES / PASSES_OUT
 
 
 def _label(request: GenerationRequest) -> str:

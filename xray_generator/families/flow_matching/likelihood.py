@@ -8,17 +8,33 @@ estimated by e' (dv / dx) e with random signs e (Hutchinson; Grathwohl et al. 20
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchdiffeq import odeint
 
-from xray_generator.nn.rectified_flow import TOLERANCE, Field, time_grid, transport
+from xray_generator.nn.rectified_flow import MIN_SIGMA, TOLERANCE, Field
+from xray_generator.types import LikelihoodMethod
 
-NUM_STAGES = 4  # parts of the trajectory, after each of which progress is reported
+NUM_PROBES = 2  # the least that tell their standard error
+STEPS_BELOW, STEPS_ABOVE = 4, 12  # of the fast method, on either side of MIN_SIGMA, where the velocity has a kink
+NUM_STEPS = STEPS_BELOW + STEPS_ABOVE
+PASSES_OUT = 1 + NUM_PROBES  # of the network in one evaluation on the way to noise: forward, and backward by probe
+NUM_PASSES = 4 * NUM_STEPS * (PASSES_OUT + 1)  # of the fast method: four evaluations a step, of one pass on return
+FIRST_SHARE = 0.05  # of the path, below which the adaptive solver's pace says too little
+
+# The noise levels between the steps: equally far apart below MIN_SIGMA, where the velocity's divisor is constant, and
+# above it in their logarithms, since the divergence goes as 1 / sigma there.
+LEVELS = (
+    *np.linspace(0, MIN_SIGMA, STEPS_BELOW, endpoint=False).tolist(),
+    *np.geomspace(MIN_SIGMA, 1, STEPS_ABOVE + 1).tolist(),
+)
+
+OnPass = Callable[[float], None]  # sigma; called after each pass of the network, forward or backward
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +45,47 @@ class LogDensity:
     noise: Tensor  # (1, 1, H, W), the image at sigma 1
 
 
+@dataclass(slots=True)
+class Progress:
+    """Counts the passes of the network with NUM_PROBES probes, to noise and back, and tells how many there will be.
+
+    The fast method's number is known. The adaptive one's is estimated from the share of the path behind it, on which
+    each of the fast method's steps counts alike.
+    """
+
+    method: LikelihoodMethod
+    on_pass: Callable[[int, int], None]  # passes done, passes in all
+    done: int = 0
+    share: float = 0.0  # of the path, both ways
+
+    def to_noise(self, sigma: float) -> None:
+        """A pass on the way from the image to its noise: an `OnPass`."""
+        self._count(PASSES_OUT * _place(sigma))
+
+    def to_image(self, sigma: float) -> None:
+        """A pass on the way back: an `OnPass`."""
+        self._count(PASSES_OUT + 1 - _place(sigma))
+
+    def _count(self, behind: float) -> None:
+        self.done += 1
+        self.share = max(self.share, behind / (PASSES_OUT + 1))  # the solver may take a step back
+        is_guess = self.method == "exact" and self.share > FIRST_SHARE
+        total = round(self.done / self.share) if is_guess else NUM_PASSES
+        self.on_pass(self.done, max(self.done, total))
+
+
+def _place(sigma: float) -> float:
+    """How far along `LEVELS` a noise level is, from 0 to 1."""
+    return float(np.interp(sigma, LEVELS, np.linspace(0, 1, len(LEVELS))))
+
+
 def log_density(
     field: Field,
     x: Tensor,
     generator: torch.Generator,
-    num_probes: int = 2,
-    on_stage: Callable[[int, int], None] = lambda *_: None,
+    num_probes: int = NUM_PROBES,
+    method: LikelihoodMethod = "fast",
+    on_pass: OnPass = lambda _: None,
 ) -> LogDensity:
     """Estimates of log p(x) in nats for one image (1, 1, H, W).
 
@@ -43,28 +94,69 @@ def log_density(
         x: the image, on the scale of the field's data.
         generator: draws the probes, on the CPU.
         num_probes: how many estimates of the divergence.
-        on_stage: called with the stages done and all.
+        method: see `integrate`.
+        on_pass: what it raises ends the work at once.
     """
-    shape = (num_probes, *x.shape[1:])
-    probes = (torch.randint(2, shape, generator=generator) * 2 - 1).to(x)
+    probes = draw_probes(x, num_probes, generator)
 
-    def derivative(sigma: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            x = state[0].detach().requires_grad_()
-            velocity = field(x, float(sigma))
-            (product,) = torch.autograd.grad(velocity, x, probes)
-        return velocity.detach(), (product * probes).sum(dim=(1, 2, 3))
+    def derivative(sigma: float, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return diverge(field, state[0], sigma, probes, on_pass)
 
-    state = x.expand(shape).clone(), x.new_zeros(num_probes)
-    sigmas = time_grid(NUM_STAGES)[::-1]
-    for stage, bounds in enumerate(pairwise(sigmas), start=1):
-        levels = torch.tensor(bounds, dtype=x.dtype, device=x.device)
-        path, gains = odeint(derivative, state, levels, rtol=TOLERANCE, atol=TOLERANCE, method="dopri5")
-        state = path[-1], gains[-1]
-        on_stage(stage, NUM_STAGES)
-    noise, gain = state
-    prior = -0.5 * (noise.square() + math.log(2 * math.pi)).sum(dim=(1, 2, 3))
-    return LogDensity(prior + gain, noise[:1])
+    noise, gain = integrate(derivative, (x, x.new_zeros(num_probes)), LEVELS, method)
+    prior = -0.5 * (noise.square() + math.log(2 * math.pi)).sum()
+    return LogDensity(prior + gain, noise)
+
+
+def draw_probes(x: Tensor, num_probes: int, generator: torch.Generator) -> Tensor:
+    """(P, *x.shape) of random signs, drawn on the CPU."""
+    return (torch.randint(2, (num_probes, *x.shape), generator=generator) * 2 - 1).to(x)
+
+
+def diverge(
+    field: Field, x: Tensor, sigma: float, probes: Tensor, on_pass: OnPass = lambda _: None
+) -> tuple[Tensor, Tensor]:
+    """The velocity at x (1, 1, H, W), and for each of P probes an estimate of its divergence (P,)."""
+    found = []
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        velocity = field(x, sigma)
+        on_pass(sigma)
+        for probe in probes:
+            (product,) = torch.autograd.grad(velocity, x, probe, retain_graph=True)
+            found.append((product * probe).sum())
+            on_pass(sigma)
+    return velocity.detach(), torch.stack(found)
+
+
+def reconstruct(
+    field: Field, noise: Tensor, method: LikelihoodMethod = "fast", on_pass: OnPass = lambda _: None
+) -> Tensor:
+    """The images (B, 1, H, W) of noise that `log_density` found: the images that it was given, but for its errors."""
+
+    def velocity(sigma: float, x: Tensor) -> Tensor:
+        found = field(x, sigma)
+        on_pass(sigma)
+        return found
+
+    found: Tensor = integrate(velocity, noise, LEVELS[::-1], method)
+    return found
+
+
+def integrate(derivative: Callable[..., Any], state: Any, levels: Sequence[float], method: LikelihoodMethod) -> Any:  # noqa: ANN401 - a tensor or several
+    """The state at the last of `levels`, given that at the first.
+
+    "fast" takes one Runge-Kutta step of fourth order from each level to the next. "exact" is Dormand and Prince's
+    adaptive method, which chooses its steps to a tolerance and stops at the kink of the velocity and at the end.
+    """
+    first = state[0] if isinstance(state, tuple) else state
+    times = torch.tensor(levels, dtype=first.dtype, device=first.device)
+    settings: dict[str, Any] = {"method": "rk4"}
+    if method == "exact":
+        options = {"jump_t": times.new_tensor([MIN_SIGMA]), "step_t": times[-1:]}
+        settings = {"method": "dopri5", "rtol": TOLERANCE, "atol": TOLERANCE, "options": options}
+        times = times[[0, -1]]
+    path = odeint(lambda sigma, y: derivative(float(sigma), y), state, times, **settings)
+    return tuple(part[-1] for part in path) if isinstance(state, tuple) else path[-1]
 
 
 def bits_per_dimension(nats: float, num_dimensions: int, num_levels: int = 256) -> float:
@@ -80,9 +172,3 @@ def dequantize(levels: Tensor, generator: torch.Generator, num_levels: int = 256
     """Gray levels 0 to 255 of any shape -> [-1, 1], each spread evenly over its own width."""
     noise = torch.rand(levels.shape, generator=generator).to(levels.device)
     return (levels.float() + noise) / (num_levels / 2) - 1
-
-
-def invert_and_reconstruct(field: Field, x: Tensor) -> Tensor:
-    """Images (B, 1, H, W) carried to noise and back: equal but for the solver's error."""
-    sigmas = time_grid(NUM_STAGES)
-    return transport(field, transport(field, x, sigmas[::-1]), sigmas)
