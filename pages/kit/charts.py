@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -23,7 +24,6 @@ OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 HEIGHT = 320  # pixels
 MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
 NAME_WIDTH = 14  # letters in a line of a spoke's name
-WIDE = 20  # largest over smallest value from which on a scale is logarithmic
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 Number = float | None
@@ -97,9 +97,10 @@ def bars(measurements: Mapping[str, Measurement], title: str) -> go.Figure:
 def strips(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float], title: str) -> go.Figure:
     """The values of each group as a box with its points, and a line across for each mark.
 
-    The scale is logarithmic where the largest value is many times the smallest, so that one mark far away does not
+    A mark that lies farther from the groups than they extend is named at the edge with its value, so that it does not
     squeeze the rest.
     """
+    low, high = _limits([value for values in groups.values() for value in values], list(marks.values()))
     figure = go.Figure()
     for (name, values), color in zip(groups.items(), color_of(list(groups)).values(), strict=True):
         figure.add_box(
@@ -114,22 +115,39 @@ def strips(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float], ti
             showlegend=False,
             hovertemplate="%{x:.3f}<extra>%{fullData.name}</extra>",
         )
-    for (name, value), color in zip(marks.items(), color_of(list(marks)).values(), strict=True):
-        figure.add_scatter(
-            x=[value, value],
-            y=[0, 1],
-            yaxis="y2",
-            name=label(name),
-            mode="lines",
-            line={"color": color, "width": 3},
-            hovertemplate="%{x:.3f}<extra>%{fullData.name}</extra>",
-        )
+    for index, ((name, value), color) in enumerate(zip(marks.items(), color_of(list(marks)).values(), strict=True)):
+        drawn: dict[str, Any] = {
+            "x": [value, value],
+            "y": [0, 1],
+            "mode": "lines",
+            "line": {"color": color, "width": 3},
+        }
+        if not low <= value <= high:
+            side, end = ("right", high) if value > high else ("left", low)
+            drawn = {
+                "x": [end],
+                "y": [0.9 - 0.15 * index],
+                "mode": "markers+text",
+                "marker": {"color": color, "size": 12, "symbol": f"triangle-{side}"},
+                "text": [label(f"{name}: {value:,.1f}")],
+                "textposition": "middle left" if side == "right" else "middle right",
+            }
+        hover = f"{value:,.3f}<extra>%{{fullData.name}}</extra>"
+        figure.add_scatter(**drawn, yaxis="y2", name=label(name), hovertemplate=hover)
     across = {"overlaying": "y", "range": [0, 1], "visible": False}
     figure.update_layout(yaxis={"autorange": "reversed"}, yaxis2=across)
-    every = [value for values in (*groups.values(), marks.values()) for value in values]
-    is_wide = bool(every) and 0 < min(every) < max(every) / WIDE
-    figure.update_xaxes(title=label(title), type="log" if is_wide else "linear")
+    margin = 0.04 * (high - low)
+    figure.update_xaxes(title=label(title), range=[low - margin, high + margin])
     return figure
+
+
+def _limits(values: Sequence[float], marks: Sequence[float]) -> tuple[float, float]:
+    """The ends of a scale over values, or without any over marks, and over marks no farther away than they extend."""
+    values = values or marks
+    low, high = min(values), max(values)
+    reach = high - low or abs(high) / 2 or 1.0
+    near = [*values, *(mark for mark in marks if low - reach <= mark <= high + reach)]
+    return (min(near), max(near)) if len(set(near)) > 1 else (low - reach, high + reach)
 
 
 def counts(numbers: Mapping[str, int], title: str) -> go.Figure:

@@ -32,7 +32,17 @@ def test_a_spoke_is_escaped_line_by_line() -> None:
 
 
 def test_a_far_mark_does_not_hide_the_rest() -> None:
-    near = charts.strips({"real": (21.0, 22.0)}, {"blank": 3.0}, "bits")
-    far = charts.strips({"real": (21.0, 22.0)}, {"blank": 3.0, "noise": 560.0}, "bits")
-    below = charts.strips({"real": (21.0, 22.0)}, {"blank": -3.0, "noise": 560.0}, "bits")
-    assert [figure.layout.xaxis.type for figure in (near, far, below)] == ["linear", "log", "linear"]
+    figure = charts.strips({"real": (20.0, 22.0)}, {"near": 23.0, "noise": 560.0, "blank": -3.0}, "bits")
+    real, near, noise, blank = figure.data
+    low, high = figure.layout.xaxis.range
+    assert list(real.x) == [20, 22] and set(near.x) == {23} and 19 < low < 20 and 23 < high < 24
+    assert [(trace.x[0], trace.text[0]) for trace in (noise, blank)] == [(23, "noise: 560.0"), (20, "blank: -3.0")]
+    assert [trace.marker.symbol for trace in (noise, blank)] == ["triangle-right", "triangle-left"]
+    assert "560" in noise.hovertemplate
+
+
+def test_a_scale_has_a_width_however_few_values_there_are() -> None:
+    for value in (9.0, 0.0, -2.0):
+        for groups, marks in (({"real": (value,)}, {}), ({}, {"image": value}), ({"real": (value,)}, {"image": value})):
+            low, high = charts.strips(groups, marks, "bits").layout.xaxis.range
+            assert low < value < high

@@ -3,7 +3,9 @@
 import io
 import json
 import shutil
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.ct_files import ct
 from tests.manifests import edit_manifest
 from tests.pages.generator import TIMEOUT_S, click, open_generator, run, shown, wait
 from xray_generator.dicom.hounsfield import WINDOWS
+from xray_generator.experiments.likelihoods import SUFFIX, MethodComparison, Score, write_comparison
 from xray_generator.export.pictures import pictures
 from xray_generator.jobs import Job
 
@@ -147,10 +150,37 @@ def test_a_generated_image_is_scored_beside_real_ones(drawn: AppTest) -> None:
     assert "gray levels taken for -1350 to 150 HU" in words(drawn)
     found = finish(drawn, "likelihood_score").result
     assert f"{found.bits_per_dimension:.3f}" in [metric.value for metric in drawn.metric]
-    (mark,) = set(charts(drawn)["generated: this image"]["x"])
-    assert mark == found.bits_per_dimension
+    assert f"{found.bits_per_dimension:,.3f}" in charts(drawn)["generated: this image"]["hovertemplate"]
     assert "not a test of realism" in words(drawn) and "of 1 real slices of the train split" in words(drawn)
     assert "Single real slices of the test split: not measured." in words(drawn)
+    assert "Scored without a class, by the exact method." in words(drawn)
+    assert "with these weights: not measured." in words(drawn) and "Takes about" in words(drawn)
+
+
+def test_the_last_result_stays_while_another_is_awaited(drawn: AppTest, output_dir: Path) -> None:
+    drawn.switch_page("measure/likelihood.py")
+    run(drawn)
+    found = finish(drawn, "likelihood_score").result
+    score = Score(found.bits_per_dimension, found.standard_error, found.inversion_rmse, found.num_passes)
+    other = replace(score, bits_per_dimension=found.bits_per_dimension - 0.25, num_passes=3 * found.num_passes)
+    ref, gate = studio().manifest("tiny_ct").ref, threading.Event()
+    comparison = MethodComparison(ref, "unknown", "made slices", (score,), (other,))
+    write_comparison(output_dir / "metrics" / f"tiny_ct{SUFFIX}", comparison)
+    drawn.segmented_control(key="likelihood_method").set_value("exact")
+    run(drawn)
+    assert "Fast minus exact: +0.2500 to +0.2500 bits per dimension on n = 1 made slices." in words(drawn)
+    assert "3.0 times as many as the fast method on n = 1 images" in words(drawn)
+    assert not drawn.metric and "generated: this image" not in charts(drawn)
+    held = job_queue().submit(lambda _: gate.wait(TIMEOUT_S))
+    try:
+        click(drawn, "likelihood_score")
+        assert drawn.get("progress") and "The result before" in "".join(element.value for element in drawn.markdown)
+        assert f"{found.bits_per_dimension:.3f}" in [metric.value for metric in drawn.metric]
+        assert "generated: this image" in charts(drawn) and not held.is_over
+        click(drawn, "cancel")
+        assert not drawn.get("progress") and "Canceled" in words(drawn) and "generated: this image" in charts(drawn)
+    finally:
+        gate.set()
 
 
 def test_an_uploaded_ct_file_is_seen_through_the_models_window(output_dir: Path) -> None:
