@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.kit.charts import OTHERS, draw, lines
-from pages.kit.checkpoints import pick_checkpoint
+from pages.kit.checkpoints import draw_strengths, pick_checkpoint
 from pages.kit.facts import draw_facts, draw_tile
 from pages.kit.jobs import draw_end, draw_progress, find_job, last_result, start_button
 from pages.kit.services import escape_markdown, studio
@@ -90,10 +90,13 @@ SAMPLE_PX = 160  # as wide as the picture at the top is at most
 
 
 def _draw_manifest(manifest: Manifest) -> None:
-    """Draw a picture and the facts."""
+    """Draw a picture, what the model is good and bad at, and then the facts."""
     recommended, sample = manifest.recommended, find_sample(studio().sample_dir(manifest.name), manifest)
-    if sample is not None:
-        st.image(str(sample), "Synthetic", width=SAMPLE_PX, alt="An image that this model drew")
+    with st.container(horizontal=True, gap="medium"):
+        if sample is not None:
+            st.image(str(sample), "Synthetic", width=SAMPLE_PX, alt="An image that this model drew")
+        with st.container(width="stretch"):
+            draw_strengths(manifest)
     steps = (f"{stage_title(name)} {count:,}" for name, count in sorted(manifest.steps.items()))
     draw_facts(
         {
