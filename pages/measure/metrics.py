@@ -206,10 +206,13 @@ def _draw_missing(record: Record, titles: Titles) -> None:
         if m.value is None:
             missing.setdefault((known_measure(m).title, m.reason), []).append(condition_title(m.condition, "", titles))
     if missing:
-        with st.expander(f"Values that could not be measured, and why ({len(missing)})"):
-            for (title, reason), conditions in missing.items():
-                names = ", ".join(filter(None, dict.fromkeys(conditions)))
-                st.markdown(escape_markdown(f"{title}{f' of {names}' if names else ''}: {reason}"))
+        with st.expander(f"What could not be measured, and why ({len(missing)})"):
+            table = {
+                "Measure": [title for title, _ in missing],
+                "Of": ["; ".join(filter(None, dict.fromkeys(names))) or "all" for names in missing.values()],
+                "Reason": [reason for _, reason in missing],
+            }
+            st.dataframe(table, hide_index=True, width="stretch", key="metrics_missing")
 
 
 def _draw_question(record: Record, group: str, figures: Mapping[str, Path], titles: Titles) -> None:
