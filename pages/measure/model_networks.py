@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,15 @@ import streamlit as st
 from pages.kit.charts import GENERATED, OTHERS, REAL, counts, draw, lines
 from pages.kit.facts import draw_facts, draw_tiles
 from pages.kit.images import pick_upload
-from pages.kit.services import default_dataset, default_folder, escape_markdown, studio
+from pages.kit.services import default_dataset, escape_markdown, find_datasets, open_dataset, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.exploration import fingerprint
-from xray_generator.data.rows import Dataset
+from xray_generator.data.rows import Dataset, class_names
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Curve
 from xray_generator.evaluation.summary import known_measure, value_text
 from xray_generator.registry import offers
-from xray_generator.types import MAX_STEPS, Image
+from xray_generator.types import MAX_STEPS, Image, StudioError
 
 if TYPE_CHECKING:  # these modules import torch
     from xray_generator.experiments.inspection import Anatomy, NoiseView
@@ -206,7 +207,7 @@ def draw_autoencoder(manifest: Manifest) -> None:
     if not offers(manifest, "encode"):
         st.info("This model has no autoencoder.")
         return
-    images = _pick_images(manifest.sizes[0])
+    images = _pick_images(manifest)
     if images is None:
         return
     found = _reconstruct(manifest, images)
@@ -223,8 +224,9 @@ def draw_autoencoder(manifest: Manifest) -> None:
         _draw_reconstruction(item, place)
 
 
-def _pick_images(size: int) -> ImageSet | None:
+def _pick_images(manifest: Manifest) -> ImageSet | None:
     """Draw the picker; None until there is an image."""
+    size = manifest.sizes[0]
     left, right = st.columns([1, 3], gap="medium", vertical_alignment="bottom")
     source = left.segmented_control(
         "Images", SOURCES, default=SOURCES[0], required=True, key="model_source", persist_state="session"
@@ -234,11 +236,10 @@ def _pick_images(size: int) -> ImageSet | None:
 
         upload = pick_upload("model", place=right)
         return None if upload is None else single_image(upload.image, size, upload.origin)
-    dataset = default_dataset()
+    dataset = _find_dataset(manifest)
     rows = dataset.split("test")
     if not rows:
-        text = f"The dataset in {default_folder()} has no test images. Upload one instead."
-        right.info(escape_markdown(text))
+        right.info("No dataset here has test images of what this model draws. Upload one instead.")
         return None
     count_field, button = right.columns([3, 1], vertical_alignment="bottom")
     most = min(MAX_SHOWN, len(rows))
@@ -259,6 +260,18 @@ def _pick_images(size: int) -> ImageSet | None:
         width="stretch",
     )
     return _read_images(dataset, size, count, first)
+
+
+def _find_dataset(manifest: Manifest) -> Dataset:
+    """That of this server; for a model with classes the images of them in the first that has all, empty if none has."""
+    if not manifest.labels:
+        return default_dataset()
+    for place in find_datasets():
+        with suppress(StudioError):  # one that cannot be read says so in the dataset explorer
+            rows = open_dataset(place).rows
+            if set(manifest.labels) <= set(class_names(rows)):
+                return Dataset(tuple(row for row in rows if row.label in manifest.labels))
+    return Dataset(())
 
 
 @st.cache_data(
