@@ -34,9 +34,10 @@ def main() -> None:
     is_home = page == home
     st.set_page_config(page_title=PRODUCT if is_home else f"{page.title} · {PRODUCT}", page_icon="🩻", layout="wide")
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-        if not is_home:
-            st.page_link(home, label=PRODUCT, icon=":material/home:", width="content")
-        st.title(PRODUCT if is_home else page.title, anchor=False, width="content")
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            st.title(PRODUCT if is_home else page.title, anchor=False, width="content")
+            if not is_home:
+                st.page_link(home, label=PRODUCT, icon=":material/home:", width="content")
         st.badge(PURPOSE, color="orange")
     page.run()
 

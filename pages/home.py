@@ -16,6 +16,10 @@ from xray_generator.registry import reads_prompts
 from xray_generator.requests import describe_condition
 from xray_generator.types import StudioError
 
+WELCOME = (
+    "Synthetic medical images for research and teaching: draw them, measure how real they look, and download each with"
+    " the recipe that draws it again. What do you want to draw?"
+)
 TILE_PX = 220  # as narrow as a tile may be
 PAGES = {
     "create/live.py": "Watch an X-ray follow your words.",
@@ -36,8 +40,8 @@ def main() -> None:
     subjects: dict[str, list[Manifest]] = {}
     for manifest in studio().checkpoints():
         subjects.setdefault(subject(manifest), []).append(manifest)
+    st.markdown(WELCOME)
     if subjects:
-        st.markdown("What do you want to draw?")
         grid = st.grid(4, min_column_width=TILE_PX, gap="medium")
         for title, manifests in subjects.items():
             with grid.cell():
