@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xray_generator.jobs import MAX_KEPT, MAX_QUEUED, Job, JobQueue
+from xray_generator.jobs import AWAY, MAX_KEPT, MAX_QUEUED, MAX_QUEUED_EACH, Job, JobQueue
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
 from xray_generator.types import OnStep, StudioError, report_loaded
@@ -256,3 +256,108 @@ def test_fleeting_results_push_no_others_out() -> None:
     queue.submit(steps(1))
     assert queue.get(kept.id) is kept
     assert queue.get(fleeting[0].id) is None
+
+
+def test_people_take_turns_and_each_waits_in_the_own_order(gate: threading.Event) -> None:
+    jobs, order = JobQueue(), []
+
+    def submit(name: str) -> Job:
+        return jobs.submit(lambda _on_step: order.append(name), owner=name[0], key="draw")
+
+    running = jobs.submit(held(gate), owner="a")
+    wait(lambda: running.state == "running")
+    waiting = [submit(name) for name in ("a1", "a2", "b1", "b2", "c1")]
+    assert [jobs.position(job) for job in waiting] == [2, 4, 0, 3, 1]
+    assert jobs.find("a") == [running, *waiting[:2]] and jobs.find("a", "draw") == waiting[:2]
+    gate.set()
+    for job in waiting:
+        finish(job)
+    assert order == ["b1", "c1", "a1", "b2", "a2"]
+
+
+def test_one_person_cannot_fill_the_queue(gate: threading.Event) -> None:
+    jobs = JobQueue()
+    running = jobs.submit(held(gate), owner="a")
+    wait(lambda: running.state == "running")
+    mine = [jobs.submit(steps(1), owner="a") for _ in range(MAX_QUEUED_EACH)]
+    with pytest.raises(StudioError, match=f"{MAX_QUEUED_EACH} of your jobs wait"):
+        jobs.submit(steps(1), owner="a")
+    assert jobs.position(jobs.submit(steps(1), owner="b")) == 0
+    jobs.cancel(mine[0])
+    jobs.submit(steps(1), owner="a")
+
+
+def images(count: int, drawn: Callable[[int], None] = lambda _: None) -> Callable[[OnStep], Iterator[tuple[int, ...]]]:
+    """Work that yields its images as they come, each after one step."""
+
+    def work(on_step: OnStep) -> Iterator[tuple[int, ...]]:
+        for i in range(1, count + 1):
+            on_step(i, count, lambda: IMAGE)
+            yield tuple(range(i))
+            drawn(i)
+
+    return work
+
+
+def test_a_result_grows_and_what_is_finished_is_kept_on_cancel_and_failure(jobs: JobQueue) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def stop(i: int) -> None:
+        if i == 2:
+            reached.set()
+            go_on.wait(10)
+
+    def fail(i: int) -> None:
+        if i == 2:
+            raise StudioError("Not enough memory.")
+
+    job = jobs.submit(images(4, stop), num_images=4)
+    assert reached.wait(10) and (job.state, job.result, job.num_done) == ("running", (0, 1), 2)
+    jobs.cancel(job)
+    go_on.set()
+    assert (finish(job).state, job.result, job.num_done) == ("canceled", (0, 1), 2)
+    failed = finish(jobs.submit(images(4, fail)))
+    assert (failed.state, failed.result, failed.error) == ("failed", (0, 1), "Not enough memory.")
+    assert (finish(jobs.submit(images(3))).state, jobs.submit(images(3)).num_images) == ("done", 1)
+
+
+def test_who_is_away_gives_way_to_who_waits_but_works_on_alone() -> None:
+    here = {"a", "b"}
+    jobs, reached, go_on = JobQueue(here.__contains__), threading.Event(), threading.Event()
+
+    def stop(i: int) -> None:
+        if i == 2:
+            reached.set()
+            go_on.wait(10)
+
+    job = jobs.submit(images(4, stop), owner="a")
+    assert reached.wait(10)
+    here.remove("a")
+    other = jobs.submit(steps(1), owner="b")
+    go_on.set()
+    assert (finish(job).state, job.result, job.error) == ("canceled", (0, 1), AWAY)
+    assert finish(other).state == "done"
+    assert finish(jobs.submit(images(4), owner="a")).state == "done"  # nobody waits
+
+
+def test_who_is_away_comes_last_and_leaves_a_full_queue(gate: threading.Event) -> None:
+    here = {"", "b"}
+    jobs = JobQueue(here.__contains__)
+    running = jobs.submit(held(gate))
+    wait(lambda: running.state == "running")
+    away = jobs.submit(steps(1), owner="a")
+    for _ in range(MAX_QUEUED - 1):
+        jobs.submit(steps(1))
+    assert jobs.position(away) == MAX_QUEUED - 1
+    assert jobs.position(jobs.submit(steps(1), owner="b")) == 0
+    assert (away.state, away.error) == ("canceled", AWAY)
+    with pytest.raises(StudioError, match="jobs wait already"):
+        jobs.submit(steps(1), owner="b")
+
+
+def test_the_pace_is_that_of_the_last_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job(steps(1), step=30, total=40)
+    for step in range(1, 31):  # a second each, from step 11 on two
+        job.recent.append((step + max(0, step - 10), step))
+    monkeypatch.setattr("xray_generator.jobs.time.monotonic", lambda: 51.0)  # a second after the last
+    assert job.eta_s == 19
