@@ -23,7 +23,7 @@ from pages.kit.images import pick_image
 from pages.kit.jobs import draw_job, find_job, start_button
 from pages.kit.sampling import draw_seed, pick_class
 from pages.kit.services import Stamped, default_folder, escape_markdown, preload, studio
-from pages.kit.viewer import draw_viewer
+from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator import generation
 from xray_generator.abilities import NUM_DIRECTION_SAMPLES
 from xray_generator.checkpoints import Manifest
@@ -100,6 +100,10 @@ def draw_traverse(manifest: Manifest) -> None:
         job = find_job(measured_key)
         directions = job.result.directions if job is not None and job.state == "done" else ()
         key = f"latent travel {manifest.ref.sha256} {label} {seed} {index}"
+        st.caption(
+            f"Directions are the principal components of {NUM_DIRECTION_SAMPLES} generated samples of the class, "
+            "strongest first. They have no names: move along one to see what it changes. No training image is involved."
+        )
         start_button(
             "Draw",
             key,
@@ -108,15 +112,13 @@ def draw_traverse(manifest: Manifest) -> None:
             ),
             key="latent_travel",
         )
-        st.caption(
-            f"Directions are the principal components of {NUM_DIRECTION_SAMPLES} generated samples of the class, "
-            "strongest first. They have no names: move along one to see what it changes. No training image is involved."
-        )
     with result:
         traversal: Traversal | None = draw_job(key, "The image, moved along the direction, appears here.")
         if traversal is not None:
             st.session_state[measured_key] = st.session_state[key]
-            _draw_amount(traversal)
+            names = [f"{amount:+g} standard deviations" if amount else "the image itself" for amount in AMOUNTS]
+            series = {f"{_title(manifest, label)}, seed {seed}, direction {index + 1}": traversal.images}
+            draw_cine(series, names, "latent_travel_viewer", space_px=480, first=AMOUNTS.index(0))
     if traversal is not None:
         _draw_traversal_strip(traversal, label, _title(manifest, label))
 
@@ -133,24 +135,6 @@ def _pick_direction() -> int:
         help="1 explains the most variance.",
     )
     return index or 0
-
-
-def _draw_amount(traversal: Traversal) -> None:
-    st.session_state.setdefault("latent_amount", 0.0)
-    amount = st.select_slider(
-        "Amount (standard deviations)",
-        AMOUNTS,
-        key="latent_amount",
-        format_func=_signed,
-        persist_state="session",
-        help="0 is the image that the Generator draws for this class and seed.",
-    )
-    name = f"Direction {traversal.index + 1}, {_signed(amount)} standard deviations"
-    draw_viewer({name: traversal.images[AMOUNTS.index(amount)]}, key="latent_travel_viewer", space_px=480)
-
-
-def _signed(amount: float) -> str:
-    return f"{amount:+g}" if amount else "0"
 
 
 def _draw_traversal_strip(traversal: Traversal, label: str, title: str) -> None:
@@ -181,14 +165,14 @@ def draw_between(manifest: Manifest) -> None:
     with form:
         first, second = (_pick_end(manifest, name, place) for place, name in enumerate("AB"))
         drawing = between(manifest.ref, first, second, draw_weight("latent_weight"))
-        draw_strip_button(manifest.ref, first, second, 7, "latent")
         st.caption(
             "Noise is interpolated on the sphere, the class on a straight line. One seed and two classes: only the "
             "class changes. One class and two seeds: one image turns into another."
         )
+        draw_strip_button(manifest.ref, first, second, 7, "latent")
     with picture:
-        draw_followed(drawing, "latent")
-    draw_strip("latent")
+        draw_followed(drawing, manifest.ref, "latent")
+    draw_strip(manifest.ref, "latent")
 
 
 def _pick_end(manifest: Manifest, name: str, place: int) -> GenerationRequest:
@@ -203,6 +187,10 @@ def draw_reconstruct(manifest: Manifest) -> None:
         source = pick_image("latent_image", manifest=manifest, pick_rows=_pick_rows)
         label = pick_class(manifest, "latent_reconstruct_class", "Class of the image")
         key = f"latent reconstruction {manifest.ref.sha256} {source.digest if source else 'nothing'} {label}"
+        st.caption(
+            "Encoder and decoder are given the class, so the wrong class gives a worse reconstruction. The difference "
+            "shows what the latents do not keep."
+        )
         start_button(
             "Reconstruct",
             key,
@@ -215,10 +203,6 @@ def draw_reconstruct(manifest: Manifest) -> None:
             ),
             key="latent_reconstruct",
             disabled=source is None,
-        )
-        st.caption(
-            "Encoder and decoder are given the class, so the wrong class gives a worse reconstruction. The difference "
-            "shows what the latents do not keep."
         )
     with result:
         found: ClassReconstruction | None = draw_job(key, "The image and its reconstruction appear here.")

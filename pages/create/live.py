@@ -1,9 +1,10 @@
-"""Live: the image follows the prompt and the sliders, or the slider between two prompts and seeds."""
+"""Live: the image follows the prompt, its chips and the sliders, or the slider between two prompts and seeds."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
@@ -14,8 +15,10 @@ from pages.kit.jobs import draw_error, keep_error
 from pages.kit.sampling import draw_seed, field_key, fill_generator, guidance_help
 from pages.kit.services import escape_markdown, preload, studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.data.rows import SEX_NAMES
-from xray_generator.data.vocabulary import Vocabulary, compose_prompt
+from xray_generator.data.amending import amend_prompt
+from xray_generator.data.prompts import row_of_prompt
+from xray_generator.data.rows import SEX_NAMES, SUBTYPES, Row, finding_name
+from xray_generator.data.vocabulary import Vocabulary
 from xray_generator.registry import offers
 from xray_generator.requests import text_request
 from xray_generator.types import GenerationRequest, GenerationResult, StudioError, TextPrompt
@@ -23,7 +26,8 @@ from xray_generator.types import GenerationRequest, GenerationResult, StudioErro
 ONE, TWO = "One image", "Between two"
 ENDS = ("A", "B")
 SLIDER_SEED, SLIDER_STEPS, SLIDER_GUIDANCE, FAST_STEPS = 999, 20, 10.0, 8
-ANY_AGE, AGE_STEP = 0, 5
+AGE_STEP = 5
+HISTORY, MAX_HISTORY = "live_history", 50  # in the session: the prompts before the chips changed them, the latest last
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,10 @@ def main() -> None:
         except StudioError as error:
             st.error(escape_markdown(error))
     with image:
-        draw_followed(drawing, "live", draw_actions)
+        draw_followed(drawing, manifest.ref, "live", draw_actions)
         draw_error("live_open")
     if st.session_state.get("live_mode") == TWO:
-        draw_strip("live")
+        draw_strip(manifest.ref, "live")
     preload(manifest.name)
 
 
@@ -71,7 +75,8 @@ def draw_controls(manifest: Manifest) -> Drawing | None:
     """Draw all fields; the image that they ask for, if any. StudioError where a value is not allowed."""
     vocabulary = studio().vocabulary(manifest.name)
     example = st.session_state.get("prompt") or next(iter(vocabulary.example_prompts), "")  # the Generator's prompt
-    for key, value in {"live_mode": ONE, "live_prompt": example, "live_seed": 0, "live_age": ANY_AGE}.items():
+    first: dict[str, Any] = {"live_mode": ONE, "live_prompt": example, "live_seed": 0, HISTORY: []}
+    for key, value in first.items():
         st.session_state.setdefault(key, value)
     mode = st.segmented_control(
         "Mode",
@@ -84,14 +89,22 @@ def draw_controls(manifest: Manifest) -> Drawing | None:
     )
     if mode == TWO:
         return draw_two(manifest)
-    st.text_input(
+    field, button = st.columns([4, 1], vertical_alignment="bottom")
+    field.text_input(
         "Prompt",
         key="live_prompt",
         live=True,
-        on_change=clear_chips,
         persist_state="session",
         placeholder="Describe the chest X-ray",
-        help="The image follows as you type.",
+        help="The image and the chips below follow as you type. A chip changes its own words and keeps the others.",
+    )
+    button.button(
+        "Undo",
+        key="live_undo",
+        on_click=undo,
+        disabled=not st.session_state[HISTORY],
+        width="stretch",
+        help="Back to the prompt before the last chip.",
     )
     draw_chips(vocabulary)
     slider, button = st.columns([4, 1], vertical_alignment="bottom")
@@ -151,53 +164,79 @@ def draw_sampling(manifest: Manifest) -> Sampling:
 
 
 def draw_chips(vocabulary: Vocabulary) -> None:
-    """Draw choices from the vocabulary of the training captions, which write the prompt."""
-    write = partial(write_prompt, vocabulary)
+    """Draw what the prompt says of view, sex, age and findings, as choices that change its words."""
+    row = row_of_prompt(st.session_state["live_prompt"])
+    ages: list[int | None] = [None]
+    if vocabulary.min_age is not None and vocabulary.max_age is not None:
+        known = {age for age in range(AGE_STEP, vocabulary.max_age + 1, AGE_STEP) if age >= vocabulary.min_age}
+        ages += sorted(known | ({row.age} if row.age is not None else set()))
+    phrases = {known.finding: known.phrase.removeprefix("a ") for known in vocabulary.findings}
+    diseases = [finding for finding in row.findings if finding != "no_finding"]
+    phrases |= {finding: finding_name(finding) for finding in diseases if finding not in phrases}
+    st.session_state.update(
+        {
+            "live_view": next((view for view in (row.view, row.view[:2]) if view in vocabulary.views), None),
+            "live_sex": row.sex if row.sex in vocabulary.sexes else None,
+            "live_age": row.age if row.age in ages else None,
+            "live_findings": diseases,
+        }
+    )
+    change = partial(change_prompt, vocabulary, row)
     view, sex, age = st.columns([2, 3, 4])
     if vocabulary.views:
-        view.pills("View", vocabulary.views, key="live_view", on_change=write, persist_state="session")
+        view.pills("View", vocabulary.views, key="live_view", on_change=change, args=("view",))
     if vocabulary.sexes:
         sex.pills(
             "Sex",
             vocabulary.sexes,
             key="live_sex",
             format_func=lambda sex: SEX_NAMES.get(sex, sex).capitalize(),
-            on_change=write,
-            persist_state="session",
+            on_change=change,
+            args=("sex",),
         )
-    if vocabulary.min_age is not None and vocabulary.max_age is not None:
-        ages = [a for a in range(AGE_STEP, vocabulary.max_age + 1, AGE_STEP) if a >= vocabulary.min_age]
+    if len(ages) > 1:
         age.select_slider(
             "Age",
-            [ANY_AGE, *ages],
+            ages,
             key="live_age",
-            format_func=lambda a: f"{a} years" if a else "any",
-            on_change=write,
-            persist_state="session",
+            format_func=lambda a: "any" if a is None else f"{a} years",
+            on_change=change,
+            args=("age",),
         )
-    phrases = {known.finding: known.phrase.removeprefix("a ") for known in vocabulary.findings}
     st.pills(
         "Findings",
         list(phrases),
         selection_mode="multi",
         key="live_findings",
-        format_func=lambda finding: phrases.get(finding, finding),
-        on_change=write,
-        persist_state="session",
+        format_func=phrases.__getitem__,
+        on_change=change,
+        args=("findings",),
         wrap=True,
-        help="None: a normal image.",
+        help="None: a normal image, or one of which the prompt says nothing.",
     )
 
 
-def write_prompt(vocabulary: Vocabulary) -> None:
-    """Compose the prompt of the chosen chips."""
-    view, age, sex, findings = (st.session_state.get(f"live_{name}") for name in ("view", "age", "sex", "findings"))
-    st.session_state["live_prompt"] = compose_prompt(view or "", age or None, sex or "", findings or [], vocabulary)
+def change_prompt(vocabulary: Vocabulary, row: Row, name: str) -> None:
+    """Let the prompt, which was read as `row`, say what a chip says now; the prompt before is kept for `undo`."""
+    state = st.session_state
+    chosen, facts = state[f"live_{name}"], dict[str, Any]()
+    match name:
+        case "findings":
+            if "pneumonia" in row.findings and "pneumonia" not in chosen:  # a kind of pneumonia goes with it
+                chosen = [finding for finding in chosen if finding not in SUBTYPES]
+            facts = {"findings": tuple(chosen) or ("no_finding",)}
+        case "age":
+            facts = {"age": chosen, "age_group": ""}
+        case _:
+            facts = {name: chosen or ""}
+    state[HISTORY] = [*state[HISTORY], state["live_prompt"]][-MAX_HISTORY:]
+    state["live_prompt"] = amend_prompt(state["live_prompt"], replace(row, **facts), vocabulary)
 
 
-def clear_chips() -> None:
-    """Clear the chips, which no longer match a prompt that was typed."""
-    st.session_state.update({"live_view": None, "live_sex": None, "live_age": ANY_AGE, "live_findings": []})
+def undo() -> None:
+    """Take back what the last chip did to the prompt."""
+    *before, st.session_state["live_prompt"] = st.session_state[HISTORY]
+    st.session_state[HISTORY] = before
 
 
 def use_next_seed() -> None:

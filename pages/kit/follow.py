@@ -16,8 +16,9 @@ import streamlit as st
 
 from pages.kit.jobs import describe_progress, draw_hint, draw_job, find_job, start_button
 from pages.kit.services import count_text, escape_markdown, job_queue, studio
-from pages.kit.viewer import draw_viewer
+from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator import generation
+from xray_generator.evaluation.summary import time_text
 from xray_generator.export.animation import encode_gif, encode_strip
 from xray_generator.export.pictures import pictures
 from xray_generator.jobs import Job, Work
@@ -69,9 +70,12 @@ def draw_weight(key: str) -> float:
 
 
 def draw_followed(
-    drawing: Drawing | None, key: str, draw_actions: Callable[[GenerationResult], None] | None = None
+    drawing: Drawing | None,
+    checkpoint: CheckpointRef,
+    key: str,
+    draw_actions: Callable[[GenerationResult], None] | None = None,
 ) -> None:
-    """Draw the wanted picture; until it is there, or where none is wanted, the one before.
+    """Draw the wanted picture; until it is there, or where none is wanted, the one before of the same checkpoint.
 
     `key` begins the session's keys, `draw_actions` draws buttons beside the download.
     """
@@ -83,6 +87,8 @@ def draw_followed(
         except StudioError as fault:
             error = str(fault)
     shown: GenerationResult | None = st.session_state.get(shown_key)
+    if shown is not None and shown.checkpoint != checkpoint:
+        shown = None
     if shown is None:
         draw_hint("The image appears here.")
     else:
@@ -105,16 +111,23 @@ def draw_strip_button(
     def make_work() -> Work:
         return partial(_draw_all, studio(), _kept_drawings(), drawings)
 
-    start_button("Draw the strip", f"{key}_strip_job", make_work, key=f"{key}_strip", type="secondary")
+    start_button("Draw the strip", _strip_job(checkpoint, key), make_work, key=f"{key}_strip", type="secondary")
 
 
-def draw_strip(key: str) -> None:
-    """Draw the strip that was last asked for, or its progress; nothing before that."""
-    if f"{key}_strip_job" not in st.session_state:
+def _strip_job(checkpoint: CheckpointRef, key: str) -> str:
+    return f"{key}_strip_job {checkpoint.sha256}"
+
+
+def draw_strip(checkpoint: CheckpointRef, key: str) -> None:
+    """Draw the strip that was last asked of a checkpoint, to be played too, or its progress; nothing before that."""
+    job_key = _strip_job(checkpoint, key)
+    if job_key not in st.session_state:
         return
-    results: tuple[GenerationResult, ...] | None = draw_job(f"{key}_strip_job", "")
+    results: tuple[GenerationResult, ...] | None = draw_job(job_key, "")
     if results is None:
         return
+    names = [f"{index / (len(results) - 1):.0%} of the way from A to B" for index in range(len(results))]
+    draw_cine({"From A to B": [result.images[0] for result in results]}, names, f"{key}_cine", space_px=SPACE_PX)
     strip = encode_strip(results)
     st.image(strip, width="stretch", output_format="PNG", alt=f"{len(results)} synthetic images from A to B")
     first, last = results[0].request, results[-1].request
@@ -239,12 +252,12 @@ def _title(result: GenerationResult) -> str:
 def _describe(result: GenerationResult) -> str:
     request = result.request
     steps = count_text(request.num_inference_steps or 0, "step")
-    parts = [f"Drawn in **{result.latencies_ms[0]:,.0f} ms**", f"{steps} of {request.scheduler}"]
+    parts = [f"Drawn by {escape_markdown(result.checkpoint.name)} in **{time_text(result.latencies_ms[0])}**", steps]
     if result.origin is None:
         parts.append(f"seed {request.seed}")
     if isinstance(request.condition, TextPrompt):
         unseen = studio().unseen_words(request.condition.text, result.checkpoint.full_name)
-        parts += [f"not in the training captions: {escape_markdown(', '.join(unseen))}"] if unseen else []
+        parts += [f"words that the model does not know: {escape_markdown(', '.join(unseen))}"] if unseen else []
     return " · ".join(parts)
 
 

@@ -1,7 +1,9 @@
 """The Generator page driven without a browser."""
 
+import json
 import time
 from pathlib import Path
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
@@ -47,3 +49,9 @@ def wait(app: AppTest) -> Job:
 def shown(app: AppTest) -> str:
     """Every message and plain text of the page."""
     return "\n".join(str(e.value) for e in [*app.text, *app.caption, *app.info, *app.warning, *app.error])
+
+
+def viewers(app: AppTest) -> list[dict[str, Any]]:
+    """What each viewer of the page is given."""
+    given = (json.loads(component.proto.json) for component in app.get("bidi_component"))
+    return [data for data in given if "panes" in data]

@@ -14,7 +14,8 @@ from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue, studio
 from tests.manifests import edit_manifest
-from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown
+from tests.pages.generator import FRAME, TIMEOUT_S, click, run, shown, viewers
+from xray_generator.evaluation.summary import time_text
 from xray_generator.families import latent_diffusion
 from xray_generator.types import GenerationResult, Image
 
@@ -64,7 +65,7 @@ def open_two(app: AppTest) -> AppTest:
 
 def test_the_first_image_is_shown_with_its_latency(live: AppTest) -> None:
     assert live.title[0].value == "Live" and not live.error
-    assert f"{result(live).latencies_ms[0]:,.0f} ms" in shown(live)
+    assert f"Drawn by tiny in **{time_text(result(live).latencies_ms[0])}**" in shown(live)
     assert live.download_button(key="live_png")
 
 
@@ -102,23 +103,52 @@ def test_next_seed(live: AppTest) -> None:
     assert result(live).request.seed == first + 1
 
 
-def test_chips_write_the_prompt_and_typing_clears_them(live: AppTest) -> None:
-    finding = studio().vocabulary().findings[0]
-    change(live, "button_group", "live_findings", [finding.finding])
-    change(live, "button_group", "live_sex", "F")
+WOMAN = "PA chest X-ray of a 58-year-old woman with cardiomegaly and small pleural effusion"
+
+
+def chips(app: AppTest) -> tuple[Any, ...]:
+    return tuple(app.session_state[f"live_{name}"] for name in ("view", "sex", "age", "findings"))
+
+
+def test_chips_follow_the_prompt_and_change_their_own_words_alone(live: AppTest) -> None:
+    change(live, "text_input", "live_prompt", WOMAN)
+    assert chips(live) == ("PA", "F", 58, ["cardiomegaly", "pleural_effusion"])
+    change(live, "button_group", "live_findings", ["cardiomegaly", "pleural_effusion", "pneumothorax"])
+    assert live.text_input(key="live_prompt").value == f"{WOMAN} and pneumothorax"
+    change(live, "button_group", "live_sex", "M")
     change(live, "select_slider", "live_age", 60)
     prompt = live.text_input(key="live_prompt").value
-    assert finding.phrase in prompt and "60-year-old woman" in prompt
-    assert result(live).request.condition.text == prompt
+    assert prompt == f"{WOMAN} and pneumothorax".replace("58", "60").replace("woman", "man")
+    assert result(live).request.condition.text == prompt and chips(live)[1:3] == ("M", 60)
+    change(live, "button_group", "live_findings", [])
+    assert live.text_input(key="live_prompt").value.startswith("Normal ") and chips(live)[3] == []
+
+
+def test_chips_of_a_prompt_that_says_nothing_are_blank(live: AppTest) -> None:
     change(live, "text_input", "live_prompt", "Chest X-ray of a zebra")
-    assert "zebra" in shown(live)
-    assert (
-        not live.session_state["live_findings"]
-        and not live.session_state["live_sex"]
-        and not live.session_state["live_age"]
-    )
+    assert "words that the model does not know: zebra" in shown(live)
+    assert chips(live) == (None, None, None, [])
     change(live, "button_group", "live_view", "AP")
-    assert "AP" in live.text_input(key="live_prompt").value
+    assert live.text_input(key="live_prompt").value == "AP chest X-ray of a zebra"
+
+
+def test_what_chips_did_is_taken_back_one_by_one(live: AppTest) -> None:
+    assert live.button(key="live_undo").disabled
+    change(live, "text_input", "live_prompt", WOMAN)
+    change(live, "button_group", "live_findings", ["pleural_effusion"])
+    change(live, "button_group", "live_view", "AP")
+    settle(click(live, "live_undo"))
+    assert live.text_input(key="live_prompt").value == WOMAN.replace("cardiomegaly and small ", "small ")
+    settle(click(live, "live_undo"))
+    assert live.text_input(key="live_prompt").value == WOMAN == result(live).request.condition.text
+    assert chips(live)[3] == ["cardiomegaly", "pleural_effusion"] and live.button(key="live_undo").disabled
+
+
+def test_an_image_of_another_checkpoint_is_not_shown(live: AppTest) -> None:
+    of_another = replace(result(live), checkpoint=replace(result(live).checkpoint, sha256="0" * 64))
+    live.session_state["live_shown"] = of_another
+    change(live, "text_input", "live_prompt", " ")  # nothing new is drawn
+    assert "The image appears here" in shown(live) and not viewers(live)
 
 
 def test_a_newer_change_cancels_the_older_one(live: AppTest) -> None:
@@ -167,12 +197,15 @@ def test_the_strip_goes_from_a_to_b(live: AppTest) -> None:
     a = image(open_two(live))
     change(live, "select_slider", "live_count", 5)
     a, b = (image(change(live, "slider", "live_weight", weight)) for weight in (0.0, 1.0))
-    settle(click(live, "live_strip"), "live_strip_job")
-    results = job_queue().get(live.session_state["live_strip_job"]).result
+    key = f"live_strip_job {studio().manifest('tiny').ref.sha256}"
+    settle(click(live, "live_strip"), key)
+    results = job_queue().get(live.session_state[key]).result
     assert len(results) == 5
     assert np.array_equal(results[0].images[0], a) and np.array_equal(results[-1].images[0], b)
     assert [x.label for x in live.download_button] == ["PNG", "Strip PNG", "GIF"]
     assert "5 synthetic images" in shown(live)
+    cine = viewers(live)[1]
+    assert len(cine["panes"][0]["frames"]) == 5 and cine["names"][1] == "25% of the way from A to B"
 
 
 def test_a_checkpoint_that_cannot_interpolate_still_draws_one_image(
