@@ -68,9 +68,9 @@ def main() -> None:
 
 # The dataset: one of this server's, or a visitor's upload that only the session sees
 
-UPLOAD_NAME = "upload"
 UPLOAD, FAULT, HAS_NEW = "dataset_upload", "dataset_fault", "dataset_has_new"
 DEFAULT, OWN = "Built-in data", "Your upload"
+SERVER = "server"  # begins the keys of datasets of this server; those of uploads are hexadecimal
 TITLES = {".": "Chest X-rays", "blood_cells": "Blood cells", "lung_ct": "Lung CT"}  # folder in SHIPPED -> title
 UPLOAD_HELP = (
     "Image files (PNG, JPEG, TIFF, DICOM), or one ZIP: of images only, of one folder per class, of a captioned or"
@@ -116,7 +116,7 @@ def _pick_place() -> Explored:
     facts = [f"{len(dataset.rows):,} images", *sorted({row.source for row in dataset.rows if row.source})]
     st.caption(escape_markdown(f"{place.folder.name} · {' · '.join(facts)}"))
     number = places.index(place)
-    return Explored(f"server{number or ''}", place.folder.resolve().name, place.folder, dataset, place.tables)
+    return Explored(f"{SERVER}{number or ''}", place.folder.resolve().name, place.folder, dataset, place.tables)
 
 
 def _title(place: Place) -> str:
@@ -148,7 +148,7 @@ def _draw_upload() -> Explored | None:
         return None
     st.caption(escape_markdown(f"{count_text(len(upload.dataset.rows), 'image')} {_describe_kind(upload.dataset)}"))
     key = upload.folder.path.name.encode().hex()  # a component's key allows few characters
-    return Explored(key, UPLOAD_NAME, upload.root, upload.dataset)
+    return Explored(key, "upload", upload.root, upload.dataset)
 
 
 def _describe_kind(dataset: Dataset) -> str:
@@ -337,7 +337,7 @@ UPLOADED = "FOLDER"  # stands in the command for where a visitor keeps the uploa
 @st.fragment
 def _draw_training(_rows: Sequence[Row], explored: Explored) -> None:
     """Draw the command that trains a model on the whole dataset."""
-    dataset, is_upload = explored.dataset, explored.name == UPLOAD_NAME
+    dataset, is_upload = explored.dataset, not explored.key.startswith(SERVER)
     drawn = {manifest.name: manifest.labels for manifest in studio().checkpoints()}
     folder = UPLOADED if is_upload else explored.folder
     command, quick = (

@@ -270,6 +270,9 @@ def test_the_folders_of_an_uploaded_zip_are_classes(page: AppTest) -> None:
     upload(page, {"x.zip": zipped(members)})
     assert "10 images of 2 classes: Covid, Other" in said(page)
     assert "No issues in 10 images" in said(open_tab(page, HEALTH))
+    assert "--dataset_path FOLDER" in open_tab(page, "Train on it").code[0].value
+    next(field for field in page.multiselect if field.label == "Class").set_value(["covid"])
+    assert "5 of 10 images" in said(run(page))
 
 
 def test_uploaded_pack_is_replaced_and_its_folder_removed(page: AppTest) -> None:
