@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -207,3 +209,24 @@ def test_two_processes_train_one_model(command: list[str], tmp_path: Path) -> No
     assert first["sums"] == second["sums"]
     studio = Studio(tmp_path / "outputs", "cpu")
     assert studio.generate(text_request("Normal chest X-ray", seed=1, size=64)).images[0].shape == (64, 64)
+
+
+@pytest.mark.parametrize("phase", ["xray_generator.train.read_dataset", "xray_generator.training.release.write_card"])
+def test_a_signal_while_data_are_read_or_a_checkpoint_is_written_ends_the_command(
+    command: list[str], tmp_path: Path, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = resolve_name(phase)
+
+    def interrupted(*arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return work(*arguments)
+
+    monkeypatch.setattr(phase, interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    monkeypatch.undo()
+    assert stopped.value.code == 143
+    run, checkpoints = tmp_path / "outputs" / "runs" / "tiny", tmp_path / "outputs" / "checkpoints"
+    assert not [path for path in checkpoints.rglob("*") if path.is_file()]
+    assert main([*command, "--resume_from", str(run)] if run.exists() else command) == 0
+    assert read_manifest(tmp_path / "outputs" / CHECKPOINT).steps == {"autoencoder": 2, "denoiser": 2}

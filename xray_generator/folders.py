@@ -33,7 +33,7 @@ def replace_folder(place: Path, folder: Path) -> None:
     restore(folder)
     old = folder.with_name(f"{OLD}{folder.name}")
     shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    if folder.is_dir():
         if exchange(place, folder):
             shutil.rmtree(place, ignore_errors=True)
             return

@@ -33,6 +33,7 @@ from xray_generator.dicom.hounsfield import WINDOWS, parse_window
 from xray_generator.registry import config_type, get_family, resolve
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.training.state import LOCK, locked
+from xray_generator.training.stop import TrainingStopped, stop_request
 from xray_generator.types import RunOptions, StudioError
 
 STAGE = "training"  # how the settings of a stage are called, or how their name ends
@@ -44,7 +45,8 @@ CT_OPTIONS = ("slices", "window", "accept_identified", "accept_synthetic")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault, 143 when asked to stop."""
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
+    with stop_request(at_once=True):
+        return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,7 +154,11 @@ def opened_run(options: argparse.Namespace, config: object, folder: Path) -> Ite
                     _clear(folder)
                 _prepare(folder, config, record, resumes)
             dataset = _checked(dataset, folder)
-        yield dataset
+        try:
+            yield dataset
+        except TrainingStopped:
+            sys.stderr.write(f"stopped; go on with --resume_from {folder}\n")
+            raise
 
 
 def _read(options: argparse.Namespace, config: object, kept: DataRecord | None) -> tuple[Dataset, DataRecord]:

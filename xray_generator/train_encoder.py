@@ -20,6 +20,7 @@ from xray_generator.console import exit_code
 from xray_generator.devices import set_threads
 from xray_generator.reference_encoder.training import EncoderConfig, train_encoder
 from xray_generator.train import common_parser, opened_run
+from xray_generator.training.stop import stop_request
 from xray_generator.types import StudioError
 
 QUICK = (
@@ -34,7 +35,8 @@ QUICK = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault, 143 when asked to stop."""
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
+    with stop_request(at_once=True):
+        return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.training.toy import CONFIG, Lines, Toy, digest, newest
+from tests.training.toy import CONFIG, Lines, Toy, digest, log, newest
 from xray_generator.training.loop import train
-from xray_generator.training.state import saved_states
+from xray_generator.training.state import save_state, saved_states
 from xray_generator.training.task import Draw
 from xray_generator.types import StudioError
 
@@ -43,9 +43,41 @@ def test_failing_row_fails_the_run(tmp_path: Path, fault: Exception, workers: in
 
     toy = Toy()
     toy.rows = Broken()
-    with pytest.raises(type(fault), match=str(fault).strip("'")):
+    expected = KeyError if isinstance(fault, KeyError) else StudioError
+    with pytest.raises(expected, match=str(fault).strip("'")):
         train(toy, replace(CONFIG, num_workers=workers), tmp_path)
     assert not (tmp_path / "states").exists() or newest(tmp_path)["step"] < 5
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_data_that_vanish_stop_the_run_after_its_state_is_saved(
+    tmp_path: Path, workers: int, accumulation: int
+) -> None:
+    config = replace(CONFIG, num_workers=workers, gradient_accumulation_steps=accumulation)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "row").touch()
+
+    class OnDisk(Lines):
+        def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+            (tmp_path / "data" / "row").read_bytes()
+            return super().__getitem__(draw)
+
+    def vanish(call: int) -> None:
+        if call == 5 * accumulation:
+            (tmp_path / "data").rename(tmp_path / "gone")
+
+    toy, resumed = Toy(vanish), Toy()
+    toy.rows = resumed.rows = OnDisk()
+    with pytest.raises(StudioError, match="stopped at step .*, whose state is saved, because data.*row'$") as stopped:
+        train(toy, config, tmp_path / "run")
+    assert "\n" not in str(stopped.value)
+    step = newest(tmp_path / "run")["step"]
+    assert f"at step {step}," in str(stopped.value) and step >= 5
+    (tmp_path / "gone").rename(tmp_path / "data")
+    train(resumed, config, tmp_path / "run")
+    train(Toy(), config, tmp_path / "straight")
+    assert digest(tmp_path / "run") == digest(tmp_path / "straight")
 
 
 def test_failing_preview_comes_after_the_state(tmp_path: Path) -> None:
@@ -93,6 +125,26 @@ def test_state_of_another_model_is_refused_and_kept(tmp_path: Path) -> None:
         with pytest.raises(StudioError, match="is of another model"):
             train(other, CONFIG, tmp_path)
     assert digest(tmp_path) == before
+
+
+@pytest.mark.parametrize("part", ["optimizer", "module", "step", "ema", "rng", "lr_scheduler"])
+def test_a_state_that_lacks_a_part_is_refused_in_words(tmp_path: Path, part: str) -> None:
+    train(Toy(), CONFIG, tmp_path)
+    state = newest(tmp_path)
+    del state[part]
+    save_state(tmp_path / "states", 12, state, keep=2)
+    with pytest.raises(StudioError, match=f"is incomplete: it has no '{part}'"):
+        train(Toy(), CONFIG, tmp_path)
+
+
+def test_the_log_goes_on_from_the_state_that_the_run_resumes_from(tmp_path: Path) -> None:
+    train(Toy(), CONFIG, tmp_path)
+    whole = [entry["step"] for entry in log(tmp_path)]
+    (saved_states(tmp_path / "states")[-1] / "state.pt").write_bytes(b"half")
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 12, "lo')  # the process was killed
+    train(Toy(), CONFIG, tmp_path)
+    assert [entry["step"] for entry in log(tmp_path)] == whole == sorted(whole)
 
 
 def test_weights_that_are_no_numbers_are_never_saved(tmp_path: Path) -> None:

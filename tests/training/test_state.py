@@ -2,13 +2,14 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from xray_generator.training.state import load_newest_state, save_state, saved_states
+from xray_generator.training.state import load_newest_state, save_state, saved_states, sweep
 from xray_generator.types import StudioError
 
 
@@ -105,6 +106,29 @@ def test_leftover_of_a_killed_writer_is_ignored_and_swept(folder: Path) -> None:
     assert not leftover.exists()
     assert (folder / "notes").exists()
     assert newest(folder) == (4, ())
+
+
+def test_what_a_killed_process_was_removing_or_replacing_is_swept(folder: Path) -> None:
+    (folder / "step-00000001" / "manifest.json").unlink()  # as an older version left it
+    (folder / "step-00000002").rename(folder / ".tmp-step-00000002")
+    (folder / "step-00000003").rename(folder / ".old-step-00000003")
+    sweep(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["step-00000001", "step-00000003"]
+    save_state(folder, 4, state(4), keep=2)
+    assert sorted(path.name for path in folder.iterdir()) == ["step-00000003", "step-00000004"]
+
+
+def test_a_full_disk_is_said_in_plain_words(folder: Path) -> None:
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
+    try:
+        with pytest.raises(StudioError, match=r"\): (the disk is full or fails|File too large)\. Earlier") as told:
+            save_state(folder, 4, {"w": torch.zeros(50_000)}, keep=3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    assert "pytorch" not in str(told.value).lower() and str(folder) not in str(told.value)
+    assert newest(folder) == (3, ())
+    assert not list(folder.glob(".*"))
 
 
 def test_same_step_is_written_over(folder: Path) -> None:

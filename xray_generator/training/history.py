@@ -87,6 +87,18 @@ def export_history(run: Path, checkpoint: Path) -> None:
             (folder / PREVIEWS / f"step-{step:08d}.jpg").write_bytes(data)
 
 
+def cut_log(path: Path, step: int) -> None:
+    """Leave out of a stage's log what came after a step, from which the run goes on; and lines that cannot be read."""
+    if not path.is_file():
+        return
+    text = path.read_text(errors="replace")
+    kept = [line for line in text.split("\n") if (row := _parse(line)) is not None and row["step"] <= step]
+    if (cut := "".join(f"{line}\n" for line in kept)) != text:
+        staged = path.with_name(f".tmp-{path.name}")
+        staged.write_text(cut)
+        staged.replace(path)
+
+
 def thin(items: Sequence[T], most: int) -> list[T]:
     """At most `most` (two or more) of the items, evenly spread, the first and the last among them."""
     if len(items) <= most:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import torch
@@ -27,21 +25,16 @@ from tqdm import tqdm
 
 from xray_generator.devices import has_fast_bfloat16, pick_device
 from xray_generator.images import encode_png, from_tensor, grid
+from xray_generator.training.history import LOG, PREVIEWS, cut_log
 from xray_generator.training.muon import Muon
 from xray_generator.training.muon import parameter_groups as muon_groups
 from xray_generator.training.settings import TrainingConfig
-from xray_generator.training.state import State, load_newest_state, locked, save_state
+from xray_generator.training.state import State, load_newest_state, locked, save_state, sweep
+from xray_generator.training.stop import StopRequest, TrainingStopped, ignore_signals, stop_request
 from xray_generator.training.task import Grouped, StepBatches, Task, step_generator
 from xray_generator.types import StudioError
 
 PREVIEW_COLUMNS = 8
-
-
-class TrainingStopped(SystemExit):
-    """SIGTERM or SIGINT: the state was saved first; exit code 143."""
-
-    def __init__(self) -> None:
-        super().__init__(143)
 
 
 def train(task: Task, config: TrainingConfig, folder: Path) -> None:
@@ -50,16 +43,17 @@ def train(task: Task, config: TrainingConfig, folder: Path) -> None:
     Writes folder/states (resumable), folder/log.jsonl, folder/tensorboard and folder/previews.
 
     Raises:
-        StudioError: the loss or a weight is not finite, the folder is in use, or a state cannot be saved or read.
+        StudioError: the loss or a weight is not finite, the folder is in use, a state cannot be saved or read, or the
+            data cannot be read any more (the state was saved).
         TrainingStopped: the process was asked to end; its state was saved.
     """
-    with locked(folder), _stop_signal() as stopped:
-        _Run(task, config, folder).to_the_end(stopped)
+    with locked(folder), stop_request(at_once=False) as stop:
+        _Run(task, config, folder, stop).to_the_end()
 
 
 class _Run:
-    def __init__(self, task: Task, config: TrainingConfig, folder: Path) -> None:
-        self.task, self.config, self.folder = task, config, folder
+    def __init__(self, task: Task, config: TrainingConfig, folder: Path, stop: StopRequest) -> None:
+        self.task, self.config, self.folder, self.stop = task, config, folder, stop
         device = pick_device()
         # not by Accelerator: it holds one number format a process, and two stages may differ in theirs
         self.bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and has_fast_bfloat16(device))
@@ -79,9 +73,12 @@ class _Run:
         self.ema = EMAModel(trained, config.ema_decay, use_ema_warmup=True, power=0.75)
         self.ema.to(self.accelerator.device)
         self.model, self.optimizer = self.accelerator.prepare(module, optimizer)
+        if self.accelerator.is_main_process:
+            sweep(self.folder / "states")
         self._restore()
+        self.saved_step, self.rng = self.step, torch.get_rng_state()  # after the last whole step
 
-    def to_the_end(self, stopped: list[int]) -> None:
+    def to_the_end(self) -> None:
         """Run all remaining steps, then leave the EMA weights in the module."""
         config, accelerator = self.config, self.accelerator
         accelerator.init_trackers("run")
@@ -101,16 +98,20 @@ class _Run:
             batch_sampler=batches,
             num_workers=config.num_workers,
             multiprocessing_context="fork" if config.num_workers else None,
+            worker_init_fn=ignore_signals,
             generator=step_generator(config.seed),  # else it moves the global random state, which dropout resumes from
         )
+        if self.step and self._is_report_due() and not self._preview().is_file():
+            self._report()  # it was cut short
         bar = tqdm(total=config.num_steps, initial=self.step, unit="step", disable=not accelerator.is_main_process)
         started, self.done_before = time.monotonic(), self.step
         self.model.train()
-        for position, batch in enumerate(loader, start=self.step * micro):
+        for position, batch in enumerate(self._read(loader), start=self.step * micro):
             losses = self._update(batch, position)
             if not accelerator.sync_gradients:
                 continue
             self.step += 1
+            self.rng = torch.get_rng_state()
             bar.update()
             if self.step % config.log_every == 0 or self.step == config.num_steps:
                 rate = (self.step - self.done_before) * config.batch_size * micro / (time.monotonic() - started)
@@ -119,16 +120,34 @@ class _Run:
                 )
                 bar.set_postfix(loss=f"{losses['loss']:.4f}", samples_per_s=f"{rate:.1f}")
             if config.max_minutes is not None and time.monotonic() - started > 60 * config.max_minutes:
-                stopped.append(signal.SIGTERM)
-            if self._is_asked_to_stop(stopped):
+                self.stop.is_made = True
+            if self._is_asked_to_stop():
                 self._save()
                 raise TrainingStopped
-            if self.step % config.checkpoint_every == 0 or self.step == config.num_steps:
+            if self._is_report_due():
                 self._save()
                 self._report()
+        if self._is_asked_to_stop():  # during the last report
+            raise TrainingStopped
         self.ema.copy_to(self._trained())
         for tracker in accelerator.trackers:
             tracker.finish()  # not end_training(): that parts the processes, and another stage may follow
+
+    def _read(self, loader: DataLoader[Any]) -> Iterator[Mapping[str, Tensor]]:
+        """The batches; where the data cannot be read any more, the state is saved first."""
+        try:
+            yield from loader
+        except (StudioError, OSError) as error:
+            if self.accelerator.num_processes > 1:  # the others would wait for ever to save with this one
+                raise
+            self._save()
+            reason = str(error).strip().splitlines()[-1].removeprefix(f"{StudioError.__module__}.StudioError: ")
+            raise StudioError(
+                f"Training stopped at step {self.step}, whose state is saved, because data cannot be read: {reason}"
+            ) from error
+
+    def _is_report_due(self) -> bool:
+        return self.step % self.config.checkpoint_every == 0 or self.step == self.config.num_steps
 
     def _update(self, batch: Mapping[str, Tensor], position: int) -> dict[str, float]:
         accelerator = self.accelerator
@@ -157,11 +176,11 @@ class _Run:
                 f"in {self.folder.name}/states. Lower the learning rate or check the data."
             )
 
-    def _is_asked_to_stop(self, stopped: list[int]) -> bool:
+    def _is_asked_to_stop(self) -> bool:
         """Whether any process was: all must stop at the same step, or they wait for each other for ever."""
         if self.accelerator.num_processes == 1:
-            return bool(stopped)
-        asked = torch.tensor(float(len(stopped)), device=self.accelerator.device)
+            return self.stop.is_made
+        asked = torch.tensor(float(self.stop.is_made), device=self.accelerator.device)
         return bool(self.accelerator.reduce(asked, "sum") > 0)
 
     def _trained(self) -> list[torch.nn.Parameter]:
@@ -169,7 +188,7 @@ class _Run:
 
     def _save(self) -> None:
         self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
+        if not self.accelerator.is_main_process or self.saved_step == self.step:
             return
         state: State = {
             "step": self.step,
@@ -177,11 +196,12 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "lr_scheduler": self.lr_scheduler.state_dict(),
             "ema": self.ema.state_dict(),
-            "rng": torch.get_rng_state(),
+            "rng": self.rng,
         }
         weights = state["module"] | {f"average {i}": value for i, value in enumerate(state["ema"]["shadow_params"])}
         self._refuse([name for name, value in weights.items() if not torch.isfinite(value).all()], self.step)
         save_state(self.folder / "states", self.step, state, self.config.keep_checkpoints)
+        self.saved_step = self.step
 
     def _restore(self) -> None:
         state, skipped = load_newest_state(self.folder / "states")
@@ -189,31 +209,41 @@ class _Run:
             self.accelerator.print(message)
         if state is None:
             return
-        self.step = state["step"]
         try:
+            self.step = state["step"]
             self.accelerator.unwrap_model(self.model).load_state_dict(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, ValueError) as error:
+            self.lr_scheduler.load_state_dict(state["lr_scheduler"])
+            self.ema.load_state_dict(state["ema"])
+            self.ema.to(self.accelerator.device)
+            torch.set_rng_state(state["rng"])
+        except (RuntimeError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise StudioError(f"The state saved in {self.folder} is of another model: {reason}") from error
-        self.lr_scheduler.load_state_dict(state["lr_scheduler"])
-        self.ema.load_state_dict(state["ema"])
-        self.ema.to(self.accelerator.device)
-        torch.set_rng_state(state["rng"])
+        except KeyError as error:
+            raise StudioError(f"The state saved in {self.folder} is incomplete: it has no {error}.") from error
+        if self.accelerator.is_main_process:
+            cut_log(self.folder / LOG, self.step)
         self.accelerator.print(f"Resumed from step {self.step}.")
 
+    def _preview(self) -> Path:
+        return self.folder / PREVIEWS / f"step-{self.step:08d}.png"
+
     def _report(self) -> None:
-        """Validate and draw a preview with the EMA weights."""
+        """Validate and draw a preview with the EMA weights; the state is saved, so that a stop need not wait."""
         if not self.accelerator.is_main_process:
             return
+        is_alone = self.accelerator.num_processes == 1
         self.ema.store(self._trained())
         self.ema.copy_to(self._trained())
         self.model.eval()
-        with torch.no_grad():
-            self._log(dict(self.task.validate()))
-            path = self.folder / "previews" / f"step-{self.step:08d}.png"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(encode_png(grid(from_tensor(self.task.preview()), PREVIEW_COLUMNS)))
+        with self.stop.at_once() if is_alone else nullcontext(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            measured, preview = dict(self.task.validate()), self.task.preview()
+        self._log(measured)
+        path = self._preview()
+        path.parent.mkdir(exist_ok=True)
+        path.with_suffix(".tmp").write_bytes(encode_png(grid(from_tensor(preview), PREVIEW_COLUMNS)))
+        path.with_suffix(".tmp").replace(path)
         self.model.train()
         self.ema.restore(self._trained())
 
@@ -221,7 +251,7 @@ class _Run:
         if not self.accelerator.is_main_process or not values:
             return
         self.accelerator.log(dict(values), step=self.step)
-        with (self.folder / "log.jsonl").open("a") as file:
+        with (self.folder / LOG).open("a") as file:
             file.write(json.dumps({"step": self.step, "time": round(time.time(), 1)} | dict(values)) + "\n")
 
 
@@ -259,20 +289,3 @@ def make_schedule(optimizer: torch.optim.Optimizer, config: TrainingConfig) -> t
         return rise * min(1.0, max(0, end - step) / max(1, end - start))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-
-
-@contextmanager
-def _stop_signal() -> Iterator[list[int]]:
-    """Collect the first SIGTERM or SIGINT; a second one ends the process at once."""
-    received: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

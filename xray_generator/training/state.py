@@ -15,9 +15,11 @@ import torch
 from filelock import FileLock, Timeout
 
 from xray_generator.checkpoints import sha256
+from xray_generator.folders import replace_folder, restore_all
 from xray_generator.types import StudioError
 
 LOCK = "lock"  # a file in the folder of a run
+PREFIX, ASIDE = "step-", ".tmp-step-"  # of a state's folder: complete, and being written or removed
 State = dict[str, Any]  # tensors, numbers, text, lists and dicts of these
 
 
@@ -56,41 +58,52 @@ def fsync(path: Path) -> None:
 def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
     """Write folder/step-N (state, then manifest, then one rename); of it and its forerunners keep the newest `keep`.
 
-    Damaged forerunners do not count and go too. Later states stay: they could not be loaded, else the run had gone on
-    from there.
+    Damaged and incomplete forerunners do not count and go too. Later states stay: they could not be loaded, else the
+    run had gone on from there.
 
     Raises:
         StudioError: the disk is full or not writable; earlier states are untouched.
     """
-    final = folder / f"step-{step:08d}"
-    staged = folder / f".tmp-{final.name}-{os.getpid()}"
+    final = folder / f"{PREFIX}{step:08d}"
+    staged = folder / f"{ASIDE}{step:08d}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".tmp-step-*"):  # of a killed process; the run's lock says that no other one writes
-            shutil.rmtree(leftover, ignore_errors=True)
+        sweep(folder)
         staged.mkdir()
         torch.save(state, staged / "state.pt")
         fsync(staged / "state.pt")
         manifest = {"step": step, "sha256": sha256(staged / "state.pt")}
         (staged / "manifest.json").write_text(json.dumps(manifest))
         fsync(staged / "manifest.json")
-        shutil.rmtree(final, ignore_errors=True)
-        staged.replace(final)
+        replace_folder(staged, final)
         fsync(folder)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+    except (OSError, RuntimeError) as error:
         shutil.rmtree(staged, ignore_errors=True)
         free = shutil.disk_usage(folder).free / 2**30 if folder.exists() else 0
-        raise StudioError(f"Cannot save the training state at step {step} ({free:.1f} GiB free): {error}") from error
-    forerunners = [path for path in saved_states(folder) if path.name < final.name]
+        # torch reports a full disk as RuntimeError, in words about its own files
+        reason = error.strerror if isinstance(error, OSError) else "the disk is full or fails"
+        raise StudioError(
+            f"Cannot save the training state at step {step} ({free:.1f} GiB free): {reason}. Earlier states are kept; "
+            "make room and continue the run."
+        ) from error
+    forerunners = sorted(path for path in folder.glob(f"{PREFIX}*/") if path.name < final.name)
     kept = [final, *filter(_is_whole, reversed(forerunners))][:keep]
     for old in set(forerunners) - set(kept):
-        shutil.rmtree(old)
+        old.replace(folder / f".tmp-{old.name}")
+    sweep(folder)
     return final
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process was writing or removing; the run's lock says that no other one does."""
+    restore_all(folder)
+    for leftover in folder.glob(f"{ASIDE}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def saved_states(folder: Path) -> list[Path]:
     """Complete states, oldest first."""
-    return sorted(path.parent for path in folder.glob("step-*/manifest.json"))
+    return sorted(path.parent for path in folder.glob(f"{PREFIX}*/manifest.json"))
 
 
 def load_newest_state(folder: Path) -> tuple[State | None, tuple[str, ...]]:

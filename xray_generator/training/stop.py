@@ -1,0 +1,69 @@
+"""A training command ends by SIGTERM, SIGINT (Ctrl+C) or SIGHUP in any phase, with exit code 143."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+
+
+class TrainingStopped(SystemExit):
+    """The process was asked to end; what was trained is saved. Exit code 143."""
+
+    def __init__(self) -> None:
+        super().__init__(143)
+
+
+class StopRequest:
+    """What signals ask for: noted, or at once the end of what is being done."""
+
+    def __init__(self, *, at_once: bool) -> None:
+        self.is_made = False
+        self._at_once = at_once
+        self._process = os.getpid()
+
+    def make(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal; a second one of its kind ends the process at once."""
+        if os.getpid() != self._process:  # a copy that reads data: it ends with its parent
+            return
+        self.is_made = True
+        signal.signal(number, signal.SIG_DFL)
+        self.heed()
+
+    def heed(self) -> None:
+        """Raise TrainingStopped where a request was made that counts at once."""
+        if self.is_made and self._at_once:
+            raise TrainingStopped
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within, a request is heeded at once: nothing is done that could be lost."""
+        self._at_once = True
+        try:
+            self.heed()
+            yield
+        finally:
+            self._at_once = False
+
+
+@contextmanager
+def stop_request(*, at_once: bool) -> Iterator[StopRequest]:
+    """Listen to the signals; whoever listens inside hears them first. A hang-up that `nohup` ignores stays ignored."""
+    request = StopRequest(at_once=at_once)
+    heard = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, request.make) for number in heard}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def ignore_signals(_worker: int) -> None:
+    """In a copy that reads data: a terminal or a scheduler signals all processes, but the parent needs it to save."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
