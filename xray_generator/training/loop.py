@@ -76,6 +76,8 @@ class _Run:
         if self.accelerator.is_main_process:
             sweep(self.folder / "states")
         self._restore()
+        if self.accelerator.is_main_process:
+            cut_log(self.folder / LOG, self.step)
         self.saved_step, self.rng = self.step, torch.get_rng_state()  # after the last whole step
 
     def to_the_end(self) -> None:
@@ -222,8 +224,6 @@ class _Run:
             raise StudioError(f"The state saved in {self.folder} is of another model: {reason}") from error
         except KeyError as error:
             raise StudioError(f"The state saved in {self.folder} is incomplete: it has no {error}.") from error
-        if self.accelerator.is_main_process:
-            cut_log(self.folder / LOG, self.step)
         self.accelerator.print(f"Resumed from step {self.step}.")
 
     def _preview(self) -> Path:
