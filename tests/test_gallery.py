@@ -16,9 +16,10 @@ from xray_generator.checkpoints import DataFacts, Manifest
 from xray_generator.config import dump
 from xray_generator.devices import pick_device, runtime_facts
 from xray_generator.dicom.hounsfield import WINDOWS
+from xray_generator.export.archive import encode_enhanced
 from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
-from xray_generator.gallery import differences, find_sample, newest, read_slice_source, read_source
+from xray_generator.gallery import differences, find_sample, newest, read_in_units, read_slice_source, read_source
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, Recommendation, StudioError, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
@@ -79,6 +80,36 @@ def test_a_slice_drawn_here_comes_back_from_its_dicom_file_and_is_known_as_synth
     back = read_slice_source(encode_dicom(image, recipe(), window), "uploaded", window)
     assert np.abs(back.image - image).max() <= 0.51 / window.width  # stored as whole HU
     assert "marked as synthetic" in back.origin
+
+
+def test_a_ct_file_is_looked_at_in_all_hounsfield_units_and_in_mm(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = read_in_units(ct(PixelSpacing=[0.7, 0.8]), "uploaded")
+    assert source.hu_window is not None and source.origin == "uploaded, Hounsfield units"
+    assert np.abs(source.hu_window.invert(source.image) - HU).max() < 0.01
+    assert source.spacing_mm == (0.7, 0.8)
+    seen = source.through(WINDOWS["lung"])
+    assert np.allclose(seen.image, WINDOWS["lung"].apply(HU.astype(np.float32)), atol=1e-5)
+    assert seen.hu_window == WINDOWS["lung"] and seen.origin.endswith("shown from -1350 to 150 HU")
+    monkeypatch.setattr(gallery, "MAX_PIXELS", HU.size // 4)
+    assert read_in_units(ct(PixelSpacing=[0.7, 0.8]), "uploaded").spacing_mm == pytest.approx((1.4, 1.6))
+
+
+def test_other_files_are_looked_at_in_gray_levels_and_say_why() -> None:
+    png = read_in_units(encode_png(IMAGE, recipe()), "x")
+    assert png.hu_window is None and png.spacing_mm is None and png.recipe == recipe()
+    assert png.through(WINDOWS["lung"]) is png
+    film = read_in_units(ct(Modality="DX"), "x")
+    assert film.hu_window is None and film.spacing_mm == (0.7, 0.7)
+    coronal = read_in_units(ct(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "x")
+    assert coronal.hu_window is None and "not Hounsfield units (The slice is coronal" in coronal.origin
+
+
+def test_a_drawn_slice_in_another_window_says_that_it_is_synthetic_without_a_recipe() -> None:
+    drawn = replace(read_in_units(encode_png(IMAGE, recipe()), "x"), hu_window=WINDOWS["lung"])
+    seen = drawn.through(WINDOWS["bone"])
+    assert seen.recipe is None and seen.is_synthetic
+    again = read_source(encode_enhanced(seen, PRESETS[1]), "x")
+    assert again.is_synthetic and drawn.through(WINDOWS["lung"]) is drawn
 
 
 def test_a_ct_file_that_is_no_axial_slice_is_refused() -> None:

@@ -15,13 +15,13 @@ from xray_generator.data.files import list_files
 from xray_generator.data.naming import class_titles
 from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.rows import Row
-from xray_generator.dicom import is_dicom, read_header, read_slice
+from xray_generator.dicom import FULL, Header, is_dicom, read_header, read_slice
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
 from xray_generator.images import limit_pixels, read_image
 from xray_generator.requests import describe_condition
-from xray_generator.types import CheckpointRef, ClassLabel, StudioError, TextPrompt
+from xray_generator.types import CheckpointRef, ClassLabel, Image, StudioError, TextPrompt
 
 NUM_NEWEST = 40
 MAX_SEARCHED = 1_000  # newest files of a folder whose recipes are read
@@ -128,16 +128,42 @@ def read_source(data: bytes, origin: str) -> Source:
     limited = limit_pixels(image, MAX_PIXELS)
     if limited is not image:
         origin += f", scaled down from {image.shape[1]} x {image.shape[0]} pixels"
-    return Source(limited, origin, find_recipe(data), _is_marked(data))
+    header = _find_header(data)
+    is_marked = says_synthetic(data) if header is None else header.is_synthetic
+    return Source(limited, origin, find_recipe(data), is_marked, spacing_mm=_spacing(header, image, limited))
 
 
-def _is_marked(data: bytes) -> bool:
-    if not is_dicom(data):
-        return says_synthetic(data)
+def _find_header(data: bytes) -> Header | None:
+    """The header of a DICOM file; None where there is none that can be read."""
     try:
-        return read_header(data).is_synthetic
+        return read_header(data) if is_dicom(data) else None
     except StudioError:
-        return False
+        return None
+
+
+def _spacing(header: Header | None, image: Image, limited: Image) -> tuple[float, float] | None:
+    """What the header states of an image's pixels, for the larger ones of the image scaled down."""
+    if header is None or header.spacing_mm is None:
+        return None
+    rows, columns = (before / after for before, after in zip(image.shape, limited.shape, strict=True))
+    return header.spacing_mm[0] * rows, header.spacing_mm[1] * columns
+
+
+def read_in_units(data: bytes, origin: str) -> Source:
+    """Decode an image to look at: an axial CT slice over the whole scale of Hounsfield units, others as `read_source`.
+
+    A CT file that holds no such slice is read as gray levels too; the origin says why.
+
+    Raises:
+        StudioError: as for `images.read_image`.
+    """
+    header = _find_header(data)
+    if header is None or header.modality != "CT":
+        return read_source(data, origin)
+    try:
+        return _read_ct(data, header, origin, FULL)
+    except StudioError as error:
+        return read_source(data, f"{origin}, in gray levels, not Hounsfield units ({error})")
 
 
 def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source:
@@ -152,12 +178,23 @@ def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source
     if window is None:
         return read_source(data, origin)
     if is_dicom(data) and (header := read_header(data)).modality == "CT":
-        units = f"Hounsfield units through the window {window.low:g} to {window.high:g} HU"
-        marked = ", marked as synthetic" if header.is_synthetic else ""
-        image = limit_pixels(window.apply(read_slice(data).hu), MAX_PIXELS)
-        return Source(image, f"{origin}{marked}, {units}", is_marked=header.is_synthetic)
+        source = _read_ct(data, header, origin, window)
+        return replace(source, origin=f"{source.origin} through the window {window.low:g} to {window.high:g} HU")
     source = read_source(data, origin)
     return replace(source, origin=f"{source.origin}, gray levels taken for {window.low:g} to {window.high:g} HU")
+
+
+def _read_ct(data: bytes, header: Header, origin: str, window: Window) -> Source:
+    marked = ", marked as synthetic" if header.is_synthetic else ""
+    image = window.apply(read_slice(data).hu)
+    limited = limit_pixels(image, MAX_PIXELS)
+    return Source(
+        limited,
+        f"{origin}{marked}, Hounsfield units",
+        is_marked=header.is_synthetic,
+        hu_window=window,
+        spacing_mm=_spacing(header, image, limited),
+    )
 
 
 def differences(

@@ -2,6 +2,7 @@
 
 from xray_generator.dicom.header import Header as Header
 from xray_generator.dicom.header import check_axial_ct as check_axial_ct
+from xray_generator.dicom.reading import FULL as FULL
 from xray_generator.dicom.reading import MAX_PIXELS as MAX_PIXELS
 from xray_generator.dicom.reading import is_dicom as is_dicom
 from xray_generator.dicom.reading import lacks_mark as lacks_mark

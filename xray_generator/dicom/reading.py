@@ -29,6 +29,7 @@ from xray_generator.dicom.header import (
     to_header,
     turn_to_patient,
 )
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 2**28
 AIR, LOWEST, HIGHEST = -1000.0, -1024.0, 3071.0  # HU; the ends of the 12-bit scale that scanners use
+FULL = Window((LOWEST + HIGHEST) / 2, HIGHEST - LOWEST)
 SIGN = slice(128, 132)
 USUAL = 0.999  # the share of the pixels that decide whether an image without a window looks dark
 FOREIGN = {  # first bytes of other files: the preamble of 128 bytes may hold a program (CVE-2019-11687)

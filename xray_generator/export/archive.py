@@ -7,13 +7,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 
 from postprocess.cost import Cost, measure_cost
 from postprocess.presets import Preset, apply, to_json
 from xray_generator import __version__
 from xray_generator.config import dump
 from xray_generator.data.tables import write_table
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.recipe import Recipe, add_preset, recipe_chunks
 from xray_generator.images import encode_png
 from xray_generator.types import NOTICE, PURPOSE, Image
@@ -32,11 +33,29 @@ class Source:
     origin: str  # in words, for every file; never the name of an uploaded file, which may identify a patient
     recipe: Recipe | None = None  # of an image that this studio generated
     is_marked: bool = False  # the file says that it is synthetic
+    hu_window: Window | None = None  # the Hounsfield units that 0 and 1 stand for; None: the image has none
+    spacing_mm: tuple[float, float] | None = None  # between rows and between columns; None: not known
 
     @property
     def is_synthetic(self) -> bool:
         """Whether the image is known to be synthetic; False means "not known"."""
         return self.recipe is not None or self.is_marked
+
+    def through(self, window: Window) -> Source:
+        """The image as another window shows it; the same where it has no Hounsfield units.
+
+        A recipe would draw it in its own window, so it is left out; that the image is synthetic is not.
+        """
+        if self.hu_window is None or window == self.hu_window:
+            return self
+        return replace(
+            self,
+            image=window.apply(self.hu_window.invert(self.image)),
+            origin=f"{self.origin}, shown from {window.low:g} to {window.high:g} HU",
+            recipe=None,
+            is_marked=self.is_synthetic,
+            hu_window=window,
+        )
 
     @property
     def digest(self) -> str:
@@ -57,8 +76,9 @@ def text_chunks(source: Source, preset: Preset) -> dict[str, str]:
     """
     if source.recipe is not None:
         return recipe_chunks(add_preset(source.recipe, preset))
+    note = ENHANCED_NOTE if preset.operations else RAW_NOTE
     return {
-        "Description": ENHANCED_NOTE if preset.operations else RAW_NOTE,
+        "Description": f"Synthetic image. {note}" if source.is_synthetic else note,
         "Source": source.origin,
         "Preset": to_json(preset),
         "Software": f"xray_generator {__version__}",
@@ -97,7 +117,7 @@ def _readme(source: Source, presets: Sequence[Preset]) -> str:
     files = "\n".join(f"  {_file_name(index, preset)}  {preset.name}" for index, preset in enumerate(presets))
     return f"""Enhancement comparison
 
-{NOTICE if source.recipe else RAW_NOTE}
+{NOTICE if source.is_synthetic else RAW_NOTE}
 Source: {source.origin}
 Size: {width} x {height} pixels
 
