@@ -146,6 +146,45 @@ def test_failure_hides_its_inside_and_the_next_job_runs(jobs: JobQueue, fault: B
     assert finish(jobs.submit(steps(1))).state == "done"
 
 
+def test_a_fault_that_cannot_be_worded_ends_its_job_alone(jobs: JobQueue) -> None:
+    class SpeechlessError(StudioError):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    def fail(_on_step: OnStep) -> None:
+        raise SpeechlessError
+
+    job = finish(jobs.submit(fail))
+    assert job.state == "failed" and job.id in job.error
+    assert finish(jobs.submit(steps(2))).state == "done"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_ended_is_replaced_and_no_job_waits_for_ever() -> None:
+    ended = threading.Event()
+
+    def is_here(_owner: str) -> bool:
+        if threading.current_thread().name == "studio-worker" and not ended.is_set():
+            ended.set()
+            raise SystemExit
+        return True
+
+    queue = JobQueue(is_here)
+    first = queue.submit(steps(2))
+    wait(lambda: ended.is_set() and not queue._worker.is_alive())
+    second = queue.submit(steps(2))
+    assert finish(first).state == finish(second).state == "done"
+
+
+def test_a_job_whose_worker_ended_is_told_to_have_failed() -> None:
+    queue = JobQueue()
+    job = finish(queue.submit(steps(2)))
+    job.state = "running"  # as if the worker had ended in it
+    queue._worker = threading.Thread()
+    assert finish(queue.submit(steps(2))).state == "done"
+    assert job.state == "failed" and job.id in job.error
+
+
 def test_fault_a_user_can_mend_is_told(jobs: JobQueue) -> None:
     def work(_on_step: OnStep) -> None:
         raise StudioError("The prompt is empty.")

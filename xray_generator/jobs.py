@@ -90,7 +90,7 @@ class JobQueue:
         self._is_here = is_here
         self._jobs: OrderedDict[str, Job] = OrderedDict()  # in the order of submission
         self._lock = threading.Condition()
-        threading.Thread(target=self._work, name="studio-worker", daemon=True).start()
+        self._worker = threading.Thread()  # none yet
 
     def submit(
         self,
@@ -111,6 +111,7 @@ class JobQueue:
         with self._lock:
             self._make_room(owner)
             self._jobs[job.id] = job
+            self._ensure_worker()
             self._lock.notify()
             for fleeting, most in ((False, MAX_KEPT), (True, MAX_FLEETING)):
                 over = [old.id for old in self._jobs.values() if old.is_over and old.is_fleeting is fleeting]
@@ -162,6 +163,16 @@ class JobQueue:
                 raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.")
             line[-1].state, line[-1].error = "canceled", AWAY
 
+    def _ensure_worker(self) -> None:
+        """Start the worker, or another where it ended."""
+        if self._worker.is_alive():
+            return
+        for job in self._jobs.values():
+            if job.state == "running":
+                job.error, job.finished, job.state = _unexpected(job), time.monotonic(), "failed"
+        self._worker = threading.Thread(target=self._work, name="studio-worker", daemon=True)
+        self._worker.start()
+
     def _work(self) -> None:
         while True:
             with self._lock:
@@ -171,17 +182,22 @@ class JobQueue:
                 job.state, job.started = "running", time.monotonic()
             state: State = "failed"
             try:
-                self._run(job)
-                state = "done"
-            except Canceled:
-                state = "canceled"
-            except StudioError as error:
-                job.error = str(error)
+                state = self._attempt(job)
             except BaseException:  # whatever fails, SystemExit too: the next job must run
                 logger.exception("job %s failed", job.id)
-                job.error = f"An unexpected fault stopped this job. The server's log has the details under {job.id}."
+                job.error = _unexpected(job)
             job.finished = time.monotonic()
             job.state = state
+
+    def _attempt(self, job: Job) -> State:
+        try:
+            self._run(job)
+        except Canceled:
+            return "canceled"
+        except StudioError as error:
+            job.error = str(error)
+            return "failed"
+        return "done"
 
     def _run(self, job: Job) -> None:
         outcome = job.work(self._reporter(job))
@@ -220,3 +236,7 @@ class JobQueue:
         if is_awaited:
             job.error = AWAY
         return is_awaited
+
+
+def _unexpected(job: Job) -> str:
+    return f"An unexpected fault stopped this job. The server's log has the details under {job.id}."
