@@ -11,7 +11,7 @@ import torch
 from xray_generator.devices import seeded_generators
 from xray_generator.families.latent_diffusion.engine import load_engine
 from xray_generator.families.latent_diffusion.model import SCHEDULERS
-from xray_generator.generation import generate
+from xray_generator.generation import attend, generate
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
 from xray_generator.types import (
@@ -233,3 +233,60 @@ def test_streams_and_seeds_give_different_numbers() -> None:
     assert len({tuple(values) for values in draws.values()}) == len(draws)
     with pytest.raises(StudioError, match="seed"):
         GenerationRequest(TextPrompt("film"), seed=MAX_SEED + 6)
+
+
+def lack(kind: str) -> None:
+    """Run out of memory as CPUs, GPUs and NumPy do."""
+    if kind == "cpu":
+        torch.empty(2**50, dtype=torch.uint8)
+    elif kind == "cuda":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+    else:
+        np.empty(2**50, np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "numpy"])
+@pytest.mark.parametrize("through_task", [False, True])
+def test_one_lack_of_memory_is_overcome_and_two_are_told_and_the_next_image_is_drawn(
+    studio: Studio, engine: Engine, kind: str, through_task: bool
+) -> None:
+    request, lacks = text_request(PROMPT, seed=3, size=64, steps=2), 0
+
+    def draw() -> Image:
+        if through_task:
+            return studio.task(attend, request, checkpoint="tiny")().image
+        return generate(engine, request).images[0]
+
+    def hook(*_: object) -> None:
+        nonlocal lacks
+        if lacks:
+            lacks -= 1
+            lack(kind)
+
+    expected = draw()
+    handle = engine.components()["unet"].register_forward_hook(hook)
+    try:
+        lacks = 1
+        assert same(draw(), expected)
+        lacks = 2
+        with pytest.raises(StudioError, match="not enough memory for this"):
+            draw()
+        assert lacks == 0 and same(draw(), expected)
+    finally:
+        handle.remove()
+
+
+def test_a_fault_that_is_no_lack_of_memory_is_not_tried_again(engine: Engine) -> None:
+    calls = []
+
+    def fail(*_: object) -> None:
+        calls.append(1)
+        raise RuntimeError("shapes differ")
+
+    handle = engine.components()["unet"].register_forward_hook(fail)
+    try:
+        with pytest.raises(RuntimeError, match="shapes differ"):
+            generate(engine, text_request(PROMPT, seed=3, size=64, steps=2))
+    finally:
+        handle.remove()
+    assert len(calls) == 1

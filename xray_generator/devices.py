@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xray_generator import __version__
 from xray_generator.types import StudioError
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import torch
     from accelerate import PartialState
 
+T = TypeVar("T")
 MAX_THREADS = 1_024
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # in the words of torch's errors on GPUs and CPUs
 
 GOLDEN = 0x9E3779B1  # 2^32 over the golden ratio: streams of near seeds stay apart
 
@@ -101,6 +104,36 @@ def set_threads(num_threads: int | None = None) -> None:
             raise StudioError(f"The number of threads must be from 1 to {MAX_THREADS:,}, not {wanted[:20]!r}.")
         torch.set_num_threads(int(wanted))
     torch.set_flush_denormal(True)
+
+
+def run_in_memory(work: Callable[[], T]) -> T:
+    """Do the work; where memory does not suffice, free what nobody uses and try once more.
+
+    Images are drawn one at a time, so that there is no smaller batch to try.
+
+    Raises:
+        StudioError: memory does not suffice then either.
+    """
+    for _ in range(2):
+        try:
+            return work()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        _free_memory()  # not above: there the error still holds what the work had made
+    raise StudioError("There is not enough memory for this. Choose a smaller size or close other programs; then retry.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch says that memory did not suffice."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing where there is none
 
 
 def process_state() -> PartialState:

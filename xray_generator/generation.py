@@ -23,7 +23,7 @@ from xray_generator.abilities import (
     Tracing,
     Traversing,
 )
-from xray_generator.devices import runtime_facts, seeded_generators
+from xray_generator.devices import run_in_memory, runtime_facts, seeded_generators
 from xray_generator.images import from_tensor, to_uint8
 from xray_generator.types import (
     CheckpointRef,
@@ -94,7 +94,8 @@ def generate(
     for index in range(request.num_images):
         single = replace(request, num_images=1, height=side, width=side, seed=request.seed + index)
         draw = partial(_draw, engine, single, request.height, upscaler)
-        image, milliseconds = _run_timed(draw, part(on_step, index, request.num_images))
+        report = part(on_step, index, request.num_images)
+        image, milliseconds = run_in_memory(partial(_run_timed, draw, report))
         images += image
         latencies_ms.append(milliseconds)
     enlarged_by = None if side == request.height or upscaler is None else upscaler.manifest.ref

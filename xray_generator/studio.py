@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from xray_generator.config import parse
 from xray_generator.data.naming import class_titles
 from xray_generator.data.prompts import describe_reading, row_of_prompt
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
-from xray_generator.devices import set_threads
+from xray_generator.devices import run_in_memory, set_threads
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.pictures import pictures
 from xray_generator.registry import FAMILIES, draws, load_engine, load_upscaler, modality, offers
@@ -194,7 +195,7 @@ class Studio:
         def work(on_step: OnStep | None = None) -> T:
             engine = self._ready(checkpoint)
             report_loaded(on_step)
-            return verb(engine, *arguments, on_step=on_step, **settings)
+            return run_in_memory(partial(verb, engine, *arguments, on_step=on_step, **settings))
 
         return work
 
