@@ -7,5 +7,8 @@ The script lives in pages/: beside a folder of that name Streamlit would look fo
 from __future__ import annotations
 
 import streamlit as st
+from starlette.middleware import Middleware
 
-app = st.App("pages/frame.py")
+from pages.kit.headers import GuardBrowsers
+
+app = st.App("pages/frame.py", middleware=[Middleware(GuardBrowsers)])
