@@ -27,6 +27,8 @@ class Cost:
     newly_saturated_fraction: float  # pixels at 0 or 255 after that were not before, 0..1
     entropy_change: float  # Shannon entropy of the gray levels, after - before, bits per pixel
     ssim_to_raw: float  # structural similarity, skimage's defaults with data_range 1; 1 = unchanged
+    black_fraction: float  # pixels at 0 after, 0..1
+    white_fraction: float  # pixels at 255 after, 0..1
 
 
 def measure_cost(raw: Image, enhanced: Image) -> Cost:
@@ -48,6 +50,8 @@ def measure_cost(raw: Image, enhanced: Image) -> Cost:
         newly_saturated_fraction=float((is_saturated & ~was_saturated).mean()),
         entropy_change=float(shannon_entropy(after) - shannon_entropy(before)),
         ssim_to_raw=float(structural_similarity(raw, enhanced, data_range=1)),
+        black_fraction=float((after == 0).mean()),
+        white_fraction=float((after == 255).mean()),
     )
 
 

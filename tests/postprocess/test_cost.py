@@ -12,8 +12,9 @@ from xray_generator.types import Image, StudioError
 
 def test_an_unchanged_image_costs_nothing(chest: Image) -> None:
     cost = measure_cost(chest, chest)
-    saturated = np.isin(to_uint8(chest), (0, 255)).mean()
-    assert cost == Cost(saturated, saturated, 0.0, 0.0, pytest.approx(1.0))  # type: ignore[arg-type]
+    black, white = ((to_uint8(chest) == end).mean() for end in (0, 255))
+    saturated = pytest.approx(black + white)
+    assert cost == Cost(saturated, saturated, 0.0, 0.0, pytest.approx(1.0), black, white)  # type: ignore[arg-type]
 
 
 def test_a_threshold_burns_out_everything(chest: Image) -> None:
@@ -31,8 +32,10 @@ def test_a_threshold_burns_out_everything(chest: Image) -> None:
 def test_moved_saturation_is_counted_as_new() -> None:
     raw = np.full((16, 16), 0.5, np.float32)
     raw[:8] = 0.0
+    assert measure_cost(raw, 1 - raw).white_fraction == 0.5
     cost = measure_cost(raw, np.ascontiguousarray(raw[::-1]))
     assert (cost.saturated_fraction, cost.raw_saturated_fraction, cost.newly_saturated_fraction) == (0.5, 0.5, 0.5)
+    assert (cost.black_fraction, cost.white_fraction) == (0.5, 0.0)
 
 
 def test_images_that_do_not_match_are_refused(chest: Image) -> None:

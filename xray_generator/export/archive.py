@@ -125,7 +125,8 @@ Size: {width} x {height} pixels
 
 {files}
   costs.csv     the cost of each preset, compared with the raw image: share of saturated pixels (0 or 255) after and
-                before, share newly saturated, change of the gray levels' entropy in bits per pixel, SSIM
+                before, share newly saturated, change of the gray levels' entropy in bits per pixel, SSIM, shares of
+                black (0) and white (255) pixels
   presets.json  the operations and parameters of every preset, in order
 
 Made with xray_generator {__version__}. Each PNG says in its text chunks what was done to it.
