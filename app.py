@@ -10,5 +10,6 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from pages.kit.headers import GuardBrowsers
+from pages.kit.person import NameBrowsers
 
-app = st.App("pages/frame.py", middleware=[Middleware(GuardBrowsers)])
+app = st.App("pages/frame.py", middleware=[Middleware(GuardBrowsers), Middleware(NameBrowsers)])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pages.kit.results import restore_own_form
 from xray_generator.types import PRODUCT, PURPOSE
 
 
 def main() -> None:
     """Draw the frame and run the chosen page."""
+    restore_own_form()
     home = st.Page("home.py", title="Home", default=True)
     page = st.navigation(
         {

@@ -12,6 +12,7 @@ import torch
 from PIL import Image as PILImage
 
 from postprocess.presets import apply, get_preset
+from tests.manifests import edit_manifest
 from xray_generator.checkpoints import read_manifest
 from xray_generator.export.recipe import read_recipe
 from xray_generator.images import read_image, to_uint8
@@ -75,8 +76,7 @@ def test_only_the_last_engines_stay_in_memory(tiny_checkpoint: Path, tmp_path: P
     for name in names:
         copy = tmp_path / "checkpoints" / "latent_diffusion" / name
         shutil.copytree(tiny_checkpoint / TINY, copy)
-        text = (copy / "manifest.json").read_text()
-        (copy / "manifest.json").write_text(text.replace('"name": "tiny"', f'"name": "{name}"', 1))
+        edit_manifest(copy, lambda data, name=name: data.update(name=name))
     studio = Studio(tmp_path, "cpu")
     engines = [studio.engine(name) for name in names]
     assert studio.engine(names[-1]) is engines[-1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -78,7 +78,17 @@ class Traversal:
 def generate(
     engine: Engine, request: GenerationRequest, on_step: OnStep | None = None, upscaler: Upscaler | None = None
 ) -> GenerationResult:
-    """Make every image of a request, one after the other; image i depends on seed + i alone.
+    """Make every image of a request: the last result of `generate_each`, whose arguments and errors are the same."""
+    *_, result = generate_each(engine, request, on_step, upscaler)
+    return result
+
+
+def generate_each(
+    engine: Engine, request: GenerationRequest, on_step: OnStep | None = None, upscaler: Upscaler | None = None
+) -> Iterator[GenerationResult]:
+    """Make the images of a request one after the other; after each, yield the result as it is so far.
+
+    Image i depends on seed + i alone.
 
     `on_step(step, total, preview)` is called after each step of a network, over all images together; what it raises
     ends the generation at once. With an upscaler, images of a size that the checkpoint does not draw are drawn at its
@@ -89,6 +99,7 @@ def generate(
     """
     notes = engine.notes(request)
     request, side = _resolve(engine, request, upscaler)
+    enlarged_by = None if side == request.height or upscaler is None else upscaler.manifest.ref
     images: list[Image] = []
     latencies_ms: list[float] = []
     for index in range(request.num_images):
@@ -98,8 +109,7 @@ def generate(
         image, milliseconds = run_in_memory(partial(_run_timed, draw, report))
         images += image
         latencies_ms.append(milliseconds)
-    enlarged_by = None if side == request.height or upscaler is None else upscaler.manifest.ref
-    return _result(engine, request, images, latencies_ms, notes, upscaler=enlarged_by)
+        yield _result(engine, request, images, latencies_ms, notes, upscaler=enlarged_by)
 
 
 def _resolve(engine: Engine, request: GenerationRequest, upscaler: Upscaler | None) -> tuple[GenerationRequest, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from xray_generator.data.vocabulary import Vocabulary, unseen_words
 from xray_generator.devices import run_in_memory, set_threads
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.pictures import pictures
+from xray_generator.history import keep_result
 from xray_generator.registry import FAMILIES, draws, load_engine, load_upscaler, modality, offers
 from xray_generator.types import (
     Ability,
@@ -203,36 +204,55 @@ class Studio:
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
     ) -> GenerationResult:
         """Make the images of a request with a checkpoint, and its upscaler where needed; see `generation.generate`."""
+        *_, result = self.generate_each(request, checkpoint, on_step)
+        return result
+
+    def generate_each(
+        self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
+    ) -> Iterator[GenerationResult]:
+        """`generate` image by image; yields the result as it is after each."""
         engine = self._ready(checkpoint)
         is_drawn = request.height in engine.manifest.sizes
         upscaler = None if is_drawn else self.upscaler(modality(engine.manifest))
         report_loaded(on_step)
-        return generation.generate(engine, request, on_step, upscaler)
+        yield from generation.generate_each(engine, request, on_step, upscaler)
 
     def _ready(self, checkpoint: str | None) -> Engine:
         engine = self.engine(checkpoint)
         set_threads(self.num_threads)  # here and not at a door: torch keeps them for each thread of a process
         return engine
 
-    def generate_and_save(
-        self, request: GenerationRequest, checkpoint: str | None, preset: Preset, on_step: OnStep
-    ) -> GenerationResult:
-        """Generate and save under `generated_dir`: the work of a job, so that no image is lost with a page."""
-        result = self.generate(request, checkpoint, on_step)
-        self.save(result, self.generated_dir, preset)
-        return result
+    def draw(
+        self, request: GenerationRequest, checkpoint: str | None, preset: Preset, folder: Path, on_step: OnStep
+    ) -> Iterator[GenerationResult]:
+        """`generate_each`, where each image is saved before the next is begun, and the result can be found again.
+
+        It is the work of a job, so that no image is lost with a page or a cancel. See `history` for finding it.
+        """
+        for result in self.generate_each(request, checkpoint, on_step):
+            self.save(result, folder, preset, first=len(result.images) - 1)
+            keep_result(result, folder)
+            yield result
 
     def save(
-        self, result: GenerationResult, folder: Path, preset: Preset | None = None, *, dicom: bool = False
+        self,
+        result: GenerationResult,
+        folder: Path,
+        preset: Preset | None = None,
+        *,
+        dicom: bool = False,
+        first: int = 0,
     ) -> tuple[SavedImage, ...]:
         """Write each image as a PNG with its recipe inside, enhanced and as DICOM beside it where that is asked for.
+
+        Images before the `first` are left out.
 
         Raises:
             StudioError: the folder cannot be written to.
         """
         make_folder(folder)
         saved = []
-        for index, milliseconds in enumerate(result.latencies_ms):
+        for index, milliseconds in list(enumerate(result.latencies_ms))[first:]:
             paths = [write_file(folder / drawn.file_name, drawn.png()) for drawn in pictures(result, index, preset)]
             enhanced_path, dicom_path = paths[1] if len(paths) > 1 else None, None
             if dicom:

@@ -220,7 +220,7 @@ class CheckpointRef:
 class GenerationResult:
     """Images of one request; image i was made with seed + i, alone or in any batch."""
 
-    images: tuple[Image, ...]
+    images: tuple[Image, ...]  # fewer than the request's where it was ended before
     request: GenerationRequest  # every None resolved
     checkpoint: CheckpointRef
     latencies_ms: tuple[float, ...]  # per image: text, sampling and decoding, without previews and other callbacks

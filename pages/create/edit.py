@@ -13,7 +13,8 @@ from pages.create.edit_results import draw_many, draw_one
 from pages.kit import checkpoints
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.images import pick_upload
-from pages.kit.jobs import draw_end, draw_hint, draw_progress, find_job, keep_error, last_result, start_button
+from pages.kit.jobs import draw_end, draw_hint, draw_progress, find_job, keep_error, start_button
+from pages.kit.results import find_shown
 from pages.kit.sampling import (
     check_field_seed,
     draw_guidance,
@@ -36,7 +37,7 @@ from xray_generator.experiments.counterfactual import (
 )
 from xray_generator.jobs import Job, Work
 from xray_generator.requests import text_request
-from xray_generator.types import Edit, GenerationRequest, GenerationResult, Image, StudioError, TextPrompt
+from xray_generator.types import Edit, GenerationRequest, Image, StudioError, TextPrompt
 
 JOB, ONE, MANY = "edit_job", "edit_one", "edit_many"  # in the session: the latest job, and the latest of each kind
 KIND, SEED, STRENGTH, METHOD, COUNT = "edit_kind", "edit_seed", "edit_strength", "edit_method", "edit_count"
@@ -117,10 +118,8 @@ def _draw_upload() -> Image | None:
 
 def _find_generator_image() -> tuple[GenerationRequest, str] | None:
     """The request of the image that the Generator shows, and the name of its checkpoint."""
-    result = last_result("job")
-    if not isinstance(result, GenerationResult) or result.origin is not None:
-        return None
-    if not isinstance(result.request.condition, TextPrompt):
+    result = find_shown(st.session_state.get(checkpoints.KEY, ""))
+    if result is None or not isinstance(result.request.condition, TextPrompt):
         return None
     index = min(st.session_state.get("selected_image", 0), len(result.images) - 1)
     return replace(result.request, num_images=1, seed=result.seeds[index]), result.checkpoint.name

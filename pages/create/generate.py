@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import suppress
+from dataclasses import replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -11,7 +12,8 @@ from pages.create.generate_prompt import draw_prompt
 from pages.create.generate_result import draw_result
 from pages.kit import checkpoints
 from pages.kit.checkpoints import pick_checkpoint
-from pages.kit.jobs import draw_error, is_running, keep_error, start_button, start_job
+from pages.kit.jobs import draw_error, is_running, keep_error
+from pages.kit.results import job_key, keep_own_form, start_drawing
 from pages.kit.sampling import (
     draw_guidance,
     draw_quality,
@@ -28,10 +30,10 @@ from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
-from xray_generator.jobs import Work
+from xray_generator.history import Form
 from xray_generator.registry import modality, reads_prompts
 from xray_generator.requests import check_condition, describe_condition, make_request, read_condition, resolve_seed
-from xray_generator.types import MAX_IMAGES, ClassLabel, Condition, StudioError, TextPrompt
+from xray_generator.types import MAX_IMAGES, Condition, StudioError, TextPrompt
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ def main() -> None:
             st.error(escape_markdown(error))
             return
     with result:
-        draw_result(preset)
+        draw_result(manifest, preset)
     preload(manifest.name)
 
 
@@ -58,9 +60,8 @@ def draw_form(manifest: Manifest) -> Preset:
         draw_prompt(manifest)
     else:
         pick_class(manifest, "label", any_title="Any" if manifest.unconditional else "")
-    if st.session_state.pop(checkpoints.BEGIN, False) and not is_running("job"):
-        with keep_error("job"):
-            start_job("job", make_work(manifest))  # before the fields that it sets are drawn
+    if st.session_state.pop(checkpoints.BEGIN, False) and not is_running(job_key(manifest.name)):
+        start(manifest)  # before the fields that it sets are drawn
     row = st.container(horizontal=True, vertical_alignment="bottom")
     with row:
         st.number_input("Images", 1, MAX_IMAGES, key="num_images", persist_state="session", width=120)
@@ -72,26 +73,44 @@ def draw_form(manifest: Manifest) -> Preset:
         draw_error("restored")
     with st.expander("Advanced"):
         preset = draw_advanced(manifest)
-    start_button("Generate", "job", partial(make_work, manifest), key="generate", shortcut="Ctrl+Enter")
+    st.button(
+        "Generate",
+        key="generate",
+        type="primary",
+        width="stretch",
+        shortcut="Ctrl+Enter",
+        on_click=start,
+        args=(manifest,),
+        help="While one request is drawn, more can wait in line.",
+    )
+    draw_error(job_key(manifest.name))
+    with suppress(StudioError):  # a form that is not yet complete
+        keep_own_form(read_fields(manifest))
     return preset
 
 
-def make_work(manifest: Manifest) -> Work:
-    """The job that generates and saves what the form asks for. StudioError where a value is not allowed."""
+def start(manifest: Manifest) -> None:
+    """Ask for the images of the form; an error is kept for `draw_error`."""
+    with keep_error(job_key(manifest.name)):
+        form = read_fields(manifest)
+        request = replace(form.request, seed=resolve_seed(None)) if form.has_new_seed else form.request
+        start_drawing(request, manifest, get_preset(form.preset, known_presets()))
+        st.session_state.update({"seed": request.seed, "restored": ""})
+
+
+def read_fields(manifest: Manifest) -> Form:
+    """What the form asks for. StudioError where a value is not allowed."""
     state, name = st.session_state, manifest.name
-    seed = resolve_seed(None) if state["new_seed"] else state["seed"]
     request = make_request(
         read_form_condition(manifest),
-        seed=seed,
+        seed=state["seed"],
         num_images=state["num_images"],
         size=state[field_key("size", name)],
         steps=state[field_key("steps", name)],
         guidance=state[field_key("guidance", name)],
         scheduler=state[field_key("scheduler", name)],
     )
-    preset = get_preset(state["preset"], known_presets())
-    state.update({"seed": seed, "selected_image": 0, "restored": ""})
-    return partial(studio().generate_and_save, request, name, preset)
+    return Form(name, request, state["preset"], has_new_seed=state["new_seed"])
 
 
 def read_form_condition(manifest: Manifest) -> Condition:
@@ -181,12 +200,6 @@ def fill_form(data: bytes) -> str:
     except StudioError as error:
         raise StudioError(f"This image was made for {describe_condition(condition)[:80]!r}. {error}") from None
     fill_generator(request, manifest, str((recipe.preset or {}).get("name", PRESETS[0].name)))
-    st.session_state[checkpoints.KEY] = manifest.name
-    if isinstance(condition, TextPrompt):
-        st.session_state["prompt"] = condition.text
-    else:
-        label = condition.label if isinstance(condition, ClassLabel) else ""
-        st.session_state[field_key("label", manifest.name)] = label
     studio().engine(manifest.name)  # under its lock, so that two threads never import torch at once
     changes = "\n".join(
         f"- {escape_markdown(text)}"

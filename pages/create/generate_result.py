@@ -1,18 +1,20 @@
-"""The Generator's result: an image large, what led to it, its downloads, and for CT the window to look through."""
+"""The Generator's results: an image large, what led to it, its downloads, and for CT the window to look through."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
 from pages.create.generate_analysis import draw_trajectory, draw_words
 from pages.kit.checkpoints import draw_strengths
 from pages.kit.facts import draw_facts
-from pages.kit.jobs import draw_job
+from pages.kit.jobs import draw_ends, draw_hint, draw_line, is_running
+from pages.kit.results import job_key, list_own_results, read_result, result_key
 from pages.kit.sampling import MAX_FIELD_SEED, field_key, lock_seed
-from pages.kit.services import escape_markdown, studio
+from pages.kit.services import count_text, escape_markdown
 from pages.kit.viewer import draw_viewer
 from postprocess.cost import measure_cost
 from postprocess.presets import Preset
@@ -21,25 +23,64 @@ from xray_generator.data.naming import checkpoint_title, class_titles
 from xray_generator.dicom.hounsfield import WINDOWS, Window
 from xray_generator.evaluation.summary import time_text
 from xray_generator.export.pictures import Picture, archive, pictures
+from xray_generator.history import read_kept
 from xray_generator.requests import describe_condition
-from xray_generator.types import GenerationResult, Image, StudioError
+from xray_generator.types import GenerationResult, Image
 
 ONE_IMAGE_PX, GRID_PX, WINDOW_PX = 405, 565, 90  # what stands around the viewer, so that all of it fits the window
 THUMBNAILS_PER_ROW = 8
 
 
 @st.fragment
-def draw_result(preset: Preset) -> None:
-    """Draw one image of the latest result large, raw and enhanced, all of them small, and what led to it."""
-    lost = f"This result is no longer in memory. Its images are in {studio().generated_dir}."
-    result: GenerationResult | None = draw_job("job", "The images appear here.", height=480, lost=lost)
-    if result is None:
-        return
+def draw_result(manifest: Manifest, preset: Preset) -> None:
+    """Draw what runs and waits, and a result of this checkpoint: one of its images large, raw and enhanced."""
+    key, paths = job_key(manifest.name), list_own_results(manifest.name)
+    draw_line(key, has_result=bool(paths))
+    draw_ends(key)
+    if paths:
+        path = pick_result(manifest, paths)
+        if (result := read_result(path, manifest.name)) is None:
+            st.info(f"The images of this result are no longer in {escape_markdown(path.parent)}.")
+        else:
+            draw_images(result, manifest, preset)
+    elif not is_running(key):
+        draw_hint("The images appear here.", 480)
+
+
+def pick_result(manifest: Manifest, paths: Sequence[Path]) -> Path:
+    """Draw the choice among results where there are several. A new one is chosen when its first image is finished."""
+    key, newest_key = result_key(manifest.name), f"newest {result_key(manifest.name)}"
+    if st.session_state.get(newest_key) != paths[0] or st.session_state.get(key) not in paths:
+        st.session_state.update({key: paths[0], newest_key: paths[0], "selected_image": 0})
+    if len(paths) == 1:
+        return paths[0]
+    path: Path = st.selectbox(
+        "Your latest results",
+        paths,
+        key=key,
+        format_func=partial(describe_result, class_titles(manifest.labels)),
+        persist_state="session",
+        on_change=st.session_state.update,
+        args=({"selected_image": 0},),
+    )
+    return path
+
+
+def describe_result(titles: Mapping[str, str], path: Path) -> str:
+    """A result in one line."""
+    if (kept := read_kept(path)) is None:
+        return path.name
+    request = kept.recipe.request
+    words = describe_condition(request.condition, titles)
+    return f"{words[:90]} · {count_text(len(kept.files), 'image')} · seed {request.seed}"
+
+
+def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) -> None:
+    """Draw one image of a result large, raw and enhanced, all of them small, and what led to it."""
     index = min(st.session_state.get("selected_image", 0), len(result.images) - 1)
     raw, *enhanced = pictures(result, index, preset)
-    manifest = find_manifest(result)
     draw_title(result, manifest)
-    own = manifest.hu_window if manifest else None
+    own = manifest.hu_window
     seen = draw_window(own, result.checkpoint.name, is_enhanced=bool(enhanced)) if own else None
     names = ("Raw", f"Enhanced: {preset.name}") if enhanced else (f"Seed {result.seeds[index]}",)
     draw_viewer(
@@ -64,26 +105,16 @@ def draw_result(preset: Preset) -> None:
         st.caption("SSIM of 1: unchanged. Newly saturated pixels and lost entropy are detail that is gone.")
     if len(result.images) > 1:
         draw_thumbnails(result, index)
-    if manifest:
-        draw_strengths(manifest)
+    draw_strengths(manifest)
     draw_words(raw)
     draw_trajectory(raw, own)
 
 
-def find_manifest(result: GenerationResult) -> Manifest | None:
-    """The manifest of the checkpoint that drew a result; None where it is gone."""
-    try:
-        return studio().manifest(result.checkpoint.full_name)
-    except StudioError:
-        return None
-
-
-def draw_title(result: GenerationResult, manifest: Manifest | None) -> None:
+def draw_title(result: GenerationResult, manifest: Manifest) -> None:
     """Draw what was asked for and which model drew it."""
-    titles = class_titles(manifest.labels) if manifest else {}
-    st.text(describe_condition(result.request.condition, titles))
-    model = f"{checkpoint_title(manifest)} · " if manifest else ""
-    st.caption(escape_markdown(f"{model}{result.checkpoint.name} · synthetic"))
+    st.text(describe_condition(result.request.condition, class_titles(manifest.labels)))
+    older = "" if result.checkpoint == manifest.ref else " (other weights than now)"
+    st.caption(escape_markdown(f"{checkpoint_title(manifest)} · {manifest.name}{older} · synthetic"))
     for note in result.notes:
         st.warning(escape_markdown(note))
 
@@ -113,7 +144,8 @@ def draw_downloads(result: GenerationResult, preset: Preset, shown: Sequence[Pic
 
 def draw_thumbnails(result: GenerationResult, chosen: int) -> None:
     """Draw all images of a result small, each with a button that shows it large."""
-    st.caption(f"{len(result.images)} synthetic images")
+    done, asked = len(result.images), result.request.num_images
+    st.caption(f"{done} synthetic images" + (f" of {asked}" if done < asked else ""))
     grid = st.grid(THUMBNAILS_PER_ROW, min_column_width=60)
     for index, image in enumerate(result.images):
         with grid.cell():

@@ -8,7 +8,6 @@ from typing import Any
 
 import streamlit as st
 
-from pages.kit.checkpoints import KEY as CHECKPOINT
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.follow import Drawing, between, draw_followed, draw_strip, draw_strip_button, draw_weight
 from pages.kit.jobs import draw_error, keep_error
@@ -272,10 +271,8 @@ def use_as(name: str, request: GenerationRequest) -> None:
 
 def open_in_generator(result: GenerationResult) -> None:
     """Fill the Generator's form with prompt, seed and settings of an image."""
-    assert isinstance(result.request.condition, TextPrompt)
     with keep_error("live_open"):
         fill_generator(result.request, studio().manifest(result.checkpoint.full_name))
-        st.session_state.update({CHECKPOINT: result.checkpoint.name, "prompt": result.request.condition.text})
 
 
 main()

@@ -15,6 +15,7 @@ from functools import partial
 import streamlit as st
 
 from pages.kit.jobs import describe_progress, draw_hint, draw_job, find_job, start_button
+from pages.kit.person import person
 from pages.kit.services import count_text, escape_markdown, job_queue, studio
 from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator import generation
@@ -196,7 +197,7 @@ def _follow(drawing: Drawing, job_key: str) -> tuple[GenerationResult | None, Jo
         return _kept_drawings()[drawing], None
     if job is None or job.state in ("canceled", "done"):
         work = partial(_draw_all, studio(), _kept_drawings(), (drawing,), has_previews=False)
-        job = job_queue().submit(work, is_fleeting=True)
+        job = job_queue().submit(work, owner=person(), is_fleeting=True)
         st.session_state.update({job_key: job.id, f"{job_key}_drawing": drawing})
     deadline = time.monotonic() + WAIT_S
     while not job.is_over and time.monotonic() < deadline:

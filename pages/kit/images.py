@@ -8,13 +8,13 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.kit.services import Stamped, default_rows, escape_markdown, studio
+from pages.kit.services import Stamped, default_rows, escape_markdown, own_dir, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.rows import Row, class_names, finding_name
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe
-from xray_generator.gallery import newest, read_slice_source
+from xray_generator.gallery import newest, read_recipe, read_slice_source
 from xray_generator.images import FORMATS
 from xray_generator.requests import describe_condition
 
@@ -46,7 +46,7 @@ def pick_image(
     window = None if manifest is None else manifest.hu_window
     generated = {
         path: recipe
-        for path, recipe in newest(studio().generated_dir).items()
+        for path, recipe in _list_generated(key).items()
         if manifest is None or recipe.checkpoint == manifest.ref
     }
     fallback = "Dataset" if manifest is None and "Dataset" in sources else "Upload"
@@ -104,17 +104,27 @@ def describe_row(row: Row) -> str:
     return " · ".join(word for word in words if word)
 
 
+def _list_generated(key: str) -> dict[Path, Recipe]:
+    """This person's newest images, and the one that is chosen already where it is no longer among them."""
+    found, chosen = newest(own_dir()), st.session_state.get(f"{key}_generated")
+    if isinstance(chosen, Path) and chosen not in found and chosen.is_file() and (recipe := read_recipe(chosen)):
+        return {chosen: recipe, **found}
+    return found
+
+
 def _pick_generated(
     key: str, generated: Mapping[Path, Recipe], window: Window | None, *, is_own: bool
 ) -> Source | None:
     if not generated:
-        what = "This checkpoint has not generated an image here yet." if is_own else "No image has been generated yet."
+        what = (
+            "You have not generated an image with this model yet." if is_own else "You have not generated an image yet."
+        )
         st.info(f"{what} Make one on the Generator page, or choose another source.")
         return None
     names = {recipe.checkpoint.full_name for recipe in generated.values()}
     titles = {name: studio().class_titles(name) for name in names}
     path = st.selectbox(
-        "Latest images of this checkpoint" if is_own else "Latest generated images",
+        "Your latest images of this model" if is_own else "Your latest images",
         list(generated),
         format_func=lambda p: describe_recipe(generated[p], titles[generated[p].checkpoint.full_name]),
         key=f"{key}_generated",

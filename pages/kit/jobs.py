@@ -1,24 +1,28 @@
 """The job panel: a button that starts a job, its progress with preview, time left and cancel, and its result.
 
 The session keeps a job's id under the key that the page gives it; the queue keeps the job itself. Beside it the session
-keeps the id of the last job that brought a result, so that a canceled or failed one does not take the result away.
+keeps the id of the last job that brought a result, so that a canceled or failed one does not take the result away. A
+page that was loaded again finds both by their key among the jobs of its person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from itertools import takewhile
+from typing import Any, Literal
 
 import streamlit as st
 
+from pages.kit.person import person
 from pages.kit.services import escape_markdown, job_queue
 from xray_generator.jobs import Job, Work
 from xray_generator.types import StudioError
 
 POLL_S = 0.5
 LONG_S = 120  # times from here on are given in minutes
-NEXT = "Next in line; another job is finishing"
+PREVIEW_PX = 160  # beside a result, which needs the room
+NEXT = "Waiting. Next in line; another job is finishing"
 
 
 def start_button(
@@ -40,21 +44,25 @@ def start_button(
         key=key,
         disabled=disabled or is_running(job_key),
         on_click=_make_and_start,
-        args=(job_key, make_work),
+        args=(job_key, make_work, title),
         **(defaults | options),
     )
     draw_error(job_key)
 
 
-def start_job(job_key: str, work: Work) -> None:
-    """Submit work under a key. Where the queue is full, the error is kept for the panel to show."""
+def start_job(job_key: str, work: Work, title: str = "", num_images: int = 1) -> None:
+    """Submit work under a key; `title` and `num_images` are those of `Job`.
+
+    Where the queue is full, the error is kept for the panel to show.
+    """
     with keep_error(job_key):
-        st.session_state[job_key] = job_queue().submit(work).id
+        job = job_queue().submit(work, owner=person(), key=job_key, title=title, num_images=num_images)
+        st.session_state[job_key] = job.id
 
 
 def find_job(job_key: str) -> Job | None:
     """The latest job under a key, while the queue holds it."""
-    return job_queue().get(st.session_state.get(job_key, ""))
+    return _find_kept(job_key, job_key)
 
 
 def is_running(job_key: str) -> bool:
@@ -68,8 +76,17 @@ def last_result(job_key: str) -> Any:  # noqa: ANN401 - what the work returned
     job = find_job(job_key)
     if job is not None and job.state == "done":
         st.session_state[f"{job_key}_done"] = job.id
-    done = job_queue().get(st.session_state.get(f"{job_key}_done", ""))
+    done = _find_kept(f"{job_key}_done", job_key, is_done=True)
     return None if done is None else done.result
+
+
+def _find_kept(session_key: str, job_key: str, *, is_done: bool = False) -> Job | None:
+    """The job whose id the session keeps; in a session that keeps none the person's latest, of those that are done."""
+    if session_key not in st.session_state:
+        for job in job_queue().find(person(), job_key):
+            if job.state == "done" or not is_done:
+                st.session_state[session_key] = job.id
+    return job_queue().get(st.session_state.get(session_key, ""))
 
 
 def draw_job(
@@ -107,12 +124,56 @@ def draw_progress(job: Job) -> None:
     st.fragment(_draw_panel, run_every=POLL_S)(job.id)
 
 
+def draw_line(job_key: str, *, has_result: bool) -> None:
+    """Draw what runs and what waits of this person, on whichever page it was started, and keep it current.
+
+    A preview is drawn of the jobs under a key, small where their results are drawn below. When a job ends, or one more
+    of its images is finished, the whole page runs again.
+    """
+    if jobs := _list_line():
+        st.fragment(_draw_line, run_every=POLL_S)(job_key, _describe_line(jobs), has_result=has_result)
+
+
+def _list_line() -> list[Job]:
+    """The jobs of this person that are not over, the running one first, the others as they wait."""
+    jobs = [job for job in job_queue().find(person()) if not (job.is_over or job.is_fleeting)]
+    return sorted(jobs, key=lambda job: (job.state == "queued", job_queue().position(job)))
+
+
+def _describe_line(jobs: Collection[Job]) -> dict[str, int]:
+    return {job.id: job.num_done for job in jobs}
+
+
+def _draw_line(job_key: str, before: dict[str, int], *, has_result: bool) -> None:
+    jobs = _list_line()
+    if _describe_line(jobs) != before:
+        st.rerun()
+    for job in jobs:
+        is_running = job.state == "running"
+        _draw_job(job, job.title, key="cancel" if is_running else f"cancel {job.id}", shortcut=is_running)
+        if job.key == job_key:
+            _draw_preview(job, is_small=has_result)
+
+
+def draw_ends(job_key: str) -> None:
+    """Say how the jobs under a key ended since one last brought its result; of those that were canceled, the last."""
+    over = [job for job in reversed(job_queue().find(person(), job_key)) if job.is_over]
+    for index, job in enumerate(takewhile(lambda job: job.state != "done", over)):
+        if job.error or not index:
+            draw_end(job)
+
+
 def draw_end(job: Job) -> None:
-    """Say how a job ended that brought no result."""
+    """Say how a job ended that brought no result, or not all of it."""
     if job.state == "failed":
-        st.error(escape_markdown(job.error))
+        st.error(escape_markdown(f"{job.error}{_count_kept(job)}"))
     elif job.state == "canceled":
-        st.info(f"Canceled at step {job.step:,} of {job.total:,}." if job.total else "Canceled before it started.")
+        at = f"Canceled at step {job.step:,} of {job.total:,}." if job.total else "Canceled before it started."
+        st.info(escape_markdown(f"{job.error or at}{_count_kept(job)}"))
+
+
+def _count_kept(job: Job) -> str:
+    return f" {job.num_done:,} of {job.num_images:,} images are finished and kept." if job.num_done else ""
 
 
 @contextmanager
@@ -132,14 +193,20 @@ def draw_error(job_key: str) -> None:
 
 
 def describe_progress(job: Job) -> str:
-    """Place in the queue, or step and time left, in words."""
+    """Whether a job waits, loads or runs, in words; of the first its place, of the last the step and the time left."""
     if job.state == "queued":
         ahead = job_queue().position(job)
-        return f"Waiting, {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else NEXT
+        return f"Waiting. {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else NEXT
     if not job.step:
-        return f"{'Model loaded, first step' if job.is_loaded else 'Loading the model'} ({job.seconds:.0f} s)"
-    step = f"Step {job.step:,} of {job.total:,}"
-    return step if job.eta_s is None else f"{step}, about {rough_time(job.eta_s)} left"
+        return f"{'Running. First step' if job.is_loaded else 'Loading the model'} ({job.seconds:.0f} s)"
+    step, total, image = job.step, job.total, ""
+    if job.num_images > 1:
+        total //= job.num_images
+        index = (job.step - 1) // total
+        step -= index * total
+        image = f"image {index + 1:,} of {job.num_images:,}, "
+    left = "" if job.eta_s is None else f", about {rough_time(job.eta_s)} left"
+    return f"Running. {f'{image}step {step:,} of {total:,}'.capitalize()}{left}"
 
 
 def rough_time(seconds: float) -> str:
@@ -147,26 +214,36 @@ def rough_time(seconds: float) -> str:
     return f"{max(1, seconds):.0f} s" if seconds < LONG_S else f"{seconds / 60:.0f} min"
 
 
-def _make_and_start(job_key: str, make_work: Callable[[], Work]) -> None:
+def _make_and_start(job_key: str, make_work: Callable[[], Work], title: str) -> None:
     with keep_error(job_key):
-        start_job(job_key, make_work())
+        start_job(job_key, make_work(), title)
 
 
 def _draw_panel(job_id: str) -> None:
     job = job_queue().get(job_id)
     if job is None or job.is_over:
         st.rerun()
+    _draw_job(job)
+    _draw_preview(job)
+
+
+def _draw_job(job: Job, title: str = "", *, key: str = "cancel", shortcut: bool = True) -> None:
     text, button = st.columns([3, 1], vertical_alignment="center")
-    text.progress(job.step / job.total if job.total else 0.0, describe_progress(job))
+    said = escape_markdown(": ".join(filter(None, (title, describe_progress(job)))))
+    text.progress(job.step / job.total if job.total else 0.0, said)
     is_ending = job.cancel_requested.is_set()
     button.button(
         "Canceling" if is_ending else "Cancel",
-        key="cancel",
+        key=key,
         on_click=job_queue().cancel,
         args=(job,),
-        shortcut="Escape",
+        shortcut="Escape" if shortcut else None,
         disabled=is_ending,
         width="stretch",
     )
+
+
+def _draw_preview(job: Job, *, is_small: bool = False) -> None:
     if job.preview is not None and job.preview.size > 1:  # a single pixel: work without previews
-        st.image(job.preview, "Synthetic. Preview of the unfinished image.", output_format="PNG", alt="Live preview")
+        width: Literal["stretch"] | int = PREVIEW_PX if is_small else "stretch"
+        st.image(job.preview, "Synthetic. Preview (not final).", width, output_format="PNG", alt="Live preview")

@@ -12,18 +12,22 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.kit.checkpoints import KEY as CHECKPOINT
 from pages.kit.services import studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.naming import class_titles
-from xray_generator.requests import fast_settings
+from xray_generator.requests import check_condition, fast_settings
 from xray_generator.types import (
     MAX_GUIDANCE,
     MAX_IMAGES,
     MAX_SEED,
     MAX_STEPS,
+    ClassLabel,
     GenerationRequest,
     Recommendation,
     StudioError,
+    TextPrompt,
+    Unconditional,
 )
 
 MAX_FIELD_SEED = MAX_SEED - MAX_IMAGES  # the largest that a form takes: image i has seed + i
@@ -47,7 +51,7 @@ def set_recommended(manifest: Manifest, prefix: str = "") -> None:
         st.session_state.setdefault(field_key(prefix + name, manifest.name), value)
 
 
-def draw_quality(place: DeltaGenerator, manifest: Manifest) -> None:
+def draw_quality(place: DeltaGenerator, manifest: Manifest, prefix: str = "") -> None:
     """Draw the choice of fast or standard, which fills scheduler, steps and guidance; none is chosen for other values.
 
     To be drawn before these fields.
@@ -56,18 +60,18 @@ def draw_quality(place: DeltaGenerator, manifest: Manifest) -> None:
     if qualities["Fast"] == qualities["Standard"]:
         del qualities["Fast"]
     names = ("scheduler", "steps", "guidance")
-    scheduler, steps, guidance = (st.session_state[field_key(name, manifest.name)] for name in names)
+    scheduler, steps, guidance = (st.session_state[field_key(prefix + name, manifest.name)] for name in names)
     if scheduler in manifest.few_steps:
         guidance = manifest.recommended.guidance_scale  # not used
     now = Recommendation(scheduler, steps, guidance)
-    key = field_key("quality", manifest.name)
+    key = field_key(f"{prefix}quality", manifest.name)
     st.session_state[key] = next((name for name, settings in qualities.items() if settings == now), None)
     place.segmented_control(
         "Quality",
         list(qualities),
         key=key,
         on_change=_set_quality,
-        args=(manifest, key, qualities),
+        args=(manifest, prefix, qualities),
         help=". ".join(f"{name}: {s.num_inference_steps} steps of {s.scheduler}" for name, s in qualities.items())
         + ". Neither is chosen where the advanced settings differ.",
     )
@@ -165,12 +169,20 @@ def lock_seed(seed: int) -> None:
 
 
 def fill_generator(request: GenerationRequest, manifest: Manifest, preset: str = "None") -> None:
-    """Put what the checkpoint allows of a request's settings into the Generator's form, with its seed locked.
+    """Put a request into the Generator's form, with its seed locked; of the settings, what the checkpoint allows.
 
     Raises:
-        StudioError: the form cannot hold the seed.
+        StudioError: the form cannot hold the seed, or the checkpoint cannot draw for the condition.
     """
     check_field_seed(request.seed)
+    check_condition(manifest, request.condition)
+    match request.condition:
+        case TextPrompt(text):
+            st.session_state["prompt"] = text
+        case ClassLabel(label):
+            st.session_state[field_key("label", manifest.name)] = label
+        case Unconditional():
+            st.session_state[field_key("label", manifest.name)] = ""
     values = {
         "size": request.height,
         "steps": request.num_inference_steps,
@@ -181,7 +193,7 @@ def fill_generator(request: GenerationRequest, manifest: Manifest, preset: str =
     for name, value in values.items():
         if value is not None and value in allowed.get(name, (value,)):
             st.session_state[field_key(name, manifest.name)] = value
-    st.session_state.update({"num_images": 1, "preset": preset})
+    st.session_state.update({CHECKPOINT: manifest.name, "num_images": request.num_images, "preset": preset})
     lock_seed(request.seed)
 
 
@@ -191,15 +203,15 @@ def check_field_seed(seed: int) -> None:
         raise StudioError(f"The seed {seed} is too large for the form. Use the command line for it.")
 
 
-def _set_quality(manifest: Manifest, key: str, qualities: Mapping[str, Recommendation]) -> None:
-    settings = qualities.get(st.session_state[key])
+def _set_quality(manifest: Manifest, prefix: str, qualities: Mapping[str, Recommendation]) -> None:
+    settings = qualities.get(st.session_state[field_key(f"{prefix}quality", manifest.name)])
     if settings is not None:
         values = {
             "scheduler": settings.scheduler,
             "steps": settings.num_inference_steps,
             "guidance": float(settings.guidance_scale),
         }
-        st.session_state.update({field_key(name, manifest.name): value for name, value in values.items()})
+        st.session_state.update({field_key(prefix + name, manifest.name): value for name, value in values.items()})
 
 
 def _adapt_steps(manifest: Manifest, prefix: str, before: str) -> None:

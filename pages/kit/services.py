@@ -12,6 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.kit.person import person, presence
 from xray_generator.data.places import Place, find_places
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.jobs import JobQueue
@@ -46,7 +47,12 @@ def studio() -> Studio:
 @st.cache_resource(show_spinner=False)
 def job_queue() -> JobQueue:
     """The queue of this server. It has one worker, so one job runs at a time."""
-    return JobQueue()
+    return JobQueue(presence().is_here)
+
+
+def own_dir() -> Path:
+    """Where the images of the person at this browser are kept, apart from those of others."""
+    return studio().generated_dir / person()
 
 
 @st.cache_resource(show_spinner=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.kit.facts import draw_tiles
-from pages.kit.services import Stamped, encoders_key, escape_markdown, studio
+from pages.kit.services import Stamped, encoders_key, escape_markdown, own_dir, studio
 from pages.measure.records import draw_origin, find_record
 from pages.measure.research_scene import Scene, draw_badge, draw_image, read_real
 from xray_generator.dashboards.memorization import (
@@ -55,7 +55,7 @@ def _draw_record(record: Record, scene: Scene) -> None:
         st.info("This record has no closest pairs.")
         return
     st.text(f"The {len(pairs)} closest pairs of the record; {sum(pair.flagged for pair in pairs)} flagged")
-    folders = (studio().sample_dir(scene.manifest.name), studio().generated_dir)
+    folders = (studio().sample_dir(scene.manifest.name), own_dir())
     shown: list[tuple[ClosestPair, Image | Path]] = []
     for pair in pairs:
         paths = (folder / Path(pair.image).name for folder in folders)

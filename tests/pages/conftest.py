@@ -1,13 +1,15 @@
-"""A studio of each test's own, opened at the Generator."""
+"""A studio of each test's own, opened at the Generator in a browser of its own."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.generator import open_generator
+from pages.kit.person import COOKIE
+from tests.pages.generator import BROWSER, open_generator
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +19,14 @@ def fresh_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     st.cache_resource.clear()
     yield
     st.cache_resource.clear()
+
+
+@pytest.fixture(autouse=True)
+def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The cookies of the browser in which the tests open pages; with others it is another person's."""
+    kept = {COOKIE: BROWSER}
+    monkeypatch.setattr(ContextProxy, "cookies", kept)
+    return kept
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The Generator page driven without a browser."""
 
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -7,11 +8,13 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
+from pages.kit.results import job_key
 from pages.kit.services import job_queue
 from xray_generator.jobs import Job
 
 FRAME = Path(__file__).parents[2] / "pages" / "frame.py"
 TIMEOUT_S = 60
+BROWSER = "this browser"  # its cookie
 
 
 def run(app: AppTest) -> AppTest:
@@ -35,8 +38,8 @@ def click(app: AppTest, key: str) -> AppTest:
 
 
 def wait(app: AppTest) -> Job:
-    """Wait for the session's job to end, then run once more, as the progress panel does."""
-    job = job_queue().get(app.session_state["job"])
+    """Wait for the session's latest job to end, then run once more, as the progress panel does."""
+    job = job_queue().get(app.session_state[job_key(app.session_state["checkpoint"])])
     assert job is not None
     deadline = time.monotonic() + TIMEOUT_S
     while not job.is_over and time.monotonic() < deadline:
@@ -44,6 +47,11 @@ def wait(app: AppTest) -> Job:
     assert job.is_over
     run(app)
     return job
+
+
+def own_folder(output_dir: Path, browser: str = BROWSER) -> Path:
+    """The folder of what a browser with this cookie generated."""
+    return output_dir / "generated" / hashlib.sha256(browser.encode()).hexdigest()[:16]
 
 
 def shown(app: AppTest) -> str:

@@ -201,7 +201,10 @@ def test_an_image_of_the_dataset_can_be_scored(output_dir: Path) -> None:
     assert not app.button(key="likelihood_score").disabled
     app.segmented_control(key="likelihood_source").set_value("Generated")
     run(app)
-    assert "has not generated an image here yet" in words(app) and app.button(key="likelihood_score").disabled
+    assert (
+        "You have not generated an image with this model yet" in words(app)
+        and app.button(key="likelihood_score").disabled
+    )
 
 
 def test_without_likelihoods_the_page_says_so(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue
-from tests.pages.generator import TIMEOUT_S, shown
+from tests.pages.generator import TIMEOUT_S, own_folder, shown
 from tests.pages.record_samples import FULL, QUICK, keep
 from xray_generator.checkpoints import Manifest, read_manifest
 from xray_generator.data.prompts import row_of_prompt
@@ -120,8 +120,8 @@ def test_n_of_both_sides_and_what_was_left_out_are_stated(samples: Path, films: 
 def test_images_made_in_play_are_not_pooled_with_the_samples(
     samples: Path, output_dir: Path, manifest: Manifest
 ) -> None:
-    (output_dir / "generated").mkdir()
-    save(output_dir / "generated", np.zeros((64, 64), np.float32), "Chest X-ray", 500, manifest.ref)
+    own_folder(output_dir).mkdir(parents=True)
+    save(own_folder(output_dir), np.zeros((64, 64), np.float32), "Chest X-ray", 500, manifest.ref)
     page = open_page()
     assert page.pills(key="research_sources").value == ["Samples that ship"]
     assert f"Generated (synthetic) · n = {NUM_DRAWN}" in words(page)
@@ -188,7 +188,7 @@ def test_more_images_of_a_condition_are_generated_with_stated_seeds(output_dir: 
     assert job.state == "done" and job.result == 2 and job.step == job.total
     text = words(checked(page.run()))
     assert "Generated (synthetic) · n = 2" in text and "seeds 2 to 3" in text
-    assert len(list((output_dir / "generated").glob("*.png"))) == 2
+    assert len(list(own_folder(output_dir).glob("*.png"))) == 2
 
 
 def test_generating_can_be_canceled(output_dir: Path) -> None:

@@ -48,11 +48,16 @@ class Recipe:
 
 def recipes(result: GenerationResult) -> tuple[Recipe, ...]:
     """The recipe of each image of a result."""
-    result_recipe = Recipe(
+    common = common_recipe(result)
+    requests = (replace(result.request, num_images=1, seed=seed) for seed in result.seeds)
+    return tuple(replace(common, request=request) for request in requests)
+
+
+def common_recipe(result: GenerationResult) -> Recipe:
+    """The recipe of all images of a result together."""
+    return Recipe(
         result.request, result.checkpoint, dict(result.runtime), origin=result.origin, upscaler=result.upscaler
     )
-    requests = (replace(result.request, num_images=1, seed=seed) for seed in result.seeds)
-    return tuple(replace(result_recipe, request=request) for request in requests)
 
 
 def add_preset(recipe: Recipe, preset: Preset) -> Recipe:
