@@ -10,8 +10,10 @@ limit is 1 % (tests/postprocess/test_presets.py).
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
-import tempfile
+import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -116,13 +118,17 @@ def to_json(preset: Preset) -> str:
 
 
 def from_json(text: str | bytes) -> Preset:
-    """Read a preset from JSON; missing parameters take their defaults.
+    """Read a preset from JSON, in bytes also as UTF-16 or with a byte order mark; missing parameters take defaults.
 
     Raises:
         StudioError: not JSON, an unknown key or operation, or a parameter outside its range; the text says where.
     """
     try:
-        return _FORMAT.validate_json(text)
+        if isinstance(text, bytes):
+            text = text.decode(json.detect_encoding(text))
+        return _FORMAT.validate_json(text.removeprefix("\ufeff"))
+    except UnicodeDecodeError:
+        raise StudioError("This is not a preset. It is no text in UTF-8 or UTF-16.") from None
     except ValidationError as error:
         faults = (
             f"{'.'.join(map(str, fault['loc'])) or 'JSON'}: {fault['msg'].removeprefix('Value error, ')}"
@@ -153,16 +159,21 @@ def save_preset(preset: Preset, folder: Path) -> Path:
     """Write `<folder>/<slug>.json` whole or not at all, replacing an older version of the same preset.
 
     Raises:
-        StudioError: the name belongs to a built-in preset, or another preset's name gives the same file name.
+        StudioError: the name belongs to a built-in preset, another preset's name gives the same file name, or the file
+            cannot be written.
     """
     _check_not_built_in(preset)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{preset.slug}.json"
     if path.exists() and (other := read_preset(path).name).casefold() != preset.name.casefold():
         raise StudioError(f"The name {preset.name!r} is too close to the saved preset {other!r}; choose another.")
-    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False, encoding="utf-8") as file:
-        file.write(to_json(preset))
-    return Path(file.name).replace(path)
+    staged = folder / f".{path.name}.{os.getpid()}-{threading.get_ident()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staged.write_text(to_json(preset), encoding="utf-8")
+        return staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise StudioError(f"The preset cannot be saved: {error.strerror}.") from error
 
 
 def load_presets(folder: Path) -> tuple[Preset, ...]:

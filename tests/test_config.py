@@ -113,6 +113,24 @@ def test_overrides_set_nested_values_and_leave_the_original() -> None:
     assert SMALL["name"] == "small"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "y" * 10_000, "a\0b", "", "."])
+def test_a_name_that_no_file_can_have_is_refused_in_a_short_sentence(name: str) -> None:
+    with pytest.raises(StudioError, match=r"No configuration .* can be read.*chest_xray_256") as refused:
+        read_config(name)
+    assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "assignment", ["a." * 3_000 + "b=1", "a=" + "[" * 900 + "]" * 900, "a=" + '{"b":' * 40 + "1" + "}" * 40]
+)
+def test_settings_nested_too_deeply_are_refused(assignment: str, tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="nested more than 16 groups deep"):
+        override(SMALL, [assignment])
+    (tmp_path / "deep.json").write_text('{"a":' * 900 + "1" + "}" * 900)
+    with pytest.raises(StudioError, match="nested more than 16 groups deep"):
+        read_config(str(tmp_path / "deep.json"))
+
+
 @pytest.mark.parametrize("assignment", ["num_steps", "=1", "name.x=1"])
 def test_unreadable_override_is_refused(assignment: str) -> None:
     with pytest.raises(StudioError, match="Cannot"):

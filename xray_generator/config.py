@@ -15,6 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from xray_generator.types import StudioError
 
 T = TypeVar("T")
+MAX_SHOWN = 200  # characters of what a person gave, in a message
+MAX_DEPTH = 16  # of groups and lists in a configuration
 
 
 def config_names() -> tuple[str, ...]:
@@ -29,21 +31,23 @@ def read_config(name_or_path: str) -> dict[str, Any]:
     Raises:
         StudioError: there is none of that name, or it is not a JSON object.
     """
-    shipped = {name.lower(): name for name in config_names()}
-    path = Path(name_or_path)
-    if name_or_path.lower() in shipped:
-        content = (resources.files("xray_generator") / "configs" / f"{shipped[name_or_path.lower()]}.json").read_bytes()
-    elif path.is_file():
-        content = path.read_bytes()
-    else:
-        shipped_names = ", ".join(config_names())
-        raise StudioError(f"No configuration {name_or_path!r}. Give a JSON file or one of: {shipped_names}.")
+    shipped, shown = {name.lower(): name for name in config_names()}, name_or_path[-MAX_SHOWN:]
+    try:
+        if name_or_path.lower() in shipped:
+            name = f"{shipped[name_or_path.lower()]}.json"
+            content = (resources.files("xray_generator") / "configs" / name).read_bytes()
+        else:
+            content = Path(name_or_path).read_bytes()
+    except (OSError, ValueError):  # there is none, or it is no name of a file
+        names = ", ".join(config_names())
+        raise StudioError(f"No configuration {shown!r} can be read. Give a JSON file or one of: {names}.") from None
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise StudioError(f"The configuration {name_or_path!r} is not JSON: {error}.") from None
+        raise StudioError(f"The configuration {shown!r} is not JSON: {error}.") from None
     if not isinstance(data, dict):
-        raise StudioError(f"The configuration {name_or_path!r} must be a JSON object.")
+        raise StudioError(f"The configuration {shown!r} must be a JSON object.")
+    _check_depth(data)
     return data
 
 
@@ -51,24 +55,36 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     """Apply `a.b=value` assignments (value as JSON, else as text) to a copy of a nested object.
 
     Raises:
-        StudioError: an assignment has no "=".
+        StudioError: an assignment has no "=", sets a part of a value, or nests too deeply.
     """
     result: dict[str, Any] = json.loads(json.dumps(data))
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
-            raise StudioError(f"Cannot read {assignment!r}; overrides look like denoiser_training.num_steps=100.")
+            raise StudioError(
+                f"Cannot read {assignment[:MAX_SHOWN]!r}; overrides look like denoiser_training.num_steps=100."
+            )
         *parents, leaf = key.split(".")
         node = result
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
-                raise StudioError(f"Cannot set {key!r}: {parent!r} is a value, not a group.")
+                raise StudioError(f"Cannot set {key[:MAX_SHOWN]!r}: {parent!r} is a value, not a group.")
         try:
             node[leaf] = json.loads(text)
         except (ValueError, RecursionError):
             node[leaf] = text
+    _check_depth(result)
     return result
+
+
+def _check_depth(data: object) -> None:
+    level = [data]
+    for _ in range(MAX_DEPTH):
+        groups = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [inner for group in groups for inner in group]
+    if level:
+        raise StudioError(f"The configuration is nested more than {MAX_DEPTH} groups deep.")
 
 
 def parse(kind: type[T], data: object) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from postprocess.presets import (
     from_json,
     get_preset,
     load_presets,
+    read_preset,
     save_preset,
     to_json,
 )
@@ -118,6 +120,32 @@ def test_json_round_trip(preset: Preset) -> None:
 def test_wrong_json_is_refused_in_words(text: str, message: str) -> None:
     with pytest.raises(StudioError, match=message):
         from_json(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_preset_is_read_in_every_encoding_that_editors_write(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "own.json"
+    path.write_bytes(to_json(EVERY_OPERATION).encode(encoding))
+    assert read_preset(path) == EVERY_OPERATION
+    assert from_json("\ufeff" + to_json(EVERY_OPERATION)) == EVERY_OPERATION
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    with pytest.raises(StudioError, match="no text in UTF-8 or UTF-16"):
+        from_json(b'{"name": "\xff"}')
+
+
+def test_a_full_disk_leaves_nothing_of_a_preset(tmp_path: Path) -> None:
+    save_preset(Preset("All six"), tmp_path)
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, most))
+    try:
+        with pytest.raises(StudioError, match="The preset cannot be saved: "):
+            save_preset(EVERY_OPERATION, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
+    assert [path.name for path in tmp_path.iterdir()] == ["all-six.json"]
+    assert load_presets(tmp_path) == (Preset("All six"),)
 
 
 def test_saved_presets_are_loaded_again(tmp_path: Path) -> None:
