@@ -18,15 +18,18 @@ from pages.kit.results import find_shown
 from pages.kit.sampling import (
     check_field_seed,
     draw_guidance,
+    draw_quality,
     draw_scheduler,
     draw_seed,
     draw_steps,
     field_key,
     set_recommended,
 )
+from pages.kit.send import SENT_TO_EDIT
 from pages.kit.services import escape_markdown, job_queue, preload, studio
 from xray_generator.checkpoints import Manifest
-from xray_generator.data.prompts import row_of_prompt
+from xray_generator.data.amending import differing_words
+from xray_generator.data.prompts import describe_reading, row_of_prompt
 from xray_generator.data.rows import SUBTYPES, finding_name
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
 from xray_generator.experiments.counterfactual import (
@@ -35,6 +38,7 @@ from xray_generator.experiments.counterfactual import (
     edit_many,
     edit_once,
 )
+from xray_generator.generation import EditResult
 from xray_generator.jobs import Job, Work
 from xray_generator.requests import text_request
 from xray_generator.types import Edit, GenerationRequest, Image, StudioError, TextPrompt
@@ -43,6 +47,7 @@ JOB, ONE, MANY = "edit_job", "edit_one", "edit_many"  # in the session: the late
 KIND, SEED, STRENGTH, METHOD, COUNT = "edit_kind", "edit_seed", "edit_strength", "edit_method", "edit_count"
 NOW, TARGET, WITH = "edit_now", "edit_target", "edit_with"
 GENERATED, UPLOADED = "Generated", "Upload"
+COUNTS = (1, 4, 8, 16)
 METHODS = {"inversion": "Keep the patient", "noise": "Redraw from the seed"}
 
 ResultT = TypeVar("ResultT", Counterfactual, RepeatedEdit)
@@ -50,6 +55,8 @@ ResultT = TypeVar("ResultT", Counterfactual, RepeatedEdit)
 
 def main() -> None:
     """Draw the form on the left and its result on the right."""
+    if sent := st.session_state.pop(SENT_TO_EDIT, None):
+        _take(sent)
     form, result = st.columns([2, 3], gap="medium")
     with form:
         try:
@@ -59,27 +66,26 @@ def main() -> None:
             st.error(escape_markdown(error))
             return
     with result:
-        _draw_results(find_job(JOB))
+        _draw_results(find_job(JOB), manifest)
     preload(manifest.name)
 
 
 def _draw_form(manifest: Manifest) -> None:
+    """Draw the fields and last the button, which on a phone the result follows."""
     is_upload = _pick_kind()
     source = _draw_upload() if is_upload else None
     _draw_prompts(manifest, is_upload=is_upload)
+    _draw_settings(manifest, is_upload=is_upload)
     is_missing = is_upload and source is None
     start_button(
-        "Edit",
+        f"Edit {count} patients" if (count := _count_patients(is_upload=is_upload)) > 1 else "Edit",
         JOB,
-        partial(_make_work, manifest, source, 1, is_upload=is_upload),
+        partial(_make_work, manifest, source, is_upload=is_upload),
         key="edit",
         disabled=is_missing,
         shortcut="Ctrl+Enter",
         help="Upload an image first." if is_missing else None,
     )
-    _draw_settings(manifest, is_upload=is_upload)
-    if not is_upload:
-        _draw_repeat(manifest)
 
 
 def _pick_kind() -> bool:
@@ -164,17 +170,36 @@ def _draw_prompts(manifest: Manifest, *, is_upload: bool) -> None:
     st.session_state.setdefault(key, "" if is_upload else _compose(example, (), vocabulary))
     st.session_state.setdefault(TARGET, _compose(example, first, vocabulary))
     st.text_area(
-        "Current content (optional)" if is_upload else "Current content",
+        "Before (prompt, optional)" if is_upload else "Before (prompt)",
         key=key,
         height=68,
         persist_state="session",
         help="A description makes the inversion more accurate." if is_upload else "The patient is drawn from this.",
     )
-    st.text_area("Change to", key=TARGET, height=68, persist_state="session")
-    if words := studio().unseen_words(st.session_state[TARGET], manifest.name):
-        listed = ", ".join(f"**{escape_markdown(word)}**" for word in words)
-        st.warning(f"Not in the training captions, so the effect may not match the meaning: {listed}")
+    st.text_area("After (prompt)", key=TARGET, height=68, persist_state="session")
     _draw_switches(vocabulary, known, key)
+    with st.container():  # always there, so that a message does not rebuild the fields below
+        _draw_doubts(st.session_state[key], st.session_state[TARGET], manifest)
+
+
+def _draw_doubts(now: str, target: str, manifest: Manifest) -> None:
+    """Say where the change may not be what was meant: words that are not known, or prompts that mean the same."""
+    if unseen := studio().unseen_words(target, manifest.name):
+        st.warning(f"The model does not know these words; they change the image at random: {_list_words(unseen)}")
+    words = differing_words(now, target) if now else None
+    if words is None:
+        return
+    if not words:
+        st.warning(
+            "Both prompts mean the same, so before and after would compare two wordings of one description. "
+            "Choose a finding, or describe a change."
+        )
+    elif reading := describe_reading(row_of_prompt(now)):
+        st.info(f"Both prompts are read alike ({escape_markdown(reading)}); they differ only in: {_list_words(words)}")
+
+
+def _list_words(words: Sequence[str]) -> str:
+    return ", ".join(f"**{escape_markdown(word)}**" for word in words)
 
 
 def _draw_switches(vocabulary: Vocabulary, known: Sequence[str], key: str) -> None:
@@ -189,19 +214,19 @@ def _draw_switches(vocabulary: Vocabulary, known: Sequence[str], key: str) -> No
         on_change=_switch,
         args=(vocabulary, key, tuple(present)),
         wrap=True,
-        help="Rewrites the prompt above: the view, age and sex of the current content, with these findings.",
+        help="Rewrites the prompt after: the view, age and sex of the one before, with these findings.",
     )
     now = st.session_state[key]
     alike = _compose(now, row_of_prompt(now).findings, vocabulary) if now else ""
     if alike and alike != now:
         st.button(
-            "Match the wording",
+            "Use the same wording above",
             key="edit_alike",
             type="tertiary",
             on_click=st.session_state.update,
             args=({key: alike},),
-            help="Rewrites the current content so that the two prompts differ only in the findings. A generated "
-            "patient changes slightly.",
+            help="Rewrites the prompt before, so that the two differ only in the findings. A generated patient changes "
+            "slightly.",
         )
 
 
@@ -222,9 +247,14 @@ def _compose(prompt: str, findings: Sequence[str], vocabulary: Vocabulary) -> st
         return ""
 
 
+def _count_patients(*, is_upload: bool) -> int:
+    return 1 if is_upload else int(st.session_state[COUNT])
+
+
 def _draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
+    """Draw how far the edit goes, its seed and, under Advanced, what has good values."""
     set_recommended(manifest, "edit ")
-    for key, value in {STRENGTH: 0.7, METHOD: "inversion"}.items():
+    for key, value in {STRENGTH: 0.7, METHOD: "inversion", COUNT: 1}.items():
         st.session_state.setdefault(key, value)
     if is_upload:
         st.segmented_control(
@@ -250,43 +280,42 @@ def _draw_settings(manifest: Manifest, *, is_upload: bool) -> None:
     if is_upload:
         st.caption(f"The image is taken {strength:.0%} of the way to noise, and from there to the new prompt.")
     else:
-        st.caption(
-            f"Before and after share the first {1 - strength:.0%} of the steps; the other {strength:.0%} differ."
-        )
-    names = ("steps", "guidance", "scheduler", "seed", *(("size",) if len(manifest.sizes) > 1 else ()))
-    places = dict(zip(names, st.columns(len(names)), strict=True))
-    used = "ddim" if is_upload else ""
-    draw_steps(places["steps"], manifest, "edit ", scheduler=used)
-    draw_guidance(places["guidance"], manifest, "edit ", scheduler=used)
-    fixed = "Uploaded images are always edited with DDIM, which can be inverted." if is_upload else ""
-    draw_scheduler(places["scheduler"], manifest, "edit ", fixed=fixed)
+        st.caption(f"The first {1 - strength:.0%} of the steps are shared; the last {strength:.0%} use the new prompt.")
+    left, right = st.columns(2, vertical_alignment="bottom")
     is_seedless = is_upload and st.session_state[METHOD] == "inversion"
-    text = "This method draws no noise." if is_seedless else None
-    draw_seed(SEED, place=places["seed"], disabled=is_seedless, help=text)
-    if "size" in places:
-        key = field_key("edit size", manifest.name)
-        places["size"].selectbox("Size", manifest.sizes, key=key, persist_state="session")
+    draw_seed(SEED, place=left, disabled=is_seedless, help="This method draws no noise." if is_seedless else None)
+    if not is_upload:
+        right.segmented_control(
+            "Number of patients",
+            COUNTS,
+            required=True,
+            key=COUNT,
+            persist_state="session",
+            help="One patient is an example; many show whether the model draws the finding and leaves the rest alone. "
+            "Their seeds follow this one.",
+        )
+        draw_quality(st.container(), manifest, "edit ")
+    with st.expander("Advanced"):
+        _draw_advanced(manifest, is_upload=is_upload)
 
 
-def _draw_repeat(manifest: Manifest) -> None:
-    count, repeat = st.columns([2, 3], vertical_alignment="bottom")
-    st.session_state.setdefault(COUNT, 16)
-    number = count.segmented_control(
-        "Number of patients",
-        (4, 8, 16),
-        required=True,
-        key=COUNT,
-        persist_state="session",
-        help="One patient is an example; many show whether the model draws the finding and leaves the rest alone. "
-        "Their seeds follow the one above.",
+def _draw_advanced(manifest: Manifest, *, is_upload: bool) -> None:
+    first, second = st.columns(2), st.columns(2)
+    used = "ddim" if is_upload else ""
+    draw_scheduler(
+        first[0],
+        manifest,
+        "edit ",
+        fixed="Uploaded images are always edited with DDIM, which can be inverted." if is_upload else "",
     )
-    assert number  # required
-    work = partial(_make_work, manifest, None, number, is_upload=False)
-    with repeat:
-        start_button(f"Repeat for {number} patients", JOB, work, key="edit_repeat", type="secondary")
+    draw_steps(first[1], manifest, "edit ", scheduler=used)
+    draw_guidance(second[0], manifest, "edit ", scheduler=used)
+    if len(manifest.sizes) > 1:
+        key = field_key("edit size", manifest.name)
+        second[1].selectbox("Size", manifest.sizes, key=key, persist_state="session")
 
 
-def _make_work(manifest: Manifest, source: Image | None, count: int, *, is_upload: bool) -> Work:
+def _make_work(manifest: Manifest, source: Image | None, *, is_upload: bool) -> Work:
     """The job of the form's current values. StudioError where a value is not allowed, or nothing is to change."""
     state = st.session_state
     now = state[_now_key(is_upload=is_upload)]
@@ -300,24 +329,27 @@ def _make_work(manifest: Manifest, source: Image | None, count: int, *, is_uploa
     )
     edit = Edit(state[TARGET], state[STRENGTH], now, state[METHOD] if is_upload else "inversion")
     if not is_upload and edit.prompt == edit.source_prompt:
-        raise StudioError("Both prompts are the same. Describe a change under “Change to”.")
+        raise StudioError("Both prompts are the same. Describe a change under “After (prompt)”.")
     encoders, name = studio().encoder_root, manifest.ref.full_name
-    if count == 1:
+    if (count := _count_patients(is_upload=is_upload)) == 1:
         return studio().task(edit_once, source, request, edit, encoders, checkpoint=name)
     return studio().task(edit_many, request, edit, count, encoders, checkpoint=name)
 
 
-def _draw_results(job: Job | None) -> None:
+def _draw_results(job: Job | None, manifest: Manifest) -> None:
+    """Draw what the edits of this checkpoint and of this kind of image brought, or how the latest one stands."""
     if job is not None and not job.is_over:
         draw_progress(job)
         return
     if job is not None:
         draw_end(job)
     one, many = _find_result(job, ONE, Counterfactual), _find_result(job, MANY, RepeatedEdit)
+    one = one if one is not None and _fits(one.edit, manifest) else None
+    many = many if many is not None and _fits(many.edits[0], manifest) else None
     if one is None and many is None:
         if JOB in st.session_state and job is None:
             st.info("This result is no longer in memory. Edit once more.")
-        elif job is None:
+        elif job is None or job.state == "done":
             draw_hint("Before, after and their difference appear here.", 480)
         return
     tabs = {"One patient": one, "Many patients": many}
@@ -329,6 +361,13 @@ def _draw_results(job: Job | None) -> None:
                 draw_one(one)
             elif many is not None:
                 draw_many(many)
+
+
+def _fits(found: EditResult, manifest: Manifest) -> bool:
+    """Whether an edit belongs beside the form: of its checkpoint, and of an upload only where one is asked for."""
+    edit = found.after.origin
+    is_upload = isinstance(edit, Edit) and bool(edit.image_sha256)
+    return found.after.checkpoint == manifest.ref and is_upload == (st.session_state[KIND] == UPLOADED)
 
 
 def _find_result(job: Job | None, key: str, kind: type[ResultT]) -> ResultT | None:

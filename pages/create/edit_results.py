@@ -11,7 +11,7 @@ import streamlit as st
 
 from pages.kit import charts
 from pages.kit.services import escape_markdown
-from pages.kit.viewer import draw_viewer
+from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator.dashboards.difference import comparison_strip, contact_sheet, difference
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.experiments.counterfactual import (
@@ -27,7 +27,7 @@ from xray_generator.experiments.counterfactual import (
 )
 from xray_generator.export.pictures import pictures
 from xray_generator.reference_encoder.bootstrap import MIN_SAMPLES
-from xray_generator.types import NOTICE, Edit
+from xray_generator.types import NOTICE, Edit, GenerationResult
 
 GRAY = "#8A8A8A"
 
@@ -40,6 +40,7 @@ def draw_one(found: Counterfactual) -> None:
     edit, image, changed = after.origin, after.images[0], difference(before, after.images[0])
     assert isinstance(edit, Edit)
     st.text(f"{edit.source_prompt or 'Uploaded image without a description'}\n→ {edit.prompt}")
+    st.caption(_describe_source(after, edit))
     for note in after.notes:
         st.warning(escape_markdown(note))
     title = "Before, as reconstructed by the model" if edit.image_sha256 else "Before"
@@ -67,6 +68,12 @@ def draw_one(found: Counterfactual) -> None:
             _download("Probabilities as CSV", csv, f"{stem}.csv", "text/csv", key="edit_csv")
 
 
+def _describe_source(after: GenerationResult, edit: Edit) -> str:
+    """Which checkpoint drew an edit, from which seed and how far: what a screenshot must say."""
+    seeds = "" if edit.image_sha256 and edit.method == "inversion" else f" · seed {after.request.seed}"
+    return escape_markdown(f"{after.checkpoint.name} · synthetic{seeds} · strength {edit.strength:.0%}")
+
+
 def _draw_verdict(verdict: Verdict) -> None:
     if verdict.reason:
         st.info(escape_markdown(f"Classifier scores: {NOT_MEASURED}. {verdict.reason}"))
@@ -78,7 +85,7 @@ def _draw_verdict(verdict: Verdict) -> None:
             st.metric(
                 escape_markdown(label_title(change.label)),
                 f"{change.after:.0%}",
-                f"{100 * change.change:+.1f} points",
+                f"{100 * change.change:+.1f}",
                 delta_color="normal" if change.requested > 0 else "inverse",
                 border=True,
                 help=f"The classifier's probability; before the edit it was {change.before:.1%}.",
@@ -86,19 +93,20 @@ def _draw_verdict(verdict: Verdict) -> None:
             st.caption("should appear" if change.requested > 0 else "should disappear")
     with grid.cell():
         st.metric(
-            "Everything else",
-            NOT_MEASURED if others is None else f"{100 * others:.1f} points",
+            "Change in other findings",
+            NOT_MEASURED if others is None else f"{100 * others:.1f}",
             border=True,
-            help="The mean absolute change of the probabilities of all other labels. Lower is better.",
+            help="The mean absolute change of the probabilities of all other labels. Good: near 0.",
         )
-        st.caption(f"mean absolute change, {len(verdict.others)} labels")
+        st.caption(f"should stay the same; mean of {len(verdict.others)} labels")
     _draw_unscored(verdict)
     if verdict.changes:
         charts.draw(_plot_changes(verdict.changes), "edit_chart", 90 + 24 * len(verdict.changes))
     st.caption(
         escape_markdown(
-            f"n = 1 image: an example, not a measurement of the model. Classifier: {verdict.classifier}, trained on "
-            "real images alone. Only labels that it recognizes well on real images of unseen patients are shown."
+            "Changes are in percentage points. n = 1 image: an example, not a measurement of the model. Classifier: "
+            f"{verdict.classifier}, trained on real images alone. Only labels that it recognizes reliably on real "
+            "images of unseen patients are shown."
         )
     )
 
@@ -138,7 +146,7 @@ def draw_many(found: RepeatedEdit) -> None:
     edit, seed = first.origin, first.request.seed
     assert isinstance(edit, Edit)
     st.text(f"{edit.source_prompt}\n→ {edit.prompt}")
-    st.caption(f"{count} patients, seeds {seed} to {seed + count - 1}, strength {edit.strength:.0%}.")
+    st.caption(f"{count} patients. {_describe_source(first, edit)}")
     if verdict.reason:
         st.info(escape_markdown(f"Classifier scores: {NOT_MEASURED}. {verdict.reason}"))
     else:
@@ -149,11 +157,16 @@ def draw_many(found: RepeatedEdit) -> None:
             interval = "Whiskers: 95 % interval, bootstrap over patients."
         st.caption(
             escape_markdown(
-                f"{interval} n = {count}. Orange: requested changes. Everything else: mean absolute change of all "
-                f"other labels. Classifier: {verdict.classifier}, trained on real images alone."
+                f"{interval} n = {count}. Orange: requested changes. Change in other findings: mean absolute change of "
+                f"all other labels. Classifier: {verdict.classifier}, trained on real images alone."
             )
         )
         _draw_unscored(verdict)
+    series = {
+        "Before": [result.before for result in found.edits],
+        "After": [result.after.images[0] for result in found.edits],
+    }
+    draw_cine(series, [f"seed {seed + index}" for index in range(count)], "edit_cine", space_px=480)
     st.image(
         contact_sheet([(result.before, result.after.images[0]) for result in found.edits], 8, 128),
         "Synthetic: each patient before, and after below.",
@@ -180,7 +193,7 @@ def _plot_effects(effects: Sequence[Effect]) -> go.Figure:
             hovertemplate="%{y}: %{x:+.1f} points<extra></extra>",
         )
     )
-    figure.update_xaxes(title="Mean change of the probability, points")
+    figure.update_xaxes(title="Mean change of the probability, percentage points")
     figure.update_yaxes(autorange="reversed")
     return figure
 
@@ -188,6 +201,6 @@ def _plot_effects(effects: Sequence[Effect]) -> go.Figure:
 def _emphasize(item: Change | Effect) -> str:
     """The name of a label for a figure: bold if it was requested to change."""
     if item.label == OTHERS:
-        return "<i>Everything else (absolute)</i>"
+        return "<i>Change in other findings (absolute)</i>"
     name = charts.label(label_title(item.label))
     return f"<b>{name}</b>" if item.requested else name

@@ -52,8 +52,8 @@ def test_an_edit_shows_before_after_and_the_difference(
     open_page: Callable[..., sync_api.Page], studio_url: str, screenshots: Path
 ) -> None:
     page = open_page(f"{studio_url}/edit", 400, 800)  # a phone
-    page.get_by_label("Change to", exact=True).fill("Chest X-ray with pneumonia")
-    page.get_by_label("Change to", exact=True).blur()
+    page.get_by_label("After (prompt)", exact=True).fill("Chest X-ray with pneumonia")
+    page.get_by_label("After (prompt)", exact=True).blur()
     _button(page, "edit").click()
     page.get_by_alt_text("Difference map").wait_for()
     with page.expect_download() as waiting:

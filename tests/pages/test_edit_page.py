@@ -10,7 +10,7 @@ from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue, studio
-from tests.pages.generator import TIMEOUT_S, click, run, shown, wait
+from tests.pages.generator import TIMEOUT_S, click, run, shown, viewers, wait
 from xray_generator.experiments.counterfactual import Counterfactual, RepeatedEdit
 from xray_generator.export.pictures import pictures
 from xray_generator.export.recipe import read_recipe
@@ -104,8 +104,9 @@ def test_a_generated_patient_is_edited_scored_and_downloadable(page: AppTest) ->
     assert not np.array_equal(found.edit.before, found.edit.after.images[0])
     assert read_recipe(pictures(found.edit.after, 0)[0].png()).origin == edit
     titles = [metric.label for metric in page.metric]
-    assert titles == ["No finding", "Pleural effusion", "Everything else"]
-    assert "should appear" in said(page)
+    assert titles == ["No finding", "Pleural effusion", "Change in other findings"]
+    assert "should appear" in said(page) and "Changes are in percentage points" in said(page)
+    assert f"tiny · synthetic · seed {request.seed} · strength 50%" in said(page)  # what a screenshot says
     assert "n = 1 image" in said(page) and found.verdict.classifier in said(page)
     assert {button.label for button in page.download_button} == {
         "PNG after",
@@ -135,10 +136,30 @@ def test_an_edit_that_changes_nothing_is_refused_in_words(page: AppTest, target:
     assert message not in said(run(page))  # said once
 
 
+@pytest.mark.parametrize(
+    ("target", "said_so"),
+    [
+        (TARGET, ""),
+        ("PA chest X-ray of a 50-year-old woman, no abnormality reported", "Both prompts mean the same"),
+        ("Normal blurred PA chest X-ray, woman of 50, 50F", "read alike (PA · 50 years · female · normal)"),
+        ("PA film of a 50-year-old woman with zebras", "does not know these words; they change the image at random"),
+    ],
+)
+def test_prompts_that_ask_for_no_change_are_pointed_at(page: AppTest, target: str, said_so: str) -> None:
+    describe(page, target=target)
+    doubts = [element.value.replace("\\", "") for element in [*page.warning, *page.info]]
+    assert any(said_so in doubt for doubt in doubts) if said_so else not doubts
+
+
+def test_switching_the_one_finding_off_says_that_nothing_would_change(page: AppTest) -> None:
+    page.pills(key="edit_with").set_value([])
+    assert "Both prompts mean the same" in run(page).warning[0].value
+
+
 def test_an_upload_is_edited_by_either_method_and_not_repeated(page: AppTest) -> None:
     upload(page, png(90, 120))
     assert "120 x 90 pixels; its central square is used" in said(page)
-    assert "edit_repeat" not in {button.key for button in page.button}
+    assert "edit_count" not in {group.key for group in page.button_group}
     assert page.number_input(key="edit_seed").disabled  # inversion draws no noise
     click(page, "edit")
     found = ended(page)
@@ -150,6 +171,17 @@ def test_an_upload_is_edited_by_either_method_and_not_repeated(page: AppTest) ->
     page.segmented_control(key="edit_method").set_value("noise")
     run(page)
     assert not page.number_input(key="edit_seed").disabled
+
+
+def test_a_result_stands_beside_its_own_form_alone(page: AppTest) -> None:
+    describe(page)
+    click(page, "edit")
+    ended(page)
+    assert len(viewers(page)) == 1
+    page.segmented_control(key="edit_kind").set_value("Upload")
+    assert not viewers(run(page)) and "appear here" in said(page)
+    page.segmented_control(key="edit_kind").set_value("Generated")
+    assert len(viewers(run(page))) == 1
 
 
 def test_a_file_that_is_no_image_is_answered_in_words(page: AppTest) -> None:
@@ -167,13 +199,17 @@ def test_many_patients_have_their_mean_change_and_no_interval_under_ten(page: Ap
     describe(page)
     page.segmented_control(key="edit_count").set_value(4)
     run(page)
-    click(page, "edit_repeat")
+    assert page.button(key="edit").label == "Edit 4 patients"
+    click(page, "edit")
     found = ended(page)
     assert isinstance(found, RepeatedEdit)
     seeds = [made.after.request.seed for made in found.edits]
     assert seeds == list(range(seeds[0], seeds[0] + 4))
     assert "No interval: it needs 10 patients or more, and there are 4." in said(page)
     assert [button.label for button in page.download_button] == ["Mean changes as CSV"]
+    (cine,) = viewers(page)
+    assert [len(pane["frames"]) for pane in cine["panes"]] == [4, 4] and cine["names"][1] == f"seed {seeds[1]}"
+    page.segmented_control(key="edit_count").set_value(1)
     click(page, "edit")
     assert isinstance(ended(page), Counterfactual)
     assert [tab.label for tab in page.tabs] == ["One patient", "Many patients"]
