@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -10,9 +11,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages.kit.images import pick_image
+from pages.create.enhancement_source import pick_source
 from pages.kit.services import escape_markdown, studio
-from pages.kit.viewer import draw_slider
+from pages.kit.viewer import draw_slider, draw_viewer
 from postprocess.cost import Cost, measure_cost
 from postprocess.operations import Clahe, Equalize, Median, Operation, Scale, Sharpen, Vignette, Window
 from postprocess.presets import (
@@ -32,9 +33,26 @@ from xray_generator.images import encode_png, limit_pixels
 from xray_generator.types import StudioError
 
 LEGEND = (
-    "Compared with the raw image. SSIM: structural similarity, 1 = unchanged. Entropy: change in the Shannon entropy "
-    "of the gray levels, in bits per pixel. Saturated: pixels that are black or white; new: those that were not before."
+    "Good: an SSIM near 1 and no newly saturated pixels. Bad: pixels that became black or white and entropy that fell, "
+    "which is detail that is gone. Entropy that rose is contrast spread over more gray levels, not new detail."
 )
+COLUMNS = {
+    "Preset": None,
+    "SSIM": "Structural similarity to the raw image: 1 is unchanged.",
+    "Entropy": "Change of the Shannon entropy of the gray levels, in bits per pixel.",
+    "Black": "Share of pixels at 0. In a CT image they lie below the window.",
+    "White": "Share of pixels at 255. In a CT image they lie above the window.",
+    "Newly saturated": "Share of pixels that are black or white and were not before.",
+}  # of the costs, with what each means
+TITLES = {
+    "median": "Median (noise)",
+    "equalize": "Equalize (global contrast)",
+    "clahe": "CLAHE (local contrast)",
+    "window": "Window (gray range)",
+    "sharpen": "Sharpen (edges)",
+    "vignette": "Vignette (dark corners)",
+}  # of operations, by kind
+MAX_SHOWN = 1_000_000  # pixels of an image on this page; downloads have all
 BASE, ROUND, SAVED = "preset_base", "preset_round", "preset_saved"  # in the session, of the editor
 ORDER: tuple[Operation, ...] = (
     Median(),
@@ -51,7 +69,7 @@ _download = partial(st.download_button, on_click="ignore", icon=":material/downl
 def main() -> None:
     """Draw the page."""
     try:
-        source = pick_image("enhancement", is_wide=True)
+        source = pick_source()
     except (StudioError, OSError) as error:
         st.error(escape_markdown(error))
         return
@@ -75,62 +93,85 @@ def _read_presets() -> Sequence[Preset]:
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs={Source: attrgetter("digest"), Preset: to_json})
 def _enhance(source: Source, preset: Preset) -> tuple[bytes, Cost]:
-    """A PNG of the source after a preset, at most 1 megapixel, and what the preset cost at full size."""
+    """A PNG of the source after a preset, at most MAX_SHOWN pixels, and what the preset cost at full size."""
     enhanced = apply(preset, source.image)
-    return encode_png(limit_pixels(enhanced, 1_000_000)), measure_cost(source.image, enhanced)
+    return encode_png(limit_pixels(enhanced, MAX_SHOWN)), measure_cost(source.image, enhanced)
 
 
 def _title(preset: Preset) -> str:
-    """A preset's name; the one without operations is the raw image."""
-    return preset.name if preset.operations else "Raw"
+    """A preset's name; the one without operations is the raw image, and no other is called so."""
+    if not preset.operations:
+        return "Raw"
+    return f"{preset.name} (preset)" if preset.name.casefold() == "raw" else preset.name
 
 
 def _label(source: Source, preset: Preset) -> str:
     """The preset's name, and whether the image is synthetic."""
-    return f"{_title(preset)}{' · synthetic' if source.recipe else ''}"
+    return f"{_title(preset)}{' · synthetic' if source.is_synthetic else ''}"
 
 
 def _describe_cost(cost: Cost) -> str:
     """A preset's cost in two lines of Markdown."""
     return (
         f"SSIM {cost.ssim_to_raw:.3f} · entropy {cost.entropy_change:+.2f} bit  \n"
-        f"saturated {cost.saturated_fraction:.2%}, new {cost.newly_saturated_fraction:.2%}"
+        f"black {cost.black_fraction:.2%}, white {cost.white_fraction:.2%}, new {cost.newly_saturated_fraction:.2%}"
+    )
+
+
+def _draw_images(source: Source, images: Mapping[str, bytes], key: str, space_px: int) -> None:
+    """Draw PNGs of a source side by side, the raw one first, to look at and measure."""
+    is_real = st.session_state["enhancement_source"] == "Dataset" and not source.is_synthetic
+    is_unknown = not (is_real or source.is_synthetic)
+    draw_viewer(
+        images,
+        key,
+        space_px=space_px,
+        real=images if is_real else (),
+        unknown=images if is_unknown else (),
+        window=source.hu_window,
+        unitless=list(images)[1:],
+        spacing_mm=source.spacing_mm,
+        reduction=max(1.0, math.sqrt(source.image.size / MAX_SHOWN)),
     )
 
 
 def draw_grid(source: Source, presets: Sequence[Preset]) -> None:
-    """The raw image and every preset, each with its cost and its download, and all of them in one ZIP."""
-    head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
-    head.caption("What each preset does to the image, and what it costs.", help=LEGEND, width="content")
-    head.download_button(
-        "Download all",
-        partial(comparison_zip, source, tuple(presets)),
-        f"enhancement_{source.digest}.zip",
-        "application/zip",
-        key="enhancement_zip",
-        on_click="ignore",
-        icon=":material/folder_zip:",
-        help="A ZIP file: all images at full size, the costs as CSV, the presets as JSON.",
+    """The raw image and every preset, what each costs and its download, and all of them in one ZIP."""
+    chosen = (RAW, *(preset for preset in presets if preset.operations))
+    shown = {preset: _enhance(source, preset) for preset in chosen}
+    _draw_images(source, {_title(preset): png for preset, (png, _) in shown.items()}, "enhancement_viewer", 420)
+    costs = [
+        (
+            _title(preset),
+            f"{cost.ssim_to_raw:.3f}" if preset.operations else "the reference",
+            f"{cost.entropy_change:+.2f} bit" if preset.operations else "",
+            f"{cost.black_fraction:.2%}",
+            f"{cost.white_fraction:.2%}",
+            f"{cost.newly_saturated_fraction:.2%}" if preset.operations else "",
+        )
+        for preset, (_, cost) in shown.items()
+    ]
+    st.dataframe(
+        dict(zip(COLUMNS, zip(*costs, strict=True), strict=True)),
+        hide_index=True,
+        width="stretch",
+        column_config={name: st.column_config.Column(help=text) for name, text in COLUMNS.items()},
+        key="enhancement_costs",
     )
-    grid = st.grid(5, min_column_width=180)
-    for preset in (RAW, *(preset for preset in presets if preset.operations)):
-        with grid.cell():
-            (png, cost), label = _enhance(source, preset), _label(source, preset)
-            line = st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="center")
-            line.text(label, width="stretch", wrap=False)
-            line.download_button(
-                ":material/download:",
-                partial(encode_enhanced, source, preset),
-                f"{source.digest}_{preset.slug}.png",
-                "image/png",
-                key=f"enhancement_png_{preset.slug}",
-                on_click="ignore",
-                type="tertiary",
-                help=f"Download {escape_markdown(_title(preset))} as PNG",
-            )
-            st.image(png, width="stretch", output_format="PNG", alt=label)
-            raw = f"the reference  \nsaturated {cost.raw_saturated_fraction:.2%}"
-            st.caption(_describe_cost(cost) if preset.operations else raw)
+    st.caption(LEGEND)
+    with st.container(horizontal=True):
+        for preset in chosen:
+            png = partial(encode_enhanced, source, preset)
+            name = f"{source.digest}_{preset.slug}.png"
+            _download(_title(preset), png, name, "image/png", key=f"enhancement_png_{preset.slug}", help="As PNG")
+        _download(
+            "Download all",
+            partial(comparison_zip, source, tuple(presets)),
+            f"enhancement_{source.digest}.zip",
+            "application/zip",
+            key="enhancement_zip",
+            help="A ZIP file: all images at full size, the costs as CSV, the presets as JSON.",
+        )
 
 
 @st.fragment
@@ -141,6 +182,7 @@ def draw_comparison(source: Source, presets: Sequence[Preset]) -> None:
         left = _pick_side("Left", PRESETS[0], presets, source)
         right = _pick_side("Right", PRESETS[1], presets, source)
         st.caption("Drag the divider, or click it and use the arrow keys.")
+        st.caption(LEGEND)
     height, width = source.image.shape
     pictures = [(_enhance(source, preset)[0], _label(source, preset)) for preset in (left, right)]
     with slider:
@@ -217,7 +259,7 @@ def _list_operations(preset: Preset) -> list[tuple[Operation, bool]]:
 def _draw_operations(base: Preset) -> Iterator[Operation]:
     for index, (operation, is_on) in enumerate(_list_operations(base)):
         key = f"preset_{st.session_state[ROUND]}_{base.slug}_{index}"
-        if st.toggle(type(operation).__name__, is_on, key=key, persist_state="page"):
+        if st.toggle(TITLES[operation.kind], is_on, key=key, persist_state="page"):
             yield _draw_parameters(operation, key)
 
 
@@ -249,12 +291,9 @@ def _draw_parameter(label: str, scale: Scale, value: float, key: str) -> float:
 
 def _draw_before_and_after(source: Source, edited: Preset) -> None:
     (raw_png, raw_cost), (png, cost) = _enhance(source, RAW), _enhance(source, edited)
-    left, right = st.columns(2)
-    left.image(raw_png, width="stretch", output_format="PNG", alt=_label(source, RAW))
-    left.caption(f"**{_label(source, RAW)}** · saturated {raw_cost.raw_saturated_fraction:.2%}")
-    right.image(png, width="stretch", output_format="PNG", alt="Edited")
-    synthetic = " · synthetic" if source.recipe else ""
-    right.caption(f"**Edited{synthetic}** · {_describe_cost(cost)}", help=LEGEND)
+    _draw_images(source, {"Raw": raw_png, "Edited": png}, "preset_viewer", 420)
+    raw = f"black {raw_cost.black_fraction:.2%}, white {raw_cost.white_fraction:.2%}"
+    st.caption(f"**Edited** · {_describe_cost(cost)}  \n**Raw** · {raw}", help=LEGEND)
 
 
 def _draw_actions(source: Source, base: Preset, edited: Preset) -> None:
@@ -262,11 +301,11 @@ def _draw_actions(source: Source, base: Preset, edited: Preset) -> None:
     is_custom = base not in PRESETS
     field, button = st.columns([2, 1], vertical_alignment="bottom")
     name = field.text_input(
-        "Name",
+        "Preset name",
         base.name if is_custom else "",
         MAX_NAME_CHARACTERS,
         key=f"preset_name_{base.slug}",
-        placeholder="A name of your own",
+        placeholder="Preset name",
     )
     is_saved = button.button("Save as custom preset", type="primary", key="preset_save", width="stretch")
     with st.container(horizontal=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -11,10 +12,11 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.kit.services import Stamped, default_rows, escape_markdown, own_dir, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.rows import Row, class_names, finding_name
+from xray_generator.dicom import FULL
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.recipe import Recipe
-from xray_generator.gallery import newest, read_recipe, read_slice_source
+from xray_generator.gallery import newest, read_in_units, read_recipe, read_slice_source
 from xray_generator.images import FORMATS
 from xray_generator.requests import describe_condition
 
@@ -28,6 +30,7 @@ def pick_image(
     sources: Sequence[str] = ("Generated", "Upload", "Dataset"),
     manifest: Manifest | None = None,
     pick_rows: Callable[[], Sequence[Row]] = default_rows,
+    others: Mapping[str, Callable[[], Source | None]] = MappingProxyType({}),
     is_wide: bool = False,
 ) -> Source | None:
     """Draw the picker and a line about the image; None until there is one.
@@ -36,14 +39,15 @@ def pick_image(
         key: begins the session's keys of the fields.
         sources: which of "Generated", "Upload" and "Dataset" are offered.
         manifest: of the checkpoint that will look at the image: only its own generated images are offered, and its
-            window is applied to CT files. None: any checkpoint's images, no window.
+            window is applied to CT files. None: any checkpoint's images, and CT files in all Hounsfield units.
         pick_rows: returns the images of the dataset; it may draw fields to choose them by.
+        others: further sources, each with what draws its fields and returns the image.
         is_wide: draw the choice of the source beside the other fields, not above them.
 
     Raises:
         StudioError: the image cannot be read; the text says why.
     """
-    window = None if manifest is None else manifest.hu_window
+    window = FULL if manifest is None else manifest.hu_window
     generated = {
         path: recipe
         for path, recipe in _list_generated(key).items()
@@ -52,17 +56,21 @@ def pick_image(
     fallback = "Dataset" if manifest is None and "Dataset" in sources else "Upload"
     st.session_state.setdefault(f"{key}_source", "Generated" if generated and "Generated" in sources else fallback)
     kinds, fields = st.columns([1, 3], vertical_alignment="bottom") if is_wide else (st.container(), st.container())
-    kind = kinds.segmented_control("Image", sources, required=True, key=f"{key}_source", persist_state="session")
+    kind = kinds.segmented_control(
+        "Image", [*sources, *others], required=True, key=f"{key}_source", persist_state="session"
+    )
     with fields:
         if kind == "Generated":
             source = _pick_generated(key, generated, window, is_own=manifest is not None)
         elif kind == "Upload":
             source = pick_upload(key, window)
-        else:
+        elif kind == "Dataset":
             source = _pick_row(key, pick_rows(), window)
+        else:
+            source = others[str(kind)]()
     if source is not None:
         height, width = source.image.shape
-        scaled = f", scaled to {manifest.sizes[0]}" if manifest else ""
+        scaled = f", resized to {manifest.sizes[0]}" if manifest else ""
         st.caption(escape_markdown(f"{source.origin} · {width} x {height} pixels{scaled}"))
     return source
 
@@ -70,7 +78,8 @@ def pick_image(
 def pick_upload(key: str, window: Window | None = None, place: DeltaGenerator | None = None) -> Source | None:
     """Draw the upload field; the image, at most 4 megapixels, or None until there is one.
 
-    A CT DICOM file is shown through `window`, if there is one; the gray levels of any other file are used as they are.
+    A CT DICOM file is shown through `window`, if there is one, or with FULL in all its Hounsfield units; any other file
+    is used with its gray levels as they are.
 
     Raises:
         StudioError: the file cannot be read; the text says why.
@@ -81,12 +90,17 @@ def pick_upload(key: str, window: Window | None = None, place: DeltaGenerator | 
         max_upload_size=MAX_UPLOAD_MB,
         on_change=_keep_upload,
         args=(key,),
-        help="CT DICOM files are shown through the model's window; other files keep their gray levels."
-        if window
-        else None,
+        help=_describe_reading(window),
     )
     data = st.session_state.get(f"{key}_kept")
     return None if data is None else _decode(data, window)
+
+
+def _describe_reading(window: Window | None) -> str | None:
+    if window is None:
+        return None
+    ct = "read in Hounsfield units" if window == FULL else "shown through the model's window"
+    return f"CT DICOM files are {ct}; other files keep their gray levels."
 
 
 def describe_recipe(recipe: Recipe, titles: Mapping[str, str]) -> str:
@@ -187,9 +201,13 @@ def _keep_upload(key: str) -> None:
 
 @st.cache_data(max_entries=1, show_spinner="Reading the image", scope="session")
 def _decode(data: bytes, window: Window | None) -> Source:
-    return read_slice_source(data, "uploaded image", window)
+    return _read_data(data, "uploaded image", window)
 
 
 @st.cache_data(max_entries=4, show_spinner=False, hash_funcs={Stamped: hash})
 def _read(file: Stamped, origin: str, window: Window | None) -> Source:
-    return read_slice_source(file.path.read_bytes(), origin, window)
+    return _read_data(file.path.read_bytes(), origin, window)
+
+
+def _read_data(data: bytes, origin: str, window: Window | None) -> Source:
+    return read_in_units(data, origin) if window == FULL else read_slice_source(data, origin, window)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,23 @@ import streamlit as st
 from PIL import Image as PILImage
 from streamlit.testing.v1 import AppTest
 
+from pages.kit.services import job_queue
 from postprocess.operations import Clahe, Median, Sharpen, Window
 from postprocess.presets import PRESETS, Preset, load_presets, save_preset, to_json
-from xray_generator.export.recipe import Recipe, encode_png
+from tests.ct_files import HU, ct
+from tests.pages.generator import TIMEOUT_S, click, own_folder, run, viewers
+from xray_generator.export.recipe import Recipe, encode_png, read_recipe
 from xray_generator.types import CheckpointRef, GenerationRequest, TextPrompt
 
 ROOT = Path(__file__).parents[2]
+TITLES = {  # of the editor's operations
+    "median": "Median (noise)",
+    "equalize": "Equalize (global contrast)",
+    "clahe": "CLAHE (local contrast)",
+    "window": "Window (gray range)",
+    "sharpen": "Sharpen (edges)",
+    "vignette": "Vignette (dark corners)",
+}
 SHOWN = ["Raw", *(preset.name for preset in PRESETS[1:])]
 EDITOR, SLIDER = "Edit a preset", "A/B slider"
 RAMP = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
@@ -64,8 +76,16 @@ def open_tab(page: AppTest, name: str) -> AppTest:
 
 
 def names(page: AppTest) -> list[str]:
-    """The names over the images of the grid."""
-    return [element.value for element in page.text]
+    """The names of the images side by side."""
+    return [pane["label"] for viewer in viewers(page) for pane in viewer["panes"]]
+
+
+def marks(page: AppTest) -> set[str]:
+    return {pane["mark"] for viewer in viewers(page) for pane in viewer["panes"]}
+
+
+def costs(page: AppTest) -> dict[str, list[str]]:
+    return page.dataframe[0].value.to_dict("list")
 
 
 def captions(page: AppTest) -> str:
@@ -74,9 +94,9 @@ def captions(page: AppTest) -> str:
 
 def test_dataset_image_goes_through_every_preset_with_its_cost(page: AppTest) -> None:
     assert page.segmented_control(key="enhancement_source").value == "Dataset"
-    assert names(page) == SHOWN
-    assert captions(page).count("SSIM") == len(PRESETS) - 1
-    assert len(page.get("image")) == len(PRESETS)
+    assert names(page) == SHOWN == costs(page)["Preset"] and marks(page) == {"Real"}
+    assert all(0 < float(value) < 1 for value in costs(page)["SSIM"][1:])
+    assert "Good: an SSIM near 1" in captions(page)
 
 
 def test_downloads_do_not_run_the_page_again(page: AppTest) -> None:
@@ -104,7 +124,7 @@ def test_dataset_is_filtered_by_finding_and_view(page: AppTest) -> None:
 def test_wrong_upload_is_answered_in_words(page: AppTest, data: bytes, message: str) -> None:
     upload(page, data)
     assert [message in error.value.replace("\\", "") for error in page.error] == [True]
-    assert not page.get("image")
+    assert not viewers(page)
 
 
 @pytest.mark.parametrize(
@@ -118,15 +138,37 @@ def test_wrong_upload_is_answered_in_words(page: AppTest, data: bytes, message: 
 def test_16_bit_and_rgba_uploads_are_read_as_they_look(page: AppTest, picture: PILImage.Image) -> None:
     upload(page, png(picture))
     assert not page.error
-    assert names(page) == SHOWN
+    assert names(page) == SHOWN and marks(page) == {"Given"}
     assert "uploaded image · 64 x 64 pixels" in captions(page)
-    assert "the reference  \nsaturated 0." in captions(page)  # a ramp; a white image would be saturated 100 %
+    assert costs(page)["White"][0].startswith("0.")  # a ramp; a white image would be 100 %
 
 
 def test_large_upload_is_scaled_down_and_says_so(page: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xray_generator.gallery.MAX_PIXELS", 10_000)  # the real limit takes many seconds
     upload(page, png(PILImage.linear_gradient("L").resize((300, 200))))
     assert "scaled down from 300 x 200 pixels · 122 x 81 pixels" in captions(page)
+
+
+def test_lengths_are_those_of_the_image_where_the_page_shows_it_smaller(page: AppTest) -> None:
+    upload(page, png(PILImage.linear_gradient("L").resize((1_200, 1_200))))
+    assert viewers(page)[0]["reduction"] == pytest.approx(1.2)
+
+
+def test_a_ct_file_has_its_hounsfield_units_windows_and_millimeters(page: AppTest) -> None:
+    upload(page, ct())
+    (viewer,) = viewers(page)
+    assert (viewer["low"], viewer["high"], viewer["spacing"]) == (-1350, 150, [0.7, 0.7])
+    assert [pane["unit"] for pane in viewer["panes"]] == [" HU", *[""] * (len(SHOWN) - 1)]
+    assert "uploaded image, Hounsfield units" in captions(page) and "training" not in captions(page)
+    assert costs(page)["Black"][0] == "0.00%"  # air is not below the lung window
+    window = next(group for group in page.button_group if group.label == "Window")
+    assert window.value == "lung"
+    window.set_value("mediastinum").run()
+    air_and_lung = (HU < -160 + 200 / 255).mean()
+    assert float(costs(page)["Black"][0].rstrip("%")) / 100 == pytest.approx(air_and_lung, abs=0.01)
+    window = next(group for group in page.button_group if group.label == "Window")
+    window.set_value("full range").run()
+    assert costs(page)["Black"][0] == costs(page)["White"][0] == "0.00%" and viewers(page)[0]["low"] == -1024
 
 
 def test_upload_outlives_a_change_of_page_until_it_is_removed(output_dir: Path) -> None:
@@ -140,8 +182,8 @@ def test_upload_outlives_a_change_of_page_until_it_is_removed(output_dir: Path) 
 
 
 def test_generated_images_come_first_and_enhanced_ones_are_left_out(output_dir: Path) -> None:
-    folder = output_dir / "generated"
-    folder.mkdir()
+    folder = own_folder(output_dir)
+    folder.mkdir(parents=True)
     recipe = Recipe(
         GenerationRequest(TextPrompt("Normal *chest*"), seed=7), CheckpointRef("latent_diffusion", "x", "0")
     )
@@ -153,12 +195,53 @@ def test_generated_images_come_first_and_enhanced_ones_are_left_out(output_dir: 
     assert page.segmented_control(key="enhancement_source").value == "Generated"
     (option,) = page.selectbox(key="enhancement_generated").options
     assert option.startswith("Normal *chest* · seed 7 · ")
-    assert names(page) == [f"{name} · synthetic" for name in SHOWN]
+    assert names(page) == SHOWN and marks(page) == {"Synthetic"}
+
+
+def draw(page: AppTest) -> AppTest:
+    """Ask for the image of the form and wait for it."""
+    before = set(job_queue()._jobs)
+    click(page, "enhancement_draw")
+    (job,) = (job for name, job in job_queue()._jobs.items() if name not in before)
+    deadline = time.monotonic() + TIMEOUT_S
+    while not job.is_over and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert job.state == "done", job.error
+    return run(page)
+
+
+def open_draw(output_dir: Path, checkpoint: Path) -> AppTest:
+    (output_dir / "checkpoints").symlink_to(checkpoint / "checkpoints")
+    page = run_page()
+    page.segmented_control(key="enhancement_source").set_value("Draw").run()
+    assert not page.exception and not viewers(page)
+    return page
+
+
+def test_an_image_is_drawn_from_a_prompt_and_kept(output_dir: Path, tiny_checkpoint: Path) -> None:
+    page = open_draw(output_dir, tiny_checkpoint)
+    page.text_input(key="enhancement_prompt").set_value("Chest X-ray with pneumonia")
+    page.number_input(key="enhancement_seed").set_value(5).run()
+    assert names(draw(page)) == SHOWN and marks(page) == {"Synthetic"}
+    assert "generated by tiny with seed 5" in captions(page)
+    (path,) = own_folder(output_dir).glob("*.png")
+    assert read_recipe(path.read_bytes()).request.condition == TextPrompt("Chest X-ray with pneumonia")
+    page.text_input(key="enhancement_prompt").set_value(" ")
+    assert "prompt is empty" in click(page, "enhancement_draw").error[0].value
+
+
+def test_a_drawn_ct_image_has_the_units_of_its_model(output_dir: Path, tiny_ct_checkpoint: Path) -> None:
+    page = draw(open_draw(output_dir, tiny_ct_checkpoint))
+    assert (viewers(page)[0]["low"], viewers(page)[0]["unit"]) == (-1350, " HU")
+    assert "were cut off in the training data" in captions(page)
+    next(group for group in page.button_group if group.label == "Window").set_value("bone").run()
+    assert viewers(page)[0]["high"] == 1300 and "-500 to 1,300 HU" in captions(page)
+    assert marks(page) == {"Synthetic"}
 
 
 def test_without_generated_images_the_page_says_where_to_make_one(page: AppTest) -> None:
     page.segmented_control(key="enhancement_source").set_value("Generated").run()
-    assert "No image has been generated yet" in page.info[0].value
+    assert "You have not generated an image yet" in page.info[0].value
 
 
 def test_slider_compares_any_two_presets(page: AppTest) -> None:
@@ -166,7 +249,7 @@ def test_slider_compares_any_two_presets(page: AppTest) -> None:
     assert page.selectbox(key="enhancement_Left").value == "None"
     page.selectbox(key="enhancement_Right").set_value("Radiographic Film").run()
     assert not page.exception
-    assert captions(page).count("SSIM") == 1
+    assert captions(page).count("SSIM 0.") == 1
 
 
 def test_editor_saves_a_custom_preset_that_the_grid_shows(page: AppTest, output_dir: Path) -> None:
@@ -243,6 +326,5 @@ def test_editor_offers_every_operation_in_the_order_of_the_preset(output_dir: Pa
     for preset in (*PRESETS, *load_presets(output_dir / "presets")):
         page.selectbox(key="preset_base").set_value(preset.name).run()
         switched_on = [toggle.label for toggle in page.toggle if toggle.value]
-        assert switched_on == [type(operation).__name__ for operation in preset.operations]
-        offered = {toggle.label for toggle in page.toggle}
-        assert offered == {"Median", "Equalize", "Clahe", "Window", "Sharpen", "Vignette"}
+        assert switched_on == [TITLES[operation.kind] for operation in preset.operations]
+        assert {toggle.label for toggle in page.toggle} == set(TITLES.values()) and len(TITLES) == 6
