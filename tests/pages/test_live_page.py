@@ -179,6 +179,14 @@ def test_no_checkpoint_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "no checkpoint" in open_live().error[0].value
 
 
+def test_a_vocabulary_that_cannot_be_read_is_said(tiny_checkpoint: Path, output_dir: Path) -> None:
+    (output_dir / "checkpoints").unlink()
+    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
+    edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(vocabulary={}))
+    app = open_live()
+    assert not app.exception and "no readable vocabulary" in app.error[0].value
+
+
 def test_weight_0_is_a_and_weight_1_is_b(live: AppTest) -> None:
     a = image(settle(click(live, "live_use_A")))
     change(live, "text_input", "live_prompt", "Chest X-ray with pneumothorax")
