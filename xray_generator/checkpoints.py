@@ -259,20 +259,22 @@ def verify(folder: Path, manifest: Listing) -> None:
             raise StudioError(f"{folder.name}/{name} is not in the manifest and is refused.")
     for name, expected in manifest.files.items():
         path = folder / name
-        if not _is_inside(path, folder):
-            raise StudioError(f"The checkpoint {folder.name} is incomplete: {name[:80]} is missing. Get it again.")
+        if lack := _find_lack(path, folder):
+            raise StudioError(f"The checkpoint {folder.name} is incomplete: {name[:80]} {lack}. Get it again.")
         if sha256(path) != expected:
             raise StudioError(
                 f"{folder.name}/{name} is damaged or was changed: its SHA-256 is not the manifest's. Get it again."
             )
 
 
-def _is_inside(path: Path, folder: Path) -> bool:
-    """Whether it is a file of the folder, and no link to elsewhere."""
+def _find_lack(path: Path, folder: Path) -> str:
+    """Why a path is no file of the folder; empty where it is one."""
     try:
-        return path.is_file() and path.resolve().is_relative_to(folder.resolve())
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            return ""
+        return "is a link that leads out of it" if path.is_symlink() else "is missing"
     except OSError:  # the name is too long
-        return False
+        return "is missing"
 
 
 def open_checkpoint(

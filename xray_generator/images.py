@@ -21,7 +21,7 @@ from PIL import Image as PILImage
 from PIL import ImageOps, TiffImagePlugin, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from xray_generator import dicom
+from xray_generator import dicom, libtiff
 from xray_generator.types import Image, StudioError
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def header_pixels(path: Path) -> int:
 
 def _read_pillow(data: bytes, notes: list[str]) -> Image:
     most = dicom.MAX_PIXELS // 10**6
+    libtiff.silence()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PILImage.DecompressionBombWarning)  # our own budget is stricter

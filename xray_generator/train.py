@@ -126,6 +126,8 @@ def _implied(options: argparse.Namespace, data: dict[str, Any], kind: type) -> I
     stages = [name for name, group in data.items() if name.endswith(STAGE) and isinstance(group, dict)]
     if options.quick_test:
         yield from (f"{stage}.{setting}" for stage in stages for setting in QUICK)
+    if options.quick_test and _has(kind, "num_likelihoods"):
+        yield "num_likelihoods=0"  # of which each may take minutes
     if options.window and _has(kind, "window"):
         window = parse_window(options.window)
         yield from (f"window.level={window.level}", f"window.width={window.width}")
