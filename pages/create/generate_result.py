@@ -13,14 +13,15 @@ from pages.kit.checkpoints import draw_strengths
 from pages.kit.facts import draw_facts
 from pages.kit.jobs import draw_ends, draw_hint, draw_line, is_running
 from pages.kit.results import job_key, list_own_results, read_result, result_key
-from pages.kit.sampling import MAX_FIELD_SEED, field_key, lock_seed
+from pages.kit.sampling import MAX_FIELD_SEED, lock_seed
 from pages.kit.services import count_text, escape_markdown
 from pages.kit.viewer import draw_viewer
+from pages.kit.window import draw_window
 from postprocess.cost import measure_cost
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.naming import checkpoint_title, class_titles
-from xray_generator.dicom.hounsfield import WINDOWS, Window
+from xray_generator.dicom.hounsfield import Window
 from xray_generator.evaluation.summary import time_text
 from xray_generator.export.pictures import Picture, archive, pictures
 from xray_generator.history import read_kept
@@ -29,6 +30,7 @@ from xray_generator.types import GenerationResult, Image
 
 ONE_IMAGE_PX, GRID_PX, WINDOW_PX = 405, 565, 90  # what stands around the viewer, so that all of it fits the window
 THUMBNAILS_PER_ROW = 8
+WINDOW_HELP = "The part of the CT scale shown from black to white. Downloads are not affected."
 
 
 @st.fragment
@@ -81,13 +83,15 @@ def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) ->
     raw, *enhanced = pictures(result, index, preset)
     draw_title(result, manifest)
     own = manifest.hu_window
-    seen = draw_window(own, result.checkpoint.name, is_enhanced=bool(enhanced)) if own else None
+    note = "Gray levels of an enhanced image are no longer true HU." if enhanced else ""
+    seen = draw_window(own, result.checkpoint.name, help=WINDOW_HELP, note=note) if own else None
     names = ("Raw", f"Enhanced: {preset.name}") if enhanced else (f"Seed {result.seeds[index]}",)
     draw_viewer(
         {title: apply_window(picture.image, own, seen) for title, picture in zip(names, (raw, *enhanced), strict=True)},
         key="viewer",
         space_px=(ONE_IMAGE_PX if len(result.images) == 1 else GRID_PX) + (WINDOW_PX if own else 0),
         window=seen,
+        unitless=names[1:],
     )
     facts = {
         "Seed": str(result.seeds[index]),
@@ -159,41 +163,6 @@ def draw_thumbnails(result: GenerationResult, chosen: int) -> None:
                 type="primary" if index == chosen else "secondary",
                 help=f"Seed {result.seeds[index]}",
             )
-
-
-def draw_window(own: Window, name: str, *, is_enhanced: bool) -> Window:
-    """Draw the choice of the window to look through, at first the checkpoint's own; downloads keep theirs."""
-    first = next((f"{preset} (full range)" for preset, window in WINDOWS.items() if window == own), "full range")
-    choices = {first: own} | {preset: window for preset, window in WINDOWS.items() if window != own}
-    key, level_key, width_key = (field_key(part, name) for part in ("window", "window level", "window width"))
-    defaults = {key: first, level_key: round(own.level), width_key: max(1, round(own.width))}
-    for field, value in defaults.items():
-        st.session_state.setdefault(field, value)
-    choice, level, width = st.columns([5, 2, 2], vertical_alignment="bottom")
-    chosen = choice.segmented_control(
-        "Window",
-        [*choices, "custom"],
-        key=key,
-        required=True,
-        persist_state="session",
-        help="The part of the CT scale shown from black to white. Downloads are not affected.",
-    )
-    seen = choices.get(chosen or first)
-    if seen is None:
-        seen = Window(
-            level.number_input("Level (HU)", -2_000, 4_000, step=10, key=level_key, persist_state="session"),
-            width.number_input("Width (HU)", 1, 4_000, step=10, key=width_key, persist_state="session"),
-        )
-    text = f"{seen.low:,.0f} to {seen.high:,.0f} HU."
-    if seen.low < own.low or seen.high > own.high:
-        text += (
-            f" Values outside {own.low:,.0f} to {own.high:,.0f} HU were cut off in the training data, so they cannot "
-            "be shown."
-        )
-    elif seen == own:
-        text += " Values outside this range were cut off in the training data."
-    st.caption(text + (" Gray levels of an enhanced image are no longer true HU." if is_enhanced else ""))
-    return seen
 
 
 def apply_window(image: Image, own: Window | None, seen: Window | None) -> Image:
