@@ -187,7 +187,7 @@ def test_page_change_keeps_result_and_form(page: sync_api.Page, screenshots: Pat
     assert _fits(page, "image 1")
     page.screenshot(path=screenshots / "generator_three_images.png")
     _open(page, "Enhancement comparison")
-    page.get_by_text("Radiographic Film · synthetic", exact=True).wait_for()
+    page.locator("figcaption").filter(has_text="Radiographic Film").wait_for()
     _settle(page)
     page.screenshot(path=screenshots / "enhancement.png", full_page=True)
     assert page.get_by_text("Not for diagnosis").is_visible()
