@@ -53,3 +53,12 @@ def test_options_of_ct_are_refused_for_other_data(
 def test_a_window_may_begin_with_a_minus(value: str) -> None:
     for given in (["--window", value], [f"--window={value}"]):
         assert common_parser("x", "y").parse_args([*given, "name=a"]).window == value
+
+
+def test_a_quick_test_scores_no_slice(command: list[str], tmp_path: Path) -> None:
+    """By the exact method each of them takes minutes at 128 pixels."""
+    config = json.loads((tmp_path / "flow.json").read_text())
+    (tmp_path / "flow.json").write_text(json.dumps(config | {"num_likelihoods": 3}))
+    assert main([*command, "--slices", "all", "--quick_test"]) == 0
+    metrics = read_manifest(tmp_path / "outputs" / "checkpoints" / "flow_matching" / "flow_quick_test").metrics
+    assert metrics.likelihood == metrics.likelihood_references == {}
