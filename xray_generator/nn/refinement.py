@@ -1,21 +1,16 @@
-"""From an image to one of twice the side: what of its detail can be told, and grain for what cannot.
+"""From an image to one of twice the side: what the coarse image cannot tell is drawn, by a flow on the residual.
 
-Finer than the pixels it is given, a film holds edges, whose place the coarse image tells, and texture, which it does
-not. The first is regressed; the second is drawn from a learned distribution (`nn.grain`), with noise as an input: a
-deterministic network that must invent texture weaves it.
+A regression gives the mean of all images that fit, without a vessel; grain on top of it is noise, not texture. A few
+steps of a rectified flow draw one of these images.
 """
 
 from __future__ import annotations
-
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from xray_generator.nn.compact_autoencoder import ChannelNorm, ResidualBlock
-from xray_generator.nn.grain import Grain
-from xray_generator.nn.grid import STEM
+from xray_generator.nn.residual_flow import EnlargedCondition, FlowNetwork, ResidualFlow, Statistics, make_condition
 
 FACTOR = 2  # of the sides
 
@@ -23,39 +18,34 @@ FACTOR = 2  # of the sides
 class Refinement(nn.Module):
     """(B, 1, H, W) -> (B, 1, 2H, 2W), both in [-1, 1]; H and W are multiples of 4."""
 
-    def __init__(
-        self, channels: tuple[int, int], blocks: tuple[int, int], grain_channels: int, grain_blocks: int
-    ) -> None:
+    bias: Tensor  # of `Statistics`: the size of the residual, a number that is stored with the weights
+
+    def __init__(self, channels: tuple[int, int], blocks: tuple[int, int], embedding_size: int) -> None:
         super().__init__()
-        (fine, coarse), (outer, inner) = channels, blocks
-        self.enter = nn.Sequential(nn.PixelUnshuffle(STEM), nn.Conv2d(STEM**2, fine, 3, padding=1))
-        self.inside = nn.Sequential(
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * fine, coarse, 1),
-            *(ResidualBlock(coarse) for _ in range(inner)),
-            nn.Conv2d(coarse, 4 * fine, 1),
-            nn.PixelShuffle(2),
-        )
-        last = nn.Conv2d(fine, STEM**2, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(cast(Tensor, last.bias))
-        self.leave = nn.Sequential(
-            *(ResidualBlock(fine) for _ in range(outer)), ChannelNorm(fine), last, nn.PixelShuffle(STEM)
-        )
-        self.grain = Grain(grain_channels, grain_blocks)
+        self.network = FlowNetwork(channels, blocks, embedding_size, num_levels=0)
+        self.register_buffer("bias", torch.zeros(()))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The smooth image: bicubic interpolation and its learned correction."""
-        enlarged = enlarge(images).contiguous(memory_format=torch.channels_last)
-        x = self.enter(enlarged)
-        return enlarged + cast(Tensor, self.leave(x + self.inside(x))).float()
+    @property
+    def flow(self) -> ResidualFlow:
+        """The flow of the residual."""
+        return ResidualFlow(self.network, Statistics((), float(self.bias)))
 
-    def draw(self, images: Tensor, noise: Tensor | None) -> Tensor:
-        """The image in [-1, 1], with grain made of unit noise (B, 1, 2H, 2W) where noise is given."""
-        smooth = self(images).clamp(-1, 1)
-        return smooth if noise is None else self.grain.draw(smooth, noise)
+    def condition(self, images: Tensor) -> EnlargedCondition:
+        """What the flow is given of images (B, 1, H, W)."""
+        return condition_on(enlarge(images), self.flow.statistics)
+
+    def draw(self, images: Tensor, noise: Tensor | None, num_steps: int) -> Tensor:
+        """An image that fits, in [-1, 1], from unit noise (B, 1, 2H, 2W); without noise the mean of those that fit."""
+        condition = self.condition(images)
+        start = torch.zeros_like(condition.enlarged) if noise is None else noise
+        return self.flow.sample(condition, start, 1 if noise is None else num_steps)
+
+
+def condition_on(enlarged: Tensor, statistics: Statistics) -> EnlargedCondition:
+    """`make_condition` of enlarged images (B, 1, H, W) without levels."""
+    return make_condition(enlarged, enlarged.new_empty(len(enlarged), 0), statistics)
 
 
 def enlarge(images: Tensor) -> Tensor:
-    """Images (B, 1, H, W) at twice their side, by bicubic interpolation."""
-    return F.interpolate(images, scale_factor=FACTOR, mode="bicubic")
+    """Images (B, 1, H, W) in [-1, 1] at twice their side, by bicubic interpolation."""
+    return F.interpolate(images, scale_factor=FACTOR, mode="bicubic").clamp(-1, 1)

@@ -14,12 +14,12 @@ from xray_generator.checkpoints import read_manifest
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.families.latent_diffusion.autoencoder_task import add_noise, load_images
 from xray_generator.families.latent_diffusion.config import DetailConfig, LatentDiffusionConfig
-from xray_generator.families.latent_diffusion.detail_task import DetailLoss, Films
+from xray_generator.families.latent_diffusion.detail_task import DetailLoss, DetailTask, Films
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine, load_engine
 from xray_generator.families.latent_diffusion.model import LatentDiffusion
 from xray_generator.families.latent_diffusion.training import train_run
 from xray_generator.generation import edit, generate
-from xray_generator.nn.refinement import Refinement, enlarge
+from xray_generator.nn.refinement import Refinement, condition_on, enlarge
 from xray_generator.requests import text_request
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import Edit, RunOptions, StudioError
@@ -33,7 +33,7 @@ def config(tiny_config: LatentDiffusionConfig) -> LatentDiffusionConfig:
     return replace(
         tiny_config,
         detail_training=tiny_config.autoencoder_training,
-        detail=DetailConfig((8, 16), (1, 1), 8, 1, crop_size=32),
+        detail=DetailConfig((8, 16), (1, 1), 8, num_inference_steps=2, crop_size=32),
         unet=replace(tiny_config.unet, fold=1),
     )
 
@@ -63,7 +63,7 @@ def test_images_are_whole_and_a_function_of_their_seed(engine: LatentDiffusionEn
     assert not np.array_equal(one, two[1])
 
 
-def test_grain_depends_on_the_generator_alone(engine: LatentDiffusionEngine) -> None:
+def test_detail_depends_on_the_generator_alone(engine: LatentDiffusionEngine) -> None:
     latents = torch.zeros(1, 4, 4, 4)
     first, again, other = (engine.model.decode_latents(latents, [step_generator(seed)]) for seed in (0, 0, 1))
     smooth = engine.decode(latents)
@@ -80,7 +80,7 @@ def test_encoding_and_editing_take_whole_images(engine: LatentDiffusionEngine) -
         assert result.before.shape == result.after.images[0].shape == (64, 64)
 
 
-def test_an_edit_to_the_same_prompt_leaves_even_the_grain(engine: LatentDiffusionEngine) -> None:
+def test_an_edit_to_the_same_prompt_leaves_even_the_detail(engine: LatentDiffusionEngine) -> None:
     result = edit(engine, None, REQUEST, Edit("Normal chest X-ray", strength=0.5))
     np.testing.assert_allclose(result.before, result.after.images[0], atol=1e-5)
 
@@ -94,12 +94,27 @@ def test_crops_of_film_and_structure_show_the_same_place(
     batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
     assert (batch["corner"] % 2 == 0).all() and len(batch["corner"].unique()) > 2
     torch.manual_seed(0)
-    refinement = Refinement((8, 16), (1, 1), 8, 1)
-    loss = DetailLoss(refinement, make_identity(), config)
+    loss = DetailLoss(Refinement((8, 16), (1, 1), 8), make_identity(), config)
+    crops, enlarged = loss.pairs(batch, step_generator(0))
+    assert crops.shape == enlarged.shape == (4, 1, 32, 32)
+    assert (crops - enlarged).abs().mean() < 0.05
+    assert (crops - enlarged.roll(2, -1)).abs().mean() > 1.2 * (crops - enlarged).abs().mean()
     losses = loss(batch, step_generator(0))
-    assert losses["mse_over_bicubic"].item() == pytest.approx(1, abs=1e-4)  # an untrained network adds nothing
-    assert losses["l1"].item() < 0.05
+    assert losses["one_step"].item() == pytest.approx(1, abs=1e-4)  # an untrained network adds nothing
     assert {name.split(".")[0] for name, _ in loss.named_parameters()} == {"refinement"}
+
+
+def test_the_residual_has_unit_size_once_it_is_measured(
+    config: LatentDiffusionConfig, tiny_rows: tuple[Row, ...]
+) -> None:
+    refinement = Refinement((8, 16), (1, 1), 8)
+    task = DetailTask(config, refinement, make_identity(), tiny_rows, ())  # type: ignore[arg-type]
+    task.measure_residual()
+    items = [task.dataset()[Draw(i, i)] for i in range(len(tiny_rows))]
+    batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
+    films, enlarged = task.module.pairs(batch, step_generator(0))
+    scale = condition_on(enlarged, refinement.flow.statistics).scale
+    assert ((films - enlarged) / scale).square().mean().item() == pytest.approx(1, abs=0.3)
 
 
 def make_identity() -> torch.nn.Module:

@@ -56,7 +56,7 @@ def test_an_enlarged_image_of_a_batch_equals_the_image_alone(studio: Studio) -> 
 def test_progress_counts_both_networks_over_all_images(studio: Studio) -> None:
     seen: list[tuple[int, int]] = []
     studio.generate(ask(96, num_images=2), on_step=lambda done, total, _: seen.append((done, total)))
-    assert seen == [(i + 1, 10) for i in range(10)]  # two images of three steps and two
+    assert seen == [(0, 0), *((i + 1, 10) for i in range(10))]  # loaded; two images of three steps and two
 
 
 def test_canceling_works_while_it_enlarges(studio: Studio) -> None:

@@ -6,15 +6,8 @@ from torch import Tensor, nn
 
 from xray_generator.families.super_resolution.config import NetworkConfig
 from xray_generator.families.super_resolution.degradation import Degradation
-from xray_generator.families.super_resolution.model import (
-    Statistics,
-    SuperResolution,
-    build_network,
-    level_values,
-    make_condition,
-    target,
-    velocity,
-)
+from xray_generator.families.super_resolution.model import build_network, level_values
+from xray_generator.nn.residual_flow import ResidualFlow, Statistics, make_condition, target, velocity
 
 LEVELS = level_values(2.0, Degradation())[None]
 STATISTICS = Statistics((1.0, 0.1, 0.2), -2.0)
@@ -25,13 +18,13 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def model() -> SuperResolution:
+def model() -> ResidualFlow:
     """Every weight drawn, those too that begin at zero."""
     network = build_network(NetworkConfig((8, 16), (1, 2), 16)).eval()
     generator = torch.Generator().manual_seed(0)
     for value in network.parameters():
         nn.init.normal_(value, std=0.3, generator=generator)
-    return SuperResolution(network, STATISTICS)
+    return ResidualFlow(network, STATISTICS)
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.2, 0.5, 0.9, 1.0])
@@ -61,7 +54,7 @@ class KnownImage(nn.Module):
 @pytest.mark.parametrize("num_steps", [1, 3, 8])
 def test_sampling_ends_at_the_image_where_only_one_fits(num_steps: int) -> None:
     residual, enlarged, seen = drawn(1, 1, 32, 32), 0.1 * drawn(1, 1, 32, 32, seed=1), []
-    model = SuperResolution(KnownImage(residual), STATISTICS)  # type: ignore[arg-type]
+    model = ResidualFlow(KnownImage(residual), STATISTICS)  # type: ignore[arg-type]
     condition = make_condition(enlarged, LEVELS, STATISTICS)
     image = model.sample(condition, drawn(1, 1, 32, 32, seed=2), num_steps, lambda *step: seen.append(step))
     torch.testing.assert_close(image, enlarged + condition.scale * residual, atol=1e-5, rtol=0)
@@ -71,13 +64,13 @@ def test_sampling_ends_at_the_image_where_only_one_fits(num_steps: int) -> None:
 
 
 def test_untrained_network_leaves_the_enlarged_image_as_it_is() -> None:
-    model = SuperResolution(build_network(NetworkConfig((8, 16), (1, 1), 16)), STATISTICS)
+    model = ResidualFlow(build_network(NetworkConfig((8, 16), (1, 1), 16)), STATISTICS)
     enlarged = 0.1 * drawn(1, 1, 32, 48)
     made = model.sample(make_condition(enlarged, LEVELS, STATISTICS), drawn(1, 1, 32, 48), 1)
     assert torch.equal(made, enlarged)
 
 
-def test_network_treats_every_place_alike(model: SuperResolution) -> None:
+def test_network_treats_every_place_alike(model: ResidualFlow) -> None:
     noisy, enlarged = drawn(1, 1, 160, 144), 0.2 * drawn(1, 1, 160, 144, seed=1)
     sigma = torch.tensor([0.7])
     whole = model.predict(noisy, make_condition(enlarged, LEVELS, STATISTICS), sigma)
@@ -86,7 +79,7 @@ def test_network_treats_every_place_alike(model: SuperResolution) -> None:
     torch.testing.assert_close(part[..., 64:80, 64:80], whole[..., 80:96, 80:96], atol=1e-4, rtol=1e-3)
 
 
-def test_network_heeds_noise_level_ratio_and_degradation(model: SuperResolution) -> None:
+def test_network_heeds_noise_level_ratio_and_degradation(model: ResidualFlow) -> None:
     noisy, enlarged = drawn(1, 1, 32, 32), 0.2 * drawn(1, 1, 32, 32, seed=1)
     outputs = [
         model.predict(

@@ -10,17 +10,17 @@ import torch
 from xray_generator.data.rows import Row
 from xray_generator.families.super_resolution.config import DegradationConfig, SuperResolutionConfig
 from xray_generator.families.super_resolution.degradation import add_noise, scale_down
-from xray_generator.families.super_resolution.model import SuperResolution, build_network, make_condition
+from xray_generator.families.super_resolution.model import build_network
 from xray_generator.families.super_resolution.task import (
     Crops,
     FlowLoss,
     SuperResolutionTask,
     draw_degradation,
-    draw_sigma,
     measure_enlargement,
     measure_statistics,
 )
 from xray_generator.images import resize_square
+from xray_generator.nn.residual_flow import ResidualFlow, draw_sigma, make_condition
 from xray_generator.training.task import Draw, step_generator
 
 
@@ -104,7 +104,7 @@ def test_loss_falls_and_one_step_beats_interpolation(
     crops = Crops(tiny_rows[:4], config)
     torch.manual_seed(0)
     network = build_network(config.network)
-    model = SuperResolution(network, measure_statistics(crops, 0))
+    model = ResidualFlow(network, measure_statistics(crops, 0))
     loss = FlowLoss(network, model.statistics, 0.5)
     items = [crops[Draw(i, i)] for i in (0, 1, 2, 3)]
     batch = {name: torch.stack([item[name] for item in items]) for name in items[0]}
@@ -124,7 +124,7 @@ def test_loss_falls_and_one_step_beats_interpolation(
 
 def test_task_measures_and_previews(tiny_rows: tuple[Row, ...], small_config: SuperResolutionConfig) -> None:
     crops = Crops(tiny_rows, small_config)
-    model = SuperResolution(build_network(small_config.network), measure_statistics(crops, 0))
+    model = ResidualFlow(build_network(small_config.network), measure_statistics(crops, 0))
     task = SuperResolutionTask(small_config, model, tiny_rows, tiny_rows[:2])
     found = task.validate()
     assert found["num_images"] == 2

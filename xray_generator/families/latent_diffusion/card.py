@@ -107,8 +107,8 @@ def _describe_detail(config: LatentDiffusionConfig) -> str:
     return (
         f"**Detail**, {describe_training(config.detail_training)}, on crops of {config.detail.crop_size} pixels of "
         f"films that reach {config.image_size} by themselves. From what the autoencoder gives back at half the side, "
-        "with noise on its latents, a network regresses the film (L1 of pixels and of their differences); what it "
-        "leaves out is drawn as grain, Gaussian bands whose strengths are learned by likelihood."
+        "with noise on its latents, a rectified flow draws what is missing of the film, in "
+        f"{config.detail.num_inference_steps} steps."
     )
 
 

@@ -28,8 +28,9 @@ AUTOENCODER_RANGES = {
 DETAIL_RANGES = {
     "channels": (1, 4_096),
     "blocks": (1, 64),
-    "grain_channels": (1, 1_024),
-    "grain_blocks": (0, 64),
+    "embedding_size": (2, 4_096),
+    "num_inference_steps": (1, MAX_STEPS),
+    "one_step_share": (0.01, 1.0),
     "crop_size": (2 * SIDE_MULTIPLE, MAX_SIDE),
     "max_noise": (0.0, 4.0),
 }
@@ -99,12 +100,13 @@ class AutoencoderConfig:
 class DetailConfig:
     """`Refinement`, the second half of decoding: from structure at half the side to the image."""
 
-    channels: tuple[int, int] = (48, 96)  # at 1/4 and at 1/8 of the side
-    blocks: tuple[int, int] = (1, 3)
-    grain_channels: int = 32
-    grain_blocks: int = 1
+    channels: tuple[int, int] = (48, 128)  # at 1/4 and at 1/8 of the side
+    blocks: tuple[int, int] = (2, 4)
+    embedding_size: int = 128
+    num_inference_steps: int = 4
+    one_step_share: float = 0.125  # of a batch at sigma 1, where previews and edits take their single step
     crop_size: int = 128  # of images that reach image_size by themselves
-    max_noise: float = 0.3  # on the latents of its training images, see `AutoencoderConfig.max_noise`
+    max_noise: float = 0.2  # on the latents of its training images, see `AutoencoderConfig.max_noise`
 
     def __post_init__(self) -> None:
         check_ranges(self, DETAIL_RANGES)

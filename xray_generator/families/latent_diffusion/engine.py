@@ -274,6 +274,7 @@ def load_engine(folder: Path, device: str | None = None, pretrained: str | None 
             config.image_size,
             few_step,
             refinement,
+            config.detail.num_inference_steps,
         )
         return model, stored
 

@@ -78,7 +78,7 @@ def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embed
 
 def build_refinement(config: DetailConfig) -> Refinement:
     """An untrained network, in the memory layout that is fastest on CPUs."""
-    network: Any = Refinement(config.channels, config.blocks, config.grain_channels, config.grain_blocks)
+    network: Any = Refinement(config.channels, config.blocks, config.embedding_size)
     return cast(Refinement, network.to(memory_format=torch.channels_last))
 
 
@@ -138,6 +138,7 @@ class LatentDiffusion:
     image_size: int
     few_step_unet: UNet2DConditionModel | None = None
     refinement: Refinement | None = None  # draws the detail of images whose latents hold half the side
+    detail_steps: int = 1  # of the refinement
 
     def embed(self, prompts: Sequence[str]) -> Condition:
         """The condition of some prompts."""
@@ -176,13 +177,13 @@ class LatentDiffusion:
         return self.autoencoder.encode(F.avg_pool2d(images, self.factor)).mean
 
     def decode_latents(self, latents: Tensor, generators: Sequence[torch.Generator] = ()) -> Tensor:
-        """Images (B, 1, H, W) in [-1, 1]; a generator for each gives them grain, where this model draws any."""
+        """Images (B, 1, H, W) in [-1, 1]; a generator for each draws their detail, where this model draws any."""
         images = self.autoencoder.decode(latents).clamp(-1, 1)
         if self.refinement is None:
             return images
         shape = (1, *(FACTOR * side for side in images.shape[-2:]))
         noise = initial_noise(shape, generators, images.device) if generators else None
-        return self.refinement.draw(images, noise)
+        return self.refinement.draw(images, noise, self.detail_steps)
 
     def decode(self, folded: Tensor, generators: Sequence[torch.Generator] = ()) -> Tensor:
         """`decode_latents` of what the denoiser gives."""

@@ -65,6 +65,7 @@ logger = logging.getLogger(__name__)
 # the folders of the stages in a run
 AUTOENCODER, DETAIL, DENOISER, DECODER = "autoencoder", "detail", "denoiser", "decoder"
 WEIGHTS = "weights"  # of a finished network inside a run: run/autoencoder/weights
+ENDS = ("conv_in", "conv_out")  # of the denoiser
 LOG = "log.json"  # beside the weights of a denoiser that was trained elsewhere: steps and batch_size
 
 
@@ -129,11 +130,16 @@ def load_autoencoder(folder: Path) -> CompactAutoencoder:
 
 
 def load_alike(network: nn.Module, other: nn.Module) -> None:
-    """Take over another network's tensors of the same name and shape."""
+    """Take over another network's tensors of the same name; of another width the part that both have.
+
+    First and last layers of another width are left alone: they belong to other latents.
+    """
     own, found = network.state_dict(), other.state_dict()
-    network.load_state_dict(
-        {name: found[name] if name in found and found[name].shape == own[name].shape else own[name] for name in own}
-    )
+    for name, value in own.items():
+        if name in found and (found[name].shape == value.shape or not name.startswith(ENDS)):
+            part = tuple(slice(min(sides)) for sides in zip(value.shape, found[name].shape, strict=True))
+            value[part] = found[name][part].to(value)
+    network.load_state_dict(own)
 
 
 def begin_with(model: LatentDiffusion, config: LatentDiffusionConfig) -> None:
@@ -197,6 +203,7 @@ class _Run:
         refinement, device = build_refinement(config.detail), pick_device()
         rows, validation = (native_rows(self.dataset.split(name), config.image_size) for name in ("train", "val"))
         task = DetailTask(config, refinement, autoencoder.to(device), rows, validation)
+        task.measure_residual()
         train(task, training, self.folder / DETAIL)
         return refinement.eval().requires_grad_(requires_grad=False)
 
@@ -215,6 +222,7 @@ class _Run:
             validation_latents = cache_latents(autoencoder, validation, size, self.folder / "cache")
             statistics = cache_statistics(latents, config.unet.fold)
         model = replace(build_denoiser(config, autoencoder, latents, rows, statistics), refinement=refinement)
+        model = replace(model, detail_steps=config.detail.num_inference_steps)
         begin_with(model, config)
         given = self.folder / DENOISER / WEIGHTS
         if given.is_dir():  # trained elsewhere, see `packed`
@@ -333,4 +341,4 @@ def _reconstruction(model: LatentDiffusion, rows: Sequence[Row], config: LatentD
     """How well the autoencoder, and the detail where it is drawn, give real images back."""
     if model.refinement is None:
         return reconstruction_quality(model.autoencoder, rows, config.image_size)
-    return detail_quality(model.autoencoder, model.refinement, rows, config.image_size)
+    return detail_quality(model.autoencoder, model.refinement, rows, config)

@@ -14,14 +14,9 @@ from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.families.super_resolution.degradation import Degradation, add_noise
-from xray_generator.families.super_resolution.model import (
-    Statistics,
-    SuperResolution,
-    build_network,
-    level_values,
-    make_condition,
-)
+from xray_generator.families.super_resolution.model import NUM_LEVELS, build_network, level_values
 from xray_generator.images import from_tensor, resize_square, to_tensor
+from xray_generator.nn.residual_flow import ResidualFlow, Statistics, make_condition
 from xray_generator.types import (
     MAX_SIDE,
     MAX_STEPS,
@@ -40,7 +35,7 @@ CLEAN = Degradation()
 class SuperResolutionEngine:
     """The `Upscaler` of this family."""
 
-    model: SuperResolution
+    model: ResidualFlow
     manifest: Manifest
     config: SuperResolutionConfig
     device: torch.device
@@ -134,10 +129,13 @@ def load_engine(folder: Path, device: str | None = None) -> SuperResolutionEngin
     """Verify a checkpoint folder against its manifest and load it in float32; errors as `open_checkpoint`."""
     target = pick_device(device)
 
-    def build(manifest: Manifest, config: SuperResolutionConfig) -> tuple[SuperResolution, Stored]:
+    def build(manifest: Manifest, config: SuperResolutionConfig) -> tuple[ResidualFlow, Stored]:
         network = build_network(config.network)
         load_model(network, folder / WEIGHTS)
-        model = SuperResolution(freeze(network, target), Statistics.from_json(manifest.preprocessing))
+        statistics = Statistics.from_json(manifest.preprocessing)
+        if len(statistics.weights) != NUM_LEVELS:
+            raise ValueError(f"residual_weights must be {NUM_LEVELS} numbers")
+        model = ResidualFlow(freeze(network, target), statistics)
         return model, {Path(WEIGHTS).parent.name: network.state_dict()}
 
     manifest, config, model = open_checkpoint(folder, SuperResolutionConfig, build)

@@ -1,76 +1,23 @@
-"""The network, and the flow from noise to the residual: an image less its enlarged low-resolution version."""
+"""The network of this family, and the levels that tell it how a low-resolution image came about."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch import Tensor
 
 from xray_generator.families.super_resolution.config import NetworkConfig
 from xray_generator.families.super_resolution.degradation import Degradation
-from xray_generator.nn.compact_autoencoder import ChannelNorm
-from xray_generator.nn.conditioned_block import ConditionedBlock
-from xray_generator.nn.grid import STEM
-from xray_generator.nn.rectified_flow import euler
-from xray_generator.types import no_report
+from xray_generator.nn.residual_flow import FlowNetwork
 
 NOISE_UNIT = 0.02  # of the noise level in the network's input
-NUM_WAVES = 8  # cosines of sigma in its embedding
 NUM_LEVELS = 3  # ratio of the sides, noise and blur
-NEIGHBORHOOD = 5  # pixels a side of the local mean that is subtracted from detail
-CELL = 8  # pixels a side over which the standard deviation of detail is measured
-ROUNDING = 2 / 255 / 12**0.5  # standard deviation of rounding to 8 bits, images in [-1, 1]
-
-OnImage = Callable[[int, int, Callable[[], Tensor]], None]  # step (from 1), total, gives the estimate of the image
-
-
-class FlowNetwork(nn.Module):
-    """A convolutional network of two scales on folded pixels, for images whose sides are multiples of 8."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        (fine, coarse), (outer, inner), size = config.channels, config.blocks, config.embedding_size
-        self.embedding = nn.Sequential(nn.Linear(NUM_WAVES + NUM_LEVELS, size), nn.SiLU(), nn.Linear(size, size))
-        self.enter = nn.Sequential(nn.PixelUnshuffle(STEM), nn.Conv2d(3 * STEM**2, fine, 3, padding=1))
-        self.before = nn.ModuleList(ConditionedBlock(fine, size) for _ in range(outer))
-        self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
-        self.middle = nn.ModuleList(ConditionedBlock(coarse, size) for _ in range(inner))
-        self.up = nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
-        self.after = nn.ModuleList(ConditionedBlock(fine, size) for _ in range(outer))
-        last = nn.Conv2d(fine, STEM**2, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(cast(Tensor, last.bias))
-        self.leave = nn.Sequential(ChannelNorm(fine), last, nn.PixelShuffle(STEM))
-
-    def forward(self, images: Tensor, sigma: Tensor, levels: Tensor) -> Tensor:
-        """(B, 1, H, W) of about unit variance.
-
-        Args:
-            images: (B, 3, H, W): the noisy residual, the enlarged image and its detail, see `SuperResolution.predict`.
-            sigma: (B,) noise level from 0 to 1.
-            levels: (B, 3) as `level_values` gives them.
-        """
-        waves = torch.cos(torch.pi * sigma[:, None] * torch.arange(1, NUM_WAVES + 1).to(sigma))
-        embedding = F.silu(self.embedding(torch.cat([waves, levels], dim=1)))
-        x = self.enter(images)
-        for block in self.before:
-            x = block(x, embedding)
-        inner = self.down(x)
-        for block in self.middle:
-            inner = block(inner, embedding)
-        x = x + self.up(inner)
-        for block in self.after:
-            x = block(x, embedding)
-        return cast(Tensor, self.leave(x)).float()
 
 
 def build_network(config: NetworkConfig) -> FlowNetwork:
     """An untrained network, in the memory layout that is fastest on CPUs."""
-    network: Any = FlowNetwork(config)
+    network: Any = FlowNetwork(config.channels, config.blocks, config.embedding_size, NUM_LEVELS)
     return cast(FlowNetwork, network.to(memory_format=torch.channels_last))
 
 
@@ -78,112 +25,3 @@ def level_values(factor: float, degradation: Degradation) -> Tensor:
     """(3,) the ratio of the sides as a power of 2, noise in units of 0.02, and blur in pixels of an enlarged image."""
     ratio = torch.tensor(factor, dtype=torch.float64).log2()
     return torch.tensor([float(ratio), degradation.noise / NOISE_UNIT, degradation.blur])
-
-
-@dataclass(frozen=True, slots=True)
-class Statistics:
-    """The expected size of the residual: log std = log(local deviation of the detail) + weights . levels + bias.
-
-    Divided by it, the residual has about unit variance everywhere. With one number for all images, coarse-grained ones
-    would dominate the loss and smooth regions would get too much noise.
-    """
-
-    weights: tuple[float, ...]  # of the levels
-    bias: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The numbers, as the manifest holds them."""
-        return {"residual_weights": list(self.weights), "residual_bias": self.bias}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Statistics:
-        """The inverse of `to_json`; KeyError for what is missing."""
-        weights = tuple(float(weight) for weight in data["residual_weights"])
-        if len(weights) != NUM_LEVELS:
-            raise ValueError(f"residual_weights must be {NUM_LEVELS} numbers")
-        return cls(weights, float(data["residual_bias"]))
-
-
-@dataclass(frozen=True, slots=True)
-class EnlargedCondition:
-    """What the network is given of enlarged images."""
-
-    enlarged: Tensor  # (B, 1, H, W) in [-1, 1]
-    detail: Tensor  # (B, 1, H, W), of about unit variance everywhere
-    levels: Tensor  # (B, 3)
-    scale: Tensor  # (B, 1, H, W), the expected standard deviation of the residual, images in [-1, 1]
-
-
-def local_detail(enlarged: Tensor) -> tuple[Tensor, Tensor]:
-    """Images (B, 1, H, W) less their mean over 5x5 pixels, and its deviation within about 24 pixels a side."""
-    margin = NEIGHBORHOOD // 2
-    detail = enlarged - F.avg_pool2d(enlarged, NEIGHBORHOOD, 1, margin, count_include_pad=False)
-    energy = F.avg_pool2d(F.avg_pool2d(detail.square(), CELL), 3, 1, 1, count_include_pad=False)
-    return detail, (F.interpolate(energy, scale_factor=CELL, mode="bilinear") + ROUNDING**2).sqrt()
-
-
-def make_condition(enlarged: Tensor, levels: Tensor, statistics: Statistics) -> EnlargedCondition:
-    """The condition of enlarged images (B, 1, H, W) in [-1, 1] with levels (B, 3)."""
-    detail, deviation = local_detail(enlarged)
-    ratio = (levels * torch.tensor(statistics.weights).to(levels)).sum(dim=1) + statistics.bias
-    return EnlargedCondition(enlarged, detail / deviation, levels, deviation * ratio.exp()[:, None, None, None])
-
-
-@dataclass(frozen=True, slots=True)
-class SuperResolution:
-    """The network and all that sampling needs."""
-
-    network: FlowNetwork
-    statistics: Statistics
-
-    def predict(self, noisy: Tensor, condition: EnlargedCondition, sigma: Tensor) -> Tensor:
-        """The network's output, from which `velocity` follows.
-
-        About unit variance at every sigma (after Karras et al. 2022, arXiv:2206.00364).
-
-        Args:
-            noisy: (B, 1, H, W) residual with noise, in units of `scale`.
-            condition: of the same images.
-            sigma: (B,).
-        """
-        images = torch.cat([noisy, condition.enlarged, condition.detail], dim=1)
-        images = images.contiguous(memory_format=torch.channels_last)
-        return cast(Tensor, self.network(images, sigma, condition.levels))
-
-    def sample(
-        self, condition: EnlargedCondition, noise: Tensor, num_steps: int, on_image: OnImage = no_report
-    ) -> Tensor:
-        """An image (1, 1, S, S) in [-1, 1] by Euler steps of equal length from noise of that shape.
-
-        A single step gives the mean of all images that fit, which is nearest to the real one; more give one of them.
-        """
-
-        def field(x: Tensor, sigma: float) -> Tensor:
-            return velocity(self.predict(x, condition, x.new_full((len(x),), sigma)), x, sigma)
-
-        def add(residual: Tensor) -> Tensor:
-            return (condition.enlarged + condition.scale * residual).clamp(-1, 1)
-
-        sigmas = torch.linspace(1, 0, num_steps + 1).tolist()  # `time_grid` differs from it in the last bits
-
-        def report(step: int, total: int, _: Tensor, x_0: Callable[[], Tensor]) -> None:
-            on_image(step, total, lambda: add(x_0()))
-
-        return add(euler(field, noise, sigmas, report))
-
-
-def velocity(output: Tensor, noisy: Tensor, sigma: Tensor | float) -> Tensor:
-    """The velocity: its best linear estimate from x, plus the network's output times the deviation of that estimate.
-
-    For noise and residual of unit variance E[v | x] = (2 sigma - 1) x / D and Var[v | x] = 1 / D, where
-    D = (1 - sigma)^2 + sigma^2. At sigma 1 it is x + output: the residual is -output, whatever the noise.
-    """
-    variance = (1 - sigma) ** 2 + sigma**2
-    return (2 * sigma - 1) / variance * noisy + output / variance**0.5
-
-
-def target(residual: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-    """The output with which `velocity` is noise - residual."""
-    noisy = (1 - sigma) * residual + sigma * noise
-    variance = (1 - sigma) ** 2 + sigma**2
-    return (noise - residual - (2 * sigma - 1) / variance * noisy) * variance**0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,18 +15,16 @@ from xray_generator.checkpoints import Quality
 from xray_generator.data.rows import Row, evenly
 from xray_generator.families.super_resolution.config import DegradationConfig, SuperResolutionConfig
 from xray_generator.families.super_resolution.degradation import Degradation, add_noise, scale_down
-from xray_generator.families.super_resolution.model import (
-    ROUNDING,
-    FlowNetwork,
-    Statistics,
-    SuperResolution,
-    level_values,
-    local_detail,
-    make_condition,
-    target,
-)
+from xray_generator.families.super_resolution.model import level_values
 from xray_generator.images import from_tensor, from_uint8, resize_square, to_tensor, to_uint8
-from xray_generator.nn.rectified_flow import interpolate
+from xray_generator.nn.residual_flow import (
+    FlowNetwork,
+    ResidualFlow,
+    Statistics,
+    fit_statistics,
+    flow_loss,
+    make_condition,
+)
 from xray_generator.training.quality import compare_pairs, validation_values
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import Image
@@ -84,56 +81,31 @@ def draw_degradation(config: DegradationConfig, size: int, generator: torch.Gene
 
 
 def measure_statistics(crops: Crops, seed: int) -> Statistics:
-    """Fit `Statistics` to up to 256 crops, one an image: by least squares of logarithms, then to unit mean square."""
+    """`fit_statistics` to up to 256 crops, one an image."""
     places = evenly(range(len(crops)), NUM_MEASURED)
     items = [crops[Draw(place, seed * 1_000_003 + place)] for place in places]
     images, enlarged, levels = (torch.stack([item[key] for item in items]) for key in ("images", "enlarged", "levels"))
-    residual, (_, deviation) = images - enlarged, local_detail(enlarged)
-    ratio = (residual.square().mean(dim=(1, 2, 3)) + ROUNDING**2).log() - deviation.square().mean(dim=(1, 2, 3)).log()
-    known = torch.cat([levels, torch.ones(len(levels), 1)], dim=1)
-    fit = torch.linalg.lstsq(known, ratio[:, None] / 2, driver="gelsd").solution[:, 0]  # of any rank
-    statistics = Statistics(tuple(fit[:-1].tolist()), float(fit[-1]))
-    scale = make_condition(enlarged, levels, statistics).scale
-    rest = float((residual / scale).square().mean()) + 1e-6
-    return replace(statistics, bias=statistics.bias + math.log(rest) / 2)
+    return fit_statistics(images, enlarged, levels)
 
 
 class FlowLoss(nn.Module):
-    """Mean squared error of the network's output (`model.target`) at random noise levels."""
+    """`flow_loss` of batches of `Crops`."""
 
     def __init__(self, network: FlowNetwork, statistics: Statistics, one_step_share: float) -> None:
         super().__init__()
-        self.network, self.model, self.one_step_share = network, SuperResolution(network, statistics), one_step_share
+        self.network, self.model, self.one_step_share = network, ResidualFlow(network, statistics), one_step_share
 
     def forward(self, batch: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Losses of images and enlarged images (B, 1, S, S) in [-1, 1] with levels (B, 3).
-
-        `one_step` is the mean squared error of a single step over that of the enlarged images: 1 is no better.
-        """
+        """Losses of images and enlarged images (B, 1, S, S) in [-1, 1] with levels (B, 3)."""
         condition = make_condition(batch["enlarged"], batch["levels"], self.model.statistics)
-        residual = (batch["images"] - batch["enlarged"]) / condition.scale
-        sigma, num_ones = draw_sigma(len(residual), self.one_step_share, generator)
-        noise = torch.randn(residual.shape, generator=generator).to(residual)
-        sigma = sigma.to(residual)
-        level = sigma[:, None, None, None]
-        output = self.model.predict(interpolate(residual, noise, sigma), condition, sigma)
-        errors = (output - target(residual, noise, level)).square()
-        return {"loss": errors.mean(), "one_step": errors[:num_ones].mean() / residual[:num_ones].square().mean()}
-
-
-def draw_sigma(count: int, one_step_share: float, generator: torch.Generator) -> tuple[Tensor, int]:
-    """(B,) noise levels, the first ones 1 and the others evenly spread over (0, 1); and how many are 1."""
-    num_ones = math.ceil(count * one_step_share)
-    rest = count - num_ones
-    even = (torch.arange(rest) + torch.rand(rest, generator=generator)) / max(rest, 1)
-    return torch.cat([torch.ones(num_ones), even]), num_ones
+        return flow_loss(self.model, batch["images"], condition, self.one_step_share, generator)
 
 
 class SuperResolutionTask:
     """Trains `FlowNetwork` on the train split; validates by PSNR and SSIM on whole images at twice the side."""
 
     def __init__(
-        self, config: SuperResolutionConfig, model: SuperResolution, rows: Sequence[Row], validation: Sequence[Row]
+        self, config: SuperResolutionConfig, model: ResidualFlow, rows: Sequence[Row], validation: Sequence[Row]
     ) -> None:
         self.config, self.model, self.rows, self.validation = config, model, rows, evenly(validation, MAX_VALIDATION)
         self.module = FlowLoss(model.network, model.statistics, config.one_step_share)
@@ -161,7 +133,7 @@ class SuperResolutionTask:
 
 
 @torch.no_grad()
-def enlarge_by_model(model: SuperResolution, low: Image, size: int, num_steps: int, seed: int = 0) -> Image:
+def enlarge_by_model(model: ResidualFlow, low: Image, size: int, num_steps: int, seed: int = 0) -> Image:
     """Enlarge a square image without noise or blur to (size, size) in one pass."""
     device = next(model.network.parameters()).device
     enlarged = to_tensor(resize_square(low, size)[None]).to(device)
@@ -170,7 +142,7 @@ def enlarge_by_model(model: SuperResolution, low: Image, size: int, num_steps: i
     return from_tensor(model.sample(make_condition(enlarged, levels, model.statistics), noise, num_steps))[0]
 
 
-def measure_enlargement(model: SuperResolution, rows: Sequence[Row], size: int) -> Quality | None:
+def measure_enlargement(model: ResidualFlow, rows: Sequence[Row], size: int) -> Quality | None:
     """The quality of images enlarged in one step from half the side, and bicubic PSNR; None where there is no row."""
     images = [resize_square(row.image(), size) for row in rows]
     low = [scale_down(image, round(size / FACTOR)) for image in images]

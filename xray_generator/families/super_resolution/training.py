@@ -14,13 +14,14 @@ from xray_generator.devices import process_state
 from xray_generator.families.super_resolution.card import describe
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.families.super_resolution.engine import WEIGHTS, SuperResolutionEngine, load_engine
-from xray_generator.families.super_resolution.model import SuperResolution, build_network
+from xray_generator.families.super_resolution.model import build_network
 from xray_generator.families.super_resolution.task import (
     Crops,
     SuperResolutionTask,
     measure_enlargement,
     measure_statistics,
 )
+from xray_generator.nn.residual_flow import ResidualFlow
 from xray_generator.training.loop import train
 from xray_generator.training.release import draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
@@ -48,7 +49,7 @@ def train_run(config: SuperResolutionConfig, dataset: Dataset, options: RunOptio
         )
     torch.manual_seed(config.training.seed)
     network = build_network(config.network)
-    model = SuperResolution(network, measure_statistics(Crops(rows, config), config.training.seed))
+    model = ResidualFlow(network, measure_statistics(Crops(rows, config), config.training.seed))
     train(SuperResolutionTask(config, model, rows, large.split("val")), config.training, run / STAGE)
     if process_state().is_main_process:
         export(config, model, large, options.checkpoint, commit, run)
@@ -57,7 +58,7 @@ def train_run(config: SuperResolutionConfig, dataset: Dataset, options: RunOptio
 
 def export(
     config: SuperResolutionConfig,
-    model: SuperResolution,
+    model: ResidualFlow,
     dataset: Dataset,
     folder: Path,
     commit: str = "unknown",
