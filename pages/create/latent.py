@@ -146,7 +146,8 @@ def _draw_traversal_strip(traversal: Traversal, label: str, title: str) -> None:
     st.image(strip, width="stretch", output_format="PNG", alt=f"{len(images)} synthetic images along a direction")
     st.caption(
         escape_markdown(
-            f"{len(images)} synthetic images of class {title}, seed {seed}, moved from {amounts} direction {number}. "
+            f"{len(images)} synthetic images of class {title} by {recipe.checkpoint.name}, seed {seed}, moved from "
+            f"{amounts} direction {number}. "
             f"It explains {traversal.explained_variance:.0%} of the variance of the class's samples."
         )
     )

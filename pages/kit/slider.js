@@ -15,6 +15,7 @@ export default function({ data, parentElement }) {
     range.value = 100 * (event.clientX - left) / width;
     move();
   };
+  frame.onmousedown = (event) => event.preventDefault();  // it would take the focus, and with it the arrow keys, away
   frame.onpointerdown = (event) => { frame.setPointerCapture(event.pointerId); range.focus(); follow(event); };
   frame.onpointermove = (event) => { if (frame.hasPointerCapture(event.pointerId)) follow(event); };
   frame.style.setProperty("--ratio", data.ratio);
