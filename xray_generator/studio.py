@@ -20,7 +20,7 @@ from xray_generator.data.prompts import describe_reading, row_of_prompt
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
 from xray_generator.devices import run_in_memory, set_threads
 from xray_generator.export.files import make_folder, write_file
-from xray_generator.export.pictures import pictures
+from xray_generator.export.pictures import Picture, pictures
 from xray_generator.history import keep_result
 from xray_generator.registry import FAMILIES, draws, load_engine, load_upscaler, modality, offers
 from xray_generator.types import (
@@ -73,7 +73,7 @@ class Studio:
 
     @property
     def generated_dir(self) -> Path:
-        """Where the app's images are kept."""
+        """Where the app's images are kept, those of each person in a folder of their own."""
         return self.output_dir / "generated"
 
     @property
@@ -233,6 +233,12 @@ class Studio:
             self.save(result, folder, preset, first=len(result.images) - 1)
             keep_result(result, folder)
             yield result
+
+    def keep(self, picture: Picture, folder: Path) -> Path:
+        """Write one image as a PNG with its recipe inside, unless it is there; StudioError: the folder takes none."""
+        make_folder(folder)
+        path = folder / picture.file_name
+        return path if path.is_file() else write_file(path, picture.png())
 
     def save(
         self,

@@ -9,24 +9,26 @@ from pathlib import Path
 import streamlit as st
 
 from pages.create.generate_analysis import draw_trajectory, draw_words
-from pages.kit.checkpoints import draw_strengths
+from pages.kit.checkpoints import draw_strengths, find_best_record
 from pages.kit.facts import draw_facts
 from pages.kit.jobs import draw_ends, draw_hint, draw_line, is_running
-from pages.kit.results import job_key, list_own_results, read_result, result_key
+from pages.kit.results import JOB, job_key, list_own_results, read_result, result_key
 from pages.kit.sampling import MAX_FIELD_SEED, lock_seed
+from pages.kit.send import draw_send
 from pages.kit.services import count_text, escape_markdown
 from pages.kit.viewer import draw_viewer
 from pages.kit.window import draw_window
 from postprocess.cost import measure_cost
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
+from xray_generator.dashboards.image_measures import measure_image
 from xray_generator.data.naming import checkpoint_title, class_titles
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.evaluation.summary import time_text
 from xray_generator.export.pictures import Picture, archive, pictures
 from xray_generator.history import read_kept
 from xray_generator.requests import describe_condition
-from xray_generator.types import GenerationResult, Image
+from xray_generator.types import ClassLabel, GenerationResult, Image
 
 ONE_IMAGE_PX, GRID_PX, WINDOW_PX = 405, 565, 90  # what stands around the viewer, so that all of it fits the window
 THUMBNAILS_PER_ROW = 8
@@ -37,7 +39,7 @@ WINDOW_HELP = "The part of the CT scale shown from black to white. Downloads are
 def draw_result(manifest: Manifest, preset: Preset) -> None:
     """Draw what runs and waits, and a result of this checkpoint: one of its images large, raw and enhanced."""
     key, paths = job_key(manifest.name), list_own_results(manifest.name)
-    draw_line(key, has_result=bool(paths))
+    draw_line(JOB, key, has_result=bool(paths))
     draw_ends(key)
     if paths:
         path = pick_result(manifest, paths)
@@ -69,12 +71,13 @@ def pick_result(manifest: Manifest, paths: Sequence[Path]) -> Path:
 
 
 def describe_result(titles: Mapping[str, str], path: Path) -> str:
-    """A result in one line."""
+    """A result in one line, which no other has: the digest sees to that."""
     if (kept := read_kept(path)) is None:
         return path.name
     request = kept.recipe.request
     words = describe_condition(request.condition, titles)
-    return f"{words[:90]} · {count_text(len(kept.files), 'image')} · seed {request.seed}"
+    count = count_text(len(kept.files), "image")
+    return f"{words[:90]} · {count} · {request.width} px · seed {request.seed} · {kept.recipe.digest}"
 
 
 def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) -> None:
@@ -104,7 +107,10 @@ def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) ->
         facts["Newly saturated"] = f"{cost.newly_saturated_fraction:.2%}"
         facts["Entropy change"] = f"{cost.entropy_change:+.2f} bit"
     draw_facts(facts, columns=6, min_width=100)
+    draw_measures(raw, manifest)
     draw_downloads(result, preset, (raw, *enhanced), own)
+    with st.container(horizontal=True):
+        draw_send(raw, "send")
     if enhanced:
         st.caption("SSIM of 1: unchanged. Newly saturated pixels and lost entropy are detail that is gone.")
     if len(result.images) > 1:
@@ -121,6 +127,19 @@ def draw_title(result: GenerationResult, manifest: Manifest) -> None:
     st.caption(escape_markdown(f"{checkpoint_title(manifest)} · {manifest.name}{older} · synthetic"))
     for note in result.notes:
         st.warning(escape_markdown(note))
+
+
+def draw_measures(raw: Picture, manifest: Manifest) -> None:
+    """Draw sharpness, contrast, entropy and noise of an image, each beside the mean of real images."""
+    condition = raw.recipe.request.condition
+    label = condition.label if isinstance(condition, ClassLabel) else ""
+    found = list(measure_image(raw.image, find_best_record(manifest), label))
+    draw_facts(
+        {m.title: f"{m.value} (real: {m.real}" + (f", n = {m.n:,})" if m.n else ")") for m in found},
+        columns=4,
+        min_width=130,
+    )
+    st.caption("Real: the mean of real images of this size, which one image need not be near.")
 
 
 def draw_downloads(result: GenerationResult, preset: Preset, shown: Sequence[Picture], window: Window | None) -> None:

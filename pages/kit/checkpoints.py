@@ -11,14 +11,14 @@ import streamlit as st
 from pages.kit.services import Stamped, escape_markdown, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
-from xray_generator.dashboards.board import read_board
-from xray_generator.dashboards.strengths import Strengths, find_strengths
-from xray_generator.data.naming import checkpoint_title, plain, stage_title
-from xray_generator.evaluation.records import SUFFIX
+from xray_generator.dashboards.board import Board, read_board
+from xray_generator.dashboards.strengths import find_strengths
+from xray_generator.data.naming import checkpoint_title, class_titles, plain, stage_title
+from xray_generator.evaluation.records import SUFFIX, Record
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.gallery import find_sample
 from xray_generator.registry import get_family, reads_prompts
-from xray_generator.types import Ability, CheckpointRef, StudioError
+from xray_generator.types import Ability, StudioError
 
 KEY = "checkpoint"  # of the session: all pages share the choice
 HERE = "checkpoint of this page"  # the choice on a page that cannot use every checkpoint
@@ -92,20 +92,24 @@ def open_generator(name: str) -> NoReturn:
 
 def draw_strengths(manifest: Manifest) -> None:
     """Draw what a checkpoint is good and bad at as its record tells, or that it was not measured."""
-    files = tuple(map(Stamped.of, sorted(studio().metrics_dir.glob(f"*{SUFFIX}"))))
-    found = _find_strengths(manifest.ref, studio().class_titles(manifest.ref.full_name), studio().metrics_dir, files)
+    found = find_strengths(_load_board(), manifest.ref, class_titles(manifest.labels))
     lines = found.sentences() if found else (f"What this model is good and bad at: {NOT_MEASURED}.",)
     st.caption("  \n".join(map(escape_markdown, lines)))
 
 
-@st.cache_data(max_entries=16, show_spinner=False, hash_funcs={Stamped: hash})
-def _find_strengths(
-    ref: CheckpointRef,
-    titles: dict[str, str],
-    folder: Path,
-    files: tuple[Stamped, ...],  # noqa: ARG001 - read again when these change
-) -> Strengths | None:
-    return find_strengths(read_board(folder, ()), ref, titles)
+def find_best_record(manifest: Manifest) -> Record | None:
+    """The best record of a checkpoint, see `Board.find`; None: it was not measured."""
+    return _load_board().find(manifest.ref)
+
+
+def _load_board() -> Board:
+    folder = studio().metrics_dir
+    return _read_board(folder, tuple(map(Stamped.of, sorted(folder.glob(f"*{SUFFIX}")))))
+
+
+@st.cache_resource(max_entries=2, show_spinner=False, hash_funcs={Stamped: hash})
+def _read_board(folder: Path, files: tuple[Stamped, ...]) -> Board:  # noqa: ARG001 - read again when these change
+    return read_board(folder, ())
 
 
 def _share(key: str) -> None:

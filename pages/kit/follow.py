@@ -16,6 +16,7 @@ import streamlit as st
 
 from pages.kit.jobs import describe_progress, draw_hint, draw_job, find_job, start_button
 from pages.kit.person import person
+from pages.kit.send import draw_send
 from pages.kit.services import count_text, escape_markdown, job_queue, studio
 from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator import generation
@@ -101,6 +102,8 @@ def draw_followed(
             _draw_download(shown, key)
             if draw_actions is not None:
                 draw_actions(shown)
+        with st.container(horizontal=True):
+            draw_send(pictures(shown, 0)[0], f"{key}_send")
 
 
 def draw_strip_button(

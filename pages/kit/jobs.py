@@ -124,19 +124,19 @@ def draw_progress(job: Job) -> None:
     st.fragment(_draw_panel, run_every=POLL_S)(job.id)
 
 
-def draw_line(job_key: str, *, has_result: bool) -> None:
-    """Draw what runs and what waits of this person, on whichever page it was started, and keep it current.
+def draw_line(prefix: str, job_key: str, *, has_result: bool) -> None:
+    """Draw what runs and what waits of this person's jobs whose keys begin with a prefix, and keep it current.
 
-    A preview is drawn of the jobs under a key, small where their results are drawn below. When a job ends, or one more
-    of its images is finished, the whole page runs again.
+    A preview is drawn of the jobs under one key, small where their results are drawn below. When a job ends, or one
+    more of its images is finished, the whole page runs again.
     """
-    if jobs := _list_line():
-        st.fragment(_draw_line, run_every=POLL_S)(job_key, _describe_line(jobs), has_result=has_result)
+    if jobs := _list_line(prefix):
+        st.fragment(_draw_line, run_every=POLL_S)(prefix, job_key, _describe_line(jobs), has_result=has_result)
 
 
-def _list_line() -> list[Job]:
+def _list_line(prefix: str) -> list[Job]:
     """The jobs of this person that are not over, the running one first, the others as they wait."""
-    jobs = [job for job in job_queue().find(person()) if not (job.is_over or job.is_fleeting)]
+    jobs = [job for job in job_queue().find(person()) if job.key.startswith(prefix) and not job.is_over]
     return sorted(jobs, key=lambda job: (job.state == "queued", job_queue().position(job)))
 
 
@@ -144,13 +144,12 @@ def _describe_line(jobs: Collection[Job]) -> dict[str, int]:
     return {job.id: job.num_done for job in jobs}
 
 
-def _draw_line(job_key: str, before: dict[str, int], *, has_result: bool) -> None:
-    jobs = _list_line()
+def _draw_line(prefix: str, job_key: str, before: dict[str, int], *, has_result: bool) -> None:
+    jobs = _list_line(prefix)
     if _describe_line(jobs) != before:
         st.rerun()
     for job in jobs:
-        is_running = job.state == "running"
-        _draw_job(job, job.title, key="cancel" if is_running else f"cancel {job.id}", shortcut=is_running)
+        _draw_job(job, job.title)
         if job.key == job_key:
             _draw_preview(job, is_small=has_result)
 
@@ -227,17 +226,17 @@ def _draw_panel(job_id: str) -> None:
     _draw_preview(job)
 
 
-def _draw_job(job: Job, title: str = "", *, key: str = "cancel", shortcut: bool = True) -> None:
+def _draw_job(job: Job, title: str = "") -> None:
     text, button = st.columns([3, 1], vertical_alignment="center")
     said = escape_markdown(": ".join(filter(None, (title, describe_progress(job)))))
     text.progress(job.step / job.total if job.total else 0.0, said)
     is_ending = job.cancel_requested.is_set()
     button.button(
         "Canceling" if is_ending else "Cancel",
-        key=key,
+        key=f"cancel {job.id}",
         on_click=job_queue().cancel,
         args=(job,),
-        shortcut="Escape" if shortcut else None,
+        shortcut="Escape" if job.state == "running" else None,
         disabled=is_ending,
         width="stretch",
     )

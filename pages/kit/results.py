@@ -19,13 +19,14 @@ from xray_generator.history import Form, keep_form, list_results, load_result, r
 from xray_generator.requests import describe_condition
 from xray_generator.types import GenerationRequest, GenerationResult, StudioError
 
+JOB = "job of "  # begins the keys of the Generator's jobs
 MOST, TITLE_CHARACTERS = 12, 60
 FORM = "kept_form"  # of the session: the form as it is on disk
 
 
 def job_key(checkpoint: str) -> str:
     """The key of the Generator's jobs with a checkpoint."""
-    return f"job of {checkpoint}"
+    return f"{JOB}{checkpoint}"
 
 
 def result_key(checkpoint: str) -> str:

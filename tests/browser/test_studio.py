@@ -170,7 +170,7 @@ def test_progress_and_cancel(page: sync_api.Page, screenshots: Path) -> None:
     _set_number(page, "Steps", "1000")
     _set_number(page, "Images", "64")
     _button(page, "generate").click()
-    page.get_by_text(re.compile(r"^Step .* left$")).wait_for()
+    page.get_by_text(re.compile(r"Image 1 of 64, step .* left$")).wait_for()
     page.get_by_alt_text("Live preview").wait_for()
     page.screenshot(path=screenshots / "generator_progress.png")
     page.keyboard.press("Escape")

@@ -37,6 +37,12 @@ def click(app: AppTest, key: str) -> AppTest:
     return run(app)
 
 
+def cancel(app: AppTest) -> AppTest:
+    """Cancel the first job that runs or waits, and run."""
+    next(button for button in app.button if button.label == "Cancel").click()
+    return run(app)
+
+
 def wait(app: AppTest) -> Job:
     """Wait for the session's latest job to end, then run once more, as the progress panel does."""
     job = job_queue().get(app.session_state[job_key(app.session_state["checkpoint"])])

@@ -18,7 +18,7 @@ from streamlit.testing.v1 import AppTest
 from pages.kit.services import job_queue, studio
 from tests.ct_files import ct
 from tests.manifests import edit_manifest
-from tests.pages.generator import TIMEOUT_S, click, open_generator, run, shown, wait
+from tests.pages.generator import TIMEOUT_S, cancel, click, open_generator, run, shown, wait
 from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.experiments.likelihoods import SUFFIX, MethodComparison, Score, write_comparison
 from xray_generator.export.pictures import pictures
@@ -177,7 +177,7 @@ def test_the_last_result_stays_while_another_is_awaited(drawn: AppTest, output_d
         assert drawn.get("progress") and "The result before" in "".join(element.value for element in drawn.markdown)
         assert f"{found.bits_per_dimension:.3f}" in [metric.value for metric in drawn.metric]
         assert "generated: this image" in charts(drawn) and not held.is_over
-        click(drawn, "cancel")
+        cancel(drawn)
         assert not drawn.get("progress") and "Canceled" in words(drawn) and "generated: this image" in charts(drawn)
     finally:
         gate.set()

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from pages.kit.services import escape_markdown, job_queue, studio
 from postprocess.presets import get_preset
 from tests.manifests import edit_manifest
-from tests.pages.generator import TIMEOUT_S, click, open_generator, own_folder, run, shown, wait
+from tests.pages.generator import TIMEOUT_S, cancel, click, open_generator, own_folder, run, shown, wait
 from tests.pages.record_samples import FULL, keep
 from xray_generator.export.pictures import archive, pictures
 from xray_generator.export.recipe import read_recipe
@@ -149,6 +150,17 @@ def test_the_result_says_what_the_record_of_its_model_tells(app: AppTest, output
     assert "Too few images to tell: Pneumonia (70%, real 80%, n = 89)" in said and "on older weights" in said
 
 
+def test_an_image_is_measured_beside_real_ones_of_its_size(app: AppTest, output_dir: Path) -> None:
+    keep(output_dir, replace(FULL, settings={**FULL.settings, "image_size": 64}))
+    click(app, "generate")
+    image = wait(app).result.images[0]
+    said = shown(app)
+    assert f"{image.std(dtype='float64'):.3g} (real: not measured)" in said  # the record has no contrast
+    assert "(real: 100 gray levels², n = 218)" in said
+    keep(output_dir, FULL)  # of no known size
+    assert "n = 218)" not in shown(run(app)) and said.count("real: ") == 4
+
+
 def test_quality_fills_the_advanced_settings_and_is_open_where_they_differ(app: AppTest) -> None:
     steps, quality = app.number_input(key="steps of tiny"), app.button_group(key="quality of tiny")
     assert (steps.value, quality.value) == (4, "Standard")
@@ -178,8 +190,7 @@ def test_cancel_ends_the_job_and_the_next_one_runs(app: AppTest) -> None:
     app.number_input(key="num_images").set_value(64)
     run(app)
     click(app, "generate")
-    app.button(key="cancel").click()
-    app.run()
+    cancel(app)
     assert wait(app).state == "canceled"
     assert "Canceled" in shown(app) and not has_result(app)
     app.number_input(key=f"steps of {name}").set_value(2)

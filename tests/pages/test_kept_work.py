@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from pages.kit import person
 from pages.kit.person import COOKIE, presence
 from pages.kit.services import job_queue, studio
-from tests.pages.generator import BROWSER, click, open_generator, own_folder, run, shown, viewers, wait
+from tests.pages.generator import BROWSER, cancel, click, open_generator, own_folder, run, shown, viewers, wait
 from xray_generator.export.recipe import read_recipe
 from xray_generator.images import read_image, to_uint8
 
@@ -61,7 +61,7 @@ def test_images_come_one_by_one_and_are_kept_on_cancel(app: AppTest, output_dir:
     assert "Raw PNG" in [button.label for button in app.download_button]
     (text,) = progress(app)
     assert text.startswith("Normal chest X-ray · tiny: Running. Image ") and " of 3, step " in text
-    click(app, "cancel")
+    cancel(app)
     gate.set()
     job = wait(app)
     assert (job.state, len(job.result.images), job.result.request.num_images) == ("canceled", 1, 3)

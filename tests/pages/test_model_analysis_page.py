@@ -19,7 +19,7 @@ from pages.kit.services import job_queue, studio
 from tests.dashboards.test_structure import STRUCTURED
 from tests.dashboards.test_timings import latency
 from tests.manifests import edit_manifest
-from tests.pages.generator import TIMEOUT_S, click, run, shown
+from tests.pages.generator import TIMEOUT_S, cancel, click, run, shown
 from tests.pages.record_samples import FULL
 from tests.training.test_history import make_stage
 from xray_generator.evaluation.records import Record, write_record
@@ -249,7 +249,7 @@ def test_measuring_can_be_canceled(page: AppTest) -> None:
     open_tab(page, "Speed")
     page.button_group[0].set_value([100])
     click(page, "model_measure")
-    click(page, "cancel")
+    cancel(page)
     assert wait(page).state == "canceled"
     assert any("Canceled" in element.value for element in page.info)
 

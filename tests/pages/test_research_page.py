@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue
-from tests.pages.generator import TIMEOUT_S, own_folder, shown
+from tests.pages.generator import TIMEOUT_S, cancel, own_folder, shown
 from tests.pages.record_samples import FULL, QUICK, keep
 from xray_generator.checkpoints import Manifest, read_manifest
 from xray_generator.data.prompts import row_of_prompt
@@ -197,7 +197,7 @@ def test_generating_can_be_canceled(output_dir: Path) -> None:
     page.button(key="research_draw").click().run()
     job = job_queue().get(page.session_state["research_job"])
     assert job is not None
-    page.button(key="cancel").click().run()
+    cancel(page)
     while not job.is_over:
         pass
     assert "Canceled" in words(checked(page.run()))
