@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.kit import charts
+from pages.kit.send import draw_send
 from pages.kit.services import escape_markdown
 from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator.dashboards.difference import comparison_strip, contact_sheet, difference
@@ -66,6 +67,7 @@ def draw_one(found: Counterfactual) -> None:
         if found.verdict.changes:
             csv = verdict_csv(found.verdict)
             _download("Probabilities as CSV", csv, f"{stem}.csv", "text/csv", key="edit_csv")
+        draw_send(picture, "edit_send")
 
 
 def _describe_source(after: GenerationResult, edit: Edit) -> str:
