@@ -29,13 +29,19 @@ class NameBrowsers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - of ASGI
         async def send_with_name(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if headers.get("content-type", "").startswith("text/html"):
-                    headers.append("Set-Cookie", f"{COOKIE}={secrets.token_urlsafe()}; {ATTRIBUTES}")
+                cookie = f"{COOKIE}={secrets.token_urlsafe()}; {ATTRIBUTES}"
+                MutableHeaders(scope=message).append("Set-Cookie", cookie)
             await send(message)
 
-        is_named = scope["type"] != "http" or COOKIE in HTTPConnection(scope).cookies
-        await self.app(scope, receive, send if is_named else send_with_name)
+        await self.app(scope, receive, send_with_name if is_unnamed(scope) else send)
+
+
+def is_unnamed(scope: Scope) -> bool:
+    """Whether a browser asks for a page, be it one that it has stored, and has no name yet."""
+    if scope["type"] != "http":
+        return False
+    asked = HTTPConnection(scope)
+    return "text/html" in asked.headers.get("accept", "") and COOKIE not in asked.cookies
 
 
 def person() -> str:

@@ -10,29 +10,28 @@ from pages.kit import person
 from pages.kit.person import COOKIE, NameBrowsers, Presence
 
 
-def load(kind: str, cookie: str = "", scope: str = "http") -> list[str]:
-    """The cookies that a response of a kind sets for a request."""
+def load(accept: str, cookie: str = "", scope: str = "http") -> list[str]:
+    """The cookies that the response to a request sets."""
     sent: list[dict[str, Any]] = []
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
-        headers = [(b"content-type", kind.encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.start", "status": 304, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    request = {"type": scope, "headers": [(b"cookie", cookie.encode())] if cookie else []}
+    request = {"type": scope, "headers": [(b"accept", accept.encode()), (b"cookie", cookie.encode())]}
     asyncio.run(NameBrowsers(app)(request, None, send))  # type: ignore[arg-type]
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     return [value.decode() for name, value in sent[0]["headers"] if name == b"set-cookie"]
 
 
 def test_a_browser_is_named_once_by_a_page_and_by_nothing_else() -> None:
-    first, second = (SimpleCookie(load("text/html; charset=utf-8")[0])[COOKIE] for _ in range(2))
+    first, second = (SimpleCookie(load("text/html,*/*;q=0.8")[0])[COOKIE] for _ in range(2))
     assert len(first.value) > 40 and first.value != second.value
     assert first["httponly"] and first["samesite"] == "Lax" and first["path"] == "/" and int(first["max-age"]) > 10**6
-    assert load("text/html", f"{COOKIE}=abc") == load("image/png") == load("text/html", scope="websocket") == []
+    assert load("text/html", f"{COOKIE}=abc") == load("image/png,*/*") == load("text/html", scope="websocket") == []
     assert load("text/html", "other=abc")
 
 
