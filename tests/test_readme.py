@@ -40,7 +40,7 @@ TINY_TRAINING = (
     "unet.num_heads=2",
     "detail.channels=[8,16]",
     "detail.blocks=[1,1]",
-    "detail.grain_channels=8",
+    "detail.embedding_size=8",
     "detail.crop_size=32",
     *(f"{name}_training.{setting}" for name in ("autoencoder", "detail", "denoiser", "few_step") for setting in STAGE),
 )

@@ -44,5 +44,5 @@ def test_the_most_local_word_is_never_a_function_word() -> None:
 def test_only_the_very_image_is_the_same() -> None:
     assert is_same(KNOWN, IMAGE.copy())
     assert is_same(KNOWN, IMAGE + np.float32(1e-6))  # as it is after it was stored in 8 bits
-    assert not is_same(KNOWN, IMAGE + np.float32(1 / 255))
+    assert not is_same(KNOWN, IMAGE + np.float32(2 / 255))
     assert not is_same(KNOWN, IMAGE[:32, :32])
