@@ -10,12 +10,14 @@ import os
 import random
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from tests.training.toy import CONFIG, Toy, digest, log, newest
 from xray_generator import folders
@@ -52,6 +54,7 @@ def run(work: Callable[[], object], root: Path, *, kill_at: int = -1, kill_after
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, kill_after_s)  # 0: never
+        tqdm.set_lock(threading.RLock())  # its own one is shared with this process: a killed copy would keep it
         sys.addaudithook(watch)
         work()
         os.write(writer, str(count).encode())

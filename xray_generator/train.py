@@ -45,7 +45,7 @@ CT_OPTIONS = ("slices", "window", "accept_identified", "accept_synthetic")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault, 143 when asked to stop."""
     options = _parser().parse_args(arguments)
-    with stop_request(at_once=True):
+    with stop_request():
         return exit_code(lambda: print(f"Finished: {run(options)}"))  # noqa: T201
 
 

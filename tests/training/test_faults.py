@@ -127,6 +127,17 @@ def test_state_of_another_model_is_refused_and_kept(tmp_path: Path) -> None:
     assert digest(tmp_path) == before
 
 
+def test_data_that_are_gone_before_the_first_step_are_said_so(tmp_path: Path) -> None:
+    class Gone(Lines):
+        def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+            raise OSError
+
+    toy = Toy()
+    toy.rows = Gone()
+    with pytest.raises(StudioError, match="stopped before its first step because data cannot be read: OSError"):
+        train(toy, CONFIG, tmp_path)
+
+
 @pytest.mark.parametrize("part", ["optimizer", "module", "step", "ema", "rng", "lr_scheduler"])
 def test_a_state_that_lacks_a_part_is_refused_in_words(tmp_path: Path, part: str) -> None:
     train(Toy(), CONFIG, tmp_path)

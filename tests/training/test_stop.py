@@ -64,11 +64,21 @@ def test_every_signal_saves_the_step_that_is_being_taken(tmp_path: Path, number:
     assert newest(tmp_path)["step"] == 3
 
 
+def test_a_stop_while_a_stage_is_prepared_is_heard_at_once(tmp_path: Path) -> None:
+    class Slow(Toy):
+        def dataset(self) -> Lines:
+            send()
+            raise AssertionError("not heard")
+
+    with pytest.raises(TrainingStopped):
+        train(Slow(), CONFIG, tmp_path)
+
+
 def test_outside_the_loop_a_signal_ends_the_work_at_once() -> None:
     done = []
 
     def work() -> None:
-        with stop_request(at_once=True):
+        with stop_request():
             done.append("begun")
             send()
             done.append("ended")

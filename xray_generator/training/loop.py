@@ -10,7 +10,6 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,7 +46,7 @@ def train(task: Task, config: TrainingConfig, folder: Path) -> None:
             data cannot be read any more (the state was saved).
         TrainingStopped: the process was asked to end; its state was saved.
     """
-    with locked(folder), stop_request(at_once=False) as stop:
+    with locked(folder), stop_request() as stop:
         _Run(task, config, folder, stop).to_the_end()
 
 
@@ -105,6 +104,14 @@ class _Run:
         )
         if self.step and self._is_report_due() and not self._preview().is_file():
             self._report()  # it was cut short
+        with self.stop.held():  # until a step is whole and saved
+            self._run(loader)
+        self.ema.copy_to(self._trained())
+        for tracker in accelerator.trackers:
+            tracker.finish()  # not end_training(): that parts the processes, and another stage may follow
+
+    def _run(self, loader: DataLoader[Any]) -> None:
+        config, accelerator, micro = self.config, self.accelerator, self.config.gradient_accumulation_steps
         bar = tqdm(total=config.num_steps, initial=self.step, unit="step", disable=not accelerator.is_main_process)
         started, self.done_before = time.monotonic(), self.step
         self.model.train()
@@ -131,9 +138,6 @@ class _Run:
                 self._report()
         if self._is_asked_to_stop():  # during the last report
             raise TrainingStopped
-        self.ema.copy_to(self._trained())
-        for tracker in accelerator.trackers:
-            tracker.finish()  # not end_training(): that parts the processes, and another stage may follow
 
     def _read(self, loader: DataLoader[Any]) -> Iterator[Mapping[str, Tensor]]:
         """The batches; where the data cannot be read any more, the state is saved first."""
@@ -143,10 +147,10 @@ class _Run:
             if self.accelerator.num_processes > 1:  # the others would wait for ever to save with this one
                 raise
             self._save()
-            reason = str(error).strip().splitlines()[-1].removeprefix(f"{StudioError.__module__}.StudioError: ")
-            raise StudioError(
-                f"Training stopped at step {self.step}, whose state is saved, because data cannot be read: {reason}"
-            ) from error
+            lines = str(error).strip().splitlines() or [type(error).__name__]  # of a copy, its trace comes first
+            reason = lines[-1].removeprefix(f"{StudioError.__module__}.StudioError: ")
+            saved = f"at step {self.step}, whose state is saved," if self.step else "before its first step"
+            raise StudioError(f"Training stopped {saved} because data cannot be read: {reason}") from error
 
     def _is_report_due(self) -> bool:
         return self.step % self.config.checkpoint_every == 0 or self.step == self.config.num_steps
@@ -233,11 +237,11 @@ class _Run:
         """Validate and draw a preview with the EMA weights; the state is saved, so that a stop need not wait."""
         if not self.accelerator.is_main_process:
             return
-        is_alone = self.accelerator.num_processes == 1
+        is_held = self.accelerator.num_processes > 1  # the others would go on and wait for ever
         self.ema.store(self._trained())
         self.ema.copy_to(self._trained())
         self.model.eval()
-        with self.stop.at_once() if is_alone else nullcontext(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with self.stop.held(is_held), torch.no_grad(), torch.random.fork_rng(devices=[]):
             measured, preview = dict(self.task.validate()), self.task.preview()
         self._log(measured)
         path = self._preview()

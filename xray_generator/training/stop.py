@@ -19,11 +19,11 @@ class TrainingStopped(SystemExit):
 
 
 class StopRequest:
-    """What signals ask for: noted, or at once the end of what is being done."""
+    """What signals ask for: at once the end of what is being done, unless that would lose something."""
 
-    def __init__(self, *, at_once: bool) -> None:
+    def __init__(self) -> None:
         self.is_made = False
-        self._at_once = at_once
+        self._is_held = False
         self._process = os.getpid()
 
     def make(self, number: int, _frame: FrameType | None) -> None:
@@ -32,28 +32,28 @@ class StopRequest:
             return
         self.is_made = True
         signal.signal(number, signal.SIG_DFL)
-        self.heed()
+        self._heed()
 
-    def heed(self) -> None:
-        """Raise TrainingStopped where a request was made that counts at once."""
-        if self.is_made and self._at_once:
+    def _heed(self) -> None:
+        if self.is_made and not self._is_held:
             raise TrainingStopped
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Within, a request is heeded at once: nothing is done that could be lost."""
-        self._at_once = True
+    def held(self, is_held: bool = True) -> Iterator[None]:
+        """Within, a request is noted alone, or, where it is not held, heeded at once."""
+        before, self._is_held = self._is_held, is_held
         try:
-            self.heed()
+            self._heed()
             yield
         finally:
-            self._at_once = False
+            self._is_held = before
+        self._heed()
 
 
 @contextmanager
-def stop_request(*, at_once: bool) -> Iterator[StopRequest]:
+def stop_request() -> Iterator[StopRequest]:
     """Listen to the signals; whoever listens inside hears them first. A hang-up that `nohup` ignores stays ignored."""
-    request = StopRequest(at_once=at_once)
+    request = StopRequest()
     heard = [number for number in SIGNALS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, request.make) for number in heard}
     try:
