@@ -193,7 +193,9 @@ def test_a_class_named_for_a_mask_stays(tmp_path: Path) -> None:
     for name in ("with_mask", "without_mask"):
         save(tmp_path / name / "1.png")
     save(tmp_path / "masks" / "1.png")
-    assert {row.label for row in read_class_folders(tmp_path).rows} == {"with_mask", "without_mask"}
+    dataset = read_class_folders(tmp_path)
+    assert {row.label for row in dataset.rows} == {"with_mask", "without_mask"}
+    assert dataset.skipped == ("1 folders hold masks and are no classes: masks",)
 
 
 def test_names_of_inner_folders_are_said_not_to_count(folder: Path) -> None:

@@ -64,6 +64,8 @@ def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
     notes: list[str] = []
     source = folder.resolve().name
     classes = _labels(_class_folders(folder))
+    left_out = [path.name for path in list_folders(folder) if ONLY_MASKS.fullmatch(path.name)]
+    notes += count_names("folders hold masks and are no classes", left_out)
     for label, parts in classes.items():
         free: list[Path] = []  # images of which no folder states the split
         for part in parts:

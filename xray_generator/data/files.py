@@ -71,9 +71,12 @@ class Finder:
             return path
         found = self._index().get(_folded(name), [])
         same = [path for path in found if _composed(path.relative_to(self.folder).as_posix()) == _composed(name)]
-        if not same and len(found) == 1:
-            self.other_case.append(name)
-        return next(iter(same or found), None) if same or len(found) == 1 else None
+        if same:
+            return same[0]
+        if len(found) != 1:
+            return None
+        self.other_case.append(name)
+        return found[0]
 
     def _index(self) -> dict[str, list[Path]]:
         if self._files is None:
