@@ -104,7 +104,7 @@ class DetailConfig:
     blocks: tuple[int, int] = (2, 4)
     embedding_size: int = 128
     num_inference_steps: int = 4
-    one_step_share: float = 0.125  # of a batch at sigma 1, where previews and edits take their single step
+    one_step_share: float = 0.125  # of a batch at sigma 1, where a preview takes its single step
     crop_size: int = 128  # of images that reach image_size by themselves
     max_noise: float = 0.2  # on the latents of its training images, see `AutoencoderConfig.max_noise`
 
