@@ -7,9 +7,7 @@ The script lives in pages/: beside a folder of that name Streamlit would look fo
 from __future__ import annotations
 
 import streamlit as st
-from starlette.middleware import Middleware
 
-from pages.kit.headers import GuardBrowsers
-from pages.kit.person import NameBrowsers
+from pages.kit.middleware import MIDDLEWARE
 
-app = st.App("pages/frame.py", middleware=[Middleware(GuardBrowsers), Middleware(NameBrowsers)])
+app = st.App("pages/frame.py", middleware=MIDDLEWARE)

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run_app(arguments: Sequence[str]) -> int:
     """Serve the packaged pages with Streamlit until it is stopped."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle torch threads sleep instead of spinning
-    script = Path(__file__).parents[1] / "pages" / "frame.py"  # beside this package, installed or in a checkout
+    script = Path(__file__).parents[1] / "pages" / "server.py"  # beside this package, installed or in a checkout
     sys.argv = ["streamlit", "run", str(script), *arguments]
     runpy.run_module("streamlit", run_name="__main__")
     return 0
