@@ -49,7 +49,7 @@ def test_merge_keeps_frontal_views_with_full_reports(tmp_path: Path, pixels: Mak
     assert first.patient_id == "007"
     assert first.path.name == "007_IM-0001-4001.dcm.png"
     assert first.prompt == "No acute disease. Heart size normal. No effusion."
-    assert (first.findings, first.absent) == (("no_finding",), ("pleural_effusion",))
+    assert (first.findings, first.absent) == (("no_finding",), ("cardiomegaly", "pleural_effusion"))
     assert (second.findings, second.absent) == (("cardiomegaly",), ("pneumothorax",))
     assert second.split == split_by_patient("8")
     assert second.native_size == 64  # of the file, by its header

@@ -192,6 +192,55 @@ def test_denials_behind_a_finding(text: str, present: str, absent: str) -> None:
     assert set(found.absent) == set(absent.split())
 
 
+MORE_SENTENCES = [
+    # sides
+    ("Effusion: L none, R none", "", "pleural_effusion"),
+    ("Pneumothorax: R: none. L: none.", "", "pneumothorax"),
+    ("Pleural effusion: right - none, left - none.", "", "pleural_effusion"),
+    ("Pleural effusions: none on either side. Edema, mass: negative for both.", "", "edema pleural_effusion mass"),
+    ("Effusion: R small, L none", "pleural_effusion", ""),
+    ("Effusion: none right, small left.", "pleural_effusion", ""),
+    ("[ ] Effusion [x] Pneumothorax. Mass: ( ) yes (x) no", "pneumothorax", "mass"),
+    # other words for no
+    ("Nil effusion. Zero evidence of pneumothorax.", "", "pleural_effusion pneumothorax"),
+    ("Nothing to suggest pneumonia. No suspicion of mass.", "", "pneumonia mass"),
+    ("(-) PTX. \u00d8 effusion.", "", "pleural_effusion pneumothorax"),
+    ("Pneumothorax has not recurred. ETT removed without edema.", "", "edema pneumothorax support_devices"),
+    # no denial
+    ("There is no absence of effusion. No longer without edema.", "edema pleural_effusion", ""),
+    ("No more than minimal edema.", "edema", ""),
+    ("No abnormality other than cardiomegaly.", "cardiomegaly", ""),
+    ("Not rotated, cardiomegaly. Heart is not displaced, small effusion.", "cardiomegaly pleural_effusion", ""),
+    ("No fracture, effusion is present.", "pleural_effusion", ""),
+    ("No pneumothorax post chest tube placement.", "support_devices", "pneumothorax"),
+    ("No post biopsy pneumothorax.", "", "pneumothorax"),
+    ("Pneumothorax has resolved after chest tube placement.", "support_devices", "pneumothorax"),
+    # doubt
+    ("?PNA. Blunted angle, ? effusion. LLL opacity ? mass.", "airspace_opacity", ""),
+    ("Query pneumonia. Equivocal nodule. Presumed edema. Doubt effusion.", "", ""),
+    ("DDx: PNA, aspiration, edema.", "", ""),
+    ("Mass is in the differential. Edema is a consideration. Consider pneumonia.", "", ""),
+    ("Correlate clinically for pneumonia. Assess for effusion. Follow up mass.", "", ""),
+    ("Pneumonia is less likely. Edema is not favored.", "", ""),
+    ("Effusion cannot be assessed. Nodule difficult to evaluate.", "", ""),
+    ("Little or no effusion. Minimal if any edema.", "", ""),
+    ("S/p lobectomy for mass. Prior film showed pneumonia, but nodule persists.", "nodule", ""),
+    ("Previous pneumonia with residual atelectasis.", "atelectasis pneumonia", ""),
+    ("Reason for exam: pneumonia. FINDINGS: Edema.", "edema", ""),
+    # normal
+    ("Heart size normal, lungs clear.", "no_finding", "cardiomegaly consolidation airspace_opacity"),
+    ("Lungs are not clear. This is not a normal chest radiograph.", "", ""),
+    ("The left lung is clear. Lungs are otherwise clear. Upper lungs are clear.", "", ""),
+]
+
+
+@pytest.mark.parametrize(("text", "present", "absent"), MORE_SENTENCES)
+def test_what_is_neither_present_nor_absent_stays_unsaid(text: str, present: str, absent: str) -> None:
+    found = read_findings(text)
+    assert set(found.present) == set(present.split())
+    assert set(found.absent) == set(absent.split())
+
+
 @pytest.mark.parametrize("finding", [name for name in FINDINGS if name != "no_finding"])
 def test_every_finding_can_be_stated_and_denied(finding: str) -> None:
     name = {"covid19": "COVID-19", "support_devices": "pacemaker"}.get(finding, finding.replace("_", " "))

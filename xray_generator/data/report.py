@@ -34,6 +34,7 @@ ABBREVIATIONS = {
     "tb": "tuberculosis",
     "svc": "superior vena cava",
     "hx": "history",
+    "ddx": "differential diagnosis",
     "vs.": "versus",
     "s/p": "status post",
     "r/o": "rule out",
@@ -69,14 +70,19 @@ PATTERNS = {
     r"|defibrillator|central (?:venous )?(?:line|catheter)s?|port-a-cath",
 }
 NORMAL = (
-    r"(?:no|without) (?:\w+ ){0,3}(?:abnormalit(?:y|ies)|disease|process|findings?)|(?:normal|unremarkable)\b.*chest"
+    r"(?:no|without) (?:\w+ ){0,3}(?:abnormalit(?:y|ies)|disease|process|findings?)"
+    r"|(?<!not )(?<!not an )(?<!not a )(?:normal|unremarkable)\b.*chest"
     r"|(?<=[,:;.] |\n\n)(?:normal|unremarkable)(?: (?:study|film|exam(?:ination)?))?(?=\s*(?:[,:;.]|$))"
 )
 NORMAL_HEART = (
     r"(?:heart|cardi\w+)(?: \w+){0,4} (?:is|are|appears?|within|remains?)(?: within)? normal|normal (?:heart|cardi\w+)"
-    r"|(?:heart|cardi\w+)(?: \w+){0,3} not (?:\w+ )?enlarged"
+    r"|(?:heart|cardi\w+)(?: \w+){0,3} not (?:\w+ )?enlarged|(?:heart|cardi\w+)(?: (?:size|silhouette))? normal"
 )
-CLEAR_LUNGS = r"lungs? (?:\w+ )?(?:is|are|remain|appear) (?:\w+ )?clear|clear lungs"
+CLEAR_LUNGS = (  # both of them, and wholly
+    r"(?<!left )(?<!right )(?<!upper )(?<!lower )(?<!remaining )"
+    r"lungs? (?:(?!bases?|not|never)\w+ )?(?:(?:is|are|remain|appear) )?(?:(?!not|never|otherwise|elsewhere)\w+ )?clear"
+    r"|(?<!not )clear lungs"
+)
 
 ANY = "|".join(PATTERNS.values())
 LIST = rf"\b(?:{ANY})\b(?:(?:,? (?:and|or|nor) |, ?| ?/ ?)(?:(?:pleural|pulmonary|lung|focal) )?(?:{ANY})\b)*"
@@ -94,53 +100,85 @@ PARTLY = (
 )
 NO_NEGATION = (  # triggers inside them do not count
     rf"(?:no|without) (?:(?!(?:and|or|nor|with|{ANY})\b)[\w-]+ ){{0,3}}"
-    r"(?:change|increase|decrease|reduction|improvement|resolution|clearing|progression of|worsening of)(?: (?:in|of))?"
-    rf"|not (?:{ADVERB} )*(?:chang|increas|decreas|improv|worsen|progress)(?:ed|ing)|not only|not seen to"
-    rf"|not (?:{ADVERB} )?(?:absent|without|free of|clear of|negative for)"
+    r"(?:change|increase|decrease|reduction|improvement|resolution|clearing|progression of|worsening of|absence|lack)"
+    r"(?: (?:in|of))?"
+    rf"|not (?:{ADVERB} )*(?:chang|increas|decreas|improv|worsen|progress)(?:ed|ing)|not only|not seen to|no \w+ than"
+    rf"|(?:not|no longer) (?:{ADVERB} )?(?:absent|without|free of|clear of|negative for)"
     rf"|(?:{PARTLY})[ -](?:{ADVERB} ){{0,2}}(?:{GONE}|(?:clearing|{LOSS})(?: of)?)"
 )
 NOT_EXCLUDED = r"(?:can ?not|can't|not|difficult to|unable to)(?: \w+){0,2}? (?:exclud\w+|rul\w+ out)"
+LOOKED_FOR = (  # "evaluate for", "concerning for", "status post lobectomy for", "prior film with"
+    r"(?:assess|correlat|evaluat|look|check|screen|treat|concern|suspici|status post)\w*(?: \w+){0,3} for"
+    r"|(?:history|follow[- ]?up|suspicion|evaluation|assessment) of"
+    r"|(?:prior|previous|earlier) (?:film|study|exam\w*|radiograph|x-ray|image|ct|scan)"
+    r" (?:show\w+|demonstrat\w+|with|had)"
+)
 DOUBT_BEFORE = (
-    r"possib\w+|probab\w+|(?:un)?likely|may|might|could|suspect\w*|suspicious for|concern\w* for|question\w*"
-    rf"|suggest\w*|versus|vs|rule out|evaluate for|history of|{NOT_EXCLUDED}"
+    r"possib\w+|probab\w+|(?:un)?likely|may|might|could|suspect\w*|question\w*|query|equivocal|presum\w+|doubt\w*"
+    r"|suggest\w*|favou?r\w*|consider(?:ed|ing|ation)?|exclude|if any|(?:little|minimal|trace) or no"
+    r"|(?:no|without) \w+ that|differential(?: diagnos[ei]s)?|versus|vs|rule out"
+    rf"|{LOOKED_FOR}|{NOT_EXCLUDED}"
 )
 DOUBT_AFTER = (
-    rf"(?:is|are) (?:possible|probable|likely|suspected|question\w+)|unlikely|versus|vs|{NOT_EXCLUDED}"
+    rf"(?:is|are) (?:possible|probable|likely|suspected|question\w+)|(?:un|less |more )likely|versus|vs|{NOT_EXCLUDED}"
     rf"|(?:may|might|could|likely|probably)(?: (?:be|has|have|been))* (?:{GONE})|not (?:well|fully) (?:{FOUND})"
+    rf"|can ?not be (?:\w+ly )?(?:{FOUND})|(?:difficult to|can ?not be|not)(?: \w+ly)? (?:assess|evaluat)\w*"
+    r"|(?:is|are|be) (?:a )?(?:consider\w+|possibility|in the differential)|not favou?red|if any|re-?expanded|withdrawn"
 )
-DENIED_DOUBT = r"\b(no|without)((?: \w+){0,4}) (?:suggest\w*|suspicious for|concern\w* for)\b"  # "no sign suggesting"
+DENIED_DOUBT = (  # "no sign suggesting"
+    r"\b(no|without|nothing)((?: \w+){0,4}) (?:suggest\w*|suspicious for|suspicion (?:for|of)|concern\w* for)\b"
+)
 NEGATION_BEFORE = (
-    r"no|not|without|neither|nor|never|rather than|denie[sd]|fail(?:s|ed) to (?:show|demonstrate|reveal)"
+    r"(?<!or )no|nil|zero|nothing|not|without|neither|nor|never|rather than|denie[sd]"
+    r"|fail(?:s|ed) to (?:show|demonstrate|reveal)"
     rf"|neg(?:ative)? for|free (?:of|from)|clear of|(?:absence|lack|clearing|{LOSS}) of|resolved"
 )
 NEGATION_AFTER = (
-    rf"absent|{NOT_FOUND}|\A(?:{LOSS})|(?:is|are|was|were) negative(?! for)"
+    rf"absent|{NOT_FOUND}|not (?:recur|re-?accumulat)\w*|\A(?:{LOSS})|(?:is|are|was|were) negative(?! for)"
     rf"|(?:is|are|was|were|be|has|have)(?: been)?(?: {ADVERB})* (?:{GONE}|{EXCLUDED})"
 )
 SENTENCE_END = r"(?<!\d)\.|\.(?!\d)|[;:?!\u2014]| [-\u2013]+ "
-CONJUNCTION = r"\b(?:but|however|although|though|except|apart from|aside from|whereas|yet|which|secondary to)\b"
+CONJUNCTION = (
+    r"\b(?:but|however|although|though|except|apart from|aside from|other than|besides|whereas|yet|which"
+    r"|secondary to)\b"
+)
 NEW_STATEMENT = (  # "no pneumothorax, mild cardiomegaly" changes its mind; "no effusion, large mass, or edema" does not
     r"(?:,|\band|\bwith)\s+(?=(?:an?|the|there|mild|moderate|severe|small|large|tiny|stable|known|chronic|persistent"
     r"|unchanged|(?:in|de)creas\w+|improv\w+|worsen\w+|new|minimal|marked|left|right|bilateral|positive"
-    r"|[^,]* (?:persists?|remains?|unchanged|stable))\b(?!.*\b(?:or|nor)\b))"
+    r"|[^,]* (?:persists?|remains?|unchanged|stable|(?:is|are) (?:present|seen|noted)))\b(?!.*\b(?:or|nor)\b))"
 )
 JOINT = r" *(?:[:=(,?|\u2013\u2014]|--? ) *"  # between a finding and its answer
-ANSWER_END = rf"(?= *(?:(?:{ADVERB}|today) *)?(?:[.,;)|](?!\d)|$)| (?:since|from|compared|with)\b)"
+ANSWER_END = rf"(?= *(?:(?:{ADVERB}|today) *)?(?:[.,;)|](?!\d)|$)| (?:since|from|compared|with|without|and|but)\b)"
 DENIAL = (
-    rf"(?:(?:none|nil|{NOT_FOUND})\b(?! (?:on|in|at|to|or)\b| ?/)|no(?= (?:- )?{LIST} ?:)"
+    rf"(?:(?:none|nil|{NOT_FOUND})\b(?! (?:on|in|at|to|or|left|right)\b| ?/)|no(?= (?:- )?{LIST} ?:)"
     rf"|(?:no(?: (?:evidence|significant|acute|focal|definite|{FOUND}))?|neg|negative|-ve|-|n|0"
     rf"|(?:{ADVERB} )?(?:absent|{GONE}|{EXCLUDED})){ANSWER_END})"
 )
 DOUBT = (
     rf"(?:(?:possible|probable|likely|unlikely|suspected|uncertain|equivocal|(?:yes|no) ?/ ?(?:yes|no)){ANSWER_END}|\?)"
 )
+SIDE = r"(?:(?:on |in )?(?:the )?(?:left|right|l|r|bilateral\w*|both)(?: sides?| lungs?)?\b)"
+SIDED = rf"(?:{SIDE}(?: |{JOINT}){DENIAL}|none {SIDE})"
+OTHER_SIDE = rf"[,;]? (?:and )?(?:\w+ )?{SIDE}|\. {SIDE} *:"
+DEVICE = PATTERNS["support_devices"]
 PREDICATE = "is|are|was|were|has|have|not|no longer|without|can ?not|may|might|likely|unlikely|probably"
 NORMAL_FORM = (  # what the next steps expect; each line with what it is for, in this order
+    (r"(?:\[ ?\]|\( \)|\u2610)[^\[(\u2610-\u2612\n.;,]*", " "),  # boxes that are not ticked, then those that are
+    (r"\[x\]|\(x\)|[\u2611\u2612]", " "),
     (r"\s*\n\s*\n\s*|\s*\n\s*(?=[-*\u2022]|\d+[.)])", ". "),  # paragraphs and bullets
     (r"\s+", " "),
     (rf"\b(?:{NO_NEGATION})\b", " "),
+    (r" (?:(?:on|in|for) (?:either|both|all)(?: (?:sides?|lungs?|of (?:these|them)))?)(?= *(?:[.,;]|$))", ""),
+    (rf"\b({LIST})(?: |{JOINT}){SIDED}(?:[.,;]? (?:and )?{SIDED})*(?!{OTHER_SIDE})", r"no \1."),  # "left: none"
+    (rf"\b((?:{DOUBT_BEFORE})) *:", r"\1"),  # "differential: pneumonia, edema"
+    (rf"(^|[.;,] ?)(?:\(-\)|\u00f8) ?(?={LIST})", r"\1no "),
+    (rf"\bfollow[- ]?up (?={LIST})", "follow-up of "),
+    (r"\b((?:prior|previous|earlier) \w+),? (?:which|that) (?=show|demonstrat)", r"\1 "),
+    (rf"\b(?:post|after|following)(?= (?:\w+ ){{0,2}}(?:{DEVICE})\b)", ";"),  # "no pneumothorax after a chest tube"
+    (rf"\b(not (?:\w+ly )?(?!{FOUND})\w+ed),", r"\1."),  # "not rotated, cardiomegaly"
     (rf"((?:^|[.;:])\W*)({LIST}) *[:=] *{DENIAL}", r"\1no \2."),  # "pneumothorax, effusion: none"
     (rf"(?:\b({ANY}) +|{JOINT}){DENIAL}", r"\1 is absent."),  # "small nodule, effusion - none"
+    (rf"(?<![\w)])\? ?(?=(?:\w+ ){{0,2}}(?:{ANY})\b)", "possible "),  # "? left effusion"
     (rf"(?:\b({ANY}) *|{JOINT}){DOUBT}", r"\1 is possible."),  # "pneumonia?"
     (rf" *:(?= *(?:{PREDICATE})\b)", ""),  # "edema: has resolved"
     (rf"({LIST}) *:(?= *(?:there (?:is|are) )?no\b|[^.;:]*\b\1(?:e?s)?\b)", ":"),  # "effusion: no effusion seen"
@@ -150,7 +188,10 @@ NORMAL_FORM = (  # what the next steps expect; each line with what it is for, in
     (rf"\b((?:clearing|{LOSS}) of [^.;:,]*?)(?= with\b|(?!{LIST_REST}),)", r"\1."),  # "after removal of a tube, edema"
 )
 LINE_START = r"(?m)^(.{1,50})\n\s*(?=[A-Z])|\n\s*(?=[A-Z][a-z])"  # of a list without full stops
-HEADINGS = r"(?:^|(?<=[.\n]))\s*(clinical history|history|indication|comparison|technique|findings?|impression)\s*:"
+HEADINGS = (
+    r"(?:^|(?<=[.\n]))\s*(clinical (?:history|indication|information|question)|history|indications?|comparisons?"
+    r"|technique|reason for (?:the )?(?:exam(?:ination)?|study)|findings?|impressions?)\s*:"
+)
 
 
 class Status(Enum):
