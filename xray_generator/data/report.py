@@ -41,6 +41,7 @@ ABBREVIATIONS = {
     "w/o": "without",
     "w/": "with",
     "c/w": "consistent with",
+    "c/f": "concerning for",
     "b/l": "bilateral",
 }
 
@@ -108,7 +109,7 @@ NO_NEGATION = (  # triggers inside them do not count
 )
 NOT_EXCLUDED = r"(?:can ?not|can't|not|difficult to|unable to)(?: \w+){0,2}? (?:exclud\w+|rul\w+ out)"
 LOOKED_FOR = (  # "evaluate for", "concerning for", "status post lobectomy for", "prior film with"
-    r"(?:assess|correlat|evaluat|look|check|screen|treat|concern|suspici|status post)\w*(?: \w+){0,3} for"
+    r"(?:assess|correlat|evaluat|look|check|screen|treat|concern|worr|suspici|status post)\w*(?: \w+){0,3} for"
     r"|(?:history|follow[- ]?up|suspicion|evaluation|assessment) of"
     r"|(?:prior|previous|earlier) (?:film|study|exam\w*|radiograph|x-ray|image|ct|scan)"
     r" (?:show\w+|demonstrat\w+|with|had)"
@@ -123,13 +124,14 @@ DOUBT_AFTER = (
     rf"(?:is|are) (?:possible|probable|likely|suspected|question\w+)|(?:un|less |more )likely|versus|vs|{NOT_EXCLUDED}"
     rf"|(?:may|might|could|likely|probably)(?: (?:be|has|have|been))* (?:{GONE})|not (?:well|fully) (?:{FOUND})"
     rf"|can ?not be (?:\w+ly )?(?:{FOUND})|(?:difficult to|can ?not be|not)(?: \w+ly)? (?:assess|evaluat)\w*"
-    r"|(?:is|are|be) (?:a )?(?:consider\w+|possibility|in the differential)|not favou?red|if any|re-?expanded|withdrawn"
+    r"|(?:is|are|be) (?:a )?(?:consider\w+|possibility|in the differential)|not favou?red|if any|until"
+    r"|re-?expanded|withdrawn"
 )
 DENIED_DOUBT = (  # "no sign suggesting"
     r"\b(no|without|nothing)((?: \w+){0,4}) (?:suggest\w*|suspicious for|suspicion (?:for|of)|concern\w* for)\b"
 )
 NEGATION_BEFORE = (
-    r"(?<!or )no|nil|zero|nothing|not|without|neither|nor|never|rather than|denie[sd]"
+    r"(?<!or )(?<!likely )(?<!probably )no|nil|zero|nothing|not|without|neither|nor|never|rather than|denie[sd]"
     r"|fail(?:s|ed) to (?:show|demonstrate|reveal)"
     rf"|neg(?:ative)? for|free (?:of|from)|clear of|(?:absence|lack|clearing|{LOSS}) of|resolved"
 )
@@ -180,6 +182,7 @@ NORMAL_FORM = (  # what the next steps expect; each line with what it is for, in
     (rf"(?:\b({ANY}) +|{JOINT}){DENIAL}", r"\1 is absent."),  # "small nodule, effusion - none"
     (rf"(?<![\w)])\? ?(?=(?:\w+ ){{0,2}}(?:{ANY})\b)", "possible "),  # "? left effusion"
     (rf"(?:\b({ANY}) *|{JOINT}){DOUBT}", r"\1 is possible."),  # "pneumonia?"
+    (r", (?=if any\b|until\b)", " "),
     (rf" *:(?= *(?:{PREDICATE})\b)", ""),  # "edema: has resolved"
     (rf"({LIST}) *:(?= *(?:there (?:is|are) )?no\b|[^.;:]*\b\1(?:e?s)?\b)", ":"),  # "effusion: no effusion seen"
     (rf", (?={LIST} *:)", "; "),  # "no effusion, nodule: 5 mm"
