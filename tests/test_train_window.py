@@ -55,6 +55,17 @@ def test_a_window_may_begin_with_a_minus(value: str) -> None:
         assert common_parser("x", "y").parse_args([*given, "name=a"]).window == value
 
 
+@pytest.mark.parametrize("level", ["-600", "40"])
+def test_a_window_may_be_two_numbers(level: str) -> None:
+    assert common_parser("x", "y").parse_args(["--window", level, "1500", "name=a"]).window == f"{level},1500"
+
+
+@pytest.mark.parametrize("option", ["--window", "--slices"])
+def test_an_empty_option_is_refused(command: list[str], option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, option, ""]) == 1
+    assert "not ''" in capsys.readouterr().err
+
+
 def test_a_quick_test_scores_no_slice(command: list[str], tmp_path: Path) -> None:
     """By the exact method each of them takes minutes at 128 pixels."""
     config = json.loads((tmp_path / "flow.json").read_text())

@@ -57,14 +57,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Also reads `--window -600,1500`, whose value argparse would take for an option."""
+    """Also reads `--window -600,1500`, whose value argparse would take for an option, and `--window -600 1500`."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as in argparse
         """Join a window with its value first."""
         given = list(sys.argv[1:] if args is None else args)
         for place in range(len(given) - 1, 0, -1):
-            if given[place - 1] == "--window" and re.match(r"-[\d.]", given[place]):
-                given[place - 1 : place + 1] = [f"--window={given[place]}"]
+            if given[place - 1] == "--window" and re.match(r"-?[\d.]", given[place]):
+                numbers = 1 + bool(re.fullmatch(r"[\d.]+", "".join(given[place + 1 : place + 2])))
+                given[place - 1 : place + numbers] = [f"--window={','.join(given[place : place + numbers])}"]
         return super().parse_known_args(given, namespace)
 
 
@@ -128,7 +129,7 @@ def _implied(options: argparse.Namespace, data: dict[str, Any], kind: type) -> I
         yield from (f"{stage}.{setting}" for stage in stages for setting in QUICK)
     if options.quick_test and _has(kind, "num_likelihoods"):
         yield "num_likelihoods=0"  # of which each may take minutes
-    if options.window and _has(kind, "window"):
+    if options.window is not None and _has(kind, "window"):
         window = parse_window(options.window)
         yield from (f"window.level={window.level}", f"window.width={window.width}")
     if "TOKENIZER_NAME" in os.environ and _has(kind, "text_encoder"):
@@ -181,9 +182,9 @@ def _read(options: argparse.Namespace, config: object, kept: DataRecord | None) 
 def _ct_options(options: argparse.Namespace, config: object, kept: CtOptions | None) -> CtOptions:
     """How CT slices are read: as the options say, else as in the run that goes on; a configuration's window counts."""
     kept = kept or CtOptions()
-    given = parse_window(options.window) if options.window else kept.window
+    given = parse_window(options.window) if options.window is not None else kept.window
     return CtOptions(
-        parse_choice(options.slices) if options.slices else kept.choice,
+        parse_choice(options.slices) if options.slices is not None else kept.choice,
         getattr(config, "window", given),
         kept.accept_identified or options.accept_identified,
         kept.accept_synthetic or options.accept_synthetic,
