@@ -74,6 +74,13 @@ def test_an_image_of_a_class_needs_no_prompt(make_pack: MakePack, pixels: MakePi
     assert not check_health(Dataset((replace(silent, label="disc"),))).issues
 
 
+def test_equal_images_of_two_classes_are_told(make_pack: MakePack, pixels: MakePixels) -> None:
+    folder = make_pack([_line("a.png", "p1"), _line("b.png", "p2")], {"a.png": pixels(1), "b.png": pixels(1)})
+    rows = read_dataset(folder).rows
+    (issue,) = check_health(Dataset((replace(rows[0], label="ill"), replace(rows[1], label="well")))).issues
+    assert issue.kind == "duplicate" and issue.message.endswith("Their classes differ: ill, well.")
+
+
 def test_images_of_which_nothing_is_known_lack_no_prompt(make_pack: MakePack, pixels: MakePixels) -> None:
     (row,) = read_dataset(make_pack([_line("a.png", "1")], {"a.png": pixels(1)})).rows
     assert not check_health(Dataset((replace(row, prompt="", source=LOOSE_IMAGES),))).issues

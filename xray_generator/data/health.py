@@ -139,6 +139,8 @@ def _duplicates(scans: Iterable[_Scan]) -> Iterator[Issue]:
         if len(rows) > 1:
             kind: Kind = "duplicate_across_splits" if len({row.split for row in rows}) > 1 else "duplicate"
             message = f"{len(rows)} files hold the same pixels (split {_splits(rows)})."
+            if len(classes := sorted({row.label for row in rows if row.label})) > 1:
+                message += f" Their classes differ: {', '.join(classes)}."
             yield Issue(kind, message, tuple(row.path for row in rows))
 
 
