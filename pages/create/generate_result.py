@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pages.kit.results import JOB, job_key, list_own_results, read_result, resul
 from pages.kit.sampling import MAX_FIELD_SEED, lock_seed
 from pages.kit.send import draw_send
 from pages.kit.services import count_text, escape_markdown
-from pages.kit.viewer import draw_viewer
+from pages.kit.viewer import draw_cine, draw_viewer
 from pages.kit.window import draw_window
 from postprocess.cost import measure_cost
 from postprocess.presets import Preset
@@ -30,8 +30,9 @@ from xray_generator.history import read_kept
 from xray_generator.requests import describe_condition
 from xray_generator.types import ClassLabel, GenerationResult, Image
 
-ONE_IMAGE_PX, GRID_PX, WINDOW_PX = 405, 565, 90  # what stands around the viewer, so that all of it fits the window
+ONE_IMAGE_PX, GRID_PX, WINDOW_PX, CINE_PX = 405, 565, 90, 70  # what stands around the viewer: all fits the window
 THUMBNAILS_PER_ROW = 8
+CINE = "as_cine"  # of the session: whether a result of several images is played
 WINDOW_HELP = "The part of the CT scale shown from black to white. Downloads are not affected."
 
 
@@ -88,14 +89,14 @@ def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) ->
     own = manifest.hu_window
     note = "Gray levels of an enhanced image are no longer true HU." if enhanced else ""
     seen = draw_window(own, result.checkpoint.name, help=WINDOW_HELP, note=note) if own else None
-    names = ("Raw", f"Enhanced: {preset.name}") if enhanced else (f"Seed {result.seeds[index]}",)
-    draw_viewer(
-        {title: apply_window(picture.image, own, seen) for title, picture in zip(names, (raw, *enhanced), strict=True)},
-        key="viewer",
-        space_px=(ONE_IMAGE_PX if len(result.images) == 1 else GRID_PX) + (WINDOW_PX if own else 0),
-        window=seen,
-        unitless=names[1:],
-    )
+    look = partial(apply_window, own=own, seen=seen)
+    space = (ONE_IMAGE_PX if len(result.images) == 1 else GRID_PX) + (WINDOW_PX if own else 0)
+    if len(result.images) > 1 and st.session_state.get(CINE):
+        play(result, index, preset, look, space_px=space + CINE_PX, window=seen)
+    else:
+        names = ("Raw", f"Enhanced: {preset.name}") if enhanced else (f"Seed {result.seeds[index]}",)
+        images = {name: look(picture.image) for name, picture in zip(names, (raw, *enhanced), strict=True)}
+        draw_viewer(images, key="viewer", space_px=space, window=seen, unitless=names[1:])
     facts = {
         "Seed": str(result.seeds[index]),
         "Size": f"{result.request.width} x {result.request.height}",
@@ -107,7 +108,6 @@ def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) ->
         facts["Newly saturated"] = f"{cost.newly_saturated_fraction:.2%}"
         facts["Entropy change"] = f"{cost.entropy_change:+.2f} bit"
     draw_facts(facts, columns=6, min_width=100)
-    draw_measures(raw, manifest)
     draw_downloads(result, preset, (raw, *enhanced), own)
     with st.container(horizontal=True):
         draw_send(raw, "send")
@@ -115,9 +115,28 @@ def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) ->
         st.caption("SSIM of 1: unchanged. Newly saturated pixels and lost entropy are detail that is gone.")
     if len(result.images) > 1:
         draw_thumbnails(result, index)
+    draw_measures(raw, manifest)
     draw_strengths(manifest)
     draw_words(raw)
     draw_trajectory(raw, own)
+
+
+def play(
+    result: GenerationResult,
+    index: int,
+    preset: Preset,
+    look: Callable[[Image], Image],
+    *,
+    space_px: int,
+    window: Window | None,
+) -> None:
+    """Draw all images of a result one at a time, raw and enhanced, from `index` on, each through `look`."""
+    titles = ("Raw", f"Enhanced: {preset.name}") if preset.operations else ("Raw",)
+    frames = [[look(p.image) for p in pictures(result, i, preset)] for i in range(len(result.images))]
+    series = dict(zip(titles, zip(*frames, strict=True), strict=True))
+    names = [f"Image {number}, seed {seed}" for number, seed in enumerate(result.seeds, 1)]
+    draw_cine(series, names, "cine", space_px=space_px, first=index, window=window, unitless=titles[1:])
+    st.caption(f"The figures and the files below are those of image {index + 1}.")
 
 
 def draw_title(result: GenerationResult, manifest: Manifest) -> None:
@@ -168,7 +187,9 @@ def draw_downloads(result: GenerationResult, preset: Preset, shown: Sequence[Pic
 def draw_thumbnails(result: GenerationResult, chosen: int) -> None:
     """Draw all images of a result small, each with a button that shows it large."""
     done, asked = len(result.images), result.request.num_images
-    st.caption(f"{done} synthetic images" + (f" of {asked}" if done < asked else ""))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"{done} synthetic images" + (f" of {asked}" if done < asked else ""), width="content")
+        st.toggle("Play as cine", key=CINE, persist_state="session", help="All of them one after the other, above.")
     grid = st.grid(THUMBNAILS_PER_ROW, min_column_width=60)
     for index, image in enumerate(result.images):
         with grid.cell():

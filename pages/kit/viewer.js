@@ -10,6 +10,7 @@ export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".viewer"), find = (name) => root.querySelector(name);
   const panes = find(".panes"), list = find("ol"), slider = find("input");
   root.style.setProperty("--space", `${data.space}px`);
+  root.style.setProperty("--panes", `${200 * data.panes.length}px`);  // where there is less room, the notes go below
   const key = JSON.stringify(data);
   if (root.key === key) return;  // the same images again: keep zoom, window and measurements
   root.key = key;

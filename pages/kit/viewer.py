@@ -85,6 +85,7 @@ def draw_cine(
     space_px: int,
     first: int = 0,
     window: Window | None = None,
+    unitless: Collection[str] = (),
 ) -> None:
     """Draw synthetic images one at a time, to be played or moved through; as for `draw_viewer`.
 
@@ -92,7 +93,7 @@ def draw_cine(
     place to start at.
     """
     more = {"names": list(names), "first": first, "space": space_px, "spacing": None, "reduction": 1}
-    _draw(series, dict.fromkeys(series, "Synthetic"), key, window, (), more)
+    _draw(series, dict.fromkeys(series, "Synthetic"), key, window, unitless, more)
 
 
 def _draw(
