@@ -61,6 +61,7 @@ def draw_form(manifest: Manifest) -> Preset:
     else:
         pick_class(manifest, "label", any_title="Any" if manifest.unconditional else "")
     if st.session_state.pop(checkpoints.BEGIN, False) and not is_running(job_key(manifest.name)):
+        st.session_state["num_images"] = 1  # "Draw one" was pressed, whatever the form was left with
         start(manifest)  # before the fields that it sets are drawn
     row = st.container(horizontal=True, vertical_alignment="bottom")
     with row:

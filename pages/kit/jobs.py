@@ -22,7 +22,7 @@ from xray_generator.types import StudioError
 POLL_S = 0.5
 LONG_S = 120  # times from here on are given in minutes
 PREVIEW_PX = 160  # beside a result, which needs the room
-NEXT = "Waiting. Next in line; another job is finishing"
+NEXT = "Waiting. Next in line; another job is running"
 
 
 def start_button(
@@ -195,7 +195,7 @@ def describe_progress(job: Job) -> str:
     """Whether a job waits, loads or runs, in words; of the first its place, of the last the step and the time left."""
     if job.state == "queued":
         ahead = job_queue().position(job)
-        return f"Waiting. {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else NEXT
+        return f"Waiting. {ahead + 1} jobs ahead" if ahead else NEXT  # with the one that runs
     if not job.step:
         return f"{'Running. First step' if job.is_loaded else 'Loading the model'} ({job.seconds:.0f} s)"
     step, total, image = job.step, job.total, ""

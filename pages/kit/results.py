@@ -38,7 +38,8 @@ def start_drawing(request: GenerationRequest, manifest: Manifest, preset: Preset
     """Ask for the images of a request, which are kept one by one among this person's."""
     name, words = manifest.name, describe_condition(request.condition, class_titles(manifest.labels))
     work = partial(studio().draw, request, name, preset, own_dir())
-    start_job(job_key(name), work, f"{words[:TITLE_CHARACTERS]} · {name}", request.num_images)
+    title = words if len(words) <= TITLE_CHARACTERS else f"{words[: TITLE_CHARACTERS - 1].rstrip()}…"
+    start_job(job_key(name), work, f"{title} · {name}", request.num_images)
 
 
 def list_own_results(checkpoint: str) -> list[Path]:

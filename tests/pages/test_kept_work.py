@@ -79,7 +79,7 @@ def test_several_requests_wait_in_line_each_with_its_cancel(
     first, second, third = job_queue().find(own_folder(output_dir).name)
     texts = progress(app)
     assert [text.split(" · ")[0] for text in texts] == ["Normal chest X-ray", "Pneumonia", "Cardiomegaly"]
-    assert "Running" in texts[0] and "Waiting. Next in line" in texts[1] and "Waiting. 1 job ahead" in texts[2]
+    assert "Running" in texts[0] and "Waiting. Next in line" in texts[1] and "Waiting. 2 jobs ahead" in texts[2]
     click(app, f"cancel {second.id}")
     gate.set()
     wait(app)
