@@ -50,6 +50,14 @@ def test_newest_are_raw_images_of_ours_by_age(tmp_path: Path, monkeypatch: pytes
     assert newest(tmp_path / "none") == {}
 
 
+def test_newest_takes_images_of_a_second_folder_but_none_of_the_folders_in_it(tmp_path: Path) -> None:
+    for name in ("old.png", "me/mine.png", "other/theirs.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encode_png(IMAGE, recipe()))
+    assert {path.name for path in newest(tmp_path / "me", tmp_path)} == {"old.png", "mine.png"}
+    assert {path.name for path in newest(tmp_path / "me")} == {"mine.png"}
+
+
 def test_a_source_of_ours_keeps_its_recipe_and_a_large_one_says_that_it_was_scaled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -29,9 +29,10 @@ EXACT = 2**52  # larger seeds do not fit the number field of a browser
 MAX_PIXELS = 4_000_000  # larger images are scaled down; about a second per preset
 
 
-def newest(folder: Path) -> dict[Path, Recipe]:
-    """The newest raw images of a folder with their recipes, without enhanced ones."""
-    known = ((path, read_recipe(path)) for path in _newest_paths(folder, 3 * NUM_NEWEST))
+def newest(folder: Path, flat: Path | None = None) -> dict[Path, Recipe]:
+    """The newest raw images of a folder, and directly in `flat`, with their recipes, without enhanced ones."""
+    paths = [*_list_pngs(folder), *(flat.glob("*.png") if flat else ())]
+    known = ((path, read_recipe(path)) for path in _newest_first(paths, 3 * NUM_NEWEST))
     return dict([(path, recipe) for path, recipe in known if recipe and not recipe.preset][:NUM_NEWEST])
 
 
@@ -72,7 +73,7 @@ def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
     """At most `most` raw images of a checkpoint from prompts; the same file name in two folders counts once."""
     kept: dict[str, tuple[Path, Recipe]] = {}
     left_out: Counter[str] = Counter()
-    for path in [path for folder in folders for path in _newest_paths(folder, MAX_SEARCHED)]:
+    for path in [path for folder in folders for path in _newest_first(_list_pngs(folder), MAX_SEARCHED)]:
         recipe = read_recipe(path)
         if recipe is None:
             left_out["without a recipe"] += 1
@@ -111,8 +112,11 @@ def _row_of(prompt: str, path: Path) -> Row:
     return row_of_prompt(prompt, path)
 
 
-def _newest_paths(folder: Path, count: int) -> list[Path]:
-    paths = [path for path in list_files(folder) if path.suffix == ".png"] if folder.is_dir() else []
+def _list_pngs(folder: Path) -> list[Path]:
+    return [path for path in list_files(folder) if path.suffix == ".png"] if folder.is_dir() else []
+
+
+def _newest_first(paths: Iterable[Path], count: int) -> list[Path]:
     return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)[:count]
 
 

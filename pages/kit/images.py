@@ -9,7 +9,7 @@ from types import MappingProxyType
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from pages.kit.services import Stamped, default_rows, escape_markdown, own_dir, studio
+from pages.kit.services import Stamped, default_rows, escape_markdown, own_dir, shared_dir, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.rows import Row, class_names, finding_name
 from xray_generator.dicom import FULL
@@ -70,7 +70,7 @@ def pick_image(
             source = others[str(kind)]()
     if source is not None:
         height, width = source.image.shape
-        scaled = f", resized to {manifest.sizes[0]}" if manifest else ""
+        scaled = f", resized to {manifest.sizes[0]}" if manifest and {height, width} != {manifest.sizes[0]} else ""
         st.caption(escape_markdown(f"{source.origin} · {width} x {height} pixels{scaled}"))
     return source
 
@@ -120,7 +120,7 @@ def describe_row(row: Row) -> str:
 
 def _list_generated(key: str) -> dict[Path, Recipe]:
     """This person's newest images, and the one that is chosen already where it is no longer among them."""
-    found, chosen = newest(own_dir()), st.session_state.get(f"{key}_generated")
+    found, chosen = newest(own_dir(), shared_dir()), st.session_state.get(f"{key}_generated")
     if isinstance(chosen, Path) and chosen not in found and chosen.is_file() and (recipe := read_recipe(chosen)):
         return {chosen: recipe, **found}
     return found

@@ -7,14 +7,16 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
 from pages.kit.person import person, presence
+from xray_generator.checkpoints import Manifest
 from xray_generator.data.places import Place, find_places
-from xray_generator.data.rows import Dataset, Row
+from xray_generator.data.rows import Dataset, Row, class_names
 from xray_generator.jobs import JobQueue
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
@@ -53,6 +55,15 @@ def job_queue() -> JobQueue:
 def own_dir() -> Path:
     """Where the images of the person at this browser are kept, apart from those of others."""
     return studio().generated_dir / person()
+
+
+def shared_dir() -> Path | None:
+    """Where the command line and earlier versions kept images, of no person: for whoever sits at this machine alone.
+
+    None: the browser is on another machine, or came through a proxy, so that it may be.
+    """
+    is_here = st.context.ip_address is None and "X-Forwarded-For" not in st.context.headers
+    return studio().generated_dir if is_here else None
 
 
 @st.cache_resource(show_spinner=False)
@@ -109,6 +120,18 @@ def open_dataset(place: Place) -> Dataset:
     Errors as for `default_dataset`.
     """
     return _read_dataset(place, _stamps(sorted(place.folder.glob("*.csv")) or _folders(place.folder)))
+
+
+def find_dataset_for(manifest: Manifest) -> Dataset:
+    """That of this server; for a model with classes the images of them in the first that has all, empty if none has."""
+    if not manifest.labels:
+        return default_dataset()
+    for place in find_datasets():
+        with suppress(StudioError):  # one that cannot be read says so in the dataset explorer
+            rows = open_dataset(place).rows
+            if set(manifest.labels) <= set(class_names(rows)):
+                return Dataset(tuple(row for row in rows if row.label in manifest.labels))
+    return Dataset(())
 
 
 def _folders(folder: Path) -> list[Path]:

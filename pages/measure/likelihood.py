@@ -9,7 +9,7 @@ from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.images import pick_image
 from pages.kit.jobs import POLL_S, draw_job, find_job, rough_time, start_button
 from pages.kit.sampling import pick_class
-from pages.kit.services import escape_markdown, job_queue, studio
+from pages.kit.services import escape_markdown, find_dataset_for, job_queue, studio
 from xray_generator import generation
 from xray_generator.abilities import Likelihood
 from xray_generator.checkpoints import Manifest
@@ -142,7 +142,7 @@ def _draw_right(key: str, manifest: Manifest, source: Source | None, label: str)
 
 def _pick_image(manifest: Manifest) -> Source | None:
     try:
-        return pick_image("likelihood", manifest=manifest)
+        return pick_image("likelihood", manifest=manifest, pick_rows=lambda: find_dataset_for(manifest).rows)
     except (StudioError, OSError) as error:
         st.error(escape_markdown(error))
         return None

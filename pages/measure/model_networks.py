@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +12,15 @@ import streamlit as st
 from pages.kit.charts import GENERATED, OTHERS, REAL, counts, draw, lines
 from pages.kit.facts import draw_facts, draw_tiles
 from pages.kit.images import pick_upload
-from pages.kit.services import default_dataset, escape_markdown, find_datasets, open_dataset, studio
+from pages.kit.services import escape_markdown, find_dataset_for, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.exploration import fingerprint
-from xray_generator.data.rows import Dataset, class_names
+from xray_generator.data.rows import Dataset
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.evaluation.records import Curve
 from xray_generator.evaluation.summary import known_measure, value_text
 from xray_generator.registry import offers
-from xray_generator.types import MAX_STEPS, Image, StudioError
+from xray_generator.types import MAX_STEPS, Image
 
 if TYPE_CHECKING:  # these modules import torch
     from xray_generator.experiments.inspection import Anatomy, NoiseView
@@ -236,7 +235,7 @@ def _pick_images(manifest: Manifest) -> ImageSet | None:
 
         upload = pick_upload("model", place=right)
         return None if upload is None else single_image(upload.image, size, upload.origin)
-    dataset = _find_dataset(manifest)
+    dataset = find_dataset_for(manifest)
     rows = dataset.split("test")
     if not rows:
         right.info("No dataset here has test images of what this model draws. Upload one instead.")
@@ -260,18 +259,6 @@ def _pick_images(manifest: Manifest) -> ImageSet | None:
         width="stretch",
     )
     return _read_images(dataset, size, count, first)
-
-
-def _find_dataset(manifest: Manifest) -> Dataset:
-    """That of this server; for a model with classes the images of them in the first that has all, empty if none has."""
-    if not manifest.labels:
-        return default_dataset()
-    for place in find_datasets():
-        with suppress(StudioError):  # one that cannot be read says so in the dataset explorer
-            rows = open_dataset(place).rows
-            if set(manifest.labels) <= set(class_names(rows)):
-                return Dataset(tuple(row for row in rows if row.label in manifest.labels))
-    return Dataset(())
 
 
 @st.cache_data(
