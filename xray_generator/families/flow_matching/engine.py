@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,12 +129,13 @@ class FlowMatchingEngine:
         """See `abilities.Scoring`."""
         x = torch.zeros(1, 1, self.config.image_size, self.config.image_size, device=self.device)
         probes = draw_probes(x, NUM_PROBES, torch.Generator())
-        for step in (1, 2):  # the first one costs more
+        fastest = math.inf
+        for step in range(1, 4):  # the first one costs more, and other work may slow another
             started = time.perf_counter()
             float(diverge(self.model.field(""), x, 0.5, probes)[1].sum())  # waits for a GPU
-            seconds = time.perf_counter() - started
-            on_step(step, 2, lambda: NO_PREVIEW)
-        return seconds * NUM_PASSES / PASSES_OUT
+            fastest = min(fastest, time.perf_counter() - started)
+            on_step(step, 3, lambda: NO_PREVIEW)
+        return fastest * NUM_PASSES / PASSES_OUT
 
 
 def _label(request: GenerationRequest) -> str:
