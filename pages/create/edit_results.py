@@ -87,7 +87,7 @@ def _draw_verdict(verdict: Verdict) -> None:
             st.metric(
                 escape_markdown(label_title(change.label)),
                 f"{change.after:.0%}",
-                f"{100 * change.change:+.1f}",
+                f"{100 * change.change:+.1f} points",
                 delta_color="normal" if change.requested > 0 else "inverse",
                 border=True,
                 help=f"The classifier's probability; before the edit it was {change.before:.1%}.",
@@ -96,7 +96,7 @@ def _draw_verdict(verdict: Verdict) -> None:
     with grid.cell():
         st.metric(
             "Change in other findings",
-            NOT_MEASURED if others is None else f"{100 * others:.1f}",
+            NOT_MEASURED if others is None else f"{100 * others:.1f} points",
             border=True,
             help="The mean absolute change of the probabilities of all other labels. Good: near 0.",
         )

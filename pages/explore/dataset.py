@@ -192,7 +192,7 @@ def _draw_filters(explored: Explored) -> tuple[Row, ...]:
         key=_key(explored, "query"),
         max_chars=MAX_QUERY_CHARACTERS,
         help=SEARCH_HELP,
-        placeholder='effusion "AP chest"',
+        placeholder='effusion "AP chest"' if count_findings(rows).present.any() else "",
         persist_state="session",
     )
     with labels:

@@ -351,7 +351,7 @@ def _sizes(sizes: Sequence[int], groups: Sequence[str]) -> go.Figure:
             orientation="h",
             marker_color=color,
         )
-    figure.update_layout(barmode="stack")
+    figure.update_layout(barmode="stack", showlegend=True)  # of a single size, too
     figure.update_xaxes(title="images")
     figure.update_yaxes(autorange="reversed", automargin=True)
     return figure

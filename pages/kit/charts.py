@@ -130,7 +130,7 @@ def strips(groups: Mapping[str, Sequence[float]], marks: Mapping[str, float], ti
                 "mode": "markers+text",
                 "marker": {"color": color, "size": 12, "symbol": f"triangle-{side}"},
                 "text": [label(f"{name}: {value:,.1f}")],
-                "textposition": "middle left" if side == "right" else "middle right",
+                "textposition": "top left" if side == "right" else "top right",  # above the line of a box
             }
         hover = f"{value:,.3f}<extra>%{{fullData.name}}</extra>"
         figure.add_scatter(**drawn, yaxis="y2", name=label(name), hovertemplate=hover)
@@ -194,7 +194,7 @@ def radar(ratios: Mapping[str, Number]) -> go.Figure:
         hovertemplate="%{theta}: %{r:.2f} × real<extra></extra>",
     )
     room = {"x": [0.2, 0.8], "y": [0.12, 0.9]}  # leaves space for the names
-    figure.update_polars(radialaxis={"range": [0, RADAR_LIMIT]}, domain=room)
+    figure.update_polars(radialaxis={"range": [0, RADAR_LIMIT]}, domain=room, bgcolor="rgba(0, 0, 0, 0)")
     return figure
 
 

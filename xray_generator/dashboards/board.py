@@ -122,7 +122,8 @@ def staleness(record: Record, checkpoints: Sequence[CheckpointRef]) -> str:
         return ""
     scored = record.checkpoint
     if any((ref.family, ref.name) == (scored.family, scored.name) for ref in checkpoints):
-        return f"The weights of {scored.name} have changed since this evaluation, so its values describe older weights."
+        day = record.created[:10]
+        return f"The weights of {scored.name} have changed since the evaluation of {day}, which describes older weights."
     return f"The weights of {scored.name} are not here, so this evaluation cannot be repeated on this machine."
 
 
