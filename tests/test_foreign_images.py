@@ -102,3 +102,32 @@ def test_a_well_known_kind_is_named(start: bytes) -> None:
 def test_a_damaged_tiff_is_no_foreign_format() -> None:
     with pytest.raises(StudioError, match="This TIFF is damaged or of a kind that is not read"):
         read_image(b"II*\0\xff\xff\xff\x7f")
+
+
+def test_signed_bytes_are_no_gray() -> None:
+    with pytest.raises(StudioError, match="from -128 to 127"):
+        read_image(tiff((RAMP * 255 - 128).astype(np.int8)))
+    assert read_image(tiff((RAMP * 100).astype(np.int8))).max() == pytest.approx(100 / 255)
+
+
+def test_a_tiff_with_depth_is_a_stack() -> None:
+    buffer = io.BytesIO()
+    PILImage.fromarray(to_uint8(RAMP)).save(buffer, "TIFF", tiffinfo={32997: 16})
+    with pytest.raises(StudioError, match="The file holds 16 images"):
+        read_image(buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b"\0\0\0\x1cftypheic", "HEIC"),
+        (b"\x5c\x01\0\0", "NIfTI"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
+        (b"DICM\x02\0\0\0", "DICOM data set without its file header"),
+        (b"\x02\0\0\0UL\4\0", "DICOM data set without its file header"),
+    ],
+)
+def test_more_kinds_are_named(start: bytes, kind: str) -> None:
+    with pytest.raises(StudioError, match=kind):
+        read_image(start + bytes(200))

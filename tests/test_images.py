@@ -149,7 +149,7 @@ def test_animated_gif_is_refused() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"<svg></svg>", b"%PDF-1.7", b"MZ" + b"\0" * 200])
 def test_no_image_at_all(data: bytes) -> None:
-    with pytest.raises(StudioError, match=r"empty|not an image|a PDF document, which is not read"):
+    with pytest.raises(StudioError, match=r"empty|not an image|(a PDF document|a text, .*), which is not read"):
         read_image(data)
 
 

@@ -42,9 +42,21 @@ OTHERS = {  # first bytes of well-known files that are not read
     b"%PDF": "a PDF document",
     b"\x1f\x8b": "a gzip archive (of a NIfTI volume?)",
     b"PK\x03\x04": "a ZIP archive",
+    b"ftyp": "a HEIC or AVIF image or a film",  # after the length of its first part
+    b"\0\0\0\x0cJXL": "a JPEG XL image",
+    b"\xff\x0a": "a JPEG XL image",
+    b"P5": "a PGM image",
+    b"8BPS": "a Photoshop document",
+    b"\x5c\x01\0\0": "a NIfTI volume",
+    b"NRRD": "an NRRD volume",
+    b"ObjectType": "a MetaImage volume",
+    b"\x89HDF": "an HDF5 file",
+    b"MATLAB": "a MATLAB file",
+    b"<": "a text, such as an SVG drawing or a web page that was saved instead",
+    b"version https://git-lfs": "a pointer of Git LFS, in place of the file that `git lfs pull` fetches",
 }
-PHOTOMETRIC, BITS, SAMPLES, FORMAT, KIND = 262, 258, 277, 339, 254  # tags of a TIFF page
-WHITE_IS_ZERO, THUMBNAIL, FLOATS = 0, 1, 3  # of PHOTOMETRIC, KIND (bit 0) and FORMAT
+PHOTOMETRIC, BITS, SAMPLES, FORMAT, KIND, DEPTH = 262, 258, 277, 339, 254, 32997  # tags of a TIFF page
+WHITE_IS_ZERO, THUMBNAIL, SIGNED, FLOATS = 0, 1, 2, 3  # of PHOTOMETRIC, KIND (bit 0) and FORMAT
 MAX_PAGES = 8  # pages that are looked at, to tell a thumbnail from a stack
 
 
@@ -163,13 +175,14 @@ def _read_pillow(data: bytes, notes: list[str]) -> Image:
 
 def _check_pages(picture: PILImage.Image, notes: list[str]) -> None:
     """Refuse a file of several images; thumbnails beside the one are no images, and phones add gain maps to a JPEG."""
-    count: int = getattr(picture, "n_frames", 1)
+    depth = int(picture.tag_v2.get(DEPTH, 1)) if isinstance(picture, TiffImagePlugin.TiffImageFile) else 1
+    count: int = getattr(picture, "n_frames", 1) * depth
     if count == 1:
         return
     if picture.format == "MPO":
         notes.append(f"the first of the {count} pictures in the file is used")
         return
-    if isinstance(picture, TiffImagePlugin.TiffImageFile) and count <= MAX_PAGES:
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and depth == 1 and count <= MAX_PAGES:
         kinds = []
         for page in range(count):
             picture.seek(page)
@@ -186,7 +199,7 @@ def _describe(data: bytes) -> str:
         return "This is a DICOM data set without its file header; save it as a DICOM file."
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return _describe_tiff(data)
-    kind = next((name for start, name in OTHERS.items() if data.startswith(start)), None)
+    kind = next((name for start, name in OTHERS.items() if start in (data[: len(start)], data[4:8])), None)
     return f"This is {kind}, which is not read." if kind else "This is not an image."
 
 
@@ -211,6 +224,10 @@ def _to_gray(picture: PILImage.Image, tags: Mapping[int, Any], notes: list[str])
     if picture.mode.startswith("I"):  # convert("L") would clip to white what is above 255
         image = _from_integers(np.asarray(picture), tags, notes)
         return 1 - image if is_inverted else image
+    if picture.mode == "L" and SIGNED in tags.get(FORMAT, ()):  # which Pillow does not look at
+        _from_integers(np.asarray(picture).view(np.int8), tags, [])
+    if picture.mode == "LAB":
+        raise StudioError("The image is stored in LAB colors, which are not read. Save it in gray.")
     if picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32)
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:

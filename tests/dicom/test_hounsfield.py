@@ -32,6 +32,7 @@ def test_invalid_windows_are_refused(values: tuple[object, object]) -> None:
 def test_windows_are_parsed_from_names_and_numbers() -> None:
     assert parse_window("Lung") == WINDOWS["lung"] == parse_window("-600,1500")
     assert parse_window("50, 350.5") == Window(50, 350.5)
+    assert parse_window("\u2212600,1500") == WINDOWS["lung"]  # a true minus, as texts have it
     for text in ("", "liver", "1", "1,2,3", "1,-2", "nan,5"):
         with pytest.raises(StudioError, match="window"):
             parse_window(text)

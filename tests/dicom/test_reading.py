@@ -289,3 +289,39 @@ def test_a_window_of_width_0_is_ignored() -> None:
     dataset.WindowCenter, dataset.WindowWidth = 10, 0
     shown = read_image(saved(dataset))
     assert shown.min() == 0 and shown.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("tags", "mean"),
+    [
+        ({"WindowCenter": [0, 16], "WindowWidth": [0, 32]}, 0.5),  # the second has a width
+        ({"WindowCenter": 1, "WindowWidth": 1, "RescaleSlope": 0.0625, "RescaleIntercept": 0}, 0.5),
+        ({"WindowCenter": 16, "WindowWidth": 32, "VOILUTFunction": ""}, 0.5),
+    ],
+)
+def test_windows_that_converters_write(tags: dict[str, object], mean: float) -> None:
+    notes: list[str] = []
+    shown = read_image(dicom(np.tile(np.arange(33, dtype=np.uint16), (32, 1)), **tags), notes)
+    assert shown.mean() == pytest.approx(mean, abs=0.02) and notes == []
+
+
+@pytest.mark.parametrize(
+    ("value", "tags", "note"),
+    [
+        (0, {"WindowCenter": 5, "WindowWidth": -3}, "its window has no width and is not used"),
+        (0, {"WindowCenter": 9_000, "WindowWidth": 10}, "its window shows all of its pixels alike"),
+        (4_000, {}, "a few bright pixels leave the rest in the darkest quarter"),
+    ],
+)
+def test_a_doubtful_window_is_noted(value: int, tags: dict[str, object], note: str) -> None:
+    values, notes = np.tile(np.arange(64, dtype=np.uint16), (32, 1)), list[str]()
+    values[0, 0] = value
+    read_image(dicom(values, **tags), notes)
+    assert len(notes) == 1 and note in notes[0]
+
+
+def test_a_few_dark_pixels_are_noted() -> None:
+    values, notes = np.full((32, 64), 4_000, np.uint16), list[str]()
+    values[0, 0] = 0
+    read_image(dicom(values), notes)
+    assert "a few dark pixels leave the rest in the brightest quarter" in notes[0]

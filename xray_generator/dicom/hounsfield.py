@@ -65,7 +65,7 @@ def parse_window(text: str) -> Window:
     if text.strip().lower() in WINDOWS:
         return WINDOWS[text.strip().lower()]
     try:
-        level, width = (float(part) for part in text.split(","))
+        level, width = (float(part) for part in text.replace("\u2212", "-").split(","))
     except ValueError:
         raise StudioError(f"A window is one of {', '.join(WINDOWS)}, or level,width in HU, not {text!r}.") from None
     return Window(level, width)

@@ -87,8 +87,9 @@ def is_dicom(source: Path | bytes) -> bool:
 
 
 def lacks_mark(data: bytes) -> bool:
-    """Whether bytes look like a DICOM data set in little endian without preamble and mark: tag (0008,00xx) is first."""
-    return data[:2] == b"\x08\0" and data[3:4] == b"\0" and not is_dicom(data)
+    """Whether bytes look like little endian DICOM without preamble: the mark, or a tag (0002,00xx) or (0008,00xx)."""
+    begins = data[:4] == b"DICM" or (data[:2] in (b"\x02\0", b"\x08\0") and data[3:4] == b"\0")
+    return begins and not is_dicom(data)
 
 
 def read_header(source: Path | bytes) -> Header:
@@ -139,7 +140,7 @@ def read_gray(data: bytes, notes: list[str]) -> Image:
             raise StudioError("The rescale slope is 0: every pixel has the same value.")
         levels = _levels(dataset, [])
         padding = _padding(levels, dataset)
-        _mend_window(dataset)
+        _mend_window(dataset, notes)
         has_window = dataset.get("WindowWidth") is not None or "VOILUTSequence" in dataset
         values = apply_voi_lut(apply_modality_lut(levels, dataset), dataset).astype(np.float32)
         is_inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
@@ -149,22 +150,35 @@ def read_gray(data: bytes, notes: list[str]) -> Image:
     low, high = float(seen.min()), float(seen.max())
     if not has_window and np.quantile(seen, USUAL) < low + (high - low) / 4:
         notes.append("it states no window, and a few bright pixels leave the rest in the darkest quarter of the range")
+    elif not has_window and np.quantile(seen, 1 - USUAL) > high - (high - low) / 4:
+        notes.append("it states no window, and a few dark pixels leave the rest in the brightest quarter of the range")
+    elif has_window and low == high and levels.min() < levels.max():
+        notes.append("its window shows all of its pixels alike")
     scaled = np.clip((values - low) / max(high - low, 1e-6), 0.0, 1.0)
     shown = 1.0 - scaled if is_inverted else scaled
     return np.where(padding, 0.0, shown).astype(np.float32)
 
 
-def _mend_window(dataset: Dataset) -> None:
-    """Drop a window of no width, which some converters write; take one narrower than 1 exactly.
+def _mend_window(dataset: Dataset, notes: list[str]) -> None:
+    """Keep the first window that has a width, since some converters write none; take a narrow one exactly.
 
-    The linear function of DICOM (PS3.3 C.11.2.1.2) needs a width of 1 or more, LINEAR_EXACT any above 0.
+    The linear function of DICOM (PS3.3 C.11.2.1.2) needs a width of 1 or more, and shows two levels at 1, which for
+    values with fractions is narrow; LINEAR_EXACT takes any width above 0.
     """
-    if dataset.get("WindowWidth") is None:
+    if not dataset.get("VOILUTFunction", "x"):
+        del dataset.VOILUTFunction  # it is there, and empty
+    if dataset.get("WindowWidth") is None or dataset.get("WindowCenter") is None:
         return
-    width = float(np.atleast_1d(dataset.WindowWidth)[0])
-    if not width > 0:
+    pairs = zip(np.atleast_1d(dataset.WindowCenter), np.atleast_1d(dataset.WindowWidth), strict=False)
+    windows = [(float(center), float(width)) for center, width in pairs]
+    center, width = next((window for window in windows if window[1] > 0), (0.0, 0.0))
+    if not width:
         del dataset.WindowWidth
-    elif width < 1 and dataset.get("VOILUTFunction", "LINEAR") == "LINEAR":
+        notes.append("its window has no width and is not used")
+        return
+    dataset.WindowCenter, dataset.WindowWidth = center, width
+    has_fractions = float(dataset.get("RescaleSlope", 1) or 1) % 1 != 0
+    if (width < 1 or (width == 1 and has_fractions)) and dataset.get("VOILUTFunction", "LINEAR") == "LINEAR":
         dataset.VOILUTFunction = "LINEAR_EXACT"
 
 
