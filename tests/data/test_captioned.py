@@ -75,7 +75,7 @@ def test_no_image_left_is_refused(make_pack: MakePack) -> None:
     ("line", "words"),
     [
         ("a.png,c,nodul,PA,,,,train,p,s,l,,", "line 2: unknown label 'nodul'; is it 'nodule'?"),
-        ("a.png,c,,PA,,,,training,p,s,l,,", "split 'training'; allowed: train, val, test"),
+        ("a.png,c,,PA,,,,learning,p,s,l,,", "split 'learning'; allowed: train, val, test"),
         ("a.png,c,,PA,old,,,train,p,s,l,,", "age 'old' is not a number"),
         ("a.png,c,,PA,414,,,train,p,s,l,,", "age '414'; allowed: 0 to 120"),
         ("a.png,c,,PA,inf,,,train,p,s,l,,", "age 'inf' is not a number"),

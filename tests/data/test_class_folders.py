@@ -209,3 +209,52 @@ def test_linked_class_folders_are_read(folder: Path, tmp_path: Path) -> None:
     save(tmp_path / "store" / "scan" / "0.png")
     (folder / "ODA" / "batch2").symlink_to(tmp_path / "store" / "scan")
     assert sum(row.label == "oda" for row in read_class_folders(folder).rows) == 11
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("train_set", "test_set"), "train test"),
+        (("Training Data", "validate", "holdout"), "train val test"),
+        (("images_train", "eval"), "train val"),
+        (("train/images", "test/images"), "train test"),
+        (("train", "test", "notes"), "train test"),
+    ],
+)
+def test_splits_have_many_names(tmp_path: Path, names: tuple[str, ...], splits: str) -> None:
+    for split in names:
+        for name in ("a", "b"):
+            save(tmp_path / split / name / f"{name}_{split.replace('/', '_')}.png")
+    dataset = read_dataset(tmp_path)
+    assert [row.label for row in dataset.rows] == ["a"] * len(splits.split()) + ["b"] * len(splits.split())
+    assert {row.split for row in dataset.rows} == set(splits.split())
+    assert any("2 images lie in no folder of a class: notes/" in note for note in dataset.skipped) == ("notes" in names)
+
+
+@pytest.mark.parametrize("names", [("fold_1", "fold_2"), ("Batch 1", "Batch 2", "Batch 10"), ("part1", "part2")])
+def test_numbered_parts_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for part in names:
+        for name in ("a", "b"):
+            save(tmp_path / part / name / f"{part}.png")
+    assert Counter(row.label for row in read_dataset(tmp_path).rows) == {"a": len(names), "b": len(names)}
+
+
+def test_images_outside_of_classes_are_counted(tmp_path: Path) -> None:
+    for name in ("train/a/1.png", "train/b/1.png", "test/1.png", "cover.png"):
+        save(tmp_path / name)
+    (note,) = read_dataset(tmp_path).skipped
+    assert note == "2 images lie in no folder of a class: cover.png, test/1.png"
+
+
+def test_names_that_differ_in_their_ending_are_said(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/1.png", "b/1.png"):
+        save(tmp_path / name)
+    assert "2 images of a/ differ only in the ending of their name" in read_class_folders(tmp_path).skipped[0]
+
+
+@pytest.mark.parametrize("above", ["data", "data/v1", "images"])
+def test_the_folder_to_give_is_named(tmp_path: Path, above: str) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / above / name / "1.png")
+    with pytest.raises(StudioError, match=rf"Give .*/{above}, whose sub-folders are classes"):
+        read_dataset(tmp_path)

@@ -61,3 +61,25 @@ def test_nothing_is_found_outside(tmp_path: Path, name: str) -> None:
     put(tmp_path, "in/a.png", "a.png")
     assert Finder(tmp_path / "in").find(name) is None
     assert is_inside(name) == (name == "gone.png")
+
+
+@pytest.mark.parametrize(
+    "clutter", ["@Recycle", "#recycle", "__pycache__", "~$a.png", "ehthumbs.db", "Icon\r", "._a.png"]
+)
+def test_what_systems_and_programs_leave_behind_is_clutter(tmp_path: Path, clutter: str) -> None:
+    put(tmp_path, "a.png", f"{clutter}/b.png")
+    assert names(tmp_path) == ["a.png"]
+
+
+def test_a_link_to_a_folder_above_the_start_ends_the_walk(tmp_path: Path) -> None:
+    put(tmp_path, "set/a/1.png", "set/b/2.png")
+    (tmp_path / "set" / "a" / "up").symlink_to(tmp_path)
+    assert names(tmp_path / "set" / "a") == ["1.png"]
+
+
+@pytest.mark.parametrize("name", ["a.png", "C:\\data\\A.PNG", "/home/me/a.png", "images/b/a.png"])
+def test_a_name_that_is_not_found_is_said_to_lie_elsewhere(tmp_path: Path, name: str) -> None:
+    put(tmp_path, "b/a.png", "c/twice.png", "d/twice.png")
+    finder = Finder(tmp_path)
+    assert finder.find(name) is None and finder.elsewhere(name) == " (there is b/a.png)"
+    assert finder.elsewhere("twice.png") == finder.elsewhere("gone.png") == ""

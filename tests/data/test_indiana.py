@@ -66,6 +66,13 @@ def test_what_is_left_out_is_counted(tmp_path: Path, pixels: MakePixels) -> None
     )
 
 
+@pytest.mark.parametrize("blank", ["nan", "NULL", "None", "N/A", "#N/A"])
+def test_a_blank_is_no_report(tmp_path: Path, pixels: MakePixels, blank: str) -> None:
+    folder = _write(tmp_path, pixels, [f"8,,,Chest,,,{blank},{blank}"])
+    with pytest.raises(StudioError, match="have no findings or no impression; uid: 8"):
+        read_dataset(folder)
+
+
 def test_nothing_left_is_refused(tmp_path: Path, pixels: MakePixels) -> None:
     folder = _write(tmp_path, pixels, ["99,,,Chest,,,Clear.,Normal."])
     with pytest.raises(StudioError, match="No frontal image with a full report"):

@@ -8,7 +8,7 @@ from PIL import Image as PILImage
 
 from xray_generator.data.labeled import read_labeled
 from xray_generator.data.read import read_dataset
-from xray_generator.data.rows import class_names, row_conditions
+from xray_generator.data.rows import class_names, row_conditions, split_by_patient
 from xray_generator.data.sample import main as sample
 from xray_generator.types import StudioError
 
@@ -109,3 +109,41 @@ def test_facts_of_a_patient_are_read_and_a_column_that_is_not_is_named(tmp_path:
     dataset = read_labeled(tmp_path)
     assert [(row.age, row.sex, row.view) for row in dataset.rows] == [(61, "F", "PA")]
     assert dataset.skipped[0].startswith("the column labels of metadata.csv is not read")
+
+
+@pytest.mark.parametrize("column", ["Patient ID", "PatientID", "patientId", "subject", "Subject-ID", "MRN", "case_id"])
+@pytest.mark.parametrize("table", ["metadata.csv", "extra.csv"])
+def test_patients_have_many_names(pack: Path, column: str, table: str) -> None:
+    lines = [f"image,label,{column}", "images/a.png,x,p1", "images/b.png,y,p1", "images/c.png,y,p2"]
+    (pack / "extra.csv").unlink()
+    (pack / "metadata.csv").write_text("image,label\nimages/a.png,x\nimages/b.png,y\nimages/c.png,y\n")
+    (pack / table).write_text("\n".join(lines) + "\n")
+    dataset = read_labeled(pack)
+    assert [row.patient_id for row in dataset.rows] == ["p1", "p1", "p2"]
+    assert any("is read as that of patients" in note for note in dataset.skipped) == (column != "Patient ID")
+
+
+@pytest.mark.parametrize("name", ["images\\a.png", "Images/A.PNG", "./images/a.png"])
+def test_patients_of_the_second_table_are_found_like_images(pack: Path, name: str) -> None:
+    (pack / "extra.csv").write_text(f"image,patient_id\n{name},p9\nb.png,p9\n")
+    dataset = read_labeled(pack)
+    assert [row.patient_id for row in dataset.rows][:2] == ["p9", ""]
+    assert dataset.skipped == ("1 images of extra.csv are missing: b.png (there is images/b.png)",)
+
+
+@pytest.mark.parametrize(("ids", "note"), [("007 7", "007 and 7"), ("P7 p7", "P7 and p7"), ("7.0 7", ""), ("a b", "")])
+def test_ids_that_are_alike_are_said(pack: Path, ids: str, note: str) -> None:
+    first, second = ids.split()
+    (pack / "extra.csv").write_text(f"image,patient_id\nimages/a.png,{first}\nimages/c.png,{second}\n")
+    (pack / "metadata.csv").write_text("image,label\nimages/a.png,x\nimages/c.png,y\n")
+    expected = (f"1 ids of patients are alike and count as two: {note}",) if note else ()
+    assert read_labeled(pack).skipped == expected
+
+
+@pytest.mark.parametrize(
+    ("split", "meant"), [("Training", "train"), ("valid", "val"), ("TESTING", "test"), ("?", None)]
+)
+def test_splits_of_a_table_have_many_names(pack: Path, split: str, meant: str | None) -> None:
+    (pack / "metadata.csv").write_text(f"Image,Label,Split\nimages/c.png,NA,{split}\n")
+    (row,) = read_labeled(pack).rows
+    assert row.label == "" and row.split == (meant or split_by_patient("c.png"))

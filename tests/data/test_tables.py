@@ -94,3 +94,43 @@ def test_columns_without_a_name_are_left_out_where_they_are_empty(tmp_path: Path
     assert line["findings"] == "clear"
     with pytest.raises(StudioError, match=r"line 3: column 4 has a value but no name"):
         read_table(_table(tmp_path, b"uid,findings,,\n1,a,,\n2,b,,c\n"), NEEDED)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["UID,Findings", " Uid , FINDINGS ", "\u200buid,\u00a0findings", "\n\nuid,findings", "sep=,\nuid,findings"],
+)
+def test_a_column_is_found_however_its_name_is_written(tmp_path: Path, header: str) -> None:
+    (line,) = read_table(_table(tmp_path, f"{header}\n1,clear\n".encode()), NEEDED)
+    assert (line["uid"], line["findings"]) == ("1", "clear")
+
+
+def test_blanks_in_names_of_columns_and_names_that_would_be_alike(tmp_path: Path) -> None:
+    (line,) = read_table(_table(tmp_path, b"Patient ID,View,VIEW,view\np1,a,b,c\n"), ("patient_id",))
+    assert (line["patient_id"], line["view"]) == ("p1", "c")
+
+
+def test_numbers_of_lines_need_no_name(tmp_path: Path) -> None:
+    (line,) = read_table(_table(tmp_path, b",uid,findings\n0,1,clear\n"), NEEDED)
+    assert line["uid"] == "1"
+    for row in (b"x,1,clear", b"0,1,clear,x"):
+        header = b",uid,findings" + b"," * (row.count(b",") - 2)
+        with pytest.raises(StudioError, match="has a value but no name"):
+            read_table(_table(tmp_path, header + b"\n" + row + b"\n"), NEEDED)
+
+
+@pytest.mark.parametrize("blank", ["NULL", "N/A", "#N/A", "<NA>", "NaT", "nan"])
+def test_a_blank_is_no_text(tmp_path: Path, blank: str) -> None:
+    (line,) = read_table(_table(tmp_path, f"uid,findings\n{blank},{blank}\n".encode()), NEEDED)
+    assert line.text("findings") == line.fact("uid") == ""
+
+
+@pytest.mark.parametrize("unknown", ["None", "unknown", "?", "-", "missing"])
+def test_what_is_not_known_is_no_fact(tmp_path: Path, unknown: str) -> None:
+    (line,) = read_table(_table(tmp_path, f"uid,findings\n{unknown},{unknown}\n".encode()), NEEDED)
+    assert line.identifier("uid") == "" and line.text("findings") == unknown
+
+
+def test_a_workbook_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudioError, match="is a workbook of Excel"):
+        read_table(_table(tmp_path, b"PK\x03\x04" + bytes(50)), NEEDED)

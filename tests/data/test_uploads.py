@@ -280,3 +280,10 @@ def test_dicom_is_known_by_its_content(image: bytes) -> None:
     upload = receive([zipped(members)])
     assert {row.path.name for row in upload.dataset.rows} == {"1.3.6.1.4.100", "IM1.IMA", "IM2", "a.png"}
     assert upload.dataset.skipped == ("1 files are not images: notes.doc",)
+
+
+@pytest.mark.parametrize("name", ["a.png", "b\\a.png"])
+def test_patients_of_the_second_table_come_along(name: str, image: bytes) -> None:
+    members = {name.replace("\\", "/"): image, "metadata.csv": f"image,label\n{name},normal\n".encode()}
+    upload = receive([zipped({**members, "extra.csv": f"image,patient_id\n{name},p1\n".encode()})])
+    assert [row.patient_id for row in upload.dataset.rows] == ["p1"] and upload.dataset.skipped == ()

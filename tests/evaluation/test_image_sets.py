@@ -47,6 +47,17 @@ def test_a_mixed_folder_is_read_and_every_change_told(tmp_path: Path) -> None:
     assert any("1 generated images could not be read" in note for note in told)
 
 
+@pytest.mark.parametrize("mask", ["masks/a.png", "lung masks/a.png", "a_mask.png"])
+def test_masks_are_no_real_images(tmp_path: Path, mask: str) -> None:
+    for name in ("a.png", mask):
+        write((tmp_path / name).parent, Path(name).name)
+    images = from_folder(tmp_path, 40, "real")
+    assert images.names == ("a.png",)
+    assert images.notes[-1] == f"real: 1 files are masks of images and were left out: {Path(mask).name}."
+    if "/" in mask:
+        assert len(from_folder(tmp_path / Path(mask).parent, 40, "real")) == 1  # which is what was asked for
+
+
 def test_some_of_a_folder_are_spread_over_it(tmp_path: Path) -> None:
     for i in range(10):
         write(tmp_path / "many", f"{i}.png")

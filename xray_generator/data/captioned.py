@@ -70,7 +70,7 @@ def _to_row(line: Line, row: Row) -> Row:
 
 
 def _findings(line: Line) -> tuple[str, ...]:
-    findings = tuple(label.strip() for label in line["labels"].split("|") if label.strip())
+    findings = tuple(label.strip() for label in line.fact("labels").split("|") if label.strip())
     for label in findings:
         if label not in FINDINGS:
             close = difflib.get_close_matches(label.lower(), FINDINGS, n=1)

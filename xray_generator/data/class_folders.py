@@ -1,11 +1,11 @@
 """Class folders: one sub-folder a class, with images at any depth, usually named `[Class]_[Number]`.
 
 A label is the folder's name in lower case, with "_" for any run of other characters than a-z and 0-9: "Microtub Abnorm"
-is `microtub_abnorm`. Folders named as splits (train, val, valid, validation, dev, test) may hold the class folders or
+is `microtub_abnorm`. Folders named as splits (train, valid, Testing, test_set) may hold the class folders or
 lie in them, and then say the split. Otherwise it is stratified: the images of a class are sorted by a hash of seed,
 class and file name (without suffix, so that converting a file does not move it); the last tenth is the test set, the
 tenth before it validation, the rest training. It depends on the set of files, but not on the machine or the order of
-files. Masks (folders named so, and files named as another image with "mask" added) are no images of a class.
+files. Numbered parts (fold_1, batch 2) may hold the class folders, too. Masks are no images of a class: see `masks`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from xray_generator.data.files import is_picture, list_files, list_folders
-from xray_generator.data.rows import Dataset, Row, Split, short_side
+from xray_generator.data.masks import are_masks, split_masks
+from xray_generator.data.rows import Dataset, Row, Split, named_split, short_side
 from xray_generator.data.tables import count_names
 from xray_generator.types import CLASS_NAME, StudioError
 
@@ -26,15 +28,7 @@ HELD_OUT = 0.1  # the share of a class in val, and in test
 MIN_HELD_OUT = 5  # a class of at least so many images has one or more in val and in test
 NUMBERED = re.compile(r"(.+?)[_ -]*\d+")  # [Class]_[Number]
 FLAT = "images"  # names of folders in other layouts begin so: images, images128, images_normalized
-SPLITS: Mapping[str, Split] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-MASK = r"(?:mask|label|annotation|segmentation|seg|ground[ _-]?truth|gt)s?"
-ONLY_MASKS = re.compile(MASK, re.IGNORECASE)  # a folder beside those of classes
-MASKS = re.compile(rf"(?:.*[ _-])?{MASK}", re.IGNORECASE)  # a folder within a class: "masks", "lung masks"
-MASK_OF = re.compile(rf"(.+?)[ _-]+{MASK}(?:[ _-]*\d+)?", re.IGNORECASE)  # a mask's stem: that of its image, "_mask_1"
+PART = re.compile(r"(?:fold|cv|part|batch|split)[ _-]*\d+", re.IGNORECASE)  # a folder that says nothing of a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +57,18 @@ def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
     rows: list[Row] = []
     notes: list[str] = []
     source = folder.resolve().name
-    classes = _labels(_class_folders(folder))
-    left_out = [path.name for path in list_folders(folder) if ONLY_MASKS.fullmatch(path.name)]
-    notes += count_names("folders hold masks and are no classes", left_out)
+    found = _class_folders(folder)
+    classes = _labels(found)
+    masks = sorted(set(list_folders(folder)).difference(_without_masks(folder)))
+    notes += count_names("folders hold masks and are no classes", [path.name for path in masks])
+    read = {*masks, *(part.folder for part in found)}
+    loose = [path for path in list_files(folder) if is_picture(path) and read.isdisjoint(path.parents)]
+    notes += count_names("images lie in no folder of a class", [path.relative_to(folder).as_posix() for path in loose])
     for label, parts in classes.items():
         free: list[Path] = []  # images of which no folder states the split
         for part in parts:
-            images, found = _images(part.folder)
-            notes += found
+            images, remarks = _images(part.folder)
+            notes += remarks
             odd = [path.name for path in images if _contradicts(path, label, classes)]
             name = part.folder.relative_to(folder).as_posix()
             notes += count_names(f"names in {name}/ are those of another class; used as {label}", odd)
@@ -101,45 +99,53 @@ def class_id(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", ascii_name.lower()).strip("_")
 
 
-def _class_folders(folder: Path) -> list[_Class]:
-    """The folders of classes; where all folders are named as splits, those within them."""
+def find_classes(folder: Path) -> Path | None:
+    """The folder whose sub-folders are classes: this one, or the only folder in it, and so on; None: there is none."""
+    while not has_class_folders(folder):
+        inside = list_folders(folder)
+        if len(inside) != 1:
+            return None
+        folder = inside[0]
+    return folder
+
+
+def _class_folders(folder: Path, split: Split | None = None) -> list[_Class]:
+    """The folders of classes; where folders are named as splits or parts, those within them."""
     folders = _without_masks(folder)
-    if folders and all(path.name.lower() in SPLITS for path in folders):
-        parts = [_Class(path, SPLITS[parent.name.lower()]) for parent in folders for path in _without_masks(parent)]
-    else:
-        parts = [_Class(path, None) for path in folders]
-    return [part for part in parts if any(map(is_picture, list_files(part.folder)))]
+    if len(folders) == 1 and folders[0].name.startswith(FLAT) and split and list_folders(folders[0]):
+        return _class_folders(folders[0], split)
+    above = [path for path in folders if named_split(path.name) or PART.fullmatch(path.name)]
+    inner = [part for path in above for part in _class_folders(path, named_split(path.name) or split)]
+    if len(above) == len(folders) or len({part.split for part in inner}) > 1:
+        return inner
+    return [_Class(path, split) for path in folders if any(map(is_picture, list_files(path)))]
 
 
 def _without_masks(folder: Path) -> list[Path]:
-    return [path for path in list_folders(folder) if not ONLY_MASKS.fullmatch(path.name)]
+    folders = list_folders(folder)
+    return [path for path in folders if not are_masks(path.name, [other.name for other in folders])]
 
 
 def _images(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     """The images of a class, and a sentence on each kind of file that is none."""
     files = list_files(folder)
-    pictures = [path for path in files if is_picture(path)]
-    stems = {path.with_suffix("") for path in pictures}
-    masks = [path for path in pictures if _is_mask(path, folder, stems)]
+    images, masks = split_masks([path for path in files if is_picture(path)], folder)
     others = [path.name for path in files if not is_picture(path)]
+    stems = Counter(path.with_suffix("") for path in images)
+    alike = [path.name for path in images if stems[path.with_suffix("")] > 1]
     notes = (
         *count_names(f"files of {folder.name}/ are not PNG, JPEG or TIFF images", others),
         *count_names(f"files of {folder.name}/ are masks of images", [path.name for path in masks]),
+        *count_names(f"images of {folder.name}/ differ only in the ending of their name; are some masks?", alike),
     )
-    left_out = set(masks)
-    return [path for path in pictures if path not in left_out], notes
-
-
-def _is_mask(path: Path, folder: Path, stems: set[Path]) -> bool:
-    named = MASK_OF.fullmatch(path.stem)
-    is_beside = named is not None and path.with_name(named[1]) in stems
-    return is_beside or any(MASKS.fullmatch(part) for part in path.relative_to(folder).parts[:-1])
+    return images, notes
 
 
 def _inner_splits(folder: Path) -> Mapping[str, Split]:
     """The folders of a class that are named as splits, if all of them are."""
-    names = [path.name for path in list_folders(folder) if not MASKS.fullmatch(path.name)]
-    return {name: SPLITS[name.lower()] for name in names} if all(name.lower() in SPLITS for name in names) else {}
+    splits = {path.name: named_split(path.name) for path in _without_masks(folder)}
+    known = {name: split for name, split in splits.items() if split}
+    return known if len(known) == len(splits) else {}
 
 
 def _describe_inner(folder: Path, images: Sequence[Path], splits: Mapping[str, Split]) -> Iterator[str]:

@@ -12,26 +12,30 @@ from xray_generator.dicom import is_dicom
 from xray_generator.types import StudioError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-CLUTTER = ("__macosx", "@eadir", "thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "lost+found")
+CLUTTER = (
+    *("__macosx", "icon\r", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"),
+    *("@eadir", "@recycle", "#recycle", "#snapshot", "lost+found", "__pycache__"),
+)
+HIDDEN = (".", "~$")  # how names begin that no person gave
 
 
 def list_files(folder: Path) -> list[Path]:
     """All files below a folder, sorted; linked folders are followed, clutter is left out.
 
     Raises:
-        StudioError: a folder cannot be read.
+        StudioError: a folder cannot be read, or a name in it is no text.
     """
     return sorted(_walk(folder, frozenset()))
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """The folders directly in a folder, links among them, sorted; without clutter."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_clutter(path.name))
+    """The folders directly in a folder, links among them, sorted; without clutter; errors as in `list_files`."""
+    return sorted(path for path in _entries(folder) if path.is_dir())
 
 
 def is_clutter(name: str) -> bool:
     """Whether a name is that of a hidden file or of one that an operating system adds by itself."""
-    return name.startswith(".") or name.lower() in CLUTTER
+    return name.startswith(HIDDEN) or name.lower() in CLUTTER
 
 
 def is_picture(path: Path) -> bool:
@@ -67,8 +71,11 @@ class Finder:
         if not is_inside(name):
             return None
         name = PurePosixPath(name.replace("\\", "/")).as_posix()
-        if (path := self.folder / name).is_file():
-            return path
+        try:
+            if (path := self.folder / name).is_file():
+                return path
+        except OSError:  # no file has so long a name
+            return None
         found = self._index().get(_folded(name), [])
         same = [path for path in found if _composed(path.relative_to(self.folder).as_posix()) == _composed(name)]
         if same:
@@ -77,6 +84,12 @@ class Finder:
             return None
         self.other_case.append(name)
         return found[0]
+
+    def elsewhere(self, name: str) -> str:
+        """A remark on a name that was not found, if one file has its last part: " (there is images/a.png)"."""
+        last = _folded(PurePosixPath(name.replace("\\", "/")).name)
+        places = [path for paths in self._index().values() for path in paths if _folded(path.name) == last]
+        return f" (there is {places[0].relative_to(self.folder).as_posix()})" if len(places) == 1 else ""
 
     def _index(self) -> dict[str, list[Path]]:
         if self._files is None:
@@ -88,17 +101,33 @@ class Finder:
 
 def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
     place = os.path.realpath(folder)
-    if place in above:  # a link to a folder that holds it
+    if any(Path(one).is_relative_to(place) for one in above):  # a link to a folder that holds it
         return
+    for path in _entries(folder):
+        if path.is_dir():
+            yield from _walk(path, above | {place})
+        elif path.is_file():
+            yield path
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What lies in a folder, without clutter; StudioError: it cannot be read, or holds a name that is no text."""
     try:
         entries = [path for path in folder.iterdir() if not is_clutter(path.name)]
     except OSError as error:
         raise StudioError(f"The folder {folder} cannot be read: {error.strerror}.") from error
     for path in entries:
-        if path.is_dir():
-            yield from _walk(path, above | {place})
-        elif path.is_file():
-            yield path
+        if not _is_text(path.name):
+            raise StudioError(f"The folder {folder.name} holds a name that is no UTF-8 text: {path.name!r}.")
+    return entries
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes of another encoding
+        return False
+    return True
 
 
 def _composed(name: str) -> str:

@@ -43,7 +43,7 @@ def read_indiana(images: Path, reports_csv: Path, projections_csv: Path) -> Data
             left_out["views are not frontal"].append(name)
         elif uid not in reports:
             left_out["frontal views have no report; uid"].append(uid)
-        elif not (clean_text(reports[uid]["findings"]) and clean_text(reports[uid]["impression"])):
+        elif not (clean_text(reports[uid].fact("findings")) and clean_text(reports[uid].fact("impression"))):
             left_out["frontal views have no findings or no impression; uid"].append(uid)
         elif (path := finder.find(name)) is None:
             left_out["image files are missing"].append(name or f"line {line.number}")

@@ -43,7 +43,7 @@ def read_labeled(folder: Path) -> Dataset:
 
 
 def _label(line: Line) -> str:
-    label = line["label"].lower()
+    label = line.text("label").lower()
     if label not in UNKNOWN and not CLASS_NAME.fullmatch(label):
         raise line.error(f"label {line['label']!r}; a class is named by 1 to 64 of a-z, 0-9 and _.")
     return "" if label in UNKNOWN else label

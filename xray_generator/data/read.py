@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from xray_generator.data.captioned import METADATA, read_captioned
-from xray_generator.data.class_folders import has_class_folders, read_class_folders
+from xray_generator.data.class_folders import find_classes, has_class_folders, read_class_folders
 from xray_generator.data.ct_series import CT, CtOptions, holds_ct, read_ct_series
 from xray_generator.data.files import list_files
 from xray_generator.data.indiana import read_indiana
-from xray_generator.data.labeled import NEEDED, read_labeled
+from xray_generator.data.labeled import read_labeled
 from xray_generator.data.rows import Dataset
 from xray_generator.data.tables import read_header
 from xray_generator.dicom import lacks_mark
@@ -54,7 +54,9 @@ def read_dataset(
 
 
 def _hint(folder: Path) -> str:
-    """What the files of a folder without a layout are, where that can be told."""
+    """What the files of a folder without a layout are, or where its classes lie, where that can be told."""
+    if inner := find_classes(folder):
+        return f" Give {inner}, whose sub-folders are classes."
     for path in list_files(folder)[:NUM_LOOKED_AT]:
         with path.open("rb") as stream:
             if lacks_mark(stream.read(NUM_BYTES)):
@@ -63,5 +65,6 @@ def _hint(folder: Path) -> str:
 
 
 def is_labeled(folder: Path) -> bool:
-    """Whether a folder has a table with one class a row."""
-    return set(NEEDED) <= set(read_header(folder / METADATA)) if (folder / METADATA).is_file() else False
+    """Whether a folder has a table with one class a row: a column label, and none of findings in its place."""
+    header = read_header(folder / METADATA) if (folder / METADATA).is_file() else ()
+    return "label" in header and ("image" in header or "labels" not in header)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,16 @@ from xray_generator.images import read_image
 from xray_generator.types import Image, StudioError
 
 Split = Literal["train", "val", "test"]
+SPLIT_NAMES: Mapping[str, Split] = MappingProxyType(
+    {
+        **dict.fromkeys(("train", "training"), "train"),
+        **dict.fromkeys(("val", "valid", "validate", "validation", "dev", "development", "eval", "evaluation"), "val"),
+        **dict.fromkeys(("test", "testing", "holdout"), "test"),
+    }
+)
+SPLIT_NAME = re.compile(
+    rf"(?:(?:data|images)[ _-]*)?({'|'.join(SPLIT_NAMES)})(?:[ _-]*(?:sets?|data|images|imgs|splits?))?"
+)
 SEX_NAMES = MappingProxyType({"F": "female", "M": "male"})
 T = TypeVar("T")
 LOOSE_IMAGES = "images without a table"  # the source of rows of which only the image is known
@@ -168,6 +179,12 @@ def short_side(path: Path) -> int:
             return min(picture.size)
     except (OSError, ValueError, SyntaxError, PILImage.DecompressionBombError):  # DICOM, or damaged: see data.health
         return 0
+
+
+def named_split(name: str) -> Split | None:
+    """The split that a name states, such as "valid", "Training" or "test_set"; None where it names no split."""
+    match = SPLIT_NAME.fullmatch(name.strip().lower())
+    return SPLIT_NAMES[match[1]] if match else None
 
 
 def split_by_patient(patient_id: str) -> Split:

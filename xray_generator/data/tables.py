@@ -9,6 +9,7 @@ import csv
 import difflib
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from xray_generator.types import StudioError
 MAX_CELL_CHARACTERS = 16_000_000
 NAMED_AT_MOST = 5
 BLANK = "nan"  # what programs write for an empty cell
-NOT_KNOWN = (BLANK, "na", "n/a", "#n/a", "<na>", "nat", "null", "none")  # in columns of facts: no word of a language
+NO_VALUE = (BLANK, "na", "n/a", "#n/a", "<na>", "nat", "null", "#null!")  # as programs write it: no word of a language
+NOT_KNOWN = (*NO_VALUE, "none", "unknown", "unk", "missing", "nil", "-", "--", "?", ".")  # in columns of facts
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # how formulas begin in spreadsheets
 
 
@@ -35,8 +37,12 @@ class Line:
         cell = self.cells.get(column, "").strip()
         return "" if cell.lower() == BLANK else cell
 
+    def text(self, column: str) -> str:
+        """The cell of a text or a class: NA, N/A and null are empty as well."""
+        return "" if self[column].lower() in NO_VALUE else self[column]
+
     def fact(self, column: str) -> str:
-        """The cell of a fact, such as view or sex: NA, N/A, null and None are empty as well."""
+        """The cell of a fact, such as view or sex: None, unknown and ? are empty as well."""
         return "" if self[column].lower() in NOT_KNOWN else self[column]
 
     def identifier(self, column: str) -> str:
@@ -58,6 +64,9 @@ class Line:
 def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
     """Read a comma-separated UTF-8 file, with or without a byte order mark, that has a header line.
 
+    A column is found whatever its capitals, and with blanks for "_": `Patient ID` is `patient_id`. A first column
+    without a name, which programs write to number the lines, is left out.
+
     Raises:
         StudioError: no such file, not UTF-8, another delimiter, a missing column, a line of another length, an open
             quote, a value in a column without a name, or no rows.
@@ -69,8 +78,9 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines = []
     try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(path.name, header, needed)
+        written = _next_header(reader)
+        header = _columns(written)
+        _check_header(path.name, written, needed)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -79,7 +89,8 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
                     f"{path.name}, line {reader.line_num}: {len(cells)} cells under {len(header)} columns."
                     " Put a text that contains a comma in double quotes."
                 )
-            if unnamed := [i for i, cell in enumerate(cells, 1) if cell.strip() and not header[i - 1]]:
+            numbered = not header[0] and cells[0].strip().isdecimal()
+            if unnamed := [i for i, cell in enumerate(cells, 1) if cell.strip() and not header[i - 1]][numbered:]:
                 raise StudioError(f"{path.name}, line {reader.line_num}: column {unnamed[0]} has a value but no name.")
             lines.append(Line(path.name, reader.line_num, dict(zip(header, cells, strict=True))))
     except csv.Error as error:
@@ -93,7 +104,7 @@ def read_header(path: Path) -> tuple[str, ...]:
     """The column names of a table; () if it cannot be read, which `read_table` reports."""
     try:
         text = _decode(path)
-        return tuple(name.strip() for name in next(csv.reader(io.StringIO(text, newline="")), []))
+        return tuple(_columns(_next_header(csv.reader(io.StringIO(text, newline="")))))
     except (StudioError, OSError, csv.Error):
         return ()
 
@@ -146,15 +157,32 @@ def _is_number(text: str) -> bool:
     return True
 
 
+def _next_header(lines: Iterable[list[str]]) -> list[str]:
+    """The names of the columns, which may stand below empty lines and the line "sep=," of Excel."""
+    for cells in lines:
+        if any(cell.strip() for cell in cells) and not cells[0].lower().startswith("sep="):
+            return [" ".join(name.split()) for name in cells]
+    return []
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """Names in lower case, with "_" for blanks, without invisible characters; as they are where two would be alike."""
+    visible = ("".join(c for c in name if unicodedata.category(c) != "Cf") for name in names)
+    plain = [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in visible]
+    return [new if plain.count(new) == 1 else old for old, new in zip(names, plain, strict=True)]
+
+
 def _decode(path: Path) -> str:
     data = path.read_bytes()
     if not data.strip():
         raise StudioError(f"{path.name} is empty.")
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise StudioError(f"{path.name} is UTF-16 text. Save it as UTF-8.")
+    if data[:4] == b"PK\x03\x04":
+        raise StudioError(f"{path.name} is a workbook of Excel or another archive. Save it as CSV in UTF-8.")
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        raise StudioError(f"{path.name}, line {line}: a NUL byte; the file is damaged or not text.")
+        raise StudioError(f"{path.name}, line {line}: a NUL byte; the file is damaged, UTF-16 or not text.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -172,11 +200,12 @@ def _check_header(file: str, header: Sequence[str], needed: Sequence[str]) -> No
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise StudioError(f"{file}, line 1: the column {repeated[0]!r} occurs twice.")
-    missing = [name for name in needed if name not in header]
+    missing = [name for name in needed if name not in _columns(header)]
     if missing:
+        found = (" ".join(name.split()) for name in header if name)
         raise StudioError(
             f"{file}, line 1: missing {', '.join(_suggest(name, header) for name in missing)}."
-            f" Needed: {', '.join(needed)}. Found: {', '.join(filter(None, header))}."
+            f" Needed: {', '.join(needed)}. Found: {', '.join(found)}."
         )
 
 

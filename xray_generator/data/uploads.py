@@ -23,10 +23,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from xray_generator.data.captioned import METADATA
-from xray_generator.data.class_folders import has_class_folders
+from xray_generator.data.captioned import METADATA, READING
+from xray_generator.data.class_folders import find_classes
 from xray_generator.data.exploration import relative_name
 from xray_generator.data.files import PICTURES, is_clutter
+from xray_generator.data.listed import EXTRA
 from xray_generator.data.read import PROJECTIONS, REPORTS, read_dataset
 from xray_generator.data.rows import LOOSE_IMAGES, Dataset, Row, short_side
 from xray_generator.data.tables import count_reasons
@@ -38,7 +39,7 @@ PREFIX = "xray-upload"
 UPLOAD = "upload"  # the source of class folders that lie in no folder
 MAX_UPLOAD_MB = 200  # as it arrives
 MB = 1_000_000
-TABLES = (METADATA, "metadata_128.csv", REPORTS, PROJECTIONS)
+TABLES = (METADATA, "metadata_128.csv", EXTRA, READING, REPORTS, PROJECTIONS)
 MAX_NAME_BYTES = 150
 MAX_DEPTH = 8
 BLOCK = 1 << 16
@@ -267,7 +268,7 @@ def _clean(part: str) -> str:
 
 
 def _read(folder: UploadFolder, intake: Intake, max_pixels: int) -> Upload:
-    root = _find_root(intake.written) or _find_classes(folder.path)
+    root = _find_root(intake.written) or find_classes(folder.path)
     images = [path for path in intake.written if path.name not in TABLES]
     if root is None:
         if tables := [path.name for path in intake.written if path.name in TABLES]:
@@ -296,16 +297,6 @@ def _find_root(paths: Iterable[Path]) -> Path | None:
         tables.setdefault(path.parent, set()).add(path.name)
     roots = [folder for folder, names in tables.items() if METADATA in names or {REPORTS, PROJECTIONS} <= names]
     return min(roots, key=lambda folder: (len(folder.parts), folder.name), default=None)
-
-
-def _find_classes(folder: Path) -> Path | None:
-    """The folder whose sub-folders are classes: this one, or the only folder in it, and so on; None: there is none."""
-    while not has_class_folders(folder):
-        inside = [path for path in folder.iterdir() if path.is_dir()]
-        if len(inside) != 1:
-            return None
-        folder = inside[0]
-    return folder
 
 
 def _decode(rows: Iterable[Row], intake: Intake, max_pixels: int) -> tuple[Row, ...]:

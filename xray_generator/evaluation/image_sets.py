@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from xray_generator.data.files import is_image, list_files
+from xray_generator.data.masks import split_masks
 from xray_generator.data.rows import Row, evenly
 from xray_generator.data.tables import count_names, count_reasons
 from xray_generator.images import FORMATS, read_image, resize_square
@@ -127,7 +128,9 @@ def from_folder(folder: Path, size: int, name: str, limit: int | None = None) ->
     Raises:
         StudioError: no such folder, or no readable image in it; the first reason is named.
     """
-    paths = list_images(folder)
+    every = list_images(folder)
+    paths, masks = split_masks(every, folder)
+    paths, masks = (paths, masks) if paths else (every, [])
     chosen = paths if limit is None else evenly(paths, limit)
     images: list[Image] = []
     read, skipped = [], []
@@ -144,6 +147,10 @@ def from_folder(folder: Path, size: int, name: str, limit: int | None = None) ->
     if not images:
         raise StudioError(f"{folder} holds no readable image. {skipped[0]}")
     notes = (*_changes(read, name, size), *(f"{name}: {note}." for note in count_reasons(remarks)))
+    notes += tuple(
+        f"{name}: {note}."
+        for note in count_names("files are masks of images and were left out", [path.name for path in masks])
+    )
     if len(chosen) < len(paths):
         notes = (f"{name}: {len(chosen):,} of {len(paths):,} images of the folder were used, evenly spread.", *notes)
     names = tuple(path.relative_to(folder).as_posix() for path in read)
