@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ConfigDict, with_config
 
 from xray_generator.images import from_uint8, to_uint8
-from xray_generator.types import Image, StudioError
+from xray_generator.types import Image, StudioError, quote
 
 PERCENTILES = (0.5, 99.5)  # of the image: 0 and 1 on the scale of Window
 MARGIN = 0.02  # Window stays in [MARGIN, 1 - MARGIN]: five 8-bit levels of room for the overshoot of a later Sharpen
@@ -36,7 +36,7 @@ exact = with_config(ConfigDict(extra="forbid", strict=True))  # how pydantic rea
 
 def _check_number(name: str, value: object, scale: Scale) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not scale.low <= value <= scale.high:  # or NaN
-        raise StudioError(f"{name} must be a number from {scale.low:g} to {scale.high:g}, not {value!r}.")
+        raise StudioError(f"{name} must be a number from {scale.low:g} to {scale.high:g}, not {quote(value)}.")
 
 
 @exact
@@ -97,7 +97,7 @@ class Clahe:
         _check_number("The CLAHE clip limit", self.clip_limit, self.SCALES["clip_limit"])
         sides = self.grid if isinstance(self.grid, tuple) else ()
         if len(sides) != 2 or not all(type(side) is int and 1 <= side <= 32 for side in sides):
-            raise StudioError(f"The CLAHE grid must be two whole numbers from 1 to 32, not {self.grid!r}.")
+            raise StudioError(f"The CLAHE grid must be two whole numbers from 1 to 32, not {quote(self.grid)}.")
 
     def __call__(self, image: Image) -> Image:
         """Return the locally equalized image, on 256 levels."""
@@ -119,7 +119,7 @@ class Median:
 
     def __post_init__(self) -> None:
         if type(self.kernel) is not int or self.kernel not in (3, 5):
-            raise StudioError(f"The median kernel must be 3 or 5, not {self.kernel!r}.")
+            raise StudioError(f"The median kernel must be 3 or 5, not {quote(self.kernel)}.")
 
     def __call__(self, image: Image) -> Image:
         """Return the smoothed image; single-pixel noise is gone, edges stay."""

@@ -24,7 +24,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from postprocess.operations import Clahe, Equalize, Median, Operation, Sharpen, Vignette, Window, exact
-from xray_generator.types import Image, StudioError, normalize_text
+from xray_generator.types import MAX_SHOWN, Image, StudioError, normalize_text, quote
 
 MAX_NAME_CHARACTERS = 60
 MAX_OPERATIONS = 20
@@ -93,7 +93,7 @@ def get_preset(name: str, custom: Sequence[Preset] = ()) -> Preset:
     for preset in known:
         if preset.name.casefold() == normalize_text(name).casefold():
             return preset
-    raise StudioError(f"There is no preset {name!r}. Choose from: {', '.join(preset.name for preset in known)}.")
+    raise StudioError(f"There is no preset {quote(name)}. Choose from: {', '.join(preset.name for preset in known)}.")
 
 
 def apply(preset: Preset, image: Image) -> Image:
@@ -131,7 +131,8 @@ def from_json(text: str | bytes) -> Preset:
         raise StudioError("This is not a preset. It is no text in UTF-8 or UTF-16.") from None
     except ValidationError as error:
         faults = (
-            f"{'.'.join(map(str, fault['loc'])) or 'JSON'}: {fault['msg'].removeprefix('Value error, ')}"
+            f"{normalize_text('.'.join(map(str, fault['loc'])))[:MAX_SHOWN] or 'JSON'}: "
+            f"{normalize_text(fault['msg'].removeprefix('Value error, '))}"
             for fault in error.errors()
         )
         raise StudioError(f"This is not a preset. {'; '.join(faults)}") from None

@@ -1,7 +1,6 @@
 """Decoding: the right gray levels from every allowed format, and words for everything else."""
 
 import io
-import random
 import struct
 import zlib
 
@@ -163,7 +162,7 @@ def test_cut_files_are_refused(kind: str) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (20_000, 10_000), (2**31 - 1, 2**31 - 1)])
 def test_bomb_is_refused_by_its_header(width: int, height: int) -> None:
-    with pytest.raises(StudioError, match=r"at most 40 megapixels|damaged"):
+    with pytest.raises(StudioError, match=r"at most 40 megapixels"):
         read_image(png_header(width, height))
 
 
@@ -186,32 +185,6 @@ def test_constant_image_stays_constant() -> None:
         assert np.isfinite(image).all()
         assert len(np.unique(image)) == 1
     assert np.allclose(resize_square(np.full((40, 60), 0.3, np.float32), 32), 0.3)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_mutated_files_never_escape() -> None:
-    exif = PILImage.Exif()
-    exif[0x0112] = 6
-    seeds = [
-        encoded(PILImage.fromarray(GRAY), "PNG", exif=exif),
-        encoded(PILImage.fromarray(GRAY), "JPEG", exif=exif),
-        encoded(PILImage.fromarray(GRAY), "TIFF"),
-        encoded(PILImage.fromarray(GRAY), "TIFF", compression="tiff_lzw"),
-        dicom(GRAY),
-    ]
-    rng = random.Random(0)
-    for _ in range(300):
-        for seed in seeds:
-            data = bytearray(seed)
-            for _ in range(rng.randint(1, 8)):
-                data[rng.randrange(len(data))] = rng.randrange(256)
-            try:
-                image = read_image(bytes(data))
-            except StudioError:
-                continue
-            assert image.dtype == np.float32
-            assert np.isfinite(image).all()
-            assert 0 <= image.min() <= image.max() <= 1
 
 
 def test_values_outside_the_range_clip_and_never_wrap() -> None:

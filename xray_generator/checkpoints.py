@@ -19,9 +19,10 @@ from pydantic import AliasChoices, Field
 from safetensors import SafetensorError, safe_open
 
 from xray_generator.config import dump, parse
+from xray_generator.devices import is_out_of_memory
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.folders import restore_all
-from xray_generator.types import CheckpointRef, LikelihoodMethod, Recommendation, StudioError
+from xray_generator.types import CheckpointRef, LikelihoodMethod, Recommendation, StudioError, quote
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,7 @@ def check_name(name: str) -> None:
         StudioError: not 1 to 64 of a-z, 0-9, "_", "." and "-", or not begun by a letter or digit.
     """
     if not NAME.fullmatch(name):
-        raise StudioError(f"The name {name[:80]!r} must be 1 to 64 of a-z, 0-9, _ . and -, a letter or digit first.")
+        raise StudioError(f"The name {quote(name)} must be 1 to 64 of a-z, 0-9, _ . and -, a letter or digit first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,8 @@ def open_checkpoint(
     `build` also says which tensors each folder of weights must hold; see `check_weights`.
 
     Raises:
-        StudioError: damaged, incomplete, or not of this architecture; whatever a library raised while building.
+        StudioError: damaged, incomplete, or not of this architecture; whatever a library raised while building, but for
+            a lack of memory.
     """
     manifest = read_manifest(folder)
     verify(folder, manifest)
@@ -301,6 +303,8 @@ def load_weights(folder: Path, manifest: Listing, build: Callable[[], tuple[Mode
     except StudioError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        if is_out_of_memory(error):  # no fault of the file
+            raise
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         for place in (folder.resolve(), folder.absolute(), folder):  # a path of this machine is nobody's business
             text = text.replace(str(place), folder.name)
@@ -399,7 +403,7 @@ def find_checkpoint(root: Path, name: str | None = None) -> Path:
             read_manifest(folder)  # says what is wrong with it
     if not found:
         raise StudioError(f"There is no checkpoint in {root}. Train one with `python -m xray_generator.train`.")
-    raise StudioError(f"Unknown checkpoint {name!r}. Allowed: {', '.join(found)}.")
+    raise StudioError(f"Unknown checkpoint {quote(name)}. Allowed: {', '.join(found)}.")
 
 
 def code_commit() -> str:

@@ -12,10 +12,9 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from xray_generator.types import StudioError
+from xray_generator.types import MAX_SHOWN, StudioError, normalize_text, quote
 
 T = TypeVar("T")
-MAX_SHOWN = 200  # characters of what a person gave, in a message
 MAX_DEPTH = 16  # of groups and lists in a configuration
 
 
@@ -31,7 +30,7 @@ def read_config(name_or_path: str) -> dict[str, Any]:
     Raises:
         StudioError: there is none of that name, or it is not a JSON object.
     """
-    shipped, shown = {name.lower(): name for name in config_names()}, name_or_path[-MAX_SHOWN:]
+    shipped, given = {name.lower(): name for name in config_names()}, quote(name_or_path[-MAX_SHOWN:])
     try:
         if name_or_path.lower() in shipped:
             name = f"{shipped[name_or_path.lower()]}.json"
@@ -40,13 +39,13 @@ def read_config(name_or_path: str) -> dict[str, Any]:
             content = Path(name_or_path).read_bytes()
     except (OSError, ValueError):  # there is none, or it is no name of a file
         names = ", ".join(config_names())
-        raise StudioError(f"No configuration {shown!r} can be read. Give a JSON file or one of: {names}.") from None
+        raise StudioError(f"No configuration {given} can be read. Give a JSON file or one of: {names}.") from None
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise StudioError(f"The configuration {shown!r} is not JSON: {error}.") from None
+        raise StudioError(f"The configuration {given} is not JSON: {error}.") from None
     if not isinstance(data, dict):
-        raise StudioError(f"The configuration {shown!r} must be a JSON object.")
+        raise StudioError(f"The configuration {given} must be a JSON object.")
     _check_depth(data)
     return data
 
@@ -61,15 +60,13 @@ def override(data: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not key:
-            raise StudioError(
-                f"Cannot read {assignment[:MAX_SHOWN]!r}; overrides look like denoiser_training.num_steps=100."
-            )
+            raise StudioError(f"Cannot read {quote(assignment)}; overrides look like denoiser_training.num_steps=100.")
         *parents, leaf = key.split(".")
         node = result
         for parent in parents:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
-                raise StudioError(f"Cannot set {key[:MAX_SHOWN]!r}: {parent!r} is a value, not a group.")
+                raise StudioError(f"Cannot set {quote(key)}: {quote(parent)} is a value, not a group.")
         try:
             node[leaf] = json.loads(text)
         except (ValueError, RecursionError):
@@ -97,7 +94,8 @@ def parse(kind: type[T], data: object) -> T:
         value: T = _adapter(cast(Any, kind)).validate_python(data, extra="forbid")
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg'].removeprefix('Value error, ')}"
+            f"{normalize_text('.'.join(map(str, e['loc'])))[:MAX_SHOWN] or kind.__name__}: "
+            f"{normalize_text(e['msg'].removeprefix('Value error, '))}"
             for e in error.errors()
         )
         raise StudioError(f"The configuration is wrong. {faults}") from None
@@ -121,7 +119,7 @@ def check_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) ->
         for value in field if isinstance(field, tuple) else (field,):
             if value is not None and not least <= value <= most:  # NaN compares false too
                 allowed = f"{least:,} or more" if most == math.inf else f"from {least:,} to {most:,}"
-                raise StudioError(f"{name} must be {allowed}, not {value}.")
+                raise StudioError(f"{name} must be {allowed}, not {quote(value)}.")
 
 
 def dump(value: object) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from xray_generator import __version__
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, quote
 
 if TYPE_CHECKING:
     import torch
@@ -37,11 +37,11 @@ def pick_device(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise StudioError(f"Unknown device {name!r}. Allowed: cpu, cuda, cuda:0, ...") from None
+        raise StudioError(f"Unknown device {quote(name)}. Allowed: cpu, cuda, cuda:0, ...") from None
     if device.type not in ("cpu", "cuda"):
-        raise StudioError(f"Unknown device {name!r}. Allowed: cpu, cuda, cuda:0, ...")
+        raise StudioError(f"Unknown device {quote(name)}. Allowed: cpu, cuda, cuda:0, ...")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise StudioError(f"There is no {name!r} here ({torch.cuda.device_count()} CUDA devices). Use cpu.")
+        raise StudioError(f"There is no {quote(name)} here ({torch.cuda.device_count()} CUDA devices). Use cpu.")
     return device
 
 
@@ -100,8 +100,8 @@ def set_threads(num_threads: int | None = None) -> None:
 
     wanted = os.environ.get("STUDIO_THREADS") if num_threads is None else str(num_threads)
     if wanted:
-        if not wanted.isdecimal() or not 1 <= int(wanted) <= MAX_THREADS:
-            raise StudioError(f"The number of threads must be from 1 to {MAX_THREADS:,}, not {wanted[:20]!r}.")
+        if not wanted.isdecimal() or len(wanted) > 4 or not 1 <= int(wanted) <= MAX_THREADS:
+            raise StudioError(f"The number of threads must be from 1 to {MAX_THREADS:,}, not {quote(wanted)}.")
         torch.set_num_threads(int(wanted))
     torch.set_flush_denormal(True)
 

@@ -18,7 +18,7 @@ from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.pictures import pictures
 from xray_generator.export.recipe import Recipe, common_recipe
 from xray_generator.images import read_image
-from xray_generator.types import GenerationRequest, GenerationResult, Image, StudioError
+from xray_generator.types import GenerationRequest, GenerationResult, Image
 
 SUFFIX, FORM = ".result.json", "form.json"
 DIGEST = "?" * 8  # in a pattern of names
@@ -100,7 +100,7 @@ def _read_images(folder: Path, names: tuple[str, ...]) -> Iterator[Image]:
     for name in names:
         try:
             yield read_image(folder / Path(name).name)
-        except (StudioError, OSError):
+        except (ValueError, OSError):  # no image, or no name of a file
             return
 
 
@@ -122,5 +122,5 @@ def _write(path: Path, value: object) -> Path:
 def _read(kind: type[T], path: Path) -> T | None:
     try:
         return parse(kind, json.loads(path.read_bytes()))
-    except (OSError, ValueError):  # absent, damaged, or of another version
+    except (OSError, ValueError, RecursionError):  # absent, damaged, or of another version
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_generator.checkpoints import Manifest
-from xray_generator.types import Ability, Engine, Family, StudioError, TextPrompt, Upscaler, UpscalerFamily
+from xray_generator.types import Ability, Engine, Family, StudioError, TextPrompt, Upscaler, UpscalerFamily, quote
 
 FAMILIES = ("latent_diffusion", "flow_matching", "cvae", "super_resolution")  # in the order of menus
 
@@ -15,7 +15,7 @@ FAMILIES = ("latent_diffusion", "flow_matching", "cvae", "super_resolution")  # 
 def get_family(name: str) -> Family | UpscalerFamily:
     """The family of that folder name; StudioError where there is none."""
     if name not in FAMILIES:
-        raise StudioError(f"Unknown model family {name!r}. Allowed: {', '.join(FAMILIES)}.")
+        raise StudioError(f"Unknown model family {quote(name)}. Allowed: {', '.join(FAMILIES)}.")
     family: Family | UpscalerFamily = import_module(f"xray_generator.families.{name}").FAMILY
     return family
 

@@ -18,6 +18,7 @@ from xray_generator.types import (
     StudioError,
     TextPrompt,
     Unconditional,
+    quote,
 )
 
 MAX_RANDOM_SEED = 2**31 - 1
@@ -82,7 +83,7 @@ def check_condition(manifest: Manifest, condition: Condition) -> None:
 
 
 def _refuse_class(manifest: Manifest, label: str) -> ClassLabel:
-    raise StudioError(f"{manifest.name} knows no class {label[:80]!r}. {_allowed_classes(manifest)}")
+    raise StudioError(f"{manifest.name} knows no class {quote(label)}. {_allowed_classes(manifest)}")
 
 
 def _allowed_classes(manifest: Manifest) -> str:
@@ -105,7 +106,7 @@ def resolve_request(request: GenerationRequest, manifest: Manifest, max_steps: i
     scheduler = recommended.scheduler if request.scheduler is None else request.scheduler.strip().lower()
     if scheduler not in manifest.schedulers:
         known = ", ".join(manifest.schedulers)
-        raise StudioError(f"{manifest.name} has no scheduler {scheduler[:80]!r}. Allowed: {known}.")
+        raise StudioError(f"{manifest.name} has no scheduler {quote(scheduler)}. Allowed: {known}.")
     most = manifest.few_steps.get(scheduler)
     steps = request.num_inference_steps or most or recommended.num_inference_steps
     if most is not None and steps > most:

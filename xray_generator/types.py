@@ -30,6 +30,7 @@ MAX_GUIDANCE = 30.0
 MAX_SIDE = 1_024
 SIDE_MULTIPLE = 16
 CLASS_NAME = re.compile(r"[a-z0-9_]{1,64}")
+MAX_SHOWN = 80  # characters of a wrong value in a message
 MAX_SEED = 2**32 - 1  # torch's generator on the CPU reads no more bits of a seed
 
 PRODUCT = "Medical image studio"  # as people read it: pages, README, help of the commands
@@ -77,7 +78,7 @@ class ClassLabel:
 
     def __post_init__(self) -> None:
         if not isinstance(self.label, str) or not CLASS_NAME.fullmatch(self.label):
-            raise StudioError(f"A class is named by 1 to 64 of a-z, 0-9 and _, not {str(self.label)[:80]!r}.")
+            raise StudioError(f"A class is named by 1 to 64 of a-z, 0-9 and _, not {quote(self.label)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +97,23 @@ def normalize_text(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", kept).split())
 
 
+def quote(value: object) -> str:
+    """A wrong value as a message quotes it: its first 80 characters."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
 def _check_int(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise StudioError(f"{name} must be a whole number from {low:,} to {high:,}, not {value!r}.")
+        raise StudioError(f"{name} must be a whole number from {low:,} to {high:,}, not {quote(value)}.")
 
 
 def _check_float(name: str, value: object, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:  # NaN compares false
-        raise StudioError(f"The {name} must be a number from 0 to {high:g}, not {value!r}.")
+        raise StudioError(f"The {name} must be a number from 0 to {high:g}, not {quote(value)}.")
 
 
 def _check_guidance(value: object) -> None:
@@ -197,7 +207,7 @@ class Edit:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", TextPrompt(self.prompt).text)
-        if self.source_prompt:
+        if not isinstance(self.source_prompt, str) or self.source_prompt:
             object.__setattr__(self, "source_prompt", TextPrompt(self.source_prompt).text)
         _check_float("strength", self.strength, 1)
 

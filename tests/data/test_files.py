@@ -1,11 +1,13 @@
 """The one walk over a data folder, and the files that a table names in another way."""
 
+import os
 import unicodedata
 from pathlib import Path
 
 import pytest
 
-from xray_generator.data.files import Finder, is_inside, list_files
+from xray_generator.data.files import Finder, is_inside, list_files, list_folders
+from xray_generator.types import StudioError
 
 
 def put(folder: Path, *names: str) -> None:
@@ -56,11 +58,18 @@ def test_capitals_may_differ_where_one_file_can_be_meant(tmp_path: Path) -> None
     assert finder.other_case == ["scan.png"]
 
 
-@pytest.mark.parametrize("name", ["", "../a.png", "a/../../b.png", "/etc/hostname", "..\\a.png", "gone.png"])
+def test_a_name_that_is_no_text_is_said(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"\xc4rzte.png")).write_bytes(b"x")  # Latin-1
+    for walk in (list_files, list_folders):
+        with pytest.raises(StudioError, match=r"holds a name that is no UTF-8 text: '.udcc4rzte\.png'"):
+            walk(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "", "../a.png", "a/../../b.png", "/etc/hostname", "..\\a.png", "gone.png"])
 def test_nothing_is_found_outside(tmp_path: Path, name: str) -> None:
     put(tmp_path, "in/a.png", "a.png")
     assert Finder(tmp_path / "in").find(name) is None
-    assert is_inside(name) == (name == "gone.png")
+    assert is_inside(name) == (name in ("gone.png", "x" * 300))
 
 
 @pytest.mark.parametrize(

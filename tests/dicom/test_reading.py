@@ -1,8 +1,6 @@
 """Reading DICOM pixels: right Hounsfield units and gray levels, or an error that names the fault."""
 
 import csv
-import itertools
-import random
 import struct
 from pathlib import Path
 
@@ -215,22 +213,6 @@ def test_a_dicomdir_is_refused() -> None:
     dataset = opened(ct())
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = UID("1.2.840.10008.1.3.10")
     refused(saved(dataset), "DICOMDIR")
-
-
-def test_mutated_files_give_valid_units_or_a_studio_error() -> None:
-    seeds = [ct(), ct(signed=True, syntax=ImplicitVRLittleEndian), ct(syntax=RLELossless), ct(syntax=JPEG2000Lossless)]
-    rng, num_read = random.Random(0), 0
-    for seed in itertools.islice(itertools.cycle(seeds), 5_000):
-        data = bytearray(seed)
-        for _ in range(rng.randint(1, 8)):
-            data[rng.randrange(128, len(data))] = rng.randrange(256)
-        try:
-            hu = read_slice(bytes(data)).hu
-        except StudioError:
-            continue
-        num_read += 1
-        assert hu.dtype == np.float32 and -1024 <= hu.min() <= hu.max() <= 3071
-    assert num_read > 500
 
 
 @needs_ct_data

@@ -30,9 +30,10 @@ RECORD = Record(
 def test_a_record_comes_back_as_it_was(tmp_path: Path) -> None:
     path = write_record(RECORD, tmp_path / "metrics")
     assert path.name == "tiny_quick.record.json" and read_record(path) == RECORD
-    (path.parent / "broken.record.json").write_text("{")
-    with pytest.raises(StudioError, match="broken.record.json cannot be read"):
-        read_record(path.parent / "broken.record.json")
+    for text in ("{", path.read_text().replace('"test"', '"\\ud800"'), path.read_text().replace("2000", "NaN", 1)):
+        (path.parent / "broken.record.json").write_text(text)
+        with pytest.raises(StudioError, match="broken.record.json cannot be read"):
+            read_record(path.parent / "broken.record.json")
 
 
 def test_the_table_of_ablations_is_found_under_its_old_name(tmp_path: Path) -> None:

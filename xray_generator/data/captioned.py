@@ -17,7 +17,7 @@ from xray_generator.data.listed import read_listed
 from xray_generator.data.rewording import describe_patient
 from xray_generator.data.rows import FINDINGS, Dataset, Row, short_side
 from xray_generator.data.tables import Line, read_table
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, quote
 
 METADATA = "metadata.csv"
 NEEDED = ("image", "caption", "labels", "patient_id", "split")
@@ -75,5 +75,5 @@ def _findings(line: Line) -> tuple[str, ...]:
         if label not in FINDINGS:
             close = difflib.get_close_matches(label.lower(), FINDINGS, n=1)
             hint = f"is it {close[0]!r}?" if close else f"allowed: {', '.join(FINDINGS)}."
-            raise line.error(f"unknown label {label!r}; {hint}")
+            raise line.error(f"unknown label {quote(label)}; {hint}")
     return findings

@@ -22,7 +22,7 @@ from xray_generator.data.files import is_picture, list_files, list_folders
 from xray_generator.data.masks import are_masks, split_masks
 from xray_generator.data.rows import Dataset, Row, Split, named_split, short_side
 from xray_generator.data.tables import count_names
-from xray_generator.types import CLASS_NAME, StudioError
+from xray_generator.types import CLASS_NAME, StudioError, quote
 
 HELD_OUT = 0.1  # the share of a class in val, and in test
 MIN_HELD_OUT = 5  # a class of at least so many images has one or more in val and in test
@@ -165,10 +165,10 @@ def _labels(parts: Sequence[_Class]) -> Mapping[str, list[_Class]]:
     for part in parts:
         name, label = part.folder.name, class_id(part.folder.name)
         if not CLASS_NAME.fullmatch(label):
-            raise StudioError(f"The folder {name!r} is no name of a class; use up to 64 letters, digits and _.")
+            raise StudioError(f"The folder {quote(name)} is no name of a class; use up to 64 letters, digits and _.")
         same = labels.setdefault(label, [])
         if twice := [other.folder.name for other in same if other.folder.parent == part.folder.parent]:
-            raise StudioError(f"{twice[0]!r} and {name!r} both mean the class {label}; merge them.")
+            raise StudioError(f"{quote(twice[0])} and {quote(name)} both mean the class {label}; merge them.")
         same.append(part)
     return labels
 

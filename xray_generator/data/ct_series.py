@@ -22,7 +22,7 @@ from xray_generator.data.rows import Dataset, Row, split_by_patient
 from xray_generator.data.tables import count_names, count_reasons
 from xray_generator.dicom import Header, check_axial_ct, is_dicom, read_header
 from xray_generator.dicom.hounsfield import WINDOWS, Window
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, quote
 
 T = TypeVar("T")
 GAP = 0.02  # largest relative difference of the distances between slices in a series without gaps
@@ -45,8 +45,8 @@ class SliceChoice:
     count: int = 5
 
     def __post_init__(self) -> None:
-        if self.way not in ("middle", "every", "all"):
-            raise StudioError(f"Slices are chosen by middle, every or all, not {self.way!r}.")
+        if not isinstance(self.way, str) or self.way not in ("middle", "every", "all"):
+            raise StudioError(f"Slices are chosen by middle, every or all, not {quote(self.way)}.")
         if isinstance(self.count, bool) or not isinstance(self.count, int) or not 1 <= self.count <= MAX_COUNT:
             raise StudioError(f"The number of slices must be a whole number from 1 to {MAX_COUNT:,}.")
 
@@ -75,7 +75,7 @@ def parse_choice(text: str) -> SliceChoice:
     """`middle:5`, `every:3` or `all`; StudioError for anything else."""
     match = re.fullmatch(r"(middle|every):([0-9]{1,6})|all", text.strip().lower())
     if match is None:
-        raise StudioError(f"Slices are chosen by middle:5, every:3 or all, not {text[:40]!r}.")
+        raise StudioError(f"Slices are chosen by middle:5, every:3 or all, not {quote(text)}.")
     return SliceChoice(match[1], int(match[2])) if match[1] else SliceChoice("all")  # type: ignore[arg-type]
 
 

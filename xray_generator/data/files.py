@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from xray_generator.dicom import is_dicom
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, quote
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 CLUTTER = (
@@ -118,7 +118,7 @@ def _entries(folder: Path) -> list[Path]:
         raise StudioError(f"The folder {folder} cannot be read: {error.strerror}.") from error
     for path in entries:
         if not _is_text(path.name):
-            raise StudioError(f"The folder {folder.name} holds a name that is no UTF-8 text: {path.name!r}.")
+            raise StudioError(f"The folder {folder.name} holds a name that is no UTF-8 text: {quote(path.name)}.")
     return entries
 
 

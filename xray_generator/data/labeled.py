@@ -13,7 +13,7 @@ from xray_generator.data.listed import read_listed
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.data.tables import Line, count_names, read_header
 from xray_generator.dicom import is_dicom
-from xray_generator.types import CLASS_NAME, StudioError
+from xray_generator.types import CLASS_NAME, StudioError, quote
 
 NEEDED = ("image", "label")
 UNKNOWN = ("", "unlabeled")
@@ -45,5 +45,5 @@ def read_labeled(folder: Path) -> Dataset:
 def _label(line: Line) -> str:
     label = line.text("label").lower()
     if label not in UNKNOWN and not CLASS_NAME.fullmatch(label):
-        raise line.error(f"label {line['label']!r}; a class is named by 1 to 64 of a-z, 0-9 and _.")
+        raise line.error(f"label {quote(line['label'])}; a class is named by 1 to 64 of a-z, 0-9 and _.")
     return "" if label in UNKNOWN else label

@@ -16,6 +16,7 @@ from typing import Literal, cast, get_args
 from xray_generator.data.files import Finder
 from xray_generator.data.rows import Dataset, Row, Split, named_split, short_side, split_by_patient
 from xray_generator.data.tables import NAMED_AT_MOST, Line, count_names, describe_blanks, read_header, read_table
+from xray_generator.types import quote
 
 EXTRA = "extra.csv"
 OWNERS = (  # columns that name the patient, or what its images have in common; the first that a line fills counts
@@ -124,7 +125,7 @@ def _alike(rows: Sequence[Row]) -> list[str]:
 def _read_row(line: Line, path: Path, owner: str, stated: Mapping[tuple[str, str], Split]) -> Row:
     sex = line.fact("sex").upper()
     if sex not in ("", "M", "F"):
-        raise line.error(f"sex {line['sex']!r}; allowed: M, F or empty.")
+        raise line.error(f"sex {quote(line['sex'])}; allowed: M, F or empty.")
     return Row(
         path=path,
         prompt=line.fact("caption"),
@@ -150,12 +151,12 @@ def _native_size(line: Line, path: Path) -> int:
 def _stated_split(line: Line) -> Split | None:
     split = line.fact("split")
     if split and named_split(split) is None:
-        raise line.error(f"split {line['split']!r}; allowed: {', '.join(get_args(Split))} or empty.")
+        raise line.error(f"split {quote(line['split'])}; allowed: {', '.join(get_args(Split))} or empty.")
     return named_split(split)
 
 
 def _age(line: Line) -> int | None:
     age = line.integer("age")
     if age is not None and not 0 <= age <= MAX_AGE:
-        raise line.error(f"age {line['age']!r}; allowed: 0 to {MAX_AGE} years or empty.")
+        raise line.error(f"age {quote(line['age'])}; allowed: 0 to {MAX_AGE} years or empty.")
     return age

@@ -16,6 +16,7 @@ from enum import Enum
 
 from xray_generator.data.rows import FINDINGS
 
+MAX_REPORT_CHARACTERS = 10_000
 ABBREVIATIONS = {
     "cxr": "chest x-ray",
     "ptx": "pneumothorax",
@@ -232,8 +233,11 @@ def split_sections(text: str) -> Sections:
 
 
 def read_findings(text: str) -> ReportFindings:
-    """Label a report or caption; `no_finding` if normality is stated and no disease is even suspected."""
-    sections = split_sections(text)
+    """Label a report or caption; `no_finding` if normality is stated and no disease is even suspected.
+
+    Its first 10,000 characters are read: the time grows with their square.
+    """
+    sections = split_sections(text[:MAX_REPORT_CHARACTERS])
     text = f"{sections.rest}\n\n{sections.findings}\n\n{sections.impression}"
     plain = expand_abbreviations(re.sub(LINE_START, r"\1\n\n", text).lower())
     status: dict[str, Status] = {}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xray_generator.types import StudioError
+from xray_generator.types import MAX_SHOWN, StudioError, quote
 
 MAX_CELL_CHARACTERS = 16_000_000
 NAMED_AT_MOST = 5
@@ -58,7 +58,7 @@ class Line:
         try:
             return int(float(self.fact(column))) if self.fact(column) else None
         except (ValueError, OverflowError):
-            raise self.error(f"{column} {self[column]!r} is not a number.") from None
+            raise self.error(f"{column} {quote(self[column])} is not a number.") from None
 
 
 def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
@@ -161,7 +161,7 @@ def _next_header(lines: Iterable[list[str]]) -> list[str]:
     """The names of the columns, which may stand below empty lines and the line "sep=," of Excel."""
     for cells in lines:
         if any(cell.strip() for cell in cells) and not cells[0].lower().startswith("sep="):
-            return [" ".join(name.split()) for name in cells]
+            return [name.strip() for name in cells]
     return []
 
 
@@ -199,10 +199,10 @@ def _check_header(file: str, header: Sequence[str], needed: Sequence[str]) -> No
             raise StudioError(f"{file}, line 1: the columns are separated by {name}. Save the file with commas.")
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
-        raise StudioError(f"{file}, line 1: the column {repeated[0]!r} occurs twice.")
+        raise StudioError(f"{file}, line 1: the column {quote(repeated[0])} occurs twice.")
     missing = [name for name in needed if name not in _columns(header)]
     if missing:
-        found = (" ".join(name.split()) for name in header if name)
+        found = (" ".join(name.split())[:MAX_SHOWN] for name in header if name)
         raise StudioError(
             f"{file}, line 1: missing {', '.join(_suggest(name, header) for name in missing)}."
             f" Needed: {', '.join(needed)}. Found: {', '.join(found)}."
@@ -212,4 +212,4 @@ def _check_header(file: str, header: Sequence[str], needed: Sequence[str]) -> No
 def _suggest(name: str, header: Sequence[str]) -> str:
     folded = {column.lower(): column for column in header}
     close = difflib.get_close_matches(name.lower(), folded, n=1)
-    return f"{name!r} (is it {folded[close[0]]!r}?)" if close else repr(name)
+    return f"{name!r} (is it {quote(folded[close[0]])}?)" if close else repr(name)

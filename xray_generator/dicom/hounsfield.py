@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,7 +10,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.types import Image, StudioError
+from xray_generator.types import Image, StudioError, quote
+
+LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Window:
 
     def __post_init__(self) -> None:
         for name, value in (("level", self.level), ("width", self.width)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise StudioError(f"The {name} of a window must be a number of HU, not {value!r}.")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+                raise StudioError(f"The {name} of a window must be a number of HU, not {quote(value)}.")
             object.__setattr__(self, name, float(value))
         if self.width <= 0:
             raise StudioError(f"The width of a window must be above 0 HU, not {self.width:g}.")
@@ -67,5 +69,7 @@ def parse_window(text: str) -> Window:
     try:
         level, width = (float(part) for part in text.replace("\u2212", "-").split(","))
     except ValueError:
-        raise StudioError(f"A window is one of {', '.join(WINDOWS)}, or level,width in HU, not {text!r}.") from None
+        raise StudioError(
+            f"A window is one of {', '.join(WINDOWS)}, or level,width in HU, not {quote(text)}."
+        ) from None
     return Window(level, width)

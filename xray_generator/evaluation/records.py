@@ -98,7 +98,9 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_record(path: Path) -> Record:
     """Read one record; StudioError names the file where it is damaged."""
     try:
-        record = parse(Record, json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
+        data = json.loads(path.read_bytes())
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()  # else it could be neither shown nor written
+        record = parse(Record, data)
+    except (OSError, ValueError, RecursionError) as error:
         raise StudioError(f"The record {path.name} cannot be read: {error}") from error
     return replace(record, tables={OLD_TABLES.get(name, name): table for name, table in record.tables.items()})

@@ -84,7 +84,7 @@ def find_comparison(folder: Path, checkpoint: CheckpointRef) -> MethodComparison
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             found = parse(MethodComparison, json.loads(path.read_bytes()))
-        except (ValueError, OSError):  # a StudioError is a ValueError
+        except (ValueError, OSError, RecursionError):  # a StudioError is a ValueError
             continue
         if found.checkpoint == checkpoint:
             return found

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ MAX_BYTES = 900_000  # of all stages
 PREVIEW_PIXELS = (200_000, 100_000, 50_000, 25_000)  # the first that fits
 JPEG_QUALITY = 80
 DIGITS = 6
+LARGEST = sys.float_info.max
 
 T = TypeVar("T")
 LogRow = dict[str, float]  # "step", "time" (seconds since 1970) and what the stage measured, by its own names
@@ -128,11 +129,12 @@ def _parse(line: str) -> LogRow | None:
     """The finite numbers of a line; None where it is cut short or has no step."""
     try:
         data = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("step"), int):
         return None
-    return {str(k): v for k, v in data.items() if isinstance(v, int | float) and math.isfinite(v)}
+    row = {str(k): v for k, v in data.items() if isinstance(v, int | float) and abs(v) <= LARGEST}
+    return row if "step" in row else None
 
 
 def _previews(folder: Path) -> dict[int, Path]:

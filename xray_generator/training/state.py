@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle  # for the name of an error alone
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -116,7 +115,7 @@ def load_newest_state(folder: Path) -> tuple[State | None, tuple[str, ...]]:
     for path in reversed(saved_states(folder)):
         try:
             return _load(path), tuple(skipped)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        except Exception as error:  # noqa: BLE001 - foreign bytes: unpickling may raise anything
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             skipped.append(f"{path.name} is damaged ({reason[:200]}) and was passed over")
     if skipped:

@@ -18,7 +18,7 @@ from xray_generator.families.cvae.config import CVAEConfig
 from xray_generator.nn.compact_autoencoder import ChannelNorm, LatentDistribution
 from xray_generator.nn.conditioned_block import ConditionedBlock
 from xray_generator.nn.grid import STEM
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, quote
 
 LOG_VARIANCE = (-12.0, 8.0)
 
@@ -126,7 +126,7 @@ class Autoencoder:
             StudioError: the class is unknown; the text lists the known ones.
         """
         if label is not None and label not in self.labels:
-            raise StudioError(f"The model knows no class {label[:80]!r}. Allowed: {', '.join(self.labels)}.")
+            raise StudioError(f"The model knows no class {quote(label)}. Allowed: {', '.join(self.labels)}.")
         index = len(self.labels) if label is None else self.labels.index(label)
         return class_weights([index], len(self.labels)).to(self.device)
 

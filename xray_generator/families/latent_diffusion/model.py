@@ -20,7 +20,7 @@ from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.families.latent_diffusion.trajectory import Scheduler, StepCallback, denoise
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.refinement import FACTOR, Refinement
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, quote
 
 SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     # DDIM is DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095, eq. 21). diffusers' DDIMScheduler steps to
@@ -41,7 +41,7 @@ def make_scheduler(name: str, schedule: ScheduleConfig, num_inference_steps: int
         StudioError: an unknown name, or more steps than the schedule has.
     """
     if name not in (*SCHEDULERS, FEW_STEP):
-        raise StudioError(f"Unknown scheduler {name!r}. Allowed: {', '.join((*SCHEDULERS, FEW_STEP))}.")
+        raise StudioError(f"Unknown scheduler {quote(name)}. Allowed: {', '.join((*SCHEDULERS, FEW_STEP))}.")
     kind, options = SCHEDULERS["ddim" if name == FEW_STEP else name]
     scheduler = kind(
         num_train_timesteps=schedule.num_train_timesteps,
