@@ -1,5 +1,6 @@
 """What every door calls: engines kept loaded, seeds resolved, images saved with their recipes."""
 
+import gc
 import json
 import shutil
 import threading
@@ -81,6 +82,30 @@ def test_only_the_last_engines_stay_in_memory(tiny_checkpoint: Path, tmp_path: P
     engines = [studio.engine(name) for name in names]
     assert studio.engine(names[-1]) is engines[-1]
     assert studio.engine(names[0]) is not engines[0]
+
+
+def test_an_engine_that_is_dropped_while_it_draws_draws_on(tiny_checkpoint: Path) -> None:
+    studio, request = Studio(tiny_checkpoint, "cpu"), text_request(PROMPT, seed=1, size=64, steps=3)
+    expected = studio.generate(request).images[0]
+    steps = []
+
+    def drop(step: int, _total: int, _preview: object) -> None:
+        steps.append(step)
+        studio._engines.clear()
+        gc.collect()
+
+    assert np.array_equal(studio.generate(request, on_step=drop).images[0], expected) and len(steps) >= 3
+
+
+def test_a_model_that_finds_no_memory_is_not_said_to_be_damaged(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = Studio(tiny_checkpoint, "cpu")
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.Module, "requires_grad_", lambda *_, **__: torch.empty(2**50, dtype=torch.uint8))
+        with pytest.raises(StudioError, match="not enough memory for this"):
+            studio.engine()
+    assert studio.engine().manifest.name == "tiny"
 
 
 def test_checkpoint_trained_again_is_loaded_again(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -152,13 +152,14 @@ class Studio:
         """The loaded engine of a checkpoint; the last two used stay in memory.
 
         Raises:
-            StudioError: unknown, damaged or incomplete.
+            StudioError: unknown, damaged or incomplete, or there is not enough memory.
         """
         folder = self._folder(checkpoint)
         with self._lock:
             manifest, engine = read_manifest(folder), self._engines.get(folder)
             if engine is None or engine.manifest.ref != manifest.ref:  # trained again since
-                engine = self._engines[folder] = load_engine(manifest.family, folder, self.device)
+                engine = run_in_memory(partial(load_engine, manifest.family, folder, self.device))
+                self._engines[folder] = engine
             self._engines.move_to_end(folder)
             while len(self._engines) > MAX_LOADED:
                 self._engines.popitem(last=False)
@@ -172,7 +173,7 @@ class Studio:
         folder = self.checkpoint_root / manifest.family / manifest.name
         with self._lock:
             if self._upscaler is None or self._upscaler.manifest.ref != manifest.ref:
-                self._upscaler = load_upscaler(manifest.family, folder, self.device)
+                self._upscaler = run_in_memory(partial(load_upscaler, manifest.family, folder, self.device))
             return self._upscaler
 
     def upscaler_manifest(self, images: str = "DX") -> Manifest | None:

@@ -1,5 +1,8 @@
 """The training loop hides no fault, and keeps the last good state."""
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -181,3 +184,54 @@ def test_run_whose_states_are_all_damaged_does_not_begin_anew(tmp_path: Path) ->
     with pytest.raises(StudioError, match=r"None of the states in .* can be read.*begin this stage anew"):
         train(Toy(), CONFIG, tmp_path)
     assert (tmp_path / "log.jsonl").read_text() == before
+
+
+def test_a_reader_that_dies_ends_the_run_in_a_sentence_and_leaves_a_state_to_go_on_from(tmp_path: Path) -> None:
+    class Dying(Lines):
+        def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+            if draw.seed >= 40:  # in the 11th batch
+                os._exit(7)
+            return super().__getitem__(draw)
+
+    config, toy = replace(CONFIG, num_workers=1), Toy()
+    toy.rows = Dying()
+    with pytest.raises(
+        StudioError, match=r"stopped .* because data cannot be read: DataLoader worker .*exited"
+    ) as told:
+        train(toy, config, tmp_path)
+    assert "state" in str(told.value) and newest(tmp_path)["step"] >= 4
+    train(Toy(), config, tmp_path)
+    train(Toy(), config, tmp_path / "straight")
+    assert digest(tmp_path) == digest(tmp_path / "straight")
+
+
+def test_a_reader_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xray_generator.training.loop.WORKER_TIMEOUT_S", 1)
+
+    class Hanging(Lines):
+        def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+            if draw.seed >= 40:
+                threading.Event().wait()
+            return super().__getitem__(draw)
+
+    toy = Toy()
+    toy.rows = Hanging()
+    with pytest.raises(StudioError, match=r"at step 10, whose state is saved, because .*DataLoader timed out"):
+        train(toy, replace(CONFIG, num_workers=1), tmp_path)
+    assert newest(tmp_path)["step"] == 10
+    assert multiprocessing.active_children() == []
+
+
+def test_a_log_that_cannot_be_written_is_said_and_the_states_are_kept(tmp_path: Path) -> None:
+    def fill(call: int) -> None:
+        if call == 5:
+            (tmp_path / "log.jsonl").rename(tmp_path / "before.jsonl")
+            (tmp_path / "log.jsonl").symlink_to("/dev/full")
+
+    with pytest.raises(StudioError, match=r"Cannot write the log of .* at step 6: No space left on device"):
+        train(Toy(fill), CONFIG, tmp_path)
+    assert newest(tmp_path)["step"] == 4
+    (tmp_path / "before.jsonl").replace(tmp_path / "log.jsonl")
+    train(Toy(), CONFIG, tmp_path)
+    train(Toy(), CONFIG, tmp_path / "straight")
+    assert digest(tmp_path) == digest(tmp_path / "straight")

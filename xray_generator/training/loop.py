@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +36,7 @@ from xray_generator.training.task import Grouped, StepBatches, Task, step_genera
 from xray_generator.types import StudioError
 
 PREVIEW_COLUMNS = 8
+WORKER_TIMEOUT_S = 3_600  # a process that reads data and gives no batch for so long hangs
 
 
 def train(task: Task, config: TrainingConfig, folder: Path) -> None:
@@ -43,7 +46,7 @@ def train(task: Task, config: TrainingConfig, folder: Path) -> None:
 
     Raises:
         StudioError: the loss or a weight is not finite, the folder is in use, a state cannot be saved or read, or the
-            data cannot be read any more (the state was saved).
+            data cannot be read any more (the state was saved), or the log cannot be written.
         TrainingStopped: the process was asked to end; its state was saved.
     """
     with locked(folder), stop_request() as stop:
@@ -98,14 +101,24 @@ class _Run:
             cast(Any, dataset),
             batch_sampler=batches,
             num_workers=config.num_workers,
+            timeout=WORKER_TIMEOUT_S if config.num_workers else 0,
             multiprocessing_context="fork" if config.num_workers else None,
             worker_init_fn=ignore_signals,
             generator=step_generator(config.seed),  # else it moves the global random state, which dropout resumes from
         )
         if self.step and self._is_report_due() and not self._preview().is_file():
             self._report()  # it was cut short
-        with self.stop.held():  # until a step is whole and saved
-            self._run(loader)
+        try:
+            with self.stop.held():  # until a step is whole and saved
+                self._run(loader)
+        except RuntimeError as error:
+            if not _is_of_reader(error):
+                raise
+            _end_readers()
+            raise StudioError(
+                f"Training stopped in step {self.step + 1} because data cannot be read: {error} The saved states are "
+                "kept; continue the run."
+            ) from error
         self.ema.copy_to(self._trained())
         for tracker in accelerator.trackers:
             tracker.finish()  # not end_training(): that parts the processes, and another stage may follow
@@ -143,10 +156,13 @@ class _Run:
         """The batches; where the data cannot be read any more, the state is saved first."""
         try:
             yield from loader
-        except (StudioError, OSError) as error:
+        except (StudioError, OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not _is_of_reader(error):
+                raise
             if self.accelerator.num_processes > 1:  # the others would wait for ever to save with this one
                 raise
             self._save()
+            _end_readers()
             lines = str(error).strip().splitlines() or [type(error).__name__]  # of a copy, its trace comes first
             reason = lines[-1].removeprefix(f"{StudioError.__module__}.StudioError: ")
             saved = f"at step {self.step}, whose state is saved," if self.step else "before its first step"
@@ -254,9 +270,30 @@ class _Run:
     def _log(self, values: Mapping[str, float]) -> None:
         if not self.accelerator.is_main_process or not values:
             return
-        self.accelerator.log(dict(values), step=self.step)
-        with (self.folder / LOG).open("a") as file:
-            file.write(json.dumps({"step": self.step, "time": round(time.time(), 1)} | dict(values)) + "\n")
+        line = json.dumps({"step": self.step, "time": round(time.time(), 1)} | dict(values)) + "\n"
+        try:
+            self.accelerator.log(dict(values), step=self.step)
+            with (self.folder / LOG).open("a") as file:
+                file.write(line)
+        except OSError as error:
+            raise StudioError(
+                f"Cannot write the log of {self.folder.name} at step {self.step}: {error.strerror}. The saved states "
+                "are kept; make room and continue the run."
+            ) from error
+
+
+def _is_of_reader(error: RuntimeError) -> bool:
+    """Whether a process that reads data died or hangs. torch tells it at any moment, also in the midst of a step."""
+    return str(error).startswith("DataLoader")
+
+
+def _end_readers() -> None:
+    """End the processes that read data: one that hangs hears no request, and Python would wait for it at its end."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's own would tell of them once more
+    for reader in multiprocessing.active_children():
+        reader.kill()
+        reader.join()
+    signal.signal(signal.SIGCHLD, before)
 
 
 def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
