@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import struct
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,27 @@ def test_crafted_header_with_an_honest_manifest_is_refused(folder: Path, header:
     refuse(folder, "cannot be loaded")
 
 
+@pytest.mark.parametrize("fault", ["overlap", "overflow", "hole", "more"])
+def test_offsets_that_do_not_fit_the_data_are_refused(folder: Path, fault: str) -> None:
+    data = (folder / UNET).read_bytes()
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    first, second, *_ = sorted(
+        (key for key in header if key != "__metadata__"), key=lambda k: header[k]["data_offsets"]
+    )
+    if fault == "overlap":
+        header[second]["data_offsets"] = header[first]["data_offsets"]
+    elif fault == "overflow":
+        header[first]["shape"] = [2**62, 2**62]
+    elif fault == "hole":
+        del header[first]
+    text = json.dumps(header).encode()
+    more = b"\0" * 8 if fault == "more" else b""
+    (folder / UNET).write_bytes(struct.pack("<Q", len(text)) + text + data[end:] + more)
+    write_manifest(folder, read_manifest(folder))
+    refuse(folder, "cannot be loaded")
+
+
 @pytest.mark.parametrize("name", ["unet/extra.safetensors", "extra.safetensors", "unet/deep/er/x.SAFETENSORS"])
 def test_unlisted_weights_are_refused(folder: Path, name: str) -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +158,7 @@ def test_files_that_may_hold_code_are_refused_and_never_opened(
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("form", ["torch", "pickle", "zip"])
+@pytest.mark.parametrize("form", ["torch", "pickle", "zip", "tar"])
 def test_renamed_pickle_is_refused_and_never_run(folder: Path, tmp_path: Path, form: str) -> None:
     canary = Canary(tmp_path / "canary")
     for name in WEIGHTS:
@@ -145,9 +167,13 @@ def test_renamed_pickle_is_refused_and_never_run(folder: Path, tmp_path: Path, f
             torch.save(canary, target)
         elif form == "pickle":
             target.write_bytes(pickle.dumps(canary))
-        else:
+        elif form == "zip":
             with zipfile.ZipFile(target, "w") as file:
                 file.writestr("archive/data.pkl", pickle.dumps(canary))
+        else:
+            (tmp_path / "data.pkl").write_bytes(pickle.dumps(canary))
+            with tarfile.open(target, "w") as file:
+                file.add(tmp_path / "data.pkl")
     write_manifest(folder, read_manifest(folder))
     refuse(folder, "cannot be loaded")
     assert not (tmp_path / "canary").exists()

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -267,6 +268,40 @@ def test_random_cancels_end_in_exactly_one_state() -> None:
             assert ended in ("done", "canceled")
             assert (job.result == "result") == (ended == "done")
     assert finish(jobs.submit(steps(1))).state == "done"
+
+
+def test_every_job_of_many_threads_runs_once() -> None:
+    jobs, ran = JobQueue(), Counter[int]()
+
+    def work(number: int) -> Callable[[OnStep], None]:
+        return lambda _: ran.update([number])
+
+    def ask(first: int) -> None:
+        for number in range(first, first + 25):
+            while True:
+                try:
+                    jobs.submit(work(number))
+                    break
+                except StudioError:  # the queue is full
+                    time.sleep(0.001)
+
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(0, 200, 25)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert finish(jobs.submit(steps(1))).state == "done"  # the last in line
+    assert ran == Counter(range(200))
+
+
+def test_a_clock_that_is_set_back_changes_no_order_and_no_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, rng = JobQueue(), random.Random(0)
+    monkeypatch.setattr("time.time", lambda: rng.uniform(-1e9, 1e9))
+    batch = [jobs.submit(steps(3)) for _ in range(10)]
+    assert [finish(job).state for job in batch] == ["done"] * 10
+    assert [job.started for job in batch] == sorted(job.started for job in batch)
+    assert all(0 <= job.seconds < 60 and (job.eta_s or 0) >= 0 for job in batch)
+    assert len({job.id for job in batch}) == 10
 
 
 def test_real_generation_is_canceled_within_a_step(tiny_checkpoint: Path) -> None:

@@ -54,6 +54,21 @@ def test_run_goes_on_with_its_own_data(
     assert moved == record | {"dataset_path": str(tmp_path / "moved")}
 
 
+def test_damaged_images_are_left_out_by_name_and_the_run_ends(command: list[str], pack: Path, tmp_path: Path) -> None:
+    images = pack / "images"
+    names = [line.split(",")[0] for line in (pack / "metadata.csv").read_text().splitlines()[1:]]
+    whole = {name: (images / name).read_bytes() for name in names}
+    images.unlink()
+    images.mkdir()
+    for number, (name, data) in enumerate(whole.items()):
+        (images / name).write_bytes(data[:300] if number == 1 else data)
+    assert main([*command, "--dataset_path", str(pack)]) == 0
+    issues = json.loads((tmp_path / "outputs" / "runs" / "tiny" / "health.json").read_text())["issues"]
+    assert [Path(path).name for issue in issues if issue["kind"] == "unreadable" for path in issue["paths"]] == [
+        names[1]
+    ]
+
+
 @pytest.mark.parametrize("change", ["caption", "split", "row", "order"])
 def test_other_data_are_refused_and_the_run_stays_as_it_was(
     command: list[str], run: Path, pack: Path, capsys: pytest.CaptureFixture[str], change: str

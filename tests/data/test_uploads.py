@@ -213,11 +213,23 @@ def test_unreadable_files_are_listed_with_the_reason(image: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"), [("a<b>:c.png", "a_b__c.png"), ("rtl\u202e.png", "rtl_.png"), ("dir/.hidden.png", "hidden.png")]
+    ("name", "kept"),
+    [
+        ("a<b>:c.png", "a_b__c.png"),
+        ("rtl\u202e.png", "rtl_.png"),
+        ("dir/.hidden.png", "hidden.png"),
+        ("dot.png.", "dot.png"),
+        ("cafe\u0301 \U0001fac1.png", "caf\u00e9 \U0001fac1.png"),
+    ],
 )
 def test_names_are_cleaned(name: str, kept: str, image: bytes) -> None:
     (row,) = receive([NamedBytes(name, image)]).dataset.rows
     assert row.path.name == kept
+
+
+def test_a_name_composed_in_two_ways_is_one_name(image: bytes) -> None:
+    upload = receive([NamedBytes("caf\u00e9.png", image), NamedBytes("cafe\u0301.png", image)])
+    assert len(upload.dataset.rows) == 1 and "files repeat a name" in upload.dataset.skipped[0]
 
 
 def test_a_repeated_name_is_used_once(image: bytes) -> None:
@@ -233,6 +245,7 @@ def test_a_repeated_name_is_used_once(image: bytes) -> None:
         ([NamedBytes("x.zip", b"no zip")], "damaged or cut short"),
         ([NamedBytes("x.zip", b"PK\x05\x06" + bytes(18))], "no readable image"),
         ([zipped({"a.txt": b"x"})], "no readable image"),
+        ([zipped({"inner.zip": zipped({"a.png": b"x" * 200}).data})], "1 files are not images: inner.zip"),
         ([zipped({"a.txt": b"x"}), NamedBytes("b.png", b"x")], "one ZIP alone"),
         ([NamedBytes("a.png", b"x")], "no readable image"),
     ],
