@@ -113,9 +113,9 @@ def open_page(browser: "sync_api.Browser", screenshots: Path) -> "Iterator[Open]
     outside: list[str] = []
     pages: list[sync_api.Page] = []
 
-    def opened(url: str, width: int = 1440, height: int = 900) -> "sync_api.Page":
+    def opened(url: str, width: int = 1440, height: int = 900, *, has_touch: bool = False) -> "sync_api.Page":
         root = "/".join(url.split("/")[:3])
-        page = browser.new_page(viewport={"width": width, "height": height})
+        page = browser.new_page(viewport={"width": width, "height": height}, has_touch=has_touch, is_mobile=has_touch)
         page.set_default_timeout(SLOW_MS)
         page.on("request", lambda request: None if _is_local(request.url, root) else outside.append(request.url))
         page.goto(url)

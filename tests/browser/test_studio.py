@@ -79,7 +79,7 @@ def test_a_deep_link_may_be_the_first_visit(open_page: Callable[..., sync_api.Pa
 def test_home_leads_to_a_first_image_right_below_the_button_on_a_phone(
     open_page: Callable[..., sync_api.Page], studio_url: str, screenshots: Path
 ) -> None:
-    page = open_page(studio_url, 390, 844)
+    page = open_page(studio_url, 390, 844, has_touch=True)
     page.get_by_role("heading", name=PRODUCT, exact=True).wait_for()
     _settle(page)
     page.screenshot(path=screenshots / "home_phone.png", full_page=True)
@@ -90,6 +90,26 @@ def test_home_leads_to_a_first_image_right_below_the_button_on_a_phone(
     button, canvas = _button(page, "generate").bounding_box(), page.locator("canvas").first.bounding_box()
     assert button is not None and canvas is not None
     assert 0 < canvas["y"] - button["y"] < 400
+
+    page.locator("button[data-do=length]").tap()
+    _move_fingers(page, [(-50, 0)], [(50, 0)])
+    page.get_by_text(re.compile(r"^Length: [\d.]+ pixels$")).wait_for()
+    _move_fingers(page, [(-30, 0), (30, 0)], [(-60, 0), (60, 0)])
+    sync_api.expect(page.locator("output")).to_have_text("W 255  L 128  200 %")
+    page.screenshot(path=screenshots / "viewer_phone.png")
+
+
+def _move_fingers(page: sync_api.Page, start: list[tuple[int, int]], end: list[tuple[int, int]]) -> None:
+    """Put fingers on the viewer's first canvas, move each from and to a place seen from its center, lift them."""
+    canvas = page.locator("canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+    for kind, places in (("touchStart", start), ("touchMove", end), ("touchEnd", [])):
+        points = [{"x": x + dx, "y": y + dy, "id": index} for index, (dx, dy) in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
 def test_first_view_and_an_unseen_word(page: sync_api.Page, screenshots: Path) -> None:
@@ -170,13 +190,39 @@ def test_progress_and_cancel(page: sync_api.Page, screenshots: Path) -> None:
     _set_number(page, "Steps", "1000")
     _set_number(page, "Images", "64")
     _button(page, "generate").click()
-    page.get_by_text(re.compile(r"Image 1 of 64, step .* left$")).wait_for()
+    page.get_by_text(re.compile(r"Image \d+ of 64, step .* left$")).wait_for()
     page.get_by_alt_text("Live preview").wait_for()
     page.screenshot(path=screenshots / "generator_progress.png")
     page.keyboard.press("Escape")
     page.get_by_text("Canceled at step").wait_for()
     sync_api.expect(_button(page, "generate")).to_be_enabled()
     page.screenshot(path=screenshots / "generator_canceled.png")
+
+
+def test_what_is_finished_stays_on_cancel_and_reload_and_requests_wait_in_line(
+    page: sync_api.Page, screenshots: Path
+) -> None:
+    _open_advanced(page)
+    _set_number(page, "Steps", "250")
+    _set_number(page, "Images", "64")
+    _button(page, "generate").click()
+    page.get_by_text(re.compile(r"Image \d+ of 64")).wait_for()
+    _set_number(page, "Images", "1")
+    for words in ("Waiting. Next in line", "Waiting. 2 jobs ahead"):
+        _button(page, "generate").click()
+        page.get_by_text(words).wait_for()
+    page.screenshot(path=screenshots / "generator_line.png")
+    page.get_by_text(re.compile(r"Image ([3-9]|\d\d) of 64")).wait_for()
+    page.keyboard.press("Escape")
+    sync_api.expect(page.get_by_role("progressbar")).to_have_count(0)
+    page.reload()
+    _button(page, "download Raw PNG").wait_for()
+    sync_api.expect(page.get_by_label("Images", exact=True)).to_have_value("1")
+    page.get_by_label("Your latest results").click()
+    results = page.get_by_role("option")
+    sync_api.expect(results.filter(has_text=re.compile(r"· [2-9] images ·|· \d\d images ·"))).not_to_have_count(0)
+    assert results.filter(has_text="· 1 image ·").count() >= 2
+    page.screenshot(path=screenshots / "generator_after_reload.png")
 
 
 def test_page_change_keeps_result_and_form(page: sync_api.Page, screenshots: Path) -> None:
@@ -186,6 +232,15 @@ def test_page_change_keeps_result_and_form(page: sync_api.Page, screenshots: Pat
     sync_api.expect(_button(page, "image 1")).to_have_attribute("kind", "primary")
     assert _fits(page, "image 1")
     page.screenshot(path=screenshots / "generator_three_images.png")
+    page.get_by_text("Play as cine", exact=True).click()
+    page.get_by_text("files below are those of image 2").wait_for()
+    frame = page.locator(".cine:visible .frame")
+    sync_api.expect(frame).to_have_text(re.compile("^Image 2, seed "))
+    page.locator("button[data-do=play]:visible").click()
+    sync_api.expect(frame).to_have_text(re.compile("^Image 1, seed "))
+    page.screenshot(path=screenshots / "generator_cine.png")
+    page.get_by_text("Play as cine", exact=True).click()
+    sync_api.expect(page.locator("button[data-do=play]:visible")).to_have_count(0)
     _open(page, "Enhancement comparison")
     page.locator("figcaption").filter(has_text="Radiographic Film").wait_for()
     _settle(page)
