@@ -95,12 +95,12 @@ def _draw_verdict(verdict: Verdict) -> None:
             st.caption("should appear" if change.requested > 0 else "should disappear")
     with grid.cell():
         st.metric(
-            "Change in other findings",
+            "Other findings",
             NOT_MEASURED if others is None else f"{100 * others:.1f} points",
             border=True,
-            help="The mean absolute change of the probabilities of all other labels. Good: near 0.",
+            help="The mean absolute change of the probabilities of all other findings. Good: near 0.",
         )
-        st.caption(f"should stay the same; mean of {len(verdict.others)} labels")
+        st.caption(f"mean change of {len(verdict.others)}; should be near 0")
     _draw_unscored(verdict)
     if verdict.changes:
         charts.draw(_plot_changes(verdict.changes), "edit_chart", 90 + 24 * len(verdict.changes))

@@ -356,9 +356,9 @@ def _draw_training(_rows: Sequence[Row], explored: Explored) -> None:
     )
     if is_upload:
         st.caption(f"Unpack your images on the machine that trains, and write their folder for {UPLOADED}.")
-    st.code(command, language="bash")
+    st.code(command, language="bash", wrap_lines=True)
     st.caption("All steps at tiny scale, to see within minutes that they work:")
-    st.code(quick, language="bash")
+    st.code(quick, language="bash", wrap_lines=True)
 
 
 main()

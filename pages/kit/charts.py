@@ -23,6 +23,7 @@ from xray_generator.evaluation.summary import REAL as REAL
 OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999")
 HEIGHT = 320  # pixels
 MARGIN = {"l": 10, "r": 10, "t": 40, "b": 10}
+TOOLS_PX = 20  # a touch screen always shows the tools of a figure, above its legend
 NAME_WIDTH = 14  # letters in a line of a spoke's name
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
@@ -31,7 +32,8 @@ Number = float | None
 
 def draw(figure: go.Figure, key: str, height: int = HEIGHT) -> None:
     """Draw a figure as wide as its column; `key` identifies it for tests and the browser."""
-    figure.update_layout(height=height, margin=MARGIN, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
+    margin = MARGIN | {"t": MARGIN["t"] + TOOLS_PX * (len(figure.data) > 1)}
+    figure.update_layout(height=height, margin=margin, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
     st.plotly_chart(figure, key=key, width="stretch", config=CONFIG)
 
 

@@ -150,6 +150,7 @@ def _draw_line(prefix: str, job_key: str, before: dict[str, int], *, has_result:
         st.rerun()
     for job in jobs:
         _draw_job(job, job.title)
+    for job in jobs:  # below all of the line, which a large preview would push off the screen
         if job.key == job_key:
             _draw_preview(job, is_small=has_result)
 

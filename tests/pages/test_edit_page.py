@@ -104,7 +104,7 @@ def test_a_generated_patient_is_edited_scored_and_downloadable(page: AppTest) ->
     assert not np.array_equal(found.edit.before, found.edit.after.images[0])
     assert read_recipe(pictures(found.edit.after, 0)[0].png()).origin == edit
     titles = [metric.label for metric in page.metric]
-    assert titles == ["No finding", "Pleural effusion", "Change in other findings"]
+    assert titles == ["No finding", "Pleural effusion", "Other findings"]
     assert "should appear" in said(page) and "Changes are in percentage points" in said(page)
     assert f"tiny · synthetic · seed {request.seed} · strength 50%" in said(page)  # what a screenshot says
     assert "n = 1 image" in said(page) and found.verdict.classifier in said(page)
