@@ -15,7 +15,7 @@ from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.evaluation.features import Radiomics, Remembering
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
-from xray_generator.families.flow_matching.config import FlowMatchingConfig, NetworkConfig
+from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.model import FlowMatching
 from xray_generator.families.flow_matching.training import export as export_flow
 from xray_generator.families.latent_diffusion.autoencoder_task import load_images
@@ -31,6 +31,7 @@ from xray_generator.families.latent_diffusion.model import LatentDiffusion, Late
 from xray_generator.families.latent_diffusion.text import build_text_encoder
 from xray_generator.families.latent_diffusion.training import export
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.network_configs import ClassUNetConfig
 from xray_generator.training.settings import TrainingConfig
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]
@@ -147,7 +148,7 @@ def tiny_ct_checkpoint(tmp_path_factory: pytest.TempPathFactory, tiny_rows: tupl
         labels=("benign", "normal"),
         num_inference_steps=4,
         num_likelihoods=0,
-        network=NetworkConfig(8, (16, 16), 1, (1,), 0.0),
+        network=ClassUNetConfig(8, (16, 16), 1, (1,), 0.0),
     )
     torch.manual_seed(0)
     folder = output_dir / "checkpoints" / config.family / config.name

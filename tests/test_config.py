@@ -8,7 +8,7 @@ import pytest
 
 from xray_generator.config import config_names, dump, override, parse, read_config
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
-from xray_generator.families.latent_diffusion.model import SCHEDULERS
+from xray_generator.nn.diffusion import SCHEDULERS
 from xray_generator.registry import FAMILIES, config_type, draws, get_family
 from xray_generator.types import StudioError
 

@@ -15,8 +15,8 @@ from xray_generator.export.recipe import Recipe, recipes
 from xray_generator.families.latent_diffusion.attention import word_maps
 from xray_generator.families.latent_diffusion.config import ScheduleConfig
 from xray_generator.families.latent_diffusion.model import make_scheduler
-from xray_generator.families.latent_diffusion.trajectory import denoise, first_step, invert
 from xray_generator.generation import attend, edit, generate, morph
+from xray_generator.nn.diffusion import denoise, first_step, invert
 from xray_generator.nn.interpolation import slerp
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio

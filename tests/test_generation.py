@@ -10,8 +10,8 @@ import torch
 
 from xray_generator.devices import seeded_generators
 from xray_generator.families.latent_diffusion.engine import load_engine
-from xray_generator.families.latent_diffusion.model import SCHEDULERS
 from xray_generator.generation import attend, generate
+from xray_generator.nn.diffusion import SCHEDULERS
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
 from xray_generator.types import (

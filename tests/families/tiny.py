@@ -14,10 +14,11 @@ from xray_generator import registry
 from xray_generator.data.labeled import read_labeled
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row, Split
+from xray_generator.families.cascade.config import BaseConfig, CascadeConfig, EnlargingConfig
 from xray_generator.families.cvae.config import TINY, CVAEConfig, PriorConfig
 from xray_generator.families.flow_matching.config import FlowMatchingConfig
-from xray_generator.families.flow_matching.config import NetworkConfig as VelocityConfig
-from xray_generator.families.super_resolution.config import NetworkConfig, SuperResolutionConfig
+from xray_generator.families.super_resolution.config import SuperResolutionConfig
+from xray_generator.nn.network_configs import ClassUNetConfig, EnlargerConfig
 from xray_generator.training.settings import TrainingConfig
 from xray_generator.types import RunOptions
 
@@ -34,7 +35,7 @@ FLOW_MATCHING = FlowMatchingConfig(
     labels=LABELS,
     num_inference_steps=3,
     num_likelihoods=0,  # slow, and measured in tests of their own
-    network=VelocityConfig(4, (16, 32), 1, (1,), 0.0),
+    network=ClassUNetConfig(4, (16, 32), 1, (1,), 0.0),
 )
 CVAE = CVAEConfig(
     "small",
@@ -50,6 +51,18 @@ CVAE = CVAEConfig(
     network=TINY,
     prior=PriorConfig(guidance_scale=2.0, num_inference_steps=3),
 )
+CASCADE = CascadeConfig(
+    "small",
+    TRAINING,
+    TRAINING,
+    labels=LABELS,
+    base=BaseConfig(
+        16, ClassUNetConfig(2, (16, 32), 1, (1,), 0.0), window=2, num_inference_steps=3, guidance_scale=1.5
+    ),
+    sr1=EnlargingConfig(
+        32, 32, num_inference_steps=2, network=EnlargerConfig((8, 16), (1, 1), 16, window=2), noise=0.02
+    ),
+)
 SUPER_RESOLUTION = SuperResolutionConfig(
     "small",
     TRAINING,
@@ -57,7 +70,7 @@ SUPER_RESOLUTION = SuperResolutionConfig(
     crop_size=32,
     sizes=(64, 96),
     num_inference_steps=2,
-    network=NetworkConfig((8, 16), (1, 1), 16),
+    network=EnlargerConfig((8, 16), (1, 1), 16),
 )
 
 
@@ -85,8 +98,10 @@ class Run:
 def trained(family: str, root: Path) -> Run:
     """The run of a family, trained at the first call of a session; `root` is the session's temporary folder."""
     folder = root / f"tiny_{family}"
-    config = {"flow_matching": FLOW_MATCHING, "cvae": CVAE, "super_resolution": SUPER_RESOLUTION}[family]
-    make = {"flow_matching": make_slices, "cvae": make_cells}.get(family, lambda _: sample_rows())
+    configs = (FLOW_MATCHING, CVAE, CASCADE, SUPER_RESOLUTION)
+    config = next(config for config in configs if config.family == family)
+    makers = {"flow_matching": make_slices, "cascade": make_slices, "cvae": make_cells}
+    make = makers.get(family, lambda _: sample_rows())
     return Run(config, make(folder / "data"), folder / "outputs").train()
 
 

@@ -21,6 +21,8 @@ ATTRIBUTION = {
     "TCIA TCGA-LUSC": f"Kirk S et al. 2016, doi:10.7937/K9/TCIA.2016.TYGKKFMQ; {TCIA}",
     "PBC dataset normal DIB (Mendeley snkd93bnjr v1)": "Acevedo A et al., Data in Brief 30 (2020) 105474, "
     "doi:10.17632/snkd93bnjr.1",
+    "Cheng brain tumor dataset (Figshare 1512427 v5)": "Cheng J, brain tumor dataset, Figshare 2017, "
+    "doi:10.6084/m9.figshare.1512427.v5; Cheng J et al., PLoS ONE 10(10): e0140381, 2015, and 11(6): e0157112, 2016",
     "axonemes": "drawn, no patient: `python -m xray_generator.phantom` of this project",
 }
 

@@ -11,7 +11,7 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.data.axoneme import CLASSES
 from xray_generator.registry import modality, reads_prompts
 
-SUBJECTS = {"DX": "Chest X-ray", "CT": "Lung CT"}  # by DICOM code, where the classes do not tell
+SUBJECTS = {"DX": "Chest X-ray", "CT": "Lung CT", "MR": "MRI"}  # by DICOM code, where the classes do not tell
 NORMAL = ("normal", "no_finding", "healthy")  # come first
 STAGES = {"few_step": "Drawing in few steps"}  # of training, where their words do not tell
 MIN_KNOWN = 3  # classes of a known set: two could be of other data ("ida" is also an anemia)
@@ -26,6 +26,10 @@ class ClassSet:
 
 
 CLASS_SETS = (
+    ClassSet(
+        "Brain MRI",
+        MappingProxyType({"glioma": "Glioma", "meningioma": "Meningioma", "pituitary_tumor": "Pituitary tumor"}),
+    ),
     ClassSet("Cilia", MappingProxyType({name: kind.title for name, kind in CLASSES.items()})),
     ClassSet(
         "Blood cells",

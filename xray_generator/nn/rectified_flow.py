@@ -48,6 +48,11 @@ def time_grid(num_steps: int) -> list[float]:
     return torch.tensor([1 - step / num_steps for step in range(num_steps + 1)]).tolist()
 
 
+def spread_evenly(count: int, generator: torch.Generator) -> Tensor:
+    """(count,) rising numbers in [0, 1), one in each of as many equal parts: less noise than independent ones."""
+    return (torch.arange(count) + torch.rand(count, generator=generator)) / max(count, 1)
+
+
 def estimate(x: Tensor, sigma: float, velocity: Tensor) -> Tensor:
     """x_0 = x - sigma velocity."""
     return x - sigma * velocity

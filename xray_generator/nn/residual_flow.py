@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from xray_generator.nn.compact_autoencoder import ChannelNorm
 from xray_generator.nn.conditioned_block import ConditionedBlock
 from xray_generator.nn.grid import STEM
-from xray_generator.nn.rectified_flow import euler, interpolate
+from xray_generator.nn.rectified_flow import euler, interpolate, spread_evenly
 from xray_generator.types import no_report
 
 NUM_WAVES = 8  # cosines of sigma in its embedding
@@ -36,9 +36,12 @@ class FlowNetwork(nn.Module):
         blocks: at a quarter of the side before and after those at an eighth, and those.
         size: of the embedding of noise level and levels.
         num_levels: how many numbers tell what the enlarged image was made from.
+        window: side of the windows of two Swin layers at an eighth of the side; 0: none.
     """
 
-    def __init__(self, channels: tuple[int, int], blocks: tuple[int, int], size: int, num_levels: int) -> None:
+    def __init__(
+        self, channels: tuple[int, int], blocks: tuple[int, int], size: int, num_levels: int, window: int = 0
+    ) -> None:
         super().__init__()
         (fine, coarse), (outer, inner) = channels, blocks
         self.embedding = nn.Sequential(nn.Linear(NUM_WAVES + num_levels, size), nn.SiLU(), nn.Linear(size, size))
@@ -46,6 +49,7 @@ class FlowNetwork(nn.Module):
         self.before = nn.ModuleList(ConditionedBlock(fine, size) for _ in range(outer))
         self.down = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * fine, coarse, 1))
         self.middle = nn.ModuleList(ConditionedBlock(coarse, size) for _ in range(inner))
+        self.swin = _build_swin(coarse, window) if window else nn.Identity()
         self.up = nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
         self.after = nn.ModuleList(ConditionedBlock(fine, size) for _ in range(outer))
         last = nn.Conv2d(fine, STEM**2, 3, padding=1)
@@ -69,10 +73,16 @@ class FlowNetwork(nn.Module):
         inner = self.down(x)
         for block in self.middle:
             inner = block(inner, embedding)
-        x = x + self.up(inner)
+        x = x + self.up(self.swin(inner))
         for block in self.after:
             x = block(x, embedding)
         return cast(Tensor, self.leave(x)).float()
+
+
+def _build_swin(channels: int, window: int) -> nn.Module:
+    from xray_generator.nn.swin import SwinBottleneck  # transformers: only where there is one
+
+    return SwinBottleneck(channels, window)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +225,4 @@ def flow_loss(
 def draw_sigma(count: int, one_step_share: float, generator: torch.Generator) -> tuple[Tensor, int]:
     """(B,) noise levels, the first ones 1 and the others evenly spread over (0, 1); and how many are 1."""
     num_ones = math.ceil(count * one_step_share)
-    rest = count - num_ones
-    even = (torch.arange(rest) + torch.rand(rest, generator=generator)) / max(rest, 1)
-    return torch.cat([torch.ones(num_ones), even]), num_ones
+    return torch.cat([torch.ones(num_ones), spread_evenly(count - num_ones, generator)]), num_ones

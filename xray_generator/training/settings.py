@@ -64,3 +64,15 @@ class TrainingConfig:
     def decay_start(self) -> int:
         """The step at which a plateau ends."""
         return round(self.num_steps * (1 - self.decay_share))
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationConfig:
+    """How differently the same patient may lie in the scanner; never mirrored, for bodies have sides."""
+
+    turn: float = 0.06  # radians, at most
+    zoom: float = 0.06  # share of the size, at most
+    shift: float = 0.04  # share of the side, at most
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"turn": (0.0, 0.5), "zoom": (0.0, 0.5), "shift": (0.0, 0.5)})

@@ -7,7 +7,6 @@ import torch
 
 from tests.families.tiny import FLOW_MATCHING
 from tests.nn.gaussian_flow import MEAN, STD, exact, gaussian_field
-from xray_generator.families.flow_matching.config import NetworkConfig
 from xray_generator.families.flow_matching.likelihood import (
     bits_per_dimension,
     dequantize,
@@ -15,6 +14,7 @@ from xray_generator.families.flow_matching.likelihood import (
     reconstruct,
 )
 from xray_generator.families.flow_matching.model import FlowMatching
+from xray_generator.nn.network_configs import ClassUNetConfig
 from xray_generator.types import LikelihoodMethod, StudioError
 
 
@@ -76,4 +76,4 @@ def test_guidance_leads_away_from_no_class() -> None:
 )
 def test_a_wrong_network_is_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(StudioError, match=words):
-        NetworkConfig(**settings)  # type: ignore[arg-type]
+        ClassUNetConfig(**settings)  # type: ignore[arg-type]

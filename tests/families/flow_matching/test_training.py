@@ -12,12 +12,14 @@ from xray_generator.checkpoints import CARD, read_manifest
 from xray_generator.config import parse, read_config
 from xray_generator.data.rows import Dataset
 from xray_generator.dicom.hounsfield import WINDOWS
-from xray_generator.families.flow_matching.config import AugmentationConfig, FlowMatchingConfig
+from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.engine import FlowMatchingEngine
 from xray_generator.families.flow_matching.model import FlowMatching
-from xray_generator.families.flow_matching.task import FlowLoss, FlowMatchingTask, Slices, augment, couple
+from xray_generator.families.flow_matching.task import FlowLoss, FlowMatchingTask, couple
 from xray_generator.families.flow_matching.training import export
 from xray_generator.images import resize_square
+from xray_generator.training.class_images import ClassImages, augment
+from xray_generator.training.settings import AugmentationConfig
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import StudioError
 
@@ -61,9 +63,12 @@ def test_a_class_without_images_is_refused(run: Run, tmp_path: Path) -> None:
         replace(run, config=replace(FLOW_MATCHING, labels=("cat",)), output_dir=tmp_path).train()
 
 
+def class_images(slices: Dataset) -> ClassImages:
+    return ClassImages(slices.split("train"), FLOW_MATCHING.labels, 32, FLOW_MATCHING.augmentation)
+
+
 def test_images_of_an_unknown_class_are_used_without_it(slices: Dataset) -> None:
-    model = FlowMatching.build(FLOW_MATCHING)
-    items = Slices(slices.split("train"), model, FLOW_MATCHING)
+    items = class_images(slices)
     assert [int(items[Draw(i, 0)]["classes"]) for i in range(len(items))] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert items[Draw(0, 1)]["images"].shape == (1, 32, 32)
     assert not torch.equal(items[Draw(0, 1)]["images"], items[Draw(0, 2)]["images"])
@@ -73,7 +78,7 @@ def test_only_a_class_is_dropped_and_never_the_image(slices: Dataset) -> None:
     config = replace(FLOW_MATCHING, class_dropout=1.0)
     torch.manual_seed(0)
     model = FlowMatching.build(config)
-    batch = Slices(slices.split("train"), model, config).batch([0, 3])
+    batch = class_images(slices).batch([0, 3])
     unknown = batch | {"classes": torch.full((2,), 3)}
     losses = [float(FlowLoss(model, config)(part, step_generator(1))["loss"].detach()) for part in (batch, unknown)]
     assert losses[0] == losses[1]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, ScheduleConfig
 from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
-from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion, make_scheduler
+from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
+from xray_generator.nn.diffusion import SCHEDULERS
 from xray_generator.types import StudioError, no_report
 
 MakeModel = Callable[[LatentDiffusionConfig], LatentDiffusion]

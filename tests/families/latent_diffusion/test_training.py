@@ -22,10 +22,11 @@ from xray_generator.families.latent_diffusion.autoencoder_task import Autoencode
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig, TextEncoderConfig
 from xray_generator.families.latent_diffusion.denoiser_task import DenoisingLoss
 from xray_generator.families.latent_diffusion.engine import load_engine
-from xray_generator.families.latent_diffusion.model import SCHEDULERS, LatentDiffusion
+from xray_generator.families.latent_diffusion.model import LatentDiffusion
 from xray_generator.families.latent_diffusion.text import TextEncoder, build_text_encoder
 from xray_generator.families.latent_diffusion.training import begin_with, train_run
 from xray_generator.generation import generate
+from xray_generator.nn.diffusion import SCHEDULERS
 from xray_generator.requests import text_request
 from xray_generator.training.loop import TrainingStopped
 from xray_generator.training.state import saved_states

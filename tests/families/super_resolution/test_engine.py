@@ -5,9 +5,9 @@ import torch
 
 from xray_generator.data.rows import Dataset
 from xray_generator.devices import seeded_generators
-from xray_generator.families.super_resolution.degradation import Degradation
 from xray_generator.families.super_resolution.engine import SuperResolutionEngine, plan_passes
 from xray_generator.images import resize_square, to_tensor
+from xray_generator.nn.degradation import Degradation
 from xray_generator.types import StudioError
 
 

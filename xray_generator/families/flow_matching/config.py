@@ -9,52 +9,13 @@ from typing import Literal
 from xray_generator.checkpoints import check_name
 from xray_generator.config import check_ranges
 from xray_generator.dicom.hounsfield import WINDOWS, Window
+from xray_generator.nn.network_configs import ClassUNetConfig
 from xray_generator.requests import MAX_FLOW_STEPS
-from xray_generator.training.settings import TrainingConfig
+from xray_generator.training.settings import AugmentationConfig, TrainingConfig
 from xray_generator.types import MAX_GUIDANCE, MAX_SIDE, SIDE_MULTIPLE, ClassLabel, StudioError
 
-NORM_GROUPS = 16
 Solver = Literal["euler", "heun", "dopri5"]
 Coupling = Literal["independent", "optimal_transport"]
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """The velocity UNet, on pixels folded into channels; self-attention in the bottleneck and at the named levels."""
-
-    fold: int = 4  # pixels a side that become channels
-    channels: tuple[int, ...] = (64, 128, 256)  # of each level, the side halved from one to the next
-    blocks: int = 2  # residual blocks of a level
-    attention_levels: tuple[int, ...] = (1, 2)
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_ranges(
-            self,
-            {
-                "fold": (1, 16),
-                "channels": (NORM_GROUPS, 4_096),
-                "blocks": (1, 16),
-                "attention_levels": (0, 16),
-                "dropout": (0.0, 0.9),
-            },
-        )
-        if len(self.channels) < 2 or any(count % NORM_GROUPS for count in self.channels):
-            raise StudioError(f"channels must be two or more multiples of {NORM_GROUPS}, not {self.channels}.")
-        if any(level >= len(self.channels) for level in self.attention_levels):
-            raise StudioError(f"attention_levels must be below {len(self.channels)}, the number of levels.")
-
-
-@dataclass(frozen=True, slots=True)
-class AugmentationConfig:
-    """How differently the same patient may lie in the scanner; never mirrored, for the heart has a side."""
-
-    turn: float = 0.06  # radians, at most
-    zoom: float = 0.06  # share of the size, at most
-    shift: float = 0.04  # share of the side, at most
-
-    def __post_init__(self) -> None:
-        check_ranges(self, {"turn": (0.0, 0.5), "zoom": (0.0, 0.5), "shift": (0.0, 0.5)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +28,7 @@ class FlowMatchingConfig:
     image_size: int = 128
     labels: tuple[str, ...] = ()  # classes to draw; images of any other class teach what a slice is, and no class
     window: Window = field(default_factory=lambda: WINDOWS["lung"])  # that gray 0 to 1 stand for
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: ClassUNetConfig = field(default_factory=ClassUNetConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     coupling: Coupling = "independent"
     sigma_mean: float = 0.0  # of the logit of sigma, normally distributed (Esser et al. 2024, arXiv:2403.03206, eq. 19)
@@ -101,6 +62,6 @@ class FlowMatchingConfig:
             raise StudioError("Guidance other than 1 needs a class_dropout above 0: it leads away from no class.")
         if len(set(self.labels)) < len(self.labels):
             raise StudioError("labels names a class twice.")
-        step = self.network.fold * 2 ** (len(self.network.channels) - 1)
+        step = self.network.step
         if self.image_size % SIDE_MULTIPLE or self.image_size % step:
             raise StudioError(f"image_size must be a multiple of {SIDE_MULTIPLE} and of {step}, not {self.image_size}.")

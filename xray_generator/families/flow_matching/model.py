@@ -6,32 +6,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from diffusers import UNet2DModel
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from xray_generator.families.flow_matching.config import NORM_GROUPS, FlowMatchingConfig, NetworkConfig
+from xray_generator.families.flow_matching.config import FlowMatchingConfig
+from xray_generator.nn.class_unet import build_class_unet
 from xray_generator.nn.rectified_flow import Field, guide, velocity_of
 
 TIME_SCALE = 1_000  # of sigma in the network's time embedding, as in diffusers
-
-
-def build_network(config: NetworkConfig, num_labels: int) -> Any:  # noqa: ANN401 - mypy skips diffusers
-    """An untrained UNet with an embedding for each class and, last, for none."""
-    levels = range(len(config.channels))
-    attends = [level in config.attention_levels for level in levels]
-    unet = UNet2DModel(
-        in_channels=config.fold**2,
-        out_channels=config.fold**2,
-        layers_per_block=config.blocks,
-        block_out_channels=config.channels,
-        norm_num_groups=NORM_GROUPS,
-        dropout=config.dropout,
-        down_block_types=tuple("AttnDownBlock2D" if attends[level] else "DownBlock2D" for level in levels),
-        up_block_types=tuple("AttnUpBlock2D" if attends[level] else "UpBlock2D" for level in reversed(levels)),
-        num_class_embeds=num_labels + 1,
-    )
-    return unet.to(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +27,7 @@ class FlowMatching:
     @classmethod
     def build(cls, config: FlowMatchingConfig) -> FlowMatching:
         """Untrained."""
-        return cls(build_network(config.network, len(config.labels)), config.network.fold, config.labels)
+        return cls(build_class_unet(config.network, len(config.labels)), config.network.fold, config.labels)
 
     @property
     def device(self) -> torch.device:

@@ -4,68 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import cv2
-import numpy as np
 import torch
 from einops import rearrange
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 from xray_generator.data.rows import Row, evenly
-from xray_generator.families.flow_matching.config import AugmentationConfig, FlowMatchingConfig
+from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.model import FlowMatching
-from xray_generator.images import resize_square, to_tensor
 from xray_generator.nn.rectified_flow import euler, interpolate, time_grid
-from xray_generator.training.task import Draw, step_generator
-from xray_generator.types import Image, no_report
+from xray_generator.training.class_images import ClassImages
+from xray_generator.training.task import step_generator
+from xray_generator.types import no_report
 
 VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # sigma
 VALIDATION_BATCH = 16
 MAX_VALIDATION = 128
 PREVIEWS_PER_CLASS, PREVIEW_STEPS = 4, 12
-
-
-class Slices:
-    """Slices (1, S, S) in [-1, 1] with the index of their class, augmented at every draw.
-
-    Kept in memory at the full depth of the scanner's values.
-    """
-
-    def __init__(self, rows: Sequence[Row], model: FlowMatching, config: FlowMatchingConfig) -> None:
-        self.rows, self.config = rows, config
-        self.classes = [model.class_index(row.label) for row in rows]
-        self.kept: dict[str, Image] = {}
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
-        image = augment(self.image(draw.index), self.config.augmentation, step_generator(draw.seed))
-        return {"images": to_tensor(image[None])[0], "classes": torch.tensor(self.classes[draw.index])}
-
-    def image(self, index: int) -> Image:
-        """(S, S) in [0, 1], not augmented; an image that is listed twice is kept once."""
-        row = self.rows[index]
-        key = str(row.path)
-        if key not in self.kept:
-            self.kept[key] = resize_square(row.image(), self.config.image_size)
-        return self.kept[key]
-
-    def batch(self, places: Sequence[int]) -> dict[str, Tensor]:
-        """The slices at some indices, not augmented."""
-        images = to_tensor(np.stack([self.image(place) for place in places]))
-        return {"images": images, "classes": torch.tensor([self.classes[place] for place in places])}
-
-
-def augment(image: Image, config: AugmentationConfig, generator: torch.Generator) -> Image:
-    """Rotate, scale and shift by random amounts; the border is replicated."""
-    turn, zoom, right, down = (torch.rand(4, generator=generator) * 2 - 1).tolist()
-    size = len(image)
-    center = (size - 1) / 2
-    matrix = cv2.getRotationMatrix2D((center, center), float(np.degrees(turn * config.turn)), 1 + zoom * config.zoom)
-    matrix = matrix + np.array([[0, 0, right], [0, 0, down]]) * config.shift * size
-    moved = cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(np.clip(moved, 0.0, 1.0), np.float32)
 
 
 class FlowLoss(nn.Module):
@@ -114,11 +69,12 @@ class FlowMatchingTask:
         self, config: FlowMatchingConfig, model: FlowMatching, rows: Sequence[Row], validation: Sequence[Row]
     ) -> None:
         self.config, self.model = config, model
-        self.slices = Slices(rows, model, config)
-        self.validation = Slices(evenly(validation, MAX_VALIDATION), model, config)
+        size, augmentation = config.image_size, config.augmentation
+        self.slices = ClassImages(rows, config.labels, size, augmentation)
+        self.validation = ClassImages(evenly(validation, MAX_VALIDATION), config.labels, size, augmentation)
         self.module = FlowLoss(model, config)
 
-    def dataset(self) -> Slices:
+    def dataset(self) -> ClassImages:
         """Every training slice."""
         return self.slices
 

@@ -28,6 +28,7 @@ from xray_generator.families.latent_diffusion.guidance import Condition, Conditi
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, make_scheduler
 from xray_generator.families.latent_diffusion.text import TextEncoder
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.rectified_flow import spread_evenly
 from xray_generator.training.cache import cached_array, content_key
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import no_report
@@ -146,12 +147,8 @@ def even_timesteps(count: int, schedule: ScheduleConfig, generator: torch.Genera
     """
     high = round(schedule.high_noise_share * count)
     low, top = HIGH_NOISE
-    places = torch.cat([_even(count - high, generator), low + (top - low) * _even(high, generator)])
+    places = torch.cat([spread_evenly(count - high, generator), low + (top - low) * spread_evenly(high, generator)])
     return (places[torch.randperm(count, generator=generator)] * schedule.num_train_timesteps).long()
-
-
-def _even(count: int, generator: torch.Generator) -> Tensor:
-    return (torch.arange(count) + torch.rand(count, generator=generator)) / max(count, 1)
 
 
 class DenoisingLoss(nn.Module):

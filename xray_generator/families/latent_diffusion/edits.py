@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from xray_generator.families.latent_diffusion.guidance import Conditioning, Sampling
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, make_scheduler
-from xray_generator.families.latent_diffusion.trajectory import (
+from xray_generator.nn.diffusion import (
     FIXED_POINT_ITERATIONS,
     INVERTIBLE,
     StepCallback,

@@ -27,14 +27,14 @@ from xray_generator.families.latent_diffusion.model import (
     make_scheduler,
 )
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder
-from xray_generator.families.latent_diffusion.trajectory import (
+from xray_generator.images import from_tensor, resize_square, to_tensor
+from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.diffusion import (
     INVERTIBLE,
     StepCallback,
     alpha_sigma,
     predict_x0_and_noise,
 )
-from xray_generator.images import from_tensor, resize_square, to_tensor
-from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.interpolation import slerp
 from xray_generator.requests import check_condition, resolve_request
 from xray_generator.types import (

@@ -32,7 +32,7 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
 )
 from xray_generator.families.latent_diffusion.guidance import Condition, guide_rescaled, is_guided_at, run_unet
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion, make_scheduler
-from xray_generator.families.latent_diffusion.trajectory import alpha_sigma, predict_x0_and_noise
+from xray_generator.nn.diffusion import alpha_sigma, predict_x0_and_noise
 
 ADAPTED = (  # names of the layers that get an adapter, whole
     r"(.*\.)?(to_[qkv]|to_out\.0|net\.0\.proj|net\.2|proj_(in|out)|conv([12]|_shortcut|_in|_out)?|time_emb_proj)"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DConditionModel, UniPCMultistepScheduler
+from diffusers import UNet2DConditionModel
 from einops import einsum, rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -17,45 +17,18 @@ from xray_generator.families.latent_diffusion.config import DetailConfig, Schedu
 from xray_generator.families.latent_diffusion.facts import NUM_FACTS, encode_facts
 from xray_generator.families.latent_diffusion.guidance import Condition, Conditioning, GuidedDenoiser, Sampling
 from xray_generator.families.latent_diffusion.text import TextEncoder
-from xray_generator.families.latent_diffusion.trajectory import Scheduler, StepCallback, denoise
+from xray_generator.nn import diffusion
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.diffusion import Schedule, Scheduler, StepCallback, denoise
 from xray_generator.nn.refinement import FACTOR, Refinement
-from xray_generator.types import StudioError, quote
 
-SCHEDULERS: dict[str, tuple[type[Any], dict[str, Any]]] = {
-    # DDIM is DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095, eq. 21). diffusers' DDIMScheduler steps to
-    # t - 1000 // n, which is not its own next timestep unless n divides 1000: at 60 or 150 steps it never reaches x_0.
-    "ddim": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing", "solver_order": 1}),
-    "ddpm": (DDPMScheduler, {"timestep_spacing": "trailing", "clip_sample": False}),
-    "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
-    "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
-}
 REFINEMENT = "refinement"  # the folder of the network that draws detail
 FEW_STEP = "few_step"  # the distilled adapter, where a checkpoint has one: DDIM with guidance built in
 
 
-def make_scheduler(name: str, schedule: ScheduleConfig, num_inference_steps: int | None = None) -> Scheduler:
-    """A new scheduler, its timesteps set where a number of steps is given; one per sampling, whose state it holds.
-
-    Raises:
-        StudioError: an unknown name, or more steps than the schedule has.
-    """
-    if name not in (*SCHEDULERS, FEW_STEP):
-        raise StudioError(f"Unknown scheduler {quote(name)}. Allowed: {', '.join((*SCHEDULERS, FEW_STEP))}.")
-    kind, options = SCHEDULERS["ddim" if name == FEW_STEP else name]
-    scheduler = kind(
-        num_train_timesteps=schedule.num_train_timesteps,
-        beta_schedule=schedule.beta_schedule,
-        beta_start=1e-4,
-        beta_end=0.02,
-        prediction_type=schedule.prediction_type,
-        **options,
-    )
-    if num_inference_steps is not None:
-        if num_inference_steps > schedule.num_train_timesteps:
-            raise StudioError(f"At most {schedule.num_train_timesteps} steps are allowed, not {num_inference_steps}.")
-        scheduler.set_timesteps(num_inference_steps)
-    return cast(Scheduler, scheduler)
+def make_scheduler(name: str, schedule: Schedule, num_inference_steps: int | None = None) -> Scheduler:
+    """`diffusion.make_scheduler`, with the one that goes with the distilled adapter."""
+    return diffusion.make_scheduler("ddim" if name == FEW_STEP else name, schedule, num_inference_steps)
 
 
 def build_unet(config: UNetConfig, latent_channels: int, sample_size: int, embedding_size: int) -> Any:  # noqa: ANN401

@@ -46,7 +46,6 @@ from xray_generator.families.latent_diffusion.few_step_task import FewStepTask, 
 from xray_generator.families.latent_diffusion.model import (
     FEW_STEP,
     REFINEMENT,
-    SCHEDULERS,
     LatentDiffusion,
     LatentStatistics,
     build_refinement,
@@ -55,6 +54,7 @@ from xray_generator.families.latent_diffusion.model import (
 from xray_generator.families.latent_diffusion.text import LOADING, TextEncoder, build_text_encoder, public_name
 from xray_generator.folders import staged
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
+from xray_generator.nn.diffusion import SCHEDULERS
 from xray_generator.nn.refinement import Refinement
 from xray_generator.training.loop import train
 from xray_generator.training.release import data_facts, draft_manifest, half_precision, release

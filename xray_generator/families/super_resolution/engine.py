@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,24 +11,22 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
-from xray_generator.devices import autocast, initial_noise, pick_device
+from xray_generator.devices import autocast, pick_device
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
-from xray_generator.families.super_resolution.degradation import Degradation, add_noise
-from xray_generator.families.super_resolution.model import NUM_LEVELS, build_network, level_values
-from xray_generator.images import from_tensor, resize_square, to_tensor
-from xray_generator.nn.residual_flow import ResidualFlow, Statistics, make_condition
+from xray_generator.images import from_tensor, to_tensor
+from xray_generator.nn.degradation import CLEAN, Degradation
+from xray_generator.nn.enlarger import NUM_LEVELS, build_enlarger, enlarge
+from xray_generator.nn.residual_flow import ResidualFlow, Statistics
 from xray_generator.types import (
     MAX_SIDE,
     MAX_STEPS,
     SIDE_MULTIPLE,
-    Image,
     OnStep,
     StudioError,
     part,
 )
 
 WEIGHTS = "network/model.safetensors"
-CLEAN = Degradation()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +83,10 @@ class SuperResolutionEngine:
         for place, (image, generator) in enumerate(zip(from_tensor(images), generators, strict=True)):
             for i, side in enumerate(sides):
                 report = part(on_step, place * len(sides) + i, len(images) * len(sides))
-                image = self._enlarge(image, side, steps, generator, CLEAN if i else degradation, report)
+                with autocast(self.device):
+                    image = enlarge(self.model, image, side, steps, generator, CLEAN if i else degradation, report)
             outputs.append(to_tensor(image[None]))
         return torch.cat(outputs).to(self.device)
-
-    def _enlarge(
-        self, image: Image, side: int, steps: int, generator: torch.Generator, degradation: Degradation, on_step: OnStep
-    ) -> Image:
-        low = add_noise(image, degradation.noise, generator)
-        enlarged = to_tensor(resize_square(low, side)[None]).to(self.device)
-        levels = level_values(side / len(image), degradation)[None].to(self.device)
-        noise = initial_noise((1, side, side), [generator], self.device)
-        condition = make_condition(enlarged, levels, self.model.statistics)
-
-        def report(step: int, total: int, estimate: Callable[[], Tensor]) -> None:
-            on_step(step, total, lambda: from_tensor(estimate())[0])
-
-        with autocast(self.device):
-            return from_tensor(self.model.sample(condition, noise, steps, report))[0]
 
 
 def plan_passes(side: int, size: int, factors: tuple[float, float]) -> tuple[int, ...]:
@@ -130,7 +114,7 @@ def load_engine(folder: Path, device: str | None = None) -> SuperResolutionEngin
     target = pick_device(device)
 
     def build(manifest: Manifest, config: SuperResolutionConfig) -> tuple[ResidualFlow, Stored]:
-        network = build_network(config.network)
+        network = build_enlarger(config.network)
         load_model(network, folder / WEIGHTS)
         statistics = Statistics.from_json(manifest.preprocessing)
         if len(statistics.weights) != NUM_LEVELS:

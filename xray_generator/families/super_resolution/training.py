@@ -14,14 +14,9 @@ from xray_generator.devices import process_state
 from xray_generator.families.super_resolution.card import describe
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.families.super_resolution.engine import WEIGHTS, SuperResolutionEngine, load_engine
-from xray_generator.families.super_resolution.model import build_network
-from xray_generator.families.super_resolution.task import (
-    Crops,
-    SuperResolutionTask,
-    measure_enlargement,
-    measure_statistics,
-)
+from xray_generator.nn.enlarger import build_enlarger
 from xray_generator.nn.residual_flow import ResidualFlow
+from xray_generator.training.enlarging import Crops, EnlargingTask, measure_enlargement, measure_statistics
 from xray_generator.training.loop import train
 from xray_generator.training.release import draft_manifest, half_precision, release
 from xray_generator.types import Recommendation, RunOptions, StudioError
@@ -48,9 +43,9 @@ def train_run(config: SuperResolutionConfig, dataset: Dataset, options: RunOptio
             "images512/ beside images/ by the same names, or lower image_size."
         )
     torch.manual_seed(config.training.seed)
-    network = build_network(config.network)
+    network = build_enlarger(config.network)
     model = ResidualFlow(network, measure_statistics(Crops(rows, config), config.training.seed))
-    train(SuperResolutionTask(config, model, rows, large.split("val")), config.training, run / STAGE)
+    train(EnlargingTask(config, model, rows, large.split("val")), config.training, run / STAGE)
     if process_state().is_main_process:
         export(config, model, large, options.checkpoint, commit, run)
     return options.checkpoint

@@ -1,18 +1,32 @@
-"""The trajectory between noise and image: sampling from any step on, and deterministic inversion.
+"""Diffusion between noise and image: schedulers, sampling from any step on, and deterministic inversion.
 
 Notation: x_t = alpha_t x_0 + sigma_t epsilon with alpha_t^2 + sigma_t^2 = 1, t falling from noise to image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol, cast
 
 import torch
-from diffusers import UniPCMultistepScheduler
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from diffusers.schedulers.scheduling_utils import SchedulerOutput
 from torch import Tensor
 
+from xray_generator.types import StudioError, quote
+
+SCHEDULERS: Mapping[str, tuple[type[Any], dict[str, Any]]] = MappingProxyType(
+    {
+        # DDIM is DPM-Solver++ of order 1 (Lu et al. 2022, arXiv:2211.01095, eq. 21). diffusers' DDIMScheduler steps to
+        # t - 1000 // n, which is not its own next timestep unless n divides 1000: at 60 or 150 steps it never reaches
+        # x_0.
+        "ddim": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing", "solver_order": 1}),
+        "ddpm": (DDPMScheduler, {"timestep_spacing": "trailing", "clip_sample": False}),
+        "dpm++": (DPMSolverMultistepScheduler, {"timestep_spacing": "trailing"}),
+        "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
+    }
+)
 FIXED_POINT_ITERATIONS = 3
 INVERTIBLE = "ddim"  # the scheduler whose steps `invert` runs backwards
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # x_t, timestep -> prediction: v, epsilon or x_0
@@ -28,6 +42,49 @@ class Scheduler(Protocol):
     set_timesteps: Callable[[int], None]
     add_noise: Callable[[Tensor, Tensor, Tensor], Tensor]  # x_0, noise, timesteps -> x_t
     step: Callable[..., SchedulerOutput]  # prediction, timestep, x_t -> prev_sample
+
+
+class Schedule(Protocol):
+    """How much noise an image holds at each timestep, and what the network predicts of it."""
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """From image to noise."""
+        ...
+
+    @property
+    def beta_schedule(self) -> str:
+        """As diffusers calls it: "linear", "squaredcos_cap_v2"."""
+        ...
+
+    @property
+    def prediction_type(self) -> str:
+        """As diffusers calls it: "epsilon", "v_prediction", "sample"."""
+        ...
+
+
+def make_scheduler(name: str, schedule: Schedule, num_inference_steps: int | None = None) -> Scheduler:
+    """A new scheduler, its timesteps set where a number of steps is given; one per sampling, whose state it holds.
+
+    Raises:
+        StudioError: an unknown name, or more steps than the schedule has.
+    """
+    if name not in SCHEDULERS:
+        raise StudioError(f"Unknown scheduler {quote(name)}. Allowed: {', '.join(SCHEDULERS)}.")
+    kind, options = SCHEDULERS[name]
+    scheduler = kind(
+        num_train_timesteps=schedule.num_train_timesteps,
+        beta_schedule=schedule.beta_schedule,
+        beta_start=1e-4,
+        beta_end=0.02,
+        prediction_type=schedule.prediction_type,
+        **options,
+    )
+    if num_inference_steps is not None:
+        if num_inference_steps > schedule.num_train_timesteps:
+            raise StudioError(f"At most {schedule.num_train_timesteps} steps are allowed, not {num_inference_steps}.")
+        scheduler.set_timesteps(num_inference_steps)
+    return cast(Scheduler, scheduler)
 
 
 def first_step(num_inference_steps: int, strength: float) -> int:

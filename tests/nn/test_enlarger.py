@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xray_generator.families.super_resolution.config import NetworkConfig
-from xray_generator.families.super_resolution.degradation import Degradation
-from xray_generator.families.super_resolution.model import build_network, level_values
+from xray_generator.nn.degradation import Degradation
+from xray_generator.nn.enlarger import build_enlarger, level_values
+from xray_generator.nn.network_configs import EnlargerConfig
 from xray_generator.nn.residual_flow import ResidualFlow, Statistics, make_condition, target, velocity
 
 LEVELS = level_values(2.0, Degradation())[None]
@@ -20,7 +20,7 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 @pytest.fixture(scope="module")
 def model() -> ResidualFlow:
     """Every weight drawn, those too that begin at zero."""
-    network = build_network(NetworkConfig((8, 16), (1, 2), 16)).eval()
+    network = build_enlarger(EnlargerConfig((8, 16), (1, 2), 16)).eval()
     generator = torch.Generator().manual_seed(0)
     for value in network.parameters():
         nn.init.normal_(value, std=0.3, generator=generator)
@@ -64,7 +64,7 @@ def test_sampling_ends_at_the_image_where_only_one_fits(num_steps: int) -> None:
 
 
 def test_untrained_network_leaves_the_enlarged_image_as_it_is() -> None:
-    model = ResidualFlow(build_network(NetworkConfig((8, 16), (1, 1), 16)), STATISTICS)
+    model = ResidualFlow(build_enlarger(EnlargerConfig((8, 16), (1, 1), 16)), STATISTICS)
     enlarged = 0.1 * drawn(1, 1, 32, 48)
     made = model.sample(make_condition(enlarged, LEVELS, STATISTICS), drawn(1, 1, 32, 48), 1)
     assert torch.equal(made, enlarged)

@@ -7,21 +7,28 @@ import numpy as np
 import pytest
 import torch
 
+from tests.families.tiny import SUPER_RESOLUTION
 from xray_generator.data.rows import Row
-from xray_generator.families.super_resolution.config import DegradationConfig, SuperResolutionConfig
-from xray_generator.families.super_resolution.degradation import add_noise, scale_down
-from xray_generator.families.super_resolution.model import build_network
-from xray_generator.families.super_resolution.task import (
+from xray_generator.families.super_resolution.config import SuperResolutionConfig
+from xray_generator.images import resize_square
+from xray_generator.nn.degradation import add_noise, scale_down
+from xray_generator.nn.enlarger import build_enlarger
+from xray_generator.nn.network_configs import DegradationConfig
+from xray_generator.nn.residual_flow import ResidualFlow, draw_sigma, make_condition
+from xray_generator.training.enlarging import (
     Crops,
+    EnlargingTask,
     FlowLoss,
-    SuperResolutionTask,
     draw_degradation,
     measure_enlargement,
     measure_statistics,
 )
-from xray_generator.images import resize_square
-from xray_generator.nn.residual_flow import ResidualFlow, draw_sigma, make_condition
 from xray_generator.training.task import Draw, step_generator
+
+
+@pytest.fixture
+def small_config() -> SuperResolutionConfig:
+    return SUPER_RESOLUTION
 
 
 def test_item_is_a_function_of_row_and_seed(tiny_rows: tuple[Row, ...], small_config: SuperResolutionConfig) -> None:
@@ -103,7 +110,7 @@ def test_loss_falls_and_one_step_beats_interpolation(
     config = replace(small_config, crop_size=64, degradation=DegradationConfig((2.0, 2.0), clean_share=1.0))
     crops = Crops(tiny_rows[:4], config)
     torch.manual_seed(0)
-    network = build_network(config.network)
+    network = build_enlarger(config.network)
     model = ResidualFlow(network, measure_statistics(crops, 0))
     loss = FlowLoss(network, model.statistics, 0.5)
     items = [crops[Draw(i, i)] for i in (0, 1, 2, 3)]
@@ -124,10 +131,10 @@ def test_loss_falls_and_one_step_beats_interpolation(
 
 def test_task_measures_and_previews(tiny_rows: tuple[Row, ...], small_config: SuperResolutionConfig) -> None:
     crops = Crops(tiny_rows, small_config)
-    model = ResidualFlow(build_network(small_config.network), measure_statistics(crops, 0))
-    task = SuperResolutionTask(small_config, model, tiny_rows, tiny_rows[:2])
+    model = ResidualFlow(build_enlarger(small_config.network), measure_statistics(crops, 0))
+    task = EnlargingTask(small_config, model, tiny_rows, tiny_rows[:2])
     found = task.validate()
     assert found["num_images"] == 2
     assert found["psnr_db"] == pytest.approx(found["bicubic_psnr_db"], abs=1e-3)  # untrained
     assert task.preview().shape == (8, 1, 64, 64)
-    assert SuperResolutionTask(small_config, model, tiny_rows, ()).validate() == {}
+    assert EnlargingTask(small_config, model, tiny_rows, ()).validate() == {}

@@ -1,9 +1,10 @@
-"""The training task: the flow from noise to the residual of an image, on crops."""
+"""The training of a network that enlarges images: the flow from noise to the residual of an image, on crops."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor, nn
 
 from xray_generator.checkpoints import Quality
 from xray_generator.data.rows import Row, evenly
-from xray_generator.families.super_resolution.config import DegradationConfig, SuperResolutionConfig
-from xray_generator.families.super_resolution.degradation import Degradation, add_noise, scale_down
-from xray_generator.families.super_resolution.model import level_values
-from xray_generator.images import from_tensor, from_uint8, resize_square, to_tensor, to_uint8
+from xray_generator.images import from_uint8, resize_square, to_tensor, to_uint8
+from xray_generator.nn.degradation import Degradation, add_noise, scale_down
+from xray_generator.nn.enlarger import enlarge, level_values
+from xray_generator.nn.network_configs import DegradationConfig
 from xray_generator.nn.residual_flow import (
     FlowNetwork,
     ResidualFlow,
@@ -37,13 +38,37 @@ NUM_MEASURED = 256  # images of the statistics
 FACTOR = 2.0  # from 256 to 512
 
 
+class EnlargingSettings(Protocol):
+    """What training needs of the settings of a network that enlarges."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images, none of which is enlarged to it."""
+        ...
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the crops that are learned from."""
+        ...
+
+    @property
+    def one_step_share(self) -> float:
+        """Share of a batch at sigma 1."""
+        ...
+
+    @property
+    def degradation(self) -> DegradationConfig:
+        """How low-resolution versions are made."""
+        ...
+
+
 class Crops:
     """Crops (1, S, S) of images and of their enlarged low-resolution versions, in [-1, 1]. No flips.
 
     The whole image is scaled down and enlarged before it is cropped, so that pixels lie as they do in use.
     """
 
-    def __init__(self, rows: Sequence[Row], config: SuperResolutionConfig) -> None:
+    def __init__(self, rows: Sequence[Row], config: EnlargingSettings) -> None:
         self.rows, self.config = rows, config
         self.kept: dict[int, NDArray[np.uint8]] = {}
 
@@ -101,11 +126,11 @@ class FlowLoss(nn.Module):
         return flow_loss(self.model, batch["images"], condition, self.one_step_share, generator)
 
 
-class SuperResolutionTask:
+class EnlargingTask:
     """Trains `FlowNetwork` on the train split; validates by PSNR and SSIM on whole images at twice the side."""
 
     def __init__(
-        self, config: SuperResolutionConfig, model: ResidualFlow, rows: Sequence[Row], validation: Sequence[Row]
+        self, config: EnlargingSettings, model: ResidualFlow, rows: Sequence[Row], validation: Sequence[Row]
     ) -> None:
         self.config, self.model, self.rows, self.validation = config, model, rows, evenly(validation, MAX_VALIDATION)
         self.module = FlowLoss(model.network, model.statistics, config.one_step_share)
@@ -123,7 +148,7 @@ class SuperResolutionTask:
             start = (len(image) - size) // 2
             crop = image[start : start + size, start : start + size]
             low = scale_down(crop, round(size / FACTOR))
-            enlarged = [enlarge_by_model(self.model, low, size, steps) for steps in PREVIEW_STEPS]
+            enlarged = [_enlarge(self.model, low, size, steps) for steps in PREVIEW_STEPS]
             columns.append([resize_square(low, size), *enlarged, crop])
         return to_tensor(rearrange(np.array(columns), "columns rows h w -> (rows columns) h w"))
 
@@ -132,20 +157,15 @@ class SuperResolutionTask:
         return validation_values(measure_enlargement(self.model, self.validation, self.config.image_size))
 
 
-@torch.no_grad()
-def enlarge_by_model(model: ResidualFlow, low: Image, size: int, num_steps: int, seed: int = 0) -> Image:
-    """Enlarge a square image without noise or blur to (size, size) in one pass."""
-    device = next(model.network.parameters()).device
-    enlarged = to_tensor(resize_square(low, size)[None]).to(device)
-    noise = torch.randn(enlarged.shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    levels = level_values(size / len(low), Degradation())[None].to(device)
-    return from_tensor(model.sample(make_condition(enlarged, levels, model.statistics), noise, num_steps))[0]
-
-
 def measure_enlargement(model: ResidualFlow, rows: Sequence[Row], size: int) -> Quality | None:
     """The quality of images enlarged in one step from half the side, and bicubic PSNR; None where there is no row."""
     images = [resize_square(row.image(), size) for row in rows]
     low = [scale_down(image, round(size / FACTOR)) for image in images]
-    quality = compare_pairs(zip(images, (enlarge_by_model(model, one, size, 1) for one in low), strict=True))
+    quality = compare_pairs(zip(images, (_enlarge(model, one, size, 1) for one in low), strict=True))
     bicubic = compare_pairs(zip(images, (resize_square(one, size) for one in low), strict=True))
     return None if quality is None or bicubic is None else replace(quality, bicubic_psnr_db=bicubic.psnr_db)
+
+
+def _enlarge(model: ResidualFlow, low: Image, size: int, num_steps: int) -> Image:
+    """Always from the same noise."""
+    return enlarge(model, low, size, num_steps, torch.Generator().manual_seed(0))

@@ -20,6 +20,9 @@ class Degradation:
     blur: float = 0.0  # standard deviation of a Gaussian, in pixels of the low-resolution image
 
 
+CLEAN = Degradation()
+
+
 def scale_down(image: Image, side: int, blur: float = 0.0) -> Image:
     """Scale a square image down to `side` by area and blur it there: (side, side) in [0, 1]."""
     small = resize_square(image, side)

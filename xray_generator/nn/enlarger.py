@@ -1,0 +1,63 @@
+"""From an image to one of more pixels: a flow draws the detail that an enlarged image lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from xray_generator.devices import initial_noise
+from xray_generator.images import from_tensor, resize_square, to_tensor
+from xray_generator.nn.degradation import CLEAN, Degradation, add_noise
+from xray_generator.nn.network_configs import EnlargerConfig
+from xray_generator.nn.residual_flow import FlowNetwork, ResidualFlow, make_condition
+from xray_generator.types import Image, OnStep, no_report
+
+NOISE_UNIT = 0.02  # of the noise level in the network's input
+NUM_LEVELS = 3  # ratio of the sides, noise and blur
+
+
+def build_enlarger(config: EnlargerConfig) -> FlowNetwork:
+    """An untrained network, in the memory layout that is fastest on CPUs."""
+    network: Any = FlowNetwork(config.channels, config.blocks, config.embedding_size, NUM_LEVELS, config.window)
+    return cast(FlowNetwork, network.to(memory_format=torch.channels_last))
+
+
+def level_values(factor: float, degradation: Degradation) -> Tensor:
+    """(3,) the ratio of the sides as a power of 2, noise in units of 0.02, and blur in pixels of an enlarged image."""
+    ratio = torch.tensor(factor, dtype=torch.float64).log2()
+    return torch.tensor([float(ratio), degradation.noise / NOISE_UNIT, degradation.blur])
+
+
+@torch.no_grad()
+def enlarge(
+    model: ResidualFlow,
+    image: Image,
+    side: int,
+    num_steps: int,
+    generator: torch.Generator,
+    degradation: Degradation = CLEAN,
+    on_step: OnStep = no_report,
+) -> Image:
+    """A square image in [0, 1] enlarged to (side, side) in one pass.
+
+    Args:
+        model: what draws the detail, on any device.
+        image: what to enlarge.
+        side: pixels, more than the image has.
+        num_steps: Euler steps; one gives the mean of all images that fit.
+        generator: of all noise, on the CPU.
+        degradation: the blur that the image is taken to have, and the noise that is added to it first.
+        on_step: called after every step.
+    """
+    device = next(model.network.parameters()).device
+    enlarged = to_tensor(resize_square(add_noise(image, degradation.noise, generator), side)[None]).to(device)
+    levels = level_values(side / len(image), degradation)[None].to(device)
+    noise = initial_noise((1, side, side), [generator], device)
+
+    def report(step: int, total: int, estimate: Callable[[], Tensor]) -> None:
+        on_step(step, total, lambda: from_tensor(estimate())[0])
+
+    return from_tensor(model.sample(make_condition(enlarged, levels, model.statistics), noise, num_steps, report))[0]
