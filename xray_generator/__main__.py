@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": ("xray_generator.evaluate", "measure generated images against real ones"),
     "contact-sheet": ("xray_generator.contact_sheet", "draw a sheet of images by prompt and guidance"),
     "phantom": ("xray_generator.phantom", "draw phantoms of axonemes with a known ground truth"),
+    "slices": ("xray_generator.slices", "export slices of MRI volumes as a dataset"),
     "preprocess": ("xray_generator.preprocess", "fit images of any size into squares"),
     "enhance": ("postprocess.__main__", "enhance image files with presets"),
     "health": ("xray_generator.data.health", "check a dataset before training"),

@@ -55,9 +55,9 @@ def _describe_procedure(config: CascadeConfig) -> Iterator[str]:
     predicted = "velocity" if base.prediction_type == "v_prediction" else "image"
     yield (
         f"Base, {base.image_size} pixels: {describe_training(config.base_training, 'slices')}. Loss: mean squared "
-        f"error of the {predicted} at timesteps spread evenly over {base.num_train_timesteps:,}. The class is dropped for "
-        f"{base.class_dropout:.0%} of the images. Each image is rotated by up to {moved.turn:g} radians, scaled by up "
-        f"to {moved.zoom:.0%} and shifted by up to {moved.shift:.0%} of the side, never mirrored."
+        f"error of the {predicted} at timesteps spread evenly over {base.num_train_timesteps:,}. The class is dropped "
+        f"for {base.class_dropout:.0%} of the images. Each image is rotated by up to {moved.turn:g} radians, scaled by "
+        f"up to {moved.zoom:.0%} and shifted by up to {moved.shift:.0%} of the side, never mirrored."
     )
     for name, stage, training in config.enlarging:
         degradation, (least, greatest) = stage.degradation, stage.degradation.factors
