@@ -233,6 +233,26 @@ class Traversing(Protocol):
         ...
 
 
+@runtime_checkable
+class Enlarging(Protocol):
+    """enlarge: it also enlarges images that are given; an `Upscaler` besides."""
+
+    def upscale(
+        self,
+        images: Tensor,
+        size: int,
+        num_steps: int | None,
+        generators: Sequence[torch.Generator],
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """See `Upscaler`."""
+        ...
+
+    def num_steps(self, side: int, size: int) -> int:
+        """See `Upscaler`."""
+        ...
+
+
 PROTOCOLS: Mapping[Ability, type] = MappingProxyType(
     {
         "morph": Morphing,
@@ -243,6 +263,7 @@ PROTOCOLS: Mapping[Ability, type] = MappingProxyType(
         "encode": Autoencoding,
         "predict": Predicting,
         "traverse": Traversing,
+        "enlarge": Enlarging,
         "noise_schedule": NoiseScheduled,
         "ablate": Ablatable,
     }

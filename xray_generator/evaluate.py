@@ -31,7 +31,8 @@ from xray_generator.data.rows import Row, class_names, evenly
 from xray_generator.devices import set_threads
 from xray_generator.evaluation import ablations, plots, super_resolution
 from xray_generator.evaluation.drawing import keep_samples, load_model
-from xray_generator.evaluation.image_sets import common_size, from_folder
+from xray_generator.evaluation.features import Extractor
+from xray_generator.evaluation.image_sets import ImageSet, common_size, from_folder
 from xray_generator.evaluation.inputs import (
     SPLITS,
     Classes,
@@ -49,6 +50,8 @@ from xray_generator.evaluation.study import Model, Study, find_classifiers
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import SUMMARY, summarize
 from xray_generator.export.files import make_folder
+from xray_generator.reference_encoder.manifest import fitting_encoder
+from xray_generator.reference_encoder.model import load_reference_encoder
 from xray_generator.registry import reads_prompts, resolve
 from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
@@ -83,11 +86,22 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _measure_enlargement(options: argparse.Namespace, studio: Studio) -> Record:
-    upscaler = studio.upscaler()
+    upscaler = studio.enlarger(options.checkpoint) if options.checkpoint else studio.upscaler()
     if upscaler is None:
-        raise StudioError(f"There is no checkpoint that enlarges images in {studio.checkpoint_root}.")
+        raise StudioError(f"There is no checkpoint that enlarges X-rays in {studio.checkpoint_root}; name another.")
+
+    def find_extractor(images: ImageSet) -> Extractor | None:
+        encoder = fitting_encoder(studio.encoder_root, images.rows)
+        return load_reference_encoder(encoder, options.device) if encoder else None
+
     record = super_resolution.measure_upscaler(
-        upscaler, read_dataset(options.real), splits=SPLITS[options.split], seed=options.seed
+        upscaler,
+        read_dataset(options.real),
+        size=options.size,
+        splits=SPLITS[options.split],
+        seed=options.seed,
+        find_extractor=find_extractor,
+        limit=options.num_images,
     )
     return replace(record, settings={**record.settings, "real": options.real.resolve().name})
 

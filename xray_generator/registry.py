@@ -27,8 +27,7 @@ def draws(name: str) -> bool:
 
 def offers(manifest: Manifest, ability: Ability) -> bool:
     """Whether a checkpoint can do something besides drawing; asked without loading it."""
-    family = get_family(manifest.family)
-    return isinstance(family, Family) and ability in family.abilities
+    return ability in get_family(manifest.family).abilities
 
 
 def reads_prompts(manifest: Manifest) -> bool:
@@ -57,8 +56,8 @@ def load_engine(family: str, folder: Path, device: str | None = None) -> Engine:
 
 
 def load_upscaler(family: str, folder: Path, device: str | None = None) -> Upscaler:
-    """Verify and load a checkpoint that enlarges images; StudioError where it is damaged or draws them."""
-    if draws(family):
+    """Verify and load a checkpoint that enlarges images; StudioError where it is damaged or enlarges none."""
+    if "enlarge" not in get_family(family).abilities:
         raise StudioError(f"{folder.name} draws images and does not enlarge any. Choose another checkpoint.")
     upscaler: Upscaler = resolve(family, get_family(family).load)(folder, device)
     return upscaler

@@ -168,9 +168,20 @@ class Studio:
     def upscaler(self, images: str = "DX") -> Upscaler | None:
         """The loaded upscaler of images of a modality; None where there is none. StudioError: damaged."""
         manifest = self.upscaler_manifest(images)
-        if manifest is None:
-            return None
-        folder = self.checkpoint_root / manifest.family / manifest.name
+        return None if manifest is None else self.enlarger(manifest.ref.full_name)
+
+    def enlargers(self) -> tuple[Manifest, ...]:
+        """All readable checkpoints that enlarge images that are given."""
+        return tuple(m for m in list_checkpoints(self.checkpoint_root) if m.family in FAMILIES and offers(m, "enlarge"))
+
+    def enlarger(self, checkpoint: str) -> Upscaler:
+        """A loaded checkpoint that enlarges images; the last one stays in memory.
+
+        Raises:
+            StudioError: unknown, damaged, or it enlarges none.
+        """
+        folder = self._folder(checkpoint)
+        manifest = read_manifest(folder)
         with self._lock:
             if self._upscaler is None or self._upscaler.manifest.ref != manifest.ref:
                 self._upscaler = run_in_memory(partial(load_upscaler, manifest.family, folder, self.device))

@@ -270,6 +270,11 @@ def part(on_step: OnStep | None, index: int, count: int) -> OnStep:
     return lambda step, total, preview: on_step(index * total + step, count * total, preview)
 
 
+def after(on_step: OnStep, done: int, total: int) -> OnStep:
+    """The progress of one part of a piece of work, as progress of all its `total` steps, of which some are done."""
+    return lambda step, _, preview: on_step(done + step, total, preview)
+
+
 class LoadedModel(Protocol):
     """The networks of a checkpoint on a device."""
 
@@ -335,6 +340,7 @@ Ability = Literal[
     "encode",
     "predict",
     "traverse",
+    "enlarge",
     "noise_schedule",
     "ablate",
 ]  # what a model can do besides drawing images, see `abilities`
@@ -379,3 +385,5 @@ class Family(Trainable):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpscalerFamily(Trainable):
     """A family that enlarges images and draws none; `load` gives an Upscaler."""
+
+    abilities: frozenset[Ability] = frozenset({"enlarge"})

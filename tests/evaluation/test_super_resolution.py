@@ -40,7 +40,11 @@ def test_every_method_is_measured_at_every_ratio(record: Record, upscaler: Super
         )
     ]
     assert {(row["split"], row["n"], row["to_size"]) for row in rows} == {("val", 4, 64)}  # no film in test
-    assert all(isinstance(row[name], float) for row in rows for name in ("mse", "psnr", "ssim", "spectral_distance"))
+    assert all(
+        isinstance(row[name], float)
+        for row in rows
+        for name in ("mse", "psnr", "ssim", "fsim", "vif", "spectral_distance")
+    )
     assert dump(record)["tables"]["enlargement"]
 
 
@@ -79,9 +83,9 @@ def test_the_command_measures_what_enlarges(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
-    monkeypatch.setattr(super_resolution, "measure_upscaler", partial(measure_upscaler, size=64, num_steps=(1,)))
+    monkeypatch.setattr(super_resolution, "measure_upscaler", partial(measure_upscaler, num_steps=(1,)))
     metrics = tmp_path / "metrics"
-    arguments = ["--suite", "enlargement", "--real", str(dataset_folder), "--split", "val"]
+    arguments = ["--suite", "enlargement", "--real", str(dataset_folder), "--split", "val", "--size", "64"]
     arguments += ["--num_threads", "1", "--output_dir", str(metrics)]
     assert main(arguments) == 1
     assert "no checkpoint that enlarges" in capsys.readouterr().err

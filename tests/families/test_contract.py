@@ -233,7 +233,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_one_never_stopped(run: Run, t
 
 
 def test_the_abilities_that_a_family_claims_are_those_of_its_engine(run: Run, model: Any) -> None:
-    claimed = getattr(registry.get_family(run.config.family), "abilities", frozenset())
+    claimed = registry.get_family(run.config.family).abilities
     assert {name for name, protocol in abilities.PROTOCOLS.items() if isinstance(model, protocol)} == claimed
     for name in abilities.PROTOCOLS:
         assert registry.offers(model.manifest, name) == (name in claimed)

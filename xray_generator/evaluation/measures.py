@@ -290,6 +290,31 @@ _GROUPS: dict[str, dict[str, Measure]] = {
         "ssim": Measure(
             "SSIM", "higher", "Structural similarity of an image and its target: 1 is identical, 0 is unrelated."
         ),
+        "dssim": Measure("DSSIM", "lower", "Structural dissimilarity, (1 - SSIM) / 2: 0 is identical."),
+        "fsim": Measure(
+            "FSIM",
+            "higher",
+            "Feature similarity: whether edges and lines of an image are where they are in its target, weighted by how "
+            "clear they are. 1 is identical.",
+        ),
+        "vif": Measure(
+            "VIF",
+            "higher",
+            "Visual information fidelity: the share of the target's information that its image still holds. 1 is "
+            "identical; an image with more contrast can exceed it.",
+        ),
+        "average_gradient": Measure(
+            "Average gradient",
+            "real",
+            "Mean change of gray levels from pixel to pixel: how much detail an image shows, true or not.",
+            "gray levels",
+        ),
+        "feature_distance": Measure(
+            "Distance in the classifier's features",
+            "lower",
+            "How differently the reference classifier sees an image and its target: 1 minus the cosine of their "
+            "features. A perceptual distance for medical images; 0 is identical.",
+        ),
     },
     "speed": {
         "latency_ms": Measure(

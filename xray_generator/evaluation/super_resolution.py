@@ -16,13 +16,16 @@ import numpy as np
 
 from xray_generator.checkpoints import code_commit
 from xray_generator.data.captioned import large_rows
-from xray_generator.data.rows import Dataset, Split
+from xray_generator.data.rows import Dataset, Row, Split, evenly
 from xray_generator.devices import seeded_generators
+from xray_generator.evaluation.features import Extractor
 from xray_generator.evaluation.image_quality import compare_pairs, power_spectra, sharpness, spectral_distance
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.evaluation.pair_measures import PAIR_MEASURES
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.speed import machine_facts
 from xray_generator.images import from_tensor, resize_square, to_tensor
+from xray_generator.reference_encoder.bootstrap import mean_interval
 from xray_generator.types import Image, StudioError, Upscaler
 
 SUITE = "enlargement"
@@ -35,9 +38,20 @@ INTERPOLATIONS: Mapping[str, int] = MappingProxyType(
     }
 )
 UPSCALER = "upscaler"
+FEATURE_DISTANCE = "feature_distance"
 STEPS = (1, 4, 8)
 FACTORS = (2.0, 1.5)  # as from 256 to 512, and from 512 to 768
-SHOWN = ("mse", "psnr", "ssim", "sharpness", "sharpness_ratio", "spectral_distance", "latency_ms")
+SHOWN = (
+    "mse",
+    "psnr",
+    "ssim",
+    *PAIR_MEASURES,
+    FEATURE_DISTANCE,
+    "sharpness",
+    "sharpness_ratio",
+    "spectral_distance",
+    "latency_ms",
+)
 
 Enlarge = Callable[[Image, int], Image]  # an image and its index -> (size, size) in [0, 1]
 
@@ -66,11 +80,17 @@ def methods(upscaler: Upscaler, size: int, num_steps: Sequence[int] = STEPS, see
 
 
 def measure_method(
-    method: Method, images: ImageSet, side: int, split: str, rng: np.random.Generator
+    method: Method,
+    images: ImageSet,
+    side: int,
+    split: str,
+    rng: np.random.Generator,
+    extractor: Extractor | None = None,
 ) -> list[Measurement]:
-    """MSE, PSNR, SSIM, sharpness, spectral distance and median time of images enlarged from `side` pixels.
+    """Every measure of SHOWN, of images enlarged from `side` pixels; times are medians.
 
-    The spectral distance is between mean spectra of the same images, so it is 0 for the images themselves.
+    The spectral distance is between mean spectra of the same images, so it is 0 for the images themselves; that of
+    features needs an extractor.
     """
     outputs, times = [], []
     for i, image in enumerate(images.images):
@@ -84,10 +104,13 @@ def measure_method(
     common: dict[str, Any] = {"n": len(images), "split": split}
     found = [
         *compare_pairs(made, images, rng, split=split),
+        *_compare_further(made, images, rng, common),
         Measurement("sharpness", ours, real=theirs, real_n=len(images), **common),
         Measurement("spectral_distance", distance, real_n=len(images), **common),
         Measurement("latency_ms", statistics.median(times), **common),
     ]
+    if extractor is not None:
+        found.append(_feature_distance(made, images, rng, extractor, common))
     if theirs > 0:
         found.append(Measurement("sharpness_ratio", ours / theirs, real_n=len(images), **common))
     sizes = {"from_size": side, "to_size": images.images.shape[1]}
@@ -95,48 +118,99 @@ def measure_method(
     return [replace(m, settings=settings) for m in found]
 
 
+def _compare_further(
+    made: ImageSet, images: ImageSet, rng: np.random.Generator, common: Mapping[str, Any]
+) -> Iterator[Measurement]:
+    for name, measure in PAIR_MEASURES.items():
+        values = np.array([measure(a, b) for a, b in zip(made.images, images.images, strict=True)])
+        real = float(np.mean([measure(b, b) for b in images.images])) if name == "average_gradient" else None
+        ends = mean_interval(values, rng)
+        yield Measurement(name, float(values.mean()), interval=ends, real=real, real_n=len(images), **common)
+
+
+def _feature_distance(
+    made: ImageSet, images: ImageSet, rng: np.random.Generator, extractor: Extractor, common: Mapping[str, Any]
+) -> Measurement:
+    """Mean of 1 - cosine of the features of image and target."""
+    ours, theirs = extractor(made.images), extractor(images.images)
+    cosines = (ours * theirs).sum(axis=1) / (np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1))
+    values = 1 - cosines
+    ends = mean_interval(values, rng)
+    return Measurement(FEATURE_DISTANCE, float(values.mean()), interval=ends, extractor=extractor.name, **common)
+
+
 def measure_upscaler(
     upscaler: Upscaler,
     dataset: Dataset,
-    size: int = 512,
+    size: int | None = None,
     splits: Sequence[Split] = ("val", "test"),
     factors: Sequence[float] = FACTORS,
     num_steps: Sequence[int] = STEPS,
     seed: int = 0,
+    find_extractor: Callable[[ImageSet], Extractor | None] = lambda _: None,
+    limit: int | None = None,
 ) -> Record:
     """Every method on the images of each split that have `size` pixels, reduced by each factor first.
 
-    The record's table "enlargement" holds a row for each method, split and factor.
+    The record's table "enlargement" holds a row for each method, split, size and factor.
+
+    Args:
+        upscaler: what is measured.
+        dataset: of real images.
+        size: pixels a side; None: each of the checkpoint's sizes that some image reaches by itself.
+        splits: of the dataset.
+        factors: ratios of the sides; those that the upscaler was not trained for are left out.
+        num_steps: of the upscaler.
+        seed: of its noise.
+        find_extractor: gives the feature space for real images, where there is one.
+        limit: most images of a split.
 
     Raises:
-        StudioError: no image of these splits is so large.
+        StudioError: no image of these splits is so large, or the upscaler enlarges by none of the factors.
     """
     rng = np.random.default_rng(seed)
     found: list[Measurement] = []
     notes: list[str] = []
-    for split in splits:
-        images = from_rows(large_rows(dataset.split(split), size), size, f"real, {split} split")
-        notes += images.skipped
-        for factor in factors if len(images) else ():
-            for method in methods(upscaler, size, num_steps, seed):
-                found += measure_method(method, images, round(size / factor), split, rng)
+    for to_size in (size,) if size else upscaler.manifest.sizes:
+        sides = [side for side in (round(to_size / factor) for factor in factors) if _can(upscaler, side, to_size)]
+        for split in splits if sides else ():
+            images = from_rows(_take(large_rows(dataset.split(split), to_size), limit), to_size, f"real, {split} split")
+            if not len(images):
+                continue
+            notes += images.skipped
+            extractor = find_extractor(images)
+            for side in sides:
+                for method in methods(upscaler, to_size, num_steps, seed):
+                    found += measure_method(method, images, side, split, rng, extractor)
     if not found:
+        wanted = size or min(upscaler.manifest.sizes)
         raise StudioError(
-            f"No image of the splits {', '.join(splits)} reaches {size} pixels; see images512/ of the pack."
+            f"No image of the splits {', '.join(splits)} reaches {wanted} pixels; see images512/ of the pack."
         )
     ref = upscaler.manifest.ref
-    settings = {"image_size": size, "seed": seed, "splits": list(splits), **machine_facts()}
+    settings = {"image_size": max(m.settings["to_size"] for m in found), "seed": seed, "splits": list(splits)}
     return Record(
         ref.name,
         SUITE,
         datetime.now(UTC).isoformat(timespec="seconds"),
         code_commit(),
         ref,
-        settings,
+        settings | machine_facts(),
         tuple(found),
         tables={SUITE: table(found)},
         notes=tuple(notes),
     )
+
+
+def _take(rows: Sequence[Row], limit: int | None) -> Sequence[Row]:
+    return rows if limit is None else evenly(rows, limit)
+
+
+def _can(upscaler: Upscaler, side: int, size: int) -> bool:
+    try:
+        return upscaler.num_steps(side, size) > 0
+    except StudioError:
+        return False
 
 
 def table(measurements: Sequence[Measurement]) -> tuple[dict[str, Any], ...]:

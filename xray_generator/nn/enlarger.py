@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.degradation import CLEAN, Degradation, add_noise
 from xray_generator.nn.network_configs import EnlargerConfig
 from xray_generator.nn.residual_flow import FlowNetwork, ResidualFlow, make_condition
-from xray_generator.types import Image, OnStep, no_report
+from xray_generator.types import MAX_STEPS, Image, OnStep, StudioError, after, no_report
 
 NOISE_UNIT = 0.02  # of the noise level in the network's input
 NUM_LEVELS = 3  # ratio of the sides, noise and blur
@@ -29,6 +31,41 @@ def level_values(factor: float, degradation: Degradation) -> Tensor:
     """(3,) the ratio of the sides as a power of 2, noise in units of 0.02, and blur in pixels of an enlarged image."""
     ratio = torch.tensor(factor, dtype=torch.float64).log2()
     return torch.tensor([float(ratio), degradation.noise / NOISE_UNIT, degradation.blur])
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One enlargement of several."""
+
+    model: ResidualFlow
+    side: int  # to which it enlarges
+    num_steps: int
+    degradation: Degradation = CLEAN
+
+
+@torch.no_grad()
+def enlarge_by_passes(
+    images: Tensor, passes: Sequence[Pass], generators: Sequence[torch.Generator], on_step: OnStep | None
+) -> Tensor:
+    """(B, 1, S, S) in [-1, 1] of square images (B, 1, s, s), each taken through all passes by itself.
+
+    Raises:
+        StudioError: the images are not square, or their values no numbers, or a number of steps is not allowed.
+    """
+    for one in passes:
+        if not 1 <= one.num_steps <= MAX_STEPS:
+            raise StudioError(f"The number of steps must be from 1 to {MAX_STEPS:,}, not {one.num_steps}.")
+    if images.shape[-1] != images.shape[-2]:
+        raise StudioError(f"Only square images are enlarged, not {images.shape[-1]}x{images.shape[-2]}.")
+    done, total = 0, len(images) * sum(one.num_steps for one in passes)
+    outputs = []
+    for image, generator in zip(from_tensor(images), generators, strict=True):
+        for one in passes:
+            report = after(on_step or no_report, done, total)
+            image = enlarge(one.model, image, one.side, one.num_steps, generator, one.degradation, report)
+            done += one.num_steps
+        outputs.append(image)
+    return to_tensor(np.stack(outputs)).to(images.device)
 
 
 @torch.no_grad()

@@ -12,11 +12,13 @@ from tests.families.tiny import CASCADE, TRAINING, Run, make_slices, trained
 from xray_generator.checkpoints import read_manifest
 from xray_generator.config import config_names, parse, read_config
 from xray_generator.data.rows import Dataset
+from xray_generator.devices import seeded_generators
 from xray_generator.families.cascade.base_task import BaseTask
 from xray_generator.families.cascade.config import BaseConfig, CascadeConfig, EnlargingConfig
 from xray_generator.families.cascade.engine import CascadeEngine, load_engine
 from xray_generator.families.cascade.model import Base
 from xray_generator.generation import generate
+from xray_generator.images import to_tensor
 from xray_generator.nn.network_configs import DegradationConfig
 from xray_generator.nn.swin import SwinBottleneck
 from xray_generator.requests import make_request, read_condition
@@ -71,6 +73,20 @@ def test_noise_that_a_stage_adds_is_told_to_its_network(engine: CascadeEngine) -
     watch(engine, 32)
     hook.remove()
     assert len(seen) == 2 and all(levels[0].tolist() == pytest.approx([1, 1, 0]) for levels in seen)
+
+
+def test_its_stages_also_enlarge_images_that_are_given(engine: CascadeEngine) -> None:
+    ramp = to_tensor(np.linspace(0.2, 0.8, 16 * 16, dtype=np.float32).reshape(1, 16, 16))
+    made = engine.upscale(ramp, 32, 1, seeded_generators(0, 1))
+    assert made.shape == (1, 1, 32, 32) and engine.num_steps(16, 32) == 2
+    assert torch.equal(made, engine.upscale(ramp, 32, 1, seeded_generators(0, 1)))
+    for side, size, words in (
+        (16, 64, "enlarges to 32 pixels, not from 16 to 64"),
+        (8, 32, "SR1 of small enlarges"),
+        (32, 32, "not from 32 to 32"),
+    ):
+        with pytest.raises(StudioError, match=words):
+            engine.num_steps(side, size)
 
 
 def test_swin_layers_are_in_both_bottlenecks_or_in_none(engine: CascadeEngine) -> None:

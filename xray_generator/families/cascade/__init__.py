@@ -9,5 +9,5 @@ FAMILY = Family(
     config="config:CascadeConfig",
     train="training:train_run",
     load="engine:load_engine",
-    abilities=frozenset({"noise_schedule"}),
+    abilities=frozenset({"noise_schedule", "enlarge"}),
 )

@@ -30,7 +30,7 @@ def describe(manifest: Manifest) -> Card:
         introduction=(
             f"Draws {config.subject} {classes}, at {sides} pixels: a diffusion model (DDPM) draws the smallest, and "
             "each further stage enlarges what the one before drew, a rectified flow adding the detail."
-            if config.enlarging
+            if config.stages
             else f"Draws {config.subject} {classes} at {sides} pixels by one diffusion model (DDPM).",
             f"In the middle of the base model: {bottleneck}.",
         ),
@@ -59,7 +59,7 @@ def _describe_procedure(config: CascadeConfig) -> Iterator[str]:
         f"for {base.class_dropout:.0%} of the images. Each image is rotated by up to {moved.turn:g} radians, scaled by "
         f"up to {moved.zoom:.0%} and shifted by up to {moved.shift:.0%} of the side, never mirrored."
     )
-    for name, stage, training in config.enlarging:
+    for name, stage, training in config.stages:
         degradation, (least, greatest) = stage.degradation, stage.degradation.factors
         yield (
             f"{name.upper()}, {stage.image_size} pixels: "

@@ -84,7 +84,7 @@ class EnlargingConfig:
             )
 
 
-class Enlarging(NamedTuple):
+class Stage(NamedTuple):
     """A stage that enlarges: its name, its settings, and those of its training."""
 
     name: str
@@ -123,7 +123,7 @@ class CascadeConfig:
             if (getattr(self, name) is None) != (getattr(self, f"{name}_training") is None):
                 raise StudioError(f"{name} and {name}_training go together: set both or neither.")
         side = self.base.image_size
-        for stage in self.enlarging:
+        for stage in self.stages:
             least, greatest = stage.config.degradation.factors
             if not least * side <= stage.config.image_size <= greatest * side:
                 raise StudioError(
@@ -133,12 +133,12 @@ class CascadeConfig:
             side = stage.config.image_size
 
     @property
-    def enlarging(self) -> tuple[Enlarging, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """The stages after the base model, in their order."""
-        stages = (("sr1", self.sr1, self.sr1_training), ("sr2", self.sr2, self.sr2_training))
-        return tuple(Enlarging(name, config, training) for name, config, training in stages if config and training)
+        known = (("sr1", self.sr1, self.sr1_training), ("sr2", self.sr2, self.sr2_training))
+        return tuple(Stage(name, config, training) for name, config, training in known if config and training)
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The sides that it can draw, the last stage's first."""
-        return tuple(reversed((self.base.image_size, *(stage.config.image_size for stage in self.enlarging))))
+        return tuple(reversed((self.base.image_size, *(stage.config.image_size for stage in self.stages))))

@@ -14,7 +14,7 @@ from xray_generator.data.rows import Dataset, Row, Split, class_names, repeat_ra
 from xray_generator.devices import process_state
 from xray_generator.families.cascade.base_task import BaseTask
 from xray_generator.families.cascade.card import describe
-from xray_generator.families.cascade.config import CascadeConfig, Enlarging
+from xray_generator.families.cascade.config import CascadeConfig, Stage
 from xray_generator.families.cascade.engine import WEIGHTS, CascadeEngine, load_engine
 from xray_generator.families.cascade.model import BASE, Base, Cascade
 from xray_generator.nn.diffusion import SCHEDULERS
@@ -42,13 +42,13 @@ def train_run(config: CascadeConfig, dataset: Dataset, options: RunOptions) -> P
     if missing := set(config.labels) - set(class_names(rows)):
         known = ", ".join(class_names(rows)) or "no class"
         raise StudioError(f"No training image is of the class {sorted(missing)[0]!r}. The data hold: {known}.")
-    large = {stage.name: _large(rows, stage) for stage in config.enlarging}  # refused before hours of training
+    large = {stage.name: _large(rows, stage) for stage in config.stages}  # refused before hours of training
     torch.manual_seed(config.base_training.seed)
     base = Base.build(config)
     repeated = repeat_rare(rows, rows, config.base.repeats)
     train(BaseTask(base, repeated, dataset.split("val")), config.base_training, run / BASE)
     flows = {}
-    for stage in config.enlarging:
+    for stage in config.stages:
         seen = large[stage.name]
         torch.manual_seed(stage.training.seed)
         network = build_enlarger(stage.config.network)
@@ -61,7 +61,7 @@ def train_run(config: CascadeConfig, dataset: Dataset, options: RunOptions) -> P
     return options.checkpoint
 
 
-def _large(rows: Sequence[Row], stage: Enlarging) -> Sequence[Row]:
+def _large(rows: Sequence[Row], stage: Stage) -> Sequence[Row]:
     size = stage.config.image_size
     found = large_rows(rows, size)
     if not found:
@@ -89,7 +89,7 @@ def export(
     def measure(engine: CascadeEngine) -> Metrics:
         return Metrics(enlargement=dict(_measure_stages(engine, dataset)))
 
-    steps = {BASE: config.base_training.num_steps, **{name: s.num_steps for name, _, s in config.enlarging}}
+    steps = {BASE: config.base_training.num_steps, **{name: s.num_steps for name, _, s in config.stages}}
     manifest = draft_manifest(
         config,
         dataset,
@@ -116,7 +116,7 @@ def export(
 def _measure_stages(engine: CascadeEngine, dataset: Dataset) -> list[tuple[str, Quality]]:
     """The quality of every stage on each measured split, by names such as "sr1, val"."""
     found = []
-    for stage in engine.config.enlarging:
+    for stage in engine.config.stages:
         size = stage.config.image_size
         for split in MEASURED:
             rows = large_rows(dataset.split(split), size)

@@ -13,18 +13,10 @@ from torch import Tensor, nn
 from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, pick_device
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
-from xray_generator.images import from_tensor, to_tensor
 from xray_generator.nn.degradation import CLEAN, Degradation
-from xray_generator.nn.enlarger import NUM_LEVELS, build_enlarger, enlarge
+from xray_generator.nn.enlarger import NUM_LEVELS, Pass, build_enlarger, enlarge_by_passes
 from xray_generator.nn.residual_flow import ResidualFlow, Statistics
-from xray_generator.types import (
-    MAX_SIDE,
-    MAX_STEPS,
-    SIDE_MULTIPLE,
-    OnStep,
-    StudioError,
-    part,
-)
+from xray_generator.types import MAX_SIDE, SIDE_MULTIPLE, OnStep, StudioError
 
 WEIGHTS = "network/model.safetensors"
 
@@ -74,19 +66,10 @@ class SuperResolutionEngine:
             StudioError: not square, a size or number of steps that is not allowed, or values that are not numbers.
         """
         steps = self.manifest.recommended.num_inference_steps if num_steps is None else num_steps
-        if not 1 <= steps <= MAX_STEPS:
-            raise StudioError(f"The number of steps must be from 1 to {MAX_STEPS:,}, not {steps}.")
-        if images.shape[-1] != images.shape[-2]:
-            raise StudioError(f"Only square images are enlarged, not {images.shape[-1]}x{images.shape[-2]}.")
         sides = plan_passes(images.shape[-1], size, self.config.degradation.factors)
-        outputs = []
-        for place, (image, generator) in enumerate(zip(from_tensor(images), generators, strict=True)):
-            for i, side in enumerate(sides):
-                report = part(on_step, place * len(sides) + i, len(images) * len(sides))
-                with autocast(self.device):
-                    image = enlarge(self.model, image, side, steps, generator, CLEAN if i else degradation, report)
-            outputs.append(to_tensor(image[None]))
-        return torch.cat(outputs).to(self.device)
+        passes = [Pass(self.model, side, steps, CLEAN if i else degradation) for i, side in enumerate(sides)]
+        with autocast(self.device):
+            return enlarge_by_passes(images.to(self.device), passes, generators, on_step)
 
 
 def plan_passes(side: int, size: int, factors: tuple[float, float]) -> tuple[int, ...]:
