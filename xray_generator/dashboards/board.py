@@ -123,7 +123,9 @@ def staleness(record: Record, checkpoints: Sequence[CheckpointRef]) -> str:
     scored = record.checkpoint
     if any((ref.family, ref.name) == (scored.family, scored.name) for ref in checkpoints):
         day = record.created[:10]
-        return f"The weights of {scored.name} have changed since the evaluation of {day}, which describes older weights."
+        return (
+            f"The weights of {scored.name} have changed since the evaluation of {day}, which describes older weights."
+        )
     return f"The weights of {scored.name} are not here, so this evaluation cannot be repeated on this machine."
 
 

@@ -34,10 +34,15 @@ def split_masks(pictures: Sequence[Path], folder: Path) -> tuple[list[Path], lis
     images: list[Path] = []
     masks: list[Path] = []
     for path in pictures:
-        inside = any(WORDS.intersection(_words(part)) for part in path.relative_to(folder).parts[:-1])
+        inside = any(map(names_masks, path.relative_to(folder).parts[:-1]))
         beside = any((path.parent, stem) in stems for stem in _masked(path.stem.casefold()))
         (masks if inside or beside else images).append(path)
     return images, masks
+
+
+def names_masks(name: str) -> bool:
+    """Whether one of the words of a name says that masks are meant."""
+    return bool(WORDS.intersection(_words(name)))
 
 
 def _words(name: str) -> list[str]:

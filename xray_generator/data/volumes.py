@@ -27,9 +27,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from xray_generator.data.class_folders import MASKS, SPLITS, class_id
+from xray_generator.data.class_folders import class_id
 from xray_generator.data.files import list_files
-from xray_generator.data.rows import Split, split_by_patient
+from xray_generator.data.masks import names_masks
+from xray_generator.data.rows import Split, named_split, split_by_patient
 from xray_generator.data.tables import count_names
 from xray_generator.types import StudioError
 
@@ -140,7 +141,7 @@ def _read_array(path: Path) -> NDArray[np.float32]:
 
 def _find_nifti(folder: Path, planes: Sequence[Plane]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
     files = [path for path in list_files(folder) if NIFTI.fullmatch(path.name)]
-    masks = [path for path in files if MASKS.fullmatch(_stem(path)) or any(map(MASKS.fullmatch, _parts(path, folder)))]
+    masks = [path for path in files if any(map(names_masks, (_stem(path), *_parts(path, folder))))]
     files = sorted(set(files) - set(masks))
     labels = _folder_classes(files, folder)
     volumes = []
@@ -148,8 +149,8 @@ def _find_nifti(folder: Path, planes: Sequence[Plane]) -> tuple[tuple[Volume, ..
         match = PATIENT.search(path.relative_to(folder).as_posix())
         patient_id = match[0] if match else path.relative_to(folder).with_name(_stem(path)).as_posix()
         name = re.sub(r"[^\w-]+", "_", path.relative_to(folder).with_name(_stem(path)).as_posix())
-        stated = next((SPLITS[part.lower()] for part in _parts(path, folder) if part.lower() in SPLITS), None)
-        split = stated or split_by_patient(patient_id)
+        stated = [split for split in map(named_split, _parts(path, folder)) if split is not None]
+        split = stated[0] if stated else split_by_patient(patient_id)
         for plane in planes:
             read = partial(_read_nifti, path, plane)
             volumes.append(Volume(f"{name}_{plane}", plane, patient_id, split, labels.get(path, ""), read))
@@ -167,7 +168,7 @@ def _parts(path: Path, folder: Path) -> tuple[str, ...]:
 
 def _folder_classes(files: Sequence[Path], folder: Path) -> dict[Path, str]:
     """The class of each file by the first folder that names no split; none where there are not two, or patients."""
-    first = {path: next((p for p in _parts(path, folder) if p.lower() not in SPLITS), "") for path in files}
+    first = {path: next((p for p in _parts(path, folder) if not named_split(p)), "") for path in files}
     names = {name for name in first.values() if name}
     if len(names) < 2 or any(map(PATIENT.fullmatch, names)):
         return {}
