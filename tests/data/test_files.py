@@ -86,7 +86,7 @@ def test_a_link_to_a_folder_above_the_start_ends_the_walk(tmp_path: Path) -> Non
     assert names(tmp_path / "set" / "a") == ["1.png"]
 
 
-@pytest.mark.parametrize("name", ["a.png", "C:\\data\\A.PNG", "/home/me/a.png", "images/b/a.png"])
+@pytest.mark.parametrize("name", ["a.png", "C:\\data\\A.PNG", "/data/a.png", "images/b/a.png"])
 def test_a_name_that_is_not_found_is_said_to_lie_elsewhere(tmp_path: Path, name: str) -> None:
     put(tmp_path, "b/a.png", "c/twice.png", "d/twice.png")
     finder = Finder(tmp_path)
