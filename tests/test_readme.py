@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mrnet import EXAMS, make_mrnet
 from xray_generator.__main__ import COMMANDS as SUBCOMMANDS
 from xray_generator.types import PRODUCT, PURPOSE
 
@@ -59,6 +60,15 @@ TINY_CVAE = (
     *(f"{name}_training.{setting}" for name in ("autoencoder", "prior", "grain") for setting in STAGE),
 )
 
+TINY_CASCADE = (
+    "base.image_size=16",
+    "base.network.channels=[16,32]",
+    "base.network.attention_levels=[1]",
+    *(f"{stage}.{setting}" for stage in ("sr1", "sr2") for setting in ("crop_size=32", "network.channels=[8,16]")),
+    *("sr1.image_size=32", "sr2.image_size=64"),
+    *(f"{name}_training.{setting}" for name in ("base", "sr1", "sr2") for setting in STAGE),
+)
+
 TINY_ENCODER = (
     "--quick_test",
     "shape.image_size=32",
@@ -88,6 +98,8 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.preprocess": ("--size", "32"),
     "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
     "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
+    "python -m xray_generator.slices": (),
+    "python -m xray_generator.train --config brain_mri_256": TINY_CASCADE,
     "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
@@ -109,7 +121,7 @@ def readme_commands() -> Iterator[str]:
         yield from (line for line in lines if MODULE.search(line))
 
 
-FIRST = re.compile(r"xray_generator\.(train|phantom)")
+FIRST = re.compile(r"xray_generator\.(train|phantom|slices)")
 COMMANDS = tuple(sorted(readme_commands(), key=lambda command: not FIRST.search(command)))
 
 
@@ -145,6 +157,7 @@ def workspace(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("readme")
     for link in ("dataset", "PACK"):
         (folder / link).symlink_to(ROOT / "dataset", target_is_directory=True)
+    make_mrnet(folder / "MRNET", EXAMS, side=64)
     checkpoints = folder / "outputs" / "checkpoints"
     checkpoints.parent.mkdir()
     shutil.copytree(tiny_checkpoint / "checkpoints", checkpoints)

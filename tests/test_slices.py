@@ -9,36 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.mrnet import CLASSES, EXAMS, make_mrnet
 from xray_generator.data.read import read_dataset
 from xray_generator.data.volumes import PLANES, Volume, find_volumes
 from xray_generator.images import read_image
 from xray_generator.slices import main
 from xray_generator.types import StudioError
 
-EXAMS = {  # exam -> abnormal, acl, meniscus
-    "0000": (1, 0, 0),
-    "0001": (1, 1, 1),
-    "0002": (1, 1, 0),
-    "0003": (0, 0, 0),
-    "0004": (1, 0, 1),
-}
-CLASSES = ("other_abnormality", "acl_and_meniscus_tear", "acl_tear", "normal", "meniscus_tear")
-
 
 @pytest.fixture
 def mrnet(tmp_path: Path) -> Path:
-    """Five exams to train with and one to validate with: uint8 (slices, 256, 256), tables without a header."""
-    root, rng = tmp_path / "MRNet-v1.0", np.random.default_rng(0)
-    for split, exams in (("train", EXAMS), ("valid", {"1130": (0, 0, 0)})):
-        for plane in PLANES:
-            (root / split / plane).mkdir(parents=True)
-            for i, exam in enumerate(exams):
-                volume = rng.integers(10, 200, (17 + i, 256, 256), np.uint8)
-                np.save(root / split / plane / f"{exam}.npy", volume)
-        for place, task in enumerate(("abnormal", "acl", "meniscus")):
-            lines = "".join(f"{exam},{values[place]}\n" for exam, values in exams.items())
-            (root / f"{split}-{task}.csv").write_text(lines)
-    return root
+    return make_mrnet(tmp_path / "MRNet-v1.0", EXAMS)
 
 
 def export(*arguments: object) -> int:
