@@ -28,6 +28,7 @@ from xray_generator.types import (
     Engine,
     GenerationRequest,
     GenerationResult,
+    LoadedModel,
     OnStep,
     StudioError,
     Upscaler,
@@ -35,6 +36,7 @@ from xray_generator.types import (
 )
 
 T = TypeVar("T")
+ModelT = TypeVar("ModelT", bound=LoadedModel)
 MAX_LOADED = 2  # engines kept in memory
 LOADING = threading.Lock()  # one for all studios of a process: transformers patches torch while it loads
 
@@ -197,18 +199,19 @@ class Studio:
         verb: Callable[..., T],
         *arguments: Any,  # noqa: ANN401 - those of the verb
         checkpoint: str | None = None,
+        load: Callable[[str], LoadedModel] | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> Callable[..., T]:
-        """A piece of work with a checkpoint's engine, for a job: `verb(engine, *arguments, on_step=..., **settings)`.
+        """A piece of work with a checkpoint's model, for a job: `verb(model, *arguments, on_step=..., **settings)`.
 
-        The engine is loaded when the work begins. The work takes `on_step`, and may be called without: verbs are those
-        of `generation` and of `experiments`.
+        The model is what `load` gives, by default the engine, when the work begins. The work takes `on_step`, and may
+        be called without: verbs are those of `generation` and of `experiments`.
         """
 
         def work(on_step: OnStep | None = None) -> T:
-            engine = self._ready(checkpoint)
+            model = self._ready(checkpoint, load or self.engine)
             report_loaded(on_step)
-            return run_in_memory(partial(verb, engine, *arguments, on_step=on_step, **settings))
+            return run_in_memory(partial(verb, model, *arguments, on_step=on_step, **settings))
 
         return work
 
@@ -223,16 +226,16 @@ class Studio:
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
     ) -> Iterator[GenerationResult]:
         """`generate` image by image; yields the result as it is after each."""
-        engine = self._ready(checkpoint)
+        engine = self._ready(checkpoint, self.engine)
         is_drawn = request.height in engine.manifest.sizes
         upscaler = None if is_drawn else self.upscaler(modality(engine.manifest))
         report_loaded(on_step)
         yield from generation.generate_each(engine, request, on_step, upscaler)
 
-    def _ready(self, checkpoint: str | None) -> Engine:
-        engine = self.engine(checkpoint)
+    def _ready(self, checkpoint: str | None, load: Callable[[Any], ModelT]) -> ModelT:
+        model = load(checkpoint)
         set_threads(self.num_threads)  # here and not at a door: torch keeps them for each thread of a process
-        return engine
+        return model
 
     def draw(
         self, request: GenerationRequest, checkpoint: str | None, preset: Preset, folder: Path, on_step: OnStep

@@ -44,6 +44,7 @@ CAN_DO: dict[Ability, str] = {
     "traverse": "has latents to explore",
     "noise_schedule": "has a noise schedule",
     "ablate": "has ablations",
+    "enlarge": "enlarges images",
     "predict": "shows what its denoiser hears",
 }
 

@@ -26,14 +26,15 @@ NOISE_DEVIATIONS, NOISE_SHARE = 2.0, 1.7  # of the energy that noise alone would
 CUTOFF, SHARPNESS = 0.45, 15  # of the low-pass filter (Butterworth)
 PHASE_CONSTANT, GRADIENT_CONSTANT = 0.85, 160.0  # T1 and T2, gray levels 0..255
 SMALL = 1e-4
+VIF_SIDE = 41  # the least, of four scales
 
 
 def dssim(output: Image, target: Image) -> float:
     """Structural dissimilarity (1 - SSIM) / 2: 0 is identical."""
-    return (1 - _ssim(output, target)) / 2
+    return (1 - ssim(output, target)) / 2
 
 
-def _ssim(output: Image, target: Image) -> float:
+def ssim(output: Image, target: Image) -> float:
     """As in Wang et al. 2004: a Gaussian window of sigma 1.5 and the uncorrected covariance."""
     options: dict[str, Any] = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     return float(structural_similarity(output, target, data_range=1.0, **options))
@@ -49,7 +50,7 @@ def average_gradient(output: Image, _target: Image) -> float:
 def vif(output: Image, target: Image) -> float:
     """Visual information fidelity in the pixel domain (Sheikh & Bovik 2006), by torchmetrics: 1 is identical.
 
-    For images of at least 41 pixels a side.
+    For images of at least VIF_SIDE pixels a side.
     """
     from torchmetrics.functional.image import visual_information_fidelity  # slow to import
 
@@ -128,3 +129,8 @@ def _noise_energy(finest: NDArray[np.complex128], filters: Floats) -> float:
 PAIR_MEASURES: Mapping[str, Callable[[Image, Image], float]] = MappingProxyType(
     {"dssim": dssim, "fsim": fsim, "vif": vif, "average_gradient": average_gradient}
 )
+
+
+def pair_measures(size: int) -> dict[str, Callable[[Image, Image], float]]:
+    """Those of `PAIR_MEASURES` that images of `size` pixels a side can be given: VIF needs 41."""
+    return {name: measure for name, measure in PAIR_MEASURES.items() if name != "vif" or size >= VIF_SIDE}

@@ -21,7 +21,7 @@ from xray_generator.devices import seeded_generators
 from xray_generator.evaluation.features import Extractor
 from xray_generator.evaluation.image_quality import compare_pairs, power_spectra, sharpness, spectral_distance
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
-from xray_generator.evaluation.pair_measures import PAIR_MEASURES
+from xray_generator.evaluation.pair_measures import PAIR_MEASURES, pair_measures
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.speed import machine_facts
 from xray_generator.images import from_tensor, resize_square, to_tensor
@@ -121,7 +121,7 @@ def measure_method(
 def _compare_further(
     made: ImageSet, images: ImageSet, rng: np.random.Generator, common: Mapping[str, Any]
 ) -> Iterator[Measurement]:
-    for name, measure in PAIR_MEASURES.items():
+    for name, measure in pair_measures(images.images.shape[1]).items():
         values = np.array([measure(a, b) for a, b in zip(made.images, images.images, strict=True)])
         real = float(np.mean([measure(b, b) for b in images.images])) if name == "average_gradient" else None
         ends = mean_interval(values, rng)

@@ -20,7 +20,7 @@ class SwinBottleneck(nn.Module):
 
     def __init__(self, channels: int, window: int) -> None:
         super().__init__()
-        config = SwinConfig(window_size=window, mlp_ratio=2.0, drop_path_rate=0.0)
+        config = SwinConfig(window_size=window, mlp_ratio=2.0, drop_path_rate=0.0, attn_implementation="eager")
         sides, heads = (2 * window, 2 * window), channels // HEAD_CHANNELS
         self.layers = nn.ModuleList(
             SwinLayer(config, channels, sides, heads, shift_size=shift) for shift in (0, window // 2)
