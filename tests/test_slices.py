@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.ct_files import ct
 from tests.mrnet import CLASSES, EXAMS, make_mrnet
 from xray_generator.data.read import read_dataset
 from xray_generator.data.volumes import PLANES, Volume, find_volumes
@@ -127,6 +128,51 @@ def test_folders_are_classes_splits_or_patients_and_masks_are_left_out(tmp_path:
     patients = find_volumes(tmp_path / "bids")[0]
     assert [(v.patient_id, v.label) for v in patients] == [("sub-01", "")] * 2 + [("sub-02", "")]
     assert patients[0].split == patients[1].split and len({v.name for v in patients}) == 3
+
+
+def save_series(folder: Path, rows_first: bool = True, **tags: object) -> None:
+    """An axial or sagittal MR series of three slices that brighten, named against their order."""
+    folder.mkdir(parents=True)
+    for place in range(3):
+        hu = np.full((12, 16), 100 * place, np.int16)
+        hu[:, :4] += 7 * (place + 1)
+        orientation, position = ([1, 0, 0, 0, 1, 0], [0, 0, 5.0 * place])
+        if not rows_first:
+            orientation, position = [0, 1, 0, 0, 0, -1], [5.0 * place, 0, 0]
+        data = ct(
+            hu,
+            signed=True,
+            without=("RescaleSlope", "RescaleIntercept"),
+            Modality="MR",
+            ImageOrientationPatient=orientation,
+            ImagePositionPatient=position,
+            SOPInstanceUID=f"1.2.3.{place}",
+            **tags,
+        )
+        (folder / f"{9 - place}").write_bytes(data)
+
+
+def test_series_of_mri_in_dicom_are_ordered_by_place_and_scaled_as_one(tmp_path: Path) -> None:
+    save_series(tmp_path / "in" / "a", PatientID="p1", SeriesInstanceUID="1.1")
+    save_series(tmp_path / "in" / "b", rows_first=False, PatientID="p2", SeriesInstanceUID="1.2")
+    axial, sagittal = find_volumes(tmp_path / "in")[0]
+    assert (axial.plane, axial.patient_id, axial.label) == ("axial", "p1", "a")
+    assert (sagittal.plane, sagittal.patient_id, sagittal.label) == ("sagittal", "p2", "b")
+    stack = axial.read()
+    assert stack.shape == (3, 12, 16) and stack[:, 0, 8].tolist() == pytest.approx([0, 100 / 221, 200 / 221])
+    assert stack[2, 0, 0] == 1  # the left edge of the file is the patient's right, which is shown left
+    assert [volume.plane for volume in find_volumes(tmp_path / "in", ("sagittal",))[0]] == ["sagittal"]
+
+
+def test_dicom_of_another_kind_or_with_a_name_is_refused_in_words(tmp_path: Path) -> None:
+    save_series(tmp_path / "named", PatientName="Doe^Jane", PatientIdentityRemoved="NO")
+    with pytest.raises(StudioError, match="may identify the patient"):
+        find_volumes(tmp_path / "named")
+    assert len(find_volumes(tmp_path / "named", accept_identified=True)[0]) == 1
+    (tmp_path / "ct").mkdir()
+    (tmp_path / "ct" / "1.dcm").write_bytes(ct())
+    with pytest.raises(StudioError, match="The modality is CT; only MR is exported"):
+        find_volumes(tmp_path / "ct")
 
 
 def spoil_array(root: Path) -> None:

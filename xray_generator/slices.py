@@ -2,8 +2,8 @@
 
     python -m xray_generator.slices --input MRNet-v1.0 --output_dir outputs/mrnet --plane coronal --slices middle:5
 
-Reads MRNet and NIfTI (see `data.volumes`) and writes `images/*.png` and `metadata.csv`: class, split, patient and
-plane of each slice. The slices of a patient share a split.
+Reads MRNet, NIfTI and MRI in DICOM (see `data.volumes`) and writes `images/*.png` and `metadata.csv`: class, split,
+patient and plane of each slice. The slices of a patient share a split.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.output_dir.resolve().is_relative_to(options.input.resolve()):
         raise StudioError("--output_dir must not lie inside --input.")
     choice = parse_choice(options.slices)
-    volumes, notes = find_volumes(options.input, options.plane)
+    volumes, notes = find_volumes(options.input, options.plane, accept_identified=options.accept_identified)
     make_folder(options.output_dir / "images")
     lines: list[Sequence[object]] = []
     faults = []
@@ -62,10 +62,13 @@ def _run(options: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.slices", description=__doc__.splitlines()[0])
-    parser.add_argument("--input", type=Path, required=True, help="folder of MRNet, or with NIfTI files")
+    parser.add_argument("--input", type=Path, required=True, help="folder of MRNet, or with NIfTI or DICOM files")
     parser.add_argument("--output_dir", type=Path, required=True)
-    parser.add_argument("--plane", nargs="+", choices=PLANES, default=(), help="default: all of MRNet, axial of NIfTI")
+    parser.add_argument(
+        "--plane", nargs="+", choices=PLANES, default=(), help="default: all that there are; axial of NIfTI"
+    )
     parser.add_argument("--slices", default="middle:5", help="of each volume: middle:5 (default), every:3 or all")
+    parser.add_argument("--accept_identified", action="store_true", help="use DICOM files that may name patients")
     parser.add_argument("--source", default="", help="name of the data in tables and cards; default: the folder's")
     parser.add_argument("--license", default="", help="license of the data, for tables and cards")
     return parser

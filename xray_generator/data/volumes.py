@@ -1,4 +1,4 @@
-"""Volumes of MRI, of which slices are exported: MRNet's arrays and NIfTI files.
+"""Volumes of MRI, of which slices are exported: MRNet's arrays, NIfTI files and DICOM series.
 
 The units of MRI are arbitrary, so each volume is scaled to [0, 1] by its own least and greatest value.
 
@@ -9,6 +9,9 @@ is one patient, occurs once however many tables name it, and is of one class (`C
 
 NIfTI: `.nii` and `.nii.gz` at any depth. The class is the folder below the root if there are two or more such folders
 and they are not named as patients (`sub-01`, as in BIDS) or splits, which are read as such. Masks are left out.
+
+DICOM: series of modality MR at any depth, in the plane in which they were made; classes and splits by folders, as of
+NIfTI. See `dicom_series` for what is refused.
 """
 
 from __future__ import annotations
@@ -28,10 +31,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray_generator.data.class_folders import class_id
+from xray_generator.data.dicom_series import NAMED, SeriesFile, find_series
 from xray_generator.data.files import list_files
 from xray_generator.data.masks import names_masks
 from xray_generator.data.rows import Split, named_split, split_by_patient
 from xray_generator.data.tables import count_names
+from xray_generator.dicom import Header, check_placed, read_values
+from xray_generator.dicom.header import turn_to_patient
 from xray_generator.types import StudioError
 
 Plane = Literal["axial", "coronal", "sagittal"]
@@ -64,22 +70,33 @@ class Volume:
     read: Callable[[], NDArray[np.float32]]  # (slices, H, W) in [0, 1], as radiologists view them
 
 
-def find_volumes(folder: Path, planes: Sequence[Plane] = ()) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
+def find_volumes(
+    folder: Path, planes: Sequence[Plane] = (), *, accept_identified: bool = False
+) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
     """The volumes of a folder, and sentences on what was left out.
 
     Args:
-        folder: of MRNet, or with NIfTI files.
-        planes: that are wanted; none: all that MRNet has, axial ones of NIfTI.
+        folder: of MRNet, or with NIfTI files, or with DICOM series.
+        planes: that are wanted; none: all that MRNet and DICOM have, axial ones of NIfTI.
+        accept_identified: use DICOM files that may identify the patient.
 
     Raises:
         StudioError: no such folder, no volume, or a fault in a table.
     """
     if not folder.is_dir():
         raise StudioError(f"The folder {folder} does not exist.")
-    found = _find_mrnet(folder, planes or PLANES) if is_mrnet(folder) else _find_nifti(folder, planes or ("axial",))
-    if not found[0]:
-        raise StudioError(f"{folder} holds no volume: neither the folders and tables of MRNet, nor NIfTI files.")
-    return found
+    if is_mrnet(folder):
+        volumes, notes = _find_mrnet(folder, planes or PLANES)
+    elif any(NIFTI.fullmatch(path.name) for path in list_files(folder)):
+        volumes, notes = _find_nifti(folder, planes or ("axial",))
+    else:
+        volumes, notes = _find_dicom(folder, planes or PLANES, accept_identified=accept_identified)
+    if not volumes:
+        raise StudioError(
+            f"{folder} holds no volume: neither the folders and tables of MRNet, nor NIfTI files, nor MRI in DICOM. "
+            f"{'; '.join(notes[:NAMED])}".strip()
+        )
+    return volumes, notes
 
 
 def is_mrnet(folder: Path) -> bool:
@@ -149,12 +166,51 @@ def _find_nifti(folder: Path, planes: Sequence[Plane]) -> tuple[tuple[Volume, ..
         match = PATIENT.search(path.relative_to(folder).as_posix())
         patient_id = match[0] if match else path.relative_to(folder).with_name(_stem(path)).as_posix()
         name = re.sub(r"[^\w-]+", "_", path.relative_to(folder).with_name(_stem(path)).as_posix())
-        stated = [split for split in map(named_split, _parts(path, folder)) if split is not None]
-        split = stated[0] if stated else split_by_patient(patient_id)
+        split = _split_of(path, folder, patient_id)
         for plane in planes:
             read = partial(_read_nifti, path, plane)
             volumes.append(Volume(f"{name}_{plane}", plane, patient_id, split, labels.get(path, ""), read))
     return tuple(volumes), count_names("files are masks", [path.name for path in masks])
+
+
+def _find_dicom(
+    folder: Path, planes: Sequence[Plane], *, accept_identified: bool
+) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
+    series, notes = find_series(folder, _check_mr, accept_identified=accept_identified)
+    labels = _folder_classes([files[0].path for files in series], folder)
+    volumes = []
+    for number, files in enumerate(series):
+        first = files[0]
+        plane, patient_id = first.header.plane, first.patient_id(folder)
+        if plane in planes and plane:
+            name = re.sub(r"[^\w-]+", "_", f"{patient_id}_{number:03d}_{plane}")
+            split, read = _split_of(first.path, folder, patient_id), partial(_read_dicom, files)
+            volumes.append(Volume(name, plane, patient_id, split, labels.get(first.path, ""), read))
+    return tuple(volumes), notes
+
+
+def _check_mr(header: Header) -> None:
+    if header.modality != "MR":
+        raise StudioError(f"The modality is {header.modality or 'not stated'}; only MR is exported.")
+    check_placed(header)
+    if not header.plane:
+        raise StudioError("The slice is oblique; only axial, coronal and sagittal ones are exported.")
+
+
+def _read_dicom(files: Sequence[SeriesFile]) -> NDArray[np.float32]:
+    """Turned to the patient where axial; the other planes as the scanner stored them."""
+    values = np.stack([read_values(file.path) for file in files])
+    scaled = _scale(_check(values, files[0].path))
+    header = files[0].header
+    if header.plane == "axial":
+        scaled = np.stack([turn_to_patient(one, header.orientation) for one in scaled])
+    return np.stack(list(_make_square(scaled, *(header.spacing_mm or (0.0, 0.0)))))
+
+
+def _split_of(path: Path, folder: Path, patient_id: str) -> Split:
+    """The split that a folder names, else that of the patient."""
+    stated = [split for split in map(named_split, _parts(path, folder)) if split is not None]
+    return stated[0] if stated else split_by_patient(patient_id)
 
 
 def _stem(path: Path) -> str:

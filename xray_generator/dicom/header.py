@@ -125,11 +125,16 @@ def check_axial_ct(header: Header) -> None:
     """
     if header.modality != "CT":
         raise StudioError(f"The modality is {header.modality or 'not stated'}; only CT is read in Hounsfield units.")
+    check_placed(header)
+    if header.plane != "axial":
+        raise StudioError(f"The slice is {header.plane or 'oblique'}; only axial chest CT is read.")
+
+
+def check_placed(header: Header) -> None:
+    """Refuse a header that does not state where its slice lies; StudioError names the tag that is missing."""
     if not header.orientation or header.position_mm is None:
         missing = "ImagePositionPatient" if header.orientation else "ImageOrientationPatient"
         raise StudioError(f"The tag {missing} is missing, so the slice can be neither oriented nor put in order.")
-    if header.plane != "axial":
-        raise StudioError(f"The slice is {header.plane or 'oblique'}; only axial chest CT is read.")
 
 
 def turn_to_patient(pixels: NDArray[np.float32], orientation: tuple[float, ...]) -> NDArray[np.float32]:

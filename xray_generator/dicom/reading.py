@@ -159,6 +159,28 @@ def read_gray(data: bytes, notes: list[str]) -> Image:
     return np.where(padding, 0.0, shown).astype(np.float32)
 
 
+def read_values(source: Path | bytes) -> NDArray[np.float32]:
+    """Read a gray image as it was measured: rescaled, through no window, padding at the least of the other values.
+
+    Of MONOCHROME1 the values are negated, so that more is brighter.
+
+    Raises:
+        StudioError: not a single gray frame, or it cannot be read.
+    """
+    from pydicom.pixels.processing import apply_modality_lut
+
+    with _faults(), _stream(source) as stream:
+        dataset = _open(stream, (*READ, *PIXELS))
+        _check_image(dataset)
+        levels = _levels(dataset, [])
+        padding = _padding(levels, dataset)
+        values = apply_modality_lut(levels, dataset).astype(np.float32)
+        values = -values if dataset.PhotometricInterpretation == "MONOCHROME1" else values
+    if not np.isfinite(values).all():
+        raise StudioError("The DICOM file holds values that are not numbers (NaN or infinity).")
+    return values if padding.all() else np.where(padding, values[~padding].min(), values)
+
+
 def _mend_window(dataset: Dataset, notes: list[str]) -> None:
     """Keep the first window that has a width, since some converters write none; take a narrow one exactly.
 
