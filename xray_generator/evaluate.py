@@ -74,6 +74,14 @@ def _run(options: argparse.Namespace) -> None:
     set_threads(options.num_threads)
     studio = Studio(device=options.device)
     make_folder(options.output_dir)  # before the work, not after it
+    for name in options.checkpoint or ():
+        studio.manifest(name)  # refuses an unknown one before the others are measured
+    for name in options.checkpoint or (None,):
+        _evaluate(argparse.Namespace(**{**vars(options), "checkpoint": name}), studio)
+
+
+def _evaluate(options: argparse.Namespace, studio: Studio) -> None:
+    """Measure one checkpoint, or a folder of images, and keep what was found."""
     record = (
         _measure_enlargement(options, studio)
         if options.suite == super_resolution.SUITE
@@ -216,7 +224,7 @@ def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.evaluate", description=__doc__.splitlines()[0])
     subject = parser.add_mutually_exclusive_group()
-    subject.add_argument("--checkpoint", help="name; default: the first one found")
+    subject.add_argument("--checkpoint", nargs="+", help="names, each measured alike; default: the first one found")
     subject.add_argument("--generated", type=Path, metavar="DIR", help="a folder of images from any source")
     parser.add_argument(
         "--real",

@@ -115,6 +115,7 @@ def test_few_images_and_equal_folders_give_reasons_and_no_numbers(
     [
         (["--generated", "nowhere"], "no folder nowhere"),
         (["--checkpoint", "none"], "Unknown checkpoint 'none'"),
+        (["--checkpoint", "tiny", "none"], "Unknown checkpoint 'none'"),
         (["--real", "nowhere"], "no folder nowhere"),
         (["--training", "nowhere"], "nowhere does not exist"),
         (["--size", "48"], "draws 64x64"),

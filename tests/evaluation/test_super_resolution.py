@@ -90,7 +90,8 @@ def test_the_command_measures_what_enlarges(
     assert main(arguments) == 1
     assert "no checkpoint that enlarges" in capsys.readouterr().err
     (tmp_path / "checkpoints").symlink_to(straight / "checkpoints", target_is_directory=True)
-    assert main(arguments) == 0
+    assert main([*arguments, "--checkpoint", "small", "super_resolution/small"]) == 0
+    assert capsys.readouterr().out.count(".record.json") == 2  # of the same weights: the later one is kept
     (found,) = map(read_record, metrics.glob("*.record.json"))
     assert found.name == f"small_enlargement_{dataset_folder.name}"
     assert {row["method"] for row in found.tables["enlargement"]} >= {"lanczos", "upscaler"}
