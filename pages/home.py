@@ -25,6 +25,7 @@ PAGES = {
     "create/live.py": "Watch an X-ray follow your words.",
     "create/edit.py": "Add a finding to a patient, or remove one.",
     "create/latent.py": "Turn one cell into another.",
+    "create/enlarge.py": "Compare ways to enlarge an image.",
     "create/enhancement.py": "Compare ways to enhance an image.",
     "explore/dataset.py": "Look through real images and their labels.",
     "measure/metrics.py": "How good is a model?",

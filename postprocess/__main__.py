@@ -102,7 +102,7 @@ def _choose_presets(name: str | None, file: Path | None) -> tuple[Preset, ...]:
 
 def _complain(error: Exception, path: Path | None = None) -> int:
     reason = error.strerror if path and isinstance(error, OSError) and error.strerror else error
-    sys.stderr.write(f"{path}: {reason}\n" if path else f"{reason}\n")
+    sys.stderr.write(f"error: {path}: {reason}\n" if path else f"error: {reason}\n")
     return 1
 
 

@@ -1,6 +1,7 @@
 """Fuzzed files: checkpoints, states of a training, tables, folders of classes, presets, configurations, records."""
 
 import hashlib
+import io
 import json
 import random
 import shutil
@@ -8,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import torch
 
@@ -24,6 +26,7 @@ from xray_generator.data.ct_series import CtOptions
 from xray_generator.data.read import read_dataset
 from xray_generator.data.record import RECORD as DATA_RECORD
 from xray_generator.data.record import DataRecord, read_record
+from xray_generator.data.volumes import PLANES, TASKS, find_volumes
 from xray_generator.evaluation.records import SUFFIX, write_record
 from xray_generator.experiments.likelihoods import SUFFIX as COMPARISON
 from xray_generator.experiments.likelihoods import find_comparison
@@ -65,6 +68,7 @@ def file_parsers(folder: Path, checkpoint: Path) -> dict[str, Parser]:
         "manifest": _manifest(folder, checkpoint),
         "state": _state(folder),
         "table": _tables(folder),
+        "volumes": Parser(_volumes, lambda made: _read_volumes(made, folder), 10),
         "class folders": Parser(_class_names, lambda names: _read_classes(names, folder), 4),
         "preset": Parser(_preset, lambda data: _read_preset(data, folder), 20),
         "configuration": Parser(_configuration, lambda made: _read_configuration(*made, folder), 30),
@@ -191,6 +195,23 @@ def _tables(folder: Path) -> Parser:
         assert all(row.path.is_relative_to(folder / "pack") and row.image().size for row in dataset.rows)
 
     return Parser(make, read, 40)
+
+
+def _volumes(rng: random.Random) -> dict[str, bytes]:
+    """An exam of MRNet with its tables, or a NIfTI file, one of them changed."""
+    array, nifti = io.BytesIO(), nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(5, 4, 3), np.eye(4))
+    np.save(array, np.arange(60, dtype=np.uint8).reshape(3, 4, 5))
+    exam = {f"train-{task}.csv": b"0000,1\n0001,0\n" for task in TASKS} | {"train/axial/0000.npy": array.getvalue()}
+    files = rng.choice((exam, {"sub-01_T1w.nii": nifti.to_bytes()}))
+    name = rng.choice(list(files))
+    return {**files, name: mutate_bytes(rng, files[name])}
+
+
+def _read_volumes(made: Written, folder: Path) -> None:
+    place = fresh(folder / "volumes", made)
+    for volume in find_volumes(place, PLANES)[0]:
+        slices = volume.read()
+        assert slices.ndim == 3 and 0 <= slices.min() <= slices.max() <= 1
 
 
 def _class_names(rng: random.Random) -> tuple[str, ...]:

@@ -19,7 +19,18 @@ from xray_generator.types import StudioError
 
 FUZZ = int(os.environ.get("FUZZ", "5000"))  # inputs of all parsers together
 ONLY = os.environ.get("FUZZ_AT")  # the number of one input
-FILES = ("weights", "manifest", "state", "table", "class folders", "preset", "configuration", "records", "log")
+FILES = (
+    "weights",
+    "manifest",
+    "state",
+    "table",
+    "volumes",
+    "class folders",
+    "preset",
+    "configuration",
+    "records",
+    "log",
+)
 IMAGES = ("PNG", "JPEG", "TIFF", "DICOM", "recipe", "upload")
 TEXTS = ("report", "vocabulary", "names", "request", "request in JSON", "operation", "command", "headers")
 

@@ -122,7 +122,7 @@ def test_folders_are_classes_splits_or_patients_and_masks_are_left_out(tmp_path:
         save_nifti(tmp_path / "classes" / name)
     volumes, notes = find_volumes(tmp_path / "classes")
     assert [(v.label, v.split) for v in volumes] == [("glioma", "test"), ("glioma", "train"), ("healthy", "train")]
-    assert notes == ("2 files are masks: a.nii, c_seg.nii",)
+    assert notes[0] == "2 files are masks: a.nii, c_seg.nii" and "3 files name no patient" in notes[1]
     for name in ("sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz"):
         save_nifti(tmp_path / "bids" / name)
     patients = find_volumes(tmp_path / "bids")[0]
@@ -175,6 +175,32 @@ def test_dicom_of_another_kind_or_with_a_name_is_refused_in_words(tmp_path: Path
         find_volumes(tmp_path / "ct")
 
 
+def test_no_image_is_written_over_another(mrnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a/b.nii", "a_b.nii", "A_B.nii.gz"):
+        save_nifti(tmp_path / "in" / name)
+    assert export("--input", tmp_path / "in", "--output_dir", tmp_path / "out", "--plane", "axial", "axial") == 0
+    rows = read_dataset(tmp_path / "out").rows
+    assert len({row.path.name.lower() for row in rows}) == len(rows) == 15
+    assert "3 files name no patient" in capsys.readouterr().err
+    assert export("--input", tmp_path / "in", "--output_dir", tmp_path / "out") == 1
+    assert "holds images already" in capsys.readouterr().err
+    (mrnet / "train" / "axial" / "0000.npy").rename(mrnet / "train" / "axial" / "1130.npy")
+    assert export("--input", mrnet, "--output_dir", tmp_path / "second") == 1
+    assert "The exams 1130 are in train and in valid" in capsys.readouterr().err
+
+
+def spoil_archive(root: Path) -> None:
+    path = root / "train" / "axial" / "0000.npy"
+    np.savez(path.with_suffix(".npz"), np.zeros((3, 8, 8)))
+    path.with_suffix(".npz").replace(path)
+
+
+def test_a_table_in_another_encoding_is_refused(mrnet: Path) -> None:
+    (mrnet / "train-acl.csv").write_bytes("0000,1\nÄ,0\n".encode("latin-1"))
+    with pytest.raises(StudioError, match=r"train-acl\.csv, line 2: not UTF-8"):
+        find_volumes(mrnet)
+
+
 def spoil_array(root: Path) -> None:
     (root / "train" / "axial" / "0000.npy").write_bytes(b"\x93NUMPY rubbish")
 
@@ -191,7 +217,7 @@ def spoil_numbers(root: Path) -> None:
     np.save(root / "train" / "axial" / "0000.npy", np.full((3, 8, 8), np.nan))
 
 
-@pytest.mark.parametrize("spoil", [spoil_array, spoil_shape, spoil_code, spoil_numbers])
+@pytest.mark.parametrize("spoil", [spoil_array, spoil_archive, spoil_shape, spoil_code, spoil_numbers])
 def test_a_volume_that_cannot_be_read_is_named_and_the_others_are_exported(
     mrnet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], spoil: object
 ) -> None:

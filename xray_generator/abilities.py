@@ -222,7 +222,7 @@ class Traversing(Protocol):
         """Latents (B, C, h, w) of new images, one per CPU generator, by the recommended sampling."""
         ...
 
-    def directions(self, label: str | None, count: int) -> tuple[LatentDirection, ...]:
+    def directions(self, label: str | None, count: int, on_step: OnStep | None = None) -> tuple[LatentDirection, ...]:
         """The principal directions of a class, the greatest variance first, measured on generated latents alone."""
         ...
 

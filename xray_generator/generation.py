@@ -228,7 +228,7 @@ def traverse(
         index: of the direction, from 0, the one with the greatest variance.
         amounts: how far, in standard deviations along the direction; 0 is among them.
         directions: of this class, where they have been measured before.
-        on_step: called after each step of the prior.
+        on_step: called after each draw of the measurement, where there is one, and after each step of the prior.
 
     Raises:
         StudioError: the checkpoint cannot do what is asked, or cannot do this at all.
@@ -236,7 +236,7 @@ def traverse(
     able = require(engine, Traversing, "has no latent space to explore")
     notes, request = engine.notes(request), engine.resolve(replace(request, num_images=1))
     label = request.condition.label if isinstance(request.condition, ClassLabel) else None
-    directions = tuple(directions) or able.directions(label, NUM_DIRECTIONS)
+    directions = tuple(directions) or able.directions(label, NUM_DIRECTIONS, on_step)
     work = partial(able.traverse, request, directions[index], amounts)
     images, milliseconds = _run_timed(work, on_step or no_report)
     start = _result(engine, request, [images[list(amounts).index(0)]], [milliseconds], notes)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xray_generator.console import exit_code
-from xray_generator.data.captioned import METADATA
+from xray_generator.data.captioned import IMAGES, METADATA
 from xray_generator.data.ct_series import parse_choice
 from xray_generator.data.tables import write_table
 from xray_generator.data.volumes import PLANES, count_by_class, find_volumes
@@ -36,8 +36,10 @@ def _run(options: argparse.Namespace) -> None:
     if options.output_dir.resolve().is_relative_to(options.input.resolve()):
         raise StudioError("--output_dir must not lie inside --input.")
     choice = parse_choice(options.slices)
+    if any((options.output_dir / IMAGES).glob("*")):
+        raise StudioError(f"{options.output_dir} holds images already. Choose a new folder.")
     volumes, notes = find_volumes(options.input, options.plane, accept_identified=options.accept_identified)
-    make_folder(options.output_dir / "images")
+    make_folder(options.output_dir / IMAGES)
     lines: list[Sequence[object]] = []
     faults = []
     for volume in volumes:
@@ -47,7 +49,7 @@ def _run(options: argparse.Namespace) -> None:
             faults.append(str(error))
             continue
         for place in choice.of(range(len(slices))):
-            name, (height, width) = f"images/{volume.name}_{place:03d}.png", slices[place].shape
+            name, (height, width) = f"{IMAGES}/{volume.name}_{place:03d}.png", slices[place].shape
             write_file(options.output_dir / name, encode_png(slices[place]))
             facts = (volume.label, volume.split, volume.patient_id, volume.plane)
             lines.append((name, *facts, options.source or options.input.resolve().name, options.license, width, height))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import streamlit as st
 
 from pages.kit.images import pick_image
 from pages.kit.jobs import draw_job, start_button
 from pages.kit.sampling import draw_seed
-from pages.kit.services import default_rows, escape_markdown, studio
+from pages.kit.services import escape_markdown, find_dataset_for, studio
 from pages.kit.viewer import draw_slider, draw_viewer
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.difference import comparison_strip, difference
-from xray_generator.data.naming import checkpoint_title
+from xray_generator.data.naming import checkpoint_title, subject
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.experiments.enlargement import FACTOR, Enlargements, enlarge_every_way
 from xray_generator.export.archive import Source
@@ -27,6 +28,15 @@ INTRODUCTION = (
 )
 WAYS = {True: "Reduce it first, and compare", False: "Enlarge it as it is"}
 ORIGINAL = "original"
+DIGITS = 3  # that are shown of a measure
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How an image is enlarged."""
+
+    is_reduced: bool  # first, so that the image itself is the original to compare with
+    size: int
 
 
 def main() -> None:
@@ -36,41 +46,38 @@ def main() -> None:
     with form:
         try:
             manifest = _pick_model()
-            source = pick_image("enlarge", pick_rows=default_rows)
+            source = pick_image("enlarge", pick_rows=lambda: find_dataset_for(manifest).rows)
         except (StudioError, OSError) as error:
             st.error(escape_markdown(error))
             return
-        is_reduced = st.segmented_control(
-            "Way",
-            list(WAYS),
-            format_func=WAYS.__getitem__,
-            default=True,
-            required=True,
-            key="enlarge_way",
-            persist_state="session",
-            help=f"Reduced to 1/{FACTOR} of the side and enlarged again, the image itself is what to compare with.",
-        )
-        size, seed = _pick_size(manifest), draw_seed("enlarge_seed")
-        key = f"enlarge {manifest.ref.sha256} {source.digest if source else 'nothing'} {is_reduced} {size} {seed}"
+        if source is None:
+            return
+        _warn_of_others(manifest, source)
+        try:
+            choice = _pick_way(manifest, min(source.image.shape))
+        except StudioError as error:
+            st.warning(escape_markdown(error))
+            return
+        seed = draw_seed("enlarge_seed")
+        key = f"enlarge {manifest.ref.sha256} {source.digest} {choice} {seed}"
         start_button(
             "Enlarge",
             key,
             lambda: studio().task(
                 enlarge_every_way,
-                source and source.image,
-                size,
+                source.image,
+                choice.size,
                 checkpoint=manifest.ref.full_name,
                 load=studio().enlarger,
-                is_reduced=is_reduced,
+                is_reduced=choice.is_reduced,
                 seed=seed,
             ),
             key="enlarge_start",
             shortcut="Ctrl+Enter",
-            disabled=source is None,
         )
     with result:
         found: Enlargements | None = draw_job(key, "The image appears here, enlarged in every way.")
-        if found is not None and source is not None:
+        if found is not None:
             _draw_result(found, source, manifest)
 
 
@@ -88,18 +95,54 @@ def _pick_model() -> Manifest:
     return manifests[name]
 
 
-def _pick_size(manifest: Manifest) -> int:
-    """Of the sizes that the checkpoint enlarges to: one that also draws enlarges to all but its smallest."""
-    sizes = sorted(manifest.sizes)[1 if draws(manifest.family) else 0 :]
+def _warn_of_others(manifest: Manifest, source: Source) -> None:
+    """Say so where the image is known to be of another kind than those that the model learned from."""
+    if source.recipe is None:
+        return
+    try:
+        drawn_by = studio().manifest(source.recipe.checkpoint.full_name)
+    except StudioError:
+        return
+    if subject(drawn_by) != subject(manifest):
+        st.warning(
+            f"This image shows {subject(drawn_by).lower()}. The model learned from {subject(manifest).lower()} alone: "
+            "whatever detail it draws is of these."
+        )
+
+
+def _pick_way(manifest: Manifest, side: int) -> Choice:
+    """Draw the ways and sizes that an image of `side` pixels allows.
+
+    Raises:
+        StudioError: it allows none.
+    """
+    smallest = 1 if draws(manifest.family) else 0  # one that also draws enlarges to all but its smallest size
+    sizes = sorted(manifest.sizes)[smallest:]
+    allowed = {True: [size for size in sizes if size <= side], False: [size for size in sizes if size > side]}
+    ways = [way for way, found in allowed.items() if found]
+    if not ways:
+        raise StudioError(f"The image has {side} pixels a side, and {manifest.name} enlarges to {sizes[-1]} at most.")
+    is_reduced = st.segmented_control(
+        "Way",
+        ways,
+        format_func=WAYS.__getitem__,
+        default=ways[0],
+        required=True,
+        key=f"enlarge_way of {ways}",
+        persist_state="session",
+        help=f"Reduced to 1/{FACTOR} of the side and enlarged again, the image itself is what to compare with. It must "
+        f"have as many pixels as it is enlarged to: {sizes[0]} or more.",
+    )
+    is_reduced = ways[0] if is_reduced is None else is_reduced
     size = st.segmented_control(
         "Pixels a side",
-        sizes,
-        default=sizes[-1],
+        allowed[is_reduced],
+        default=allowed[is_reduced][0],
         required=True,
-        key=f"enlarge_size of {manifest.ref.full_name}",
+        key=f"enlarge_size of {allowed[is_reduced]}",
         persist_state="session",
     )
-    return int(size or sizes[-1])
+    return Choice(is_reduced, int(size or allowed[is_reduced][0]))
 
 
 def _draw_result(found: Enlargements, source: Source, manifest: Manifest) -> None:
@@ -132,8 +175,8 @@ def _draw_measures(found: Enlargements) -> None:
     for name in found.items[0].measures:
         measure = MEASURES[name]
         title = f"{measure.title} ({measure.unit})" if measure.unit else measure.title
-        columns[title] = [round(item.measures[name], 5) for item in found.items]
-        helps[title] = st.column_config.NumberColumn(help=measure.help)
+        columns[title] = [f"{item.measures[name]:.{DIGITS}g}" for item in found.items]
+        helps[title] = st.column_config.Column(help=measure.help)
     columns["Time (ms)"] = [round(item.seconds * 1_000) for item in found.items]
     st.dataframe(columns, hide_index=True, width="stretch", column_config=helps, key="enlarge_measures")
     st.caption("n = 1: an example, no measurement. The Metrics page shows what was measured on many unseen images.")

@@ -42,21 +42,28 @@ def draw_result(manifest: Manifest, preset: Preset) -> None:
     key, paths = job_key(manifest.name), list_own_results(manifest.name)
     draw_line(JOB, key, has_result=bool(paths))
     draw_ends(key)
+    newest = paths[0] if paths else None
+    is_new = st.session_state.setdefault(newest_key(manifest), newest) != newest
     if paths:
         path = pick_result(manifest, paths)
         if (result := read_result(path, manifest.name)) is None:
             st.info(f"The images of this result are no longer in {escape_markdown(path.parent)}.")
         else:
-            draw_images(result, manifest, preset)
+            draw_images(result, manifest, preset, is_new=is_new)
     elif not is_running(key):
         draw_hint("The images appear here.", 480)
 
 
+def newest_key(manifest: Manifest) -> str:
+    """Under which the session keeps the newest result that a checkpoint had when its results were last drawn."""
+    return f"newest {result_key(manifest.name)}"
+
+
 def pick_result(manifest: Manifest, paths: Sequence[Path]) -> Path:
     """Draw the choice among results where there are several. A new one is chosen when its first image is finished."""
-    key, newest_key = result_key(manifest.name), f"newest {result_key(manifest.name)}"
-    if st.session_state.get(newest_key) != paths[0] or st.session_state.get(key) not in paths:
-        st.session_state.update({key: paths[0], newest_key: paths[0], "selected_image": 0})
+    key, newest = result_key(manifest.name), newest_key(manifest)
+    if st.session_state.get(newest) != paths[0] or st.session_state.get(key) not in paths:
+        st.session_state.update({key: paths[0], newest: paths[0], "selected_image": 0})
     if len(paths) == 1:
         return paths[0]
     path: Path = st.selectbox(
@@ -81,7 +88,7 @@ def describe_result(titles: Mapping[str, str], path: Path) -> str:
     return f"{words[:90]} · {count} · {request.width} px · seed {request.seed} · {kept.recipe.digest}"
 
 
-def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) -> None:
+def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset, *, is_new: bool = False) -> None:
     """Draw one image of a result large, raw and enhanced, all of them small, and what led to it."""
     index = min(st.session_state.get("selected_image", 0), len(result.images) - 1)
     raw, *enhanced = pictures(result, index, preset)
@@ -96,7 +103,7 @@ def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset) ->
     else:
         names = ("Raw", f"Enhanced: {preset.name}") if enhanced else (f"Seed {result.seeds[index]}",)
         images = {name: look(picture.image) for name, picture in zip(names, (raw, *enhanced), strict=True)}
-        draw_viewer(images, key="viewer", space_px=space, window=seen, unitless=names[1:])
+        draw_viewer(images, key="viewer", space_px=space, window=seen, unitless=names[1:], is_new=is_new)
     facts = {
         "Seed": str(result.seeds[index]),
         "Size": f"{result.request.width} x {result.request.height}",

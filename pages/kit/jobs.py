@@ -157,9 +157,9 @@ def _draw_line(prefix: str, job_key: str, before: dict[str, int], *, has_result:
 
 def draw_ends(job_key: str) -> None:
     """Say how the jobs under a key ended since one last brought its result; of those that were canceled, the last."""
-    over = [job for job in reversed(job_queue().find(person(), job_key)) if job.is_over]
+    over = sorted((job for job in job_queue().find(person(), job_key) if job.is_over), key=lambda job: -job.finished)
     for index, job in enumerate(takewhile(lambda job: job.state != "done", over)):
-        if job.error or not index:
+        if job.error or job.num_done or not index:
             draw_end(job)
 
 

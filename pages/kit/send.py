@@ -61,6 +61,13 @@ def _find_ways(picture: Picture) -> Iterator[_Way]:
     yield _Way(
         "Enhance", "tune", "create/enhancement.py", "Compare presets on it.", partial(_choose, "enhancement", picture)
     )
+    yield _Way(
+        "Enlarge in every way",
+        "compare",
+        "create/enlarge.py",
+        "Compare interpolations and models on it.",
+        partial(_choose, "enlarge", picture),
+    )
     recipe, request = picture.recipe, picture.recipe.request
     manifest = _find_manifest(recipe.checkpoint)
     if manifest is None or recipe.origin is not None or recipe.upscaler is not None:

@@ -11,7 +11,8 @@ export default function ({ data, parentElement }) {
   const panes = find(".panes"), list = find("ol"), slider = find("input");
   root.style.setProperty("--space", `${data.space}px`);
   root.style.setProperty("--panes", `${200 * data.panes.length}px`);  // where there is less room, the notes go below
-  const key = JSON.stringify(data);
+  root.style.setProperty("--count", data.panes.length);
+  const { is_new, ...rest } = data, key = JSON.stringify(rest);
   if (root.key === key) return;  // the same images again: keep zoom, window and measurements
   root.key = key;
   const isTouch = window.matchMedia("(hover: none)").matches;  // there one finger scrolls until a tool is chosen
@@ -39,6 +40,7 @@ export default function ({ data, parentElement }) {
     return made;
   });
   panes.replaceChildren(...shown.map(({ figure }) => figure));
+  if (is_new && window.matchMedia("(max-width: 640px)").matches) panes.scrollIntoView({ block: "center" });
 
   // The gray levels of a picture, rows from the top; all frames of a pane have one size.
   function read(pane, picture) {

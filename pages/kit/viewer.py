@@ -63,17 +63,20 @@ def draw_viewer(
     unitless: Collection[str] = (),
     spacing_mm: tuple[float, float] | None = None,
     reduction: float = 1,
+    is_new: bool = False,
 ) -> None:
     """Draw (H, W) images in [0, 1], or their PNG, side by side, as high as the browser's window less `space_px`.
 
     Each is marked "Synthetic", those whose label is in `real` "Real", those in `unknown` "Given". `window`: the
     Hounsfield units from black to white, in which values are displayed, but for the images in `unitless`, which were
     enhanced; None: 256 gray levels. `spacing_mm`: between rows and between columns of the original; None: lengths are
-    in pixels. `reduction`: pixels of the original for each that is shown, along a side.
+    in pixels. `reduction`: pixels of the original for each that is shown, along a side. `is_new`: it has just come, so
+    a narrow screen, on which it may lie below the form, moves to it.
     """
     marks = {label: "Real" if label in real else "Given" if label in unknown else "Synthetic" for label in images}
     series = {label: (image,) for label, image in images.items()}
-    more = {"names": [""], "first": 0, "space": space_px, "spacing": spacing_mm, "reduction": reduction}
+    place = {"names": [""], "first": 0, "space": space_px, "is_new": is_new}
+    more = {**place, "spacing": spacing_mm, "reduction": reduction}
     _draw(series, marks, key, window, unitless, more)
 
 
@@ -92,7 +95,7 @@ def draw_cine(
     Each of `series` has an image (H, W) for each of `names`; those of one place are shown side by side. `first`: the
     place to start at.
     """
-    more = {"names": list(names), "first": first, "space": space_px, "spacing": None, "reduction": 1}
+    more = {"names": list(names), "first": first, "space": space_px, "spacing": None, "reduction": 1, "is_new": False}
     _draw(series, dict.fromkeys(series, "Synthetic"), key, window, unitless, more)
 
 

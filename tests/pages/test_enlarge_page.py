@@ -2,17 +2,22 @@
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from pages.kit.services import job_queue
+from pages.kit.services import find_dataset_for, job_queue, studio
 from tests.families.tiny import trained
-from tests.pages.generator import TIMEOUT_S, run, shown, viewers
+from tests.pages.generator import TIMEOUT_S, own_folder, run, shown, viewers
+from xray_generator.checkpoints import read_manifest, write_manifest
+from xray_generator.export.pictures import pictures
+from xray_generator.requests import make_request, read_condition
 
-PAGE = Path(__file__).parents[2] / "pages" / "create" / "enlarge.py"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "pages" / "create" / "enlarge.py"
 
 
 @pytest.fixture
@@ -22,7 +27,7 @@ def output_dir(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeyp
         source = trained(family, tmp_path_factory.getbasetemp()).options.checkpoint
         shutil.copytree(source, tmp_path / "checkpoints" / family / "small")
     monkeypatch.setenv("OUTPUT_DIR", str(tmp_path))
-    monkeypatch.setenv("DATASET_PATH", str(Path(__file__).parents[2] / "dataset"))
+    monkeypatch.setenv("DATASET_PATH", str(ROOT / "dataset"))
     st.cache_data.clear()
     return tmp_path
 
@@ -45,6 +50,12 @@ def enlarge(app: AppTest, state: str = "done") -> None:
     run(app)
 
 
+def offered(app: AppTest, key: str) -> list[str]:
+    """What a row of choices holds, whose key begins so."""
+    (control,) = [one for one in app.get("button_group") if str(one.key).startswith(key)]
+    return [option.content for option in control.proto.options]
+
+
 def test_every_way_stands_beside_the_original_and_is_measured(output_dir: Path) -> None:
     app = open_page("super_resolution")
     assert app.session_state["enlarge_source"] == "Dataset"
@@ -57,23 +68,52 @@ def test_every_way_stands_beside_the_original_and_is_measured(output_dir: Path) 
     assert {"PSNR (dB)", "SSIM", "FSIM", "VIF", "DSSIM"} <= set(table.value.columns)
     psnr = dict(zip(table.value["Method"], table.value["PSNR (dB)"], strict=True))
     assert psnr["nearest"] < psnr["bicubic"]
-    assert "From 48 x 48 to 96 x 96 pixels" in shown(app).replace("\\", "")
+    assert "From 32 x 32 to 64 x 64 pixels" in shown(app).replace("\\", "")
     assert len(app.download_button) == len(images) + 1
 
 
-def test_an_image_that_is_too_large_is_refused_in_words(output_dir: Path) -> None:
+def test_only_what_the_image_allows_is_offered(output_dir: Path) -> None:
+    """The films of the sample have 256 pixels a side, the upscaler enlarges to 64 and 96."""
     app = open_page("super_resolution")
-    app.segmented_control(key="enlarge_way").set_value(False)
+    assert offered(app, "enlarge_way") == ["Reduce it first, and compare"]
+    assert offered(app, "enlarge_size") == ["64", "96"]
+    manifest = next((output_dir / "checkpoints" / "super_resolution").glob("*/manifest.json")).parent
+    write_manifest(manifest, replace(read_manifest(manifest), sizes=(512, 768)))
+    app = open_page("super_resolution")
+    assert offered(app, "enlarge_way") == ["Enlarge it as it is"]
+    assert offered(app, "enlarge_size") == ["512", "768"]
+
+
+def test_the_first_choice_can_be_done_by_every_model_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the first image that is offered for it, which is of its own kind."""
+    monkeypatch.setenv("OUTPUT_DIR", str(ROOT / "outputs"))
+    monkeypatch.setenv("DATASET_PATH", str(ROOT / "dataset"))
+    for manifest in studio().enlargers():
+        row = find_dataset_for(manifest).rows[0]
+        assert row.source in manifest.data.sources
+        side, upscaler = min(row.image().shape), studio().enlarger(manifest.ref.full_name)
+        reached = [size for size in manifest.sizes if size <= side]
+        assert upscaler.num_steps(*((reached[0] // 2, reached[0]) if reached else (side, min(manifest.sizes)))) > 0
+
+
+def test_an_image_of_another_subject_is_pointed_out(output_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert not open_page("super_resolution").warning
+    source = trained("flow_matching", tmp_path_factory.getbasetemp()).options.checkpoint
+    shutil.copytree(source, output_dir / "checkpoints" / "flow_matching" / "small")
+    request = make_request(read_condition(read_manifest(source), label="normal"), seed=1, size=32)
+    (picture,) = pictures(studio().generate(request, "flow_matching/small"), 0)
+    app = AppTest.from_file(PAGE, default_timeout=TIMEOUT_S)
+    app.session_state["enlarge_source"] = "Generated"
+    app.session_state["enlarge_generated"] = studio().keep(picture, own_folder(output_dir))
+    app.session_state["enlarge_model"] = "super_resolution/small"
     run(app)
-    enlarge(app, "failed")  # the films of the sample are larger than 96 pixels
-    assert "An image of 256 pixels can be enlarged to" in app.error[0].value.replace("\\", "")
+    assert "shows lung ct. The model learned from chest x-ray alone" in app.warning[0].value
 
 
 def test_a_cascade_is_offered_by_its_stages(output_dir: Path) -> None:
     app = open_page("cascade")
     assert len(app.selectbox(key="enlarge_model").options) == 2
-    sizes = [control for control in app.get("button_group") if "enlarge_size" in str(control.key)]
-    assert [option.content for option in sizes[0].proto.options] == ["32"]
+    assert offered(app, "enlarge_size") == ["32"]
     enlarge(app)
     assert "From 16 x 16 to 32 x 32 pixels" in shown(app).replace("\\", "")
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.axoneme import CLASSES
-from xray_generator.registry import modality, reads_prompts
+from xray_generator.registry import draws, modality, reads_prompts
 
 SUBJECTS = {"DX": "Chest X-ray", "CT": "Lung CT", "MR": "MRI"}  # by DICOM code, where the classes do not tell
 NORMAL = ("normal", "no_finding", "healthy")  # come first
@@ -78,6 +78,8 @@ def subject(manifest: Manifest) -> str:
 
 def checkpoint_title(manifest: Manifest) -> str:
     """A checkpoint in plain words: "Chest X-ray from text, 256 px". Several may have the same."""
+    if not draws(manifest.family):
+        return f"{subject(manifest)} enlarged to {' and '.join(map(str, manifest.sizes))} px"
     way = " from text" if reads_prompts(manifest) else " by class" if manifest.labels else ""
     return f"{subject(manifest)}{way}, {max(manifest.sizes)} px"
 

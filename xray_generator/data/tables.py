@@ -73,7 +73,7 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
     """
     if not path.is_file():
         raise StudioError(f"{path.name} was not found in {path.parent}.")
-    text = _decode(path)
+    text = read_text(path)
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     lines = []
@@ -103,7 +103,7 @@ def read_table(path: Path, needed: Sequence[str]) -> tuple[Line, ...]:
 def read_header(path: Path) -> tuple[str, ...]:
     """The column names of a table; () if it cannot be read, which `read_table` reports."""
     try:
-        text = _decode(path)
+        text = read_text(path)
         return tuple(_columns(_next_header(csv.reader(io.StringIO(text, newline="")))))
     except (StudioError, OSError, csv.Error):
         return ()
@@ -172,7 +172,8 @@ def _columns(names: Sequence[str]) -> list[str]:
     return [new if plain.count(new) == 1 else old for old, new in zip(names, plain, strict=True)]
 
 
-def _decode(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A file of UTF-8 text, with or without a byte order mark; StudioError says what it is instead."""
     data = path.read_bytes()
     if not data.strip():
         raise StudioError(f"{path.name} is empty.")

@@ -120,7 +120,7 @@ def receive(files: Sequence[NamedBytes], caps: Caps | None = None) -> Upload:
         raise StudioError("Nothing was uploaded. Choose one ZIP, or image files.")
     zipped = [file for file in files if _is_zip(file)]
     if zipped and len(files) > 1:
-        raise StudioError("Upload one ZIP alone, or image files without a ZIP.")
+        raise StudioError("Upload one ZIP alone, or image files without a ZIP. Remove the others from the list first.")
     folder = UploadFolder()
     try:
         intake = Intake(folder.path, caps or Caps())

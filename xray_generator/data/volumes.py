@@ -16,11 +16,11 @@ NIfTI. See `dicom_series` for what is refused.
 
 from __future__ import annotations
 
-import csv
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -35,7 +35,7 @@ from xray_generator.data.dicom_series import NAMED, SeriesFile, find_series
 from xray_generator.data.files import list_files
 from xray_generator.data.masks import names_masks
 from xray_generator.data.rows import Split, named_split, split_by_patient
-from xray_generator.data.tables import count_names
+from xray_generator.data.tables import count_names, read_text
 from xray_generator.dicom import Header, check_placed, read_values
 from xray_generator.dicom.header import turn_to_patient
 from xray_generator.types import StudioError
@@ -85,6 +85,7 @@ def find_volumes(
     """
     if not folder.is_dir():
         raise StudioError(f"The folder {folder} does not exist.")
+    planes = tuple(dict.fromkeys(planes))
     if is_mrnet(folder):
         volumes, notes = _find_mrnet(folder, planes or PLANES)
     elif any(NIFTI.fullmatch(path.name) for path in list_files(folder)):
@@ -96,7 +97,19 @@ def find_volumes(
             f"{folder} holds no volume: neither the folders and tables of MRNet, nor NIfTI files, nor MRI in DICOM. "
             f"{'; '.join(notes[:NAMED])}".strip()
         )
-    return volumes, notes
+    return _number_repeated(volumes), notes
+
+
+def _number_repeated(volumes: Sequence[Volume]) -> tuple[Volume, ...]:
+    """Volumes whose names differ, also in file systems that ignore capitals."""
+    taken: set[str] = set()
+    found = []
+    for volume in volumes:
+        names = (f"{volume.name}{f'-{i}' if i else ''}" for i in range(len(taken) + 1))
+        name = next(name for name in names if name.lower() not in taken)
+        taken.add(name.lower())
+        found.append(replace(volume, name=name))
+    return tuple(found)
 
 
 def is_mrnet(folder: Path) -> bool:
@@ -109,6 +122,10 @@ def is_mrnet(folder: Path) -> bool:
 def _find_mrnet(folder: Path, planes: Sequence[Plane]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
     volumes: list[Volume] = []
     unknown: list[str] = []
+    exams = [{path.stem for path in (folder / split).glob("*/*.npy")} for split in MRNET_SPLITS]
+    if twice := sorted(exams[0] & exams[1]):
+        places = " and in ".join(MRNET_SPLITS)
+        raise StudioError(f"The exams {', '.join(twice[:NAMED])} are in {places}; each belongs in one of them.")
     for name, split in MRNET_SPLITS.items():
         labels = {task: _read_labels(folder / f"{name}-{task}.csv") for task in TASKS}
         for plane in planes:
@@ -134,26 +151,33 @@ def _read_labels(path: Path) -> dict[str, bool]:
     if not path.is_file():
         return {}
     labels: dict[str, bool] = {}
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        for number, line in enumerate(csv.reader(stream), start=1):
-            if not line:
-                continue
-            exam, value = (line[0].strip().zfill(4), line[1].strip()) if len(line) == 2 else ("", "")
-            if not exam.isdecimal() or value not in ("0", "1"):
-                if number == 1 and not line[0].strip().isdecimal():
-                    continue  # a header, which some copies have
-                raise StudioError(f"{path.name}, line {number}: not the number of an exam and 0 or 1.")
-            if labels.setdefault(exam, value == "1") != (value == "1"):
-                raise StudioError(f"{path.name}, line {number}: exam {exam} is 0 and 1.")
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        cells = [cell.strip().strip('"') for cell in line.split(",")]
+        if cells == [""]:
+            continue
+        exam, value = (cells[0].zfill(4), cells[1]) if len(cells) == 2 else ("", "")
+        if not exam.isdecimal() or value not in ("0", "1"):
+            if number == 1 and not cells[0].isdecimal():
+                continue  # a header, which some copies have
+            raise StudioError(f"{path.name}, line {number}: not the number of an exam and 0 or 1.")
+        if labels.setdefault(exam, value == "1") != (value == "1"):
+            raise StudioError(f"{path.name}, line {number}: exam {exam} is 0 and 1.")
     return labels
 
 
 def _read_array(path: Path) -> NDArray[np.float32]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise StudioError(f"{path.name} is not a NumPy array: {str(error).splitlines()[0][:100]}") from None
+    except Exception as error:  # noqa: BLE001 - foreign bytes: its header is parsed as Python
+        raise StudioError(f"{path.name} is not a NumPy array: {_reason(error)}") from None
+    if not isinstance(values, np.ndarray):
+        raise StudioError(f"{path.name} is an archive of arrays; one array in a file is read.")
     return _scale(_check(values, path))
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what a library says, at most 100 characters."""
+    return (next(iter(str(error).splitlines()), "") or type(error).__name__)[:100]
 
 
 def _find_nifti(folder: Path, planes: Sequence[Plane]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
@@ -161,16 +185,21 @@ def _find_nifti(folder: Path, planes: Sequence[Plane]) -> tuple[tuple[Volume, ..
     masks = [path for path in files if any(map(names_masks, (_stem(path), *_parts(path, folder))))]
     files = sorted(set(files) - set(masks))
     labels = _folder_classes(files, folder)
-    volumes = []
+    volumes, nameless = [], []
     for path in files:
         match = PATIENT.search(path.relative_to(folder).as_posix())
         patient_id = match[0] if match else path.relative_to(folder).with_name(_stem(path)).as_posix()
+        nameless += [] if match else [path.name]
         name = re.sub(r"[^\w-]+", "_", path.relative_to(folder).with_name(_stem(path)).as_posix())
         split = _split_of(path, folder, patient_id)
         for plane in planes:
             read = partial(_read_nifti, path, plane)
             volumes.append(Volume(f"{name}_{plane}", plane, patient_id, split, labels.get(path, ""), read))
-    return tuple(volumes), count_names("files are masks", [path.name for path in masks])
+    notes = (
+        *count_names("files are masks", [path.name for path in masks]),
+        *count_names("files name no patient (sub-01, as in BIDS), so each counts as one", nameless),
+    )
+    return tuple(volumes), notes
 
 
 def _find_dicom(
@@ -236,13 +265,16 @@ def _read_nifti(path: Path, plane: Plane) -> NDArray[np.float32]:
     import nibabel
 
     try:
-        image: Any = nibabel.as_closest_canonical(nibabel.load(path))  # type: ignore[no-untyped-call]
+        stored: Any = nibabel.load(path)
+        _check_size(stored.shape, path)  # before its values are read
+        image: Any = nibabel.as_closest_canonical(stored)  # type: ignore[no-untyped-call]
         values = np.asarray(image.dataobj)
         values = values[..., 0] if values.ndim == 4 and values.shape[3] == 1 else values
         zooms = [float(zoom) for zoom in image.header.get_zooms()[:3]]
+    except StudioError:
+        raise
     except Exception as error:  # noqa: BLE001 - foreign bytes: nibabel raises many kinds
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise StudioError(f"{path.name} cannot be read as NIfTI: {reason[:200]}") from None
+        raise StudioError(f"{path.name} cannot be read as NIfTI: {_reason(error)}") from None
     axis = AXES[plane]
     scaled = np.moveaxis(_scale(_check(values, path)), axis, 0)
     turned = scaled.transpose(0, 2, 1)[:, ::-1, ::-1]  # down to the feet or the back, right to the patient's left
@@ -267,11 +299,15 @@ def _check(values: NDArray[Any], path: Path) -> NDArray[Any]:
     if values.ndim != 3 or 0 in values.shape:
         shape = " x ".join(map(str, values.shape)) or "nothing"
         raise StudioError(f"{path.name} holds {shape}; a volume has three sides, and one value at each place.")
-    if values.size > MAX_VOXELS:
-        raise StudioError(f"{path.name} holds {values.size:,} values; at most {MAX_VOXELS:,} are read.")
+    _check_size(values.shape, path)
     if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
         raise StudioError(f"{path.name} holds values that are not numbers.")
     return values
+
+
+def _check_size(shape: Sequence[int], path: Path) -> None:
+    if (size := math.prod(shape)) > MAX_VOXELS:
+        raise StudioError(f"{path.name} holds {size:,} values; at most {MAX_VOXELS:,} are read.")
 
 
 def _scale(values: NDArray[Any]) -> NDArray[np.float32]:

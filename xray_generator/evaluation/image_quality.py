@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import entropy as entropy_of
-from skimage.metrics import structural_similarity
 
 from xray_generator.evaluation.image_sets import ImageSet, groups, matched_splits
 from xray_generator.evaluation.measures import MEASURES
+from xray_generator.evaluation.pair_measures import mse, psnr, ssim
 from xray_generator.evaluation.records import Curve, Measurement
 from xray_generator.images import to_uint8
 from xray_generator.reference_encoder.bootstrap import Floats, interval, mean_interval
@@ -145,24 +145,17 @@ def compare_pairs(
             f"Pairs need equally many images of one size, not {outputs.images.shape} against {targets.images.shape}."
         )
     pairs = list(zip(outputs.images, targets.images, strict=True))
-    mse = np.array([np.square(a - b, dtype=np.float64).mean() for a, b in pairs])
-    ssim = np.array(
-        [
-            structural_similarity(a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-            for a, b in pairs
-        ]
-    )
     common: dict[str, Any] = {"n": len(pairs), "condition": condition, "split": split}
     if not pairs:
         return [Measurement(name, None, reason="There are no pairs.", **common) for name in ("mse", "psnr", "ssim")]
-    found = [
-        Measurement(name, float(values.mean()), interval=mean_interval(values, rng), **common)
-        for name, values in (("mse", mse), ("ssim", ssim))
-    ]
-    if not mse.all():
-        return [*found, Measurement("psnr", None, reason="Some pairs are identical: PSNR has no bound.", **common)]
-    psnr = -10 * np.log10(mse)
-    return [*found, Measurement("psnr", float(psnr.mean()), interval=mean_interval(psnr, rng), **common)]
+    found = []
+    for name, measure in (("mse", mse), ("ssim", ssim), ("psnr", psnr)):
+        values = np.array([measure(a, b) for a, b in pairs])
+        if np.isfinite(values).all():
+            found.append(Measurement(name, float(values.mean()), interval=mean_interval(values, rng), **common))
+        else:
+            found.append(Measurement(name, None, reason="Some pairs are identical: PSNR has no bound.", **common))
+    return found
 
 
 def spectrum_curve(*sets: ImageSet) -> Curve:

@@ -1,4 +1,4 @@
-"""Measures of an image against its target beside MSE, PSNR and SSIM: what is lost of edges, detail and information.
+"""Measures of an image against its target: its errors, and what is lost of edges, detail and information.
 
 All take images (H, W) in [0, 1] of one size, the output first.
 """
@@ -27,6 +27,17 @@ CUTOFF, SHARPNESS = 0.45, 15  # of the low-pass filter (Butterworth)
 PHASE_CONSTANT, GRADIENT_CONSTANT = 0.85, 160.0  # T1 and T2, gray levels 0..255
 SMALL = 1e-4
 VIF_SIDE = 41  # the least, of four scales
+
+
+def mse(output: Image, target: Image) -> float:
+    """Mean squared error of gray from 0 to 1."""
+    return float(np.square(output - target, dtype=np.float64).mean())
+
+
+def psnr(output: Image, target: Image) -> float:
+    """Peak signal-to-noise ratio in dB; infinite for identical images."""
+    error = mse(output, target)
+    return -10 * math.log10(error) if error else math.inf
 
 
 def dssim(output: Image, target: Image) -> float:

@@ -26,7 +26,7 @@ from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.speed import machine_facts
 from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.reference_encoder.bootstrap import mean_interval
-from xray_generator.types import Image, StudioError, Upscaler
+from xray_generator.types import Image, OnStep, StudioError, Upscaler, no_report
 
 SUITE = "enlargement"
 INTERPOLATIONS: Mapping[str, int] = MappingProxyType(
@@ -53,7 +53,7 @@ SHOWN = (
     "latency_ms",
 )
 
-Enlarge = Callable[[Image, int], Image]  # an image and its index -> (size, size) in [0, 1]
+Enlarge = Callable[[Image, int, OnStep], Image]  # an image, its index, and its progress -> (size, size) in [0, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ class Method:
 def methods(upscaler: Upscaler, size: int, num_steps: Sequence[int] = STEPS, seed: int = 0) -> Iterator[Method]:
     """Each interpolation, and the upscaler with each number of steps; it enlarges image i with seed + i."""
 
-    def interpolate(flag: int, image: Image, _place: int) -> Image:
+    def interpolate(flag: int, image: Image, _place: int, _on_step: OnStep) -> Image:
         return np.asarray(np.clip(cv2.resize(image, (size, size), interpolation=flag), 0.0, 1.0), np.float32)
 
-    def upscale(steps: int, image: Image, place: int) -> Image:
+    def upscale(steps: int, image: Image, place: int, on_step: OnStep) -> Image:
         images = to_tensor(image[None]).to(upscaler.device)
-        return from_tensor(upscaler.upscale(images, size, steps, seeded_generators(seed + place, 1)))[0]
+        return from_tensor(upscaler.upscale(images, size, steps, seeded_generators(seed + place, 1), on_step))[0]
 
     yield from (Method(name, partial(interpolate, flag)) for name, flag in INTERPOLATIONS.items())
     yield from (Method(UPSCALER, partial(upscale, steps), steps) for steps in num_steps)
@@ -96,7 +96,7 @@ def measure_method(
     for i, image in enumerate(images.images):
         low = resize_square(image, side)
         started = time.perf_counter()
-        outputs.append(method.enlarge(low, i))
+        outputs.append(method.enlarge(low, i, no_report))
         times.append((time.perf_counter() - started) * 1_000)
     made = replace(images, name=method.name, images=np.stack(outputs))
     ours, theirs = (float(np.mean([sharpness(image) for image in some.images])) for some in (made, images))

@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-
-import numpy as np
 
 from xray_generator.evaluation.image_quality import sharpness
-from xray_generator.evaluation.pair_measures import pair_measures, ssim
+from xray_generator.evaluation.pair_measures import mse, pair_measures, psnr, ssim
 from xray_generator.evaluation.super_resolution import UPSCALER, Method, methods
 from xray_generator.images import resize_square
 from xray_generator.types import Image, OnStep, StudioError, Upscaler, no_report
 
 STEPS = (1, 4)  # of the model: the mean of all images that fit, and one of them
 FACTOR = 2  # by which an image is reduced first, so that its original is known
-
-
-def mse(output: Image, target: Image) -> float:
-    """Mean squared error of gray from 0 to 1."""
-    return float(np.square(output - target, dtype=np.float64).mean())
-
-
-def psnr(output: Image, target: Image) -> float:
-    """Peak signal-to-noise ratio in dB, at most 120."""
-    return -10 * math.log10(max(mse(output, target), 1e-12))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +46,7 @@ def enlarge_every_way(
         size: pixels a side.
         is_reduced: reduce the image to half of `size` first, and compare with it; otherwise it is enlarged as it is.
         seed: of the model's noise.
-        on_step: called after every method.
+        on_step: called after every step of the model.
 
     Raises:
         StudioError: the image is too small, or the model does not enlarge to that size.
@@ -71,17 +57,23 @@ def enlarge_every_way(
     original = resize_square(image, size) if is_reduced else None
     low = resize_square(image if original is None else original, round(size / FACTOR) if is_reduced else side)
     upscaler.num_steps(len(low), size)  # refuses what it cannot do before the work
-    items: list[Enlarged] = []
     ways = list(methods(upscaler, size, STEPS, seed))
-    for place, method in enumerate(ways, start=1):
-        items.append(_enlarge(method, low, original))
-        (on_step or no_report)(place, len(ways), partial(_image_of, items, place - 1))
+    shares = [method.num_steps or 1 for method in ways]
+    items = []
+    for place, (method, share) in enumerate(zip(ways, shares, strict=True)):
+        report = _report_share(on_step or no_report, sum(shares[:place]), share, sum(shares))
+        items.append(_enlarge(method, low, original, report))
     return Enlargements(low, original, tuple(items))
 
 
-def _enlarge(method: Method, low: Image, original: Image | None) -> Enlarged:
+def _report_share(on_step: OnStep, done: int, share: int, total: int) -> OnStep:
+    """The progress of a part of `share` steps, however many passes its steps are made of."""
+    return lambda step, count, preview: on_step(done + step * share // count, total, preview)
+
+
+def _enlarge(method: Method, low: Image, original: Image | None, on_step: OnStep) -> Enlarged:
     started = time.perf_counter()
-    image = method.enlarge(low, 0)
+    image = method.enlarge(low, 0, on_step)
     seconds = time.perf_counter() - started
     return Enlarged(_name(method), image, {} if original is None else compare(image, original), seconds)
 
@@ -91,10 +83,6 @@ def compare(image: Image, original: Image) -> dict[str, float]:
     further = {name: measure(image, original) for name, measure in pair_measures(len(image)).items()}
     pair = {"mse": mse(image, original), "psnr": psnr(image, original), "ssim": ssim(image, original)}
     return {**pair, **further, "sharpness": sharpness(image)}
-
-
-def _image_of(items: Sequence[Enlarged], place: int) -> Image:
-    return items[place].image
 
 
 def _name(method: Method) -> str:

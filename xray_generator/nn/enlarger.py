@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from xray_generator.devices import initial_noise
 from xray_generator.images import from_tensor, resize_square, to_tensor
 from xray_generator.nn.degradation import CLEAN, Degradation, add_noise
 from xray_generator.nn.network_configs import EnlargerConfig
-from xray_generator.nn.residual_flow import FlowNetwork, ResidualFlow, make_condition
+from xray_generator.nn.residual_flow import FlowNetwork, ResidualFlow, Statistics, make_condition
 from xray_generator.types import MAX_STEPS, Image, OnStep, StudioError, after, no_report
 
 NOISE_UNIT = 0.02  # of the noise level in the network's input
@@ -25,6 +25,14 @@ def build_enlarger(config: EnlargerConfig) -> FlowNetwork:
     """An untrained network, in the memory layout that is fastest on CPUs."""
     network: Any = FlowNetwork(config.channels, config.blocks, config.embedding_size, NUM_LEVELS, config.window)
     return cast(FlowNetwork, network.to(memory_format=torch.channels_last))
+
+
+def read_statistics(data: Mapping[str, Any]) -> Statistics:
+    """Those of such a network in a manifest; KeyError or ValueError where they are missing or of another network."""
+    statistics = Statistics.from_json(data)
+    if len(statistics.weights) != NUM_LEVELS:
+        raise ValueError(f"residual_weights must be {NUM_LEVELS} numbers")
+    return statistics
 
 
 def level_values(factor: float, degradation: Degradation) -> Tensor:

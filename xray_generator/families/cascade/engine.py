@@ -14,11 +14,11 @@ from xray_generator.abilities import NoiseSchedule
 from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device
 from xray_generator.families.cascade.config import CascadeConfig, Stage
-from xray_generator.families.cascade.model import Base, Cascade, read_statistics
+from xray_generator.families.cascade.model import Base, Cascade
 from xray_generator.images import from_tensor
 from xray_generator.nn.degradation import CLEAN, Degradation
 from xray_generator.nn.diffusion import denoise, make_scheduler
-from xray_generator.nn.enlarger import Pass, build_enlarger, enlarge_by_passes
+from xray_generator.nn.enlarger import Pass, build_enlarger, enlarge_by_passes, read_statistics
 from xray_generator.nn.residual_flow import ResidualFlow
 from xray_generator.requests import resolve_request, unused_guidance
 from xray_generator.types import ClassLabel, GenerationRequest, OnStep, StudioError, after
@@ -142,7 +142,7 @@ def load_engine(folder: Path, device: str | None = None) -> CascadeEngine:
         base = Base.build(config)
         flows = {
             stage.name: ResidualFlow(
-                build_enlarger(stage.config.network), read_statistics(manifest.preprocessing, stage.name)
+                build_enlarger(stage.config.network), read_statistics(manifest.preprocessing[stage.name])
             )
             for stage in config.stages
         }

@@ -13,9 +13,8 @@ from torch.nn import functional as F  # noqa: N812
 from xray_generator.families.cascade.config import BaseConfig, CascadeConfig
 from xray_generator.nn.class_unet import build_class_unet
 from xray_generator.nn.diffusion import Denoiser
-from xray_generator.nn.enlarger import NUM_LEVELS
 from xray_generator.nn.rectified_flow import guide
-from xray_generator.nn.residual_flow import ResidualFlow, Statistics
+from xray_generator.nn.residual_flow import ResidualFlow
 from xray_generator.nn.swin import SwinBottleneck
 
 BASE = "base"
@@ -98,11 +97,3 @@ class Cascade:
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
         return {BASE: self.base.network, **{name: flow.network for name, flow in self.flows.items()}}
-
-
-def read_statistics(preprocessing: Mapping[str, Any], stage: str) -> Statistics:
-    """The statistics of a stage in a manifest; KeyError or ValueError where they are missing or of another model."""
-    statistics = Statistics.from_json(preprocessing[stage])
-    if len(statistics.weights) != NUM_LEVELS:
-        raise ValueError(f"residual_weights of {stage} must be {NUM_LEVELS} numbers")
-    return statistics

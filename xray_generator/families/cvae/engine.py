@@ -21,7 +21,7 @@ from xray_generator.families.cvae.model import CVAE, LatentStatistics, Prior, bu
 from xray_generator.images import from_tensor
 from xray_generator.nn.interpolation import slerp
 from xray_generator.requests import MAX_FLOW_STEPS, resolve_request, unused_guidance
-from xray_generator.types import ClassLabel, GenerationRequest, Morph, OnStep, StudioError
+from xray_generator.types import NO_PREVIEW, ClassLabel, GenerationRequest, Morph, OnStep, StudioError, no_report
 
 SCHEDULER = "euler"
 DIRECTION_BATCH = 16
@@ -116,7 +116,7 @@ class CVAEEngine:
         return self.model.draw_latents(noise, classes, guidance, recommended.num_inference_steps)
 
     @torch.inference_mode()
-    def directions(self, label: str | None, count: int) -> tuple[LatentDirection, ...]:
+    def directions(self, label: str | None, count: int, on_step: OnStep | None = None) -> tuple[LatentDirection, ...]:
         """See `abilities.Traversing`: principal components of 64 draws from the prior, none of which is a patient's.
 
         The largest value of each direction is positive (the sign that scikit-learn's PCA settles on).
@@ -124,8 +124,10 @@ class CVAEEngine:
         if not 1 <= count < NUM_DIRECTION_SAMPLES:
             raise StudioError(f"From 1 to {NUM_DIRECTION_SAMPLES - 1} directions can be measured, not {count}.")
         generators = seeded_generators(0, NUM_DIRECTION_SAMPLES, DIRECTION_STREAM)
-        starts = range(0, NUM_DIRECTION_SAMPLES, DIRECTION_BATCH)
-        batches = [self.draw_latents(label, generators[start : start + DIRECTION_BATCH]) for start in starts]
+        batches = []
+        for start in range(0, NUM_DIRECTION_SAMPLES, DIRECTION_BATCH):
+            batches.append(self.draw_latents(label, generators[start : start + DIRECTION_BATCH]))
+            (on_step or no_report)(start + DIRECTION_BATCH, NUM_DIRECTION_SAMPLES, lambda: NO_PREVIEW)
         pca = PCA(count, svd_solver="full").fit(torch.cat(batches).double().flatten(1).cpu().numpy())
         vectors = np.sqrt(pca.explained_variance_)[:, None] * pca.components_
         shape, shares = self.config.latent_shape, pca.explained_variance_ratio_

@@ -14,8 +14,8 @@ from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, pick_device
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.nn.degradation import CLEAN, Degradation
-from xray_generator.nn.enlarger import NUM_LEVELS, Pass, build_enlarger, enlarge_by_passes
-from xray_generator.nn.residual_flow import ResidualFlow, Statistics
+from xray_generator.nn.enlarger import Pass, build_enlarger, enlarge_by_passes, read_statistics
+from xray_generator.nn.residual_flow import ResidualFlow
 from xray_generator.types import MAX_SIDE, SIDE_MULTIPLE, OnStep, StudioError
 
 WEIGHTS = "network/model.safetensors"
@@ -99,10 +99,7 @@ def load_engine(folder: Path, device: str | None = None) -> SuperResolutionEngin
     def build(manifest: Manifest, config: SuperResolutionConfig) -> tuple[ResidualFlow, Stored]:
         network = build_enlarger(config.network)
         load_model(network, folder / WEIGHTS)
-        statistics = Statistics.from_json(manifest.preprocessing)
-        if len(statistics.weights) != NUM_LEVELS:
-            raise ValueError(f"residual_weights must be {NUM_LEVELS} numbers")
-        model = ResidualFlow(freeze(network, target), statistics)
+        model = ResidualFlow(freeze(network, target), read_statistics(manifest.preprocessing))
         return model, {Path(WEIGHTS).parent.name: network.state_dict()}
 
     manifest, config, model = open_checkpoint(folder, SuperResolutionConfig, build)
