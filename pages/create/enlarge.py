@@ -105,8 +105,8 @@ def _warn_of_others(manifest: Manifest, source: Source) -> None:
         return
     if subject(drawn_by) != subject(manifest):
         st.warning(
-            f"This image shows {subject(drawn_by).lower()}. The model learned from {subject(manifest).lower()} alone: "
-            "whatever detail it draws is of these."
+            f"This image is of another kind ({subject(drawn_by)}) than those that the model learned from "
+            f"({subject(manifest)}), so the detail that it draws does not belong to it."
         )
 
 

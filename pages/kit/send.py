@@ -14,6 +14,7 @@ from pages.kit.results import start_drawing
 from pages.kit.services import own_dir, studio
 from postprocess.presets import PRESETS
 from xray_generator.checkpoints import Manifest
+from xray_generator.data.naming import subject
 from xray_generator.export.pictures import Picture
 from xray_generator.registry import offers, reads_prompts
 from xray_generator.types import CheckpointRef, GenerationRequest, StudioError
@@ -66,7 +67,7 @@ def _find_ways(picture: Picture) -> Iterator[_Way]:
         "compare",
         "create/enlarge.py",
         "Compare interpolations and models on it.",
-        partial(_choose, "enlarge", picture),
+        partial(_choose_to_enlarge, picture),
     )
     recipe, request = picture.recipe, picture.recipe.request
     manifest = _find_manifest(recipe.checkpoint)
@@ -98,6 +99,15 @@ def _find_manifest(ref: CheckpointRef) -> Manifest | None:
 def _draw_larger(request: GenerationRequest, manifest: Manifest) -> None:
     st.session_state[KEY] = manifest.name
     start_drawing(request, manifest, PRESETS[0])
+
+
+def _choose_to_enlarge(picture: Picture) -> None:
+    """Choose the image, and a model that enlarges images of its kind where there is one."""
+    _choose("enlarge", picture)
+    drawn_by = _find_manifest(picture.recipe.checkpoint)
+    for manifest in studio().enlargers() if drawn_by else ():
+        if drawn_by and subject(manifest) == subject(drawn_by):
+            st.session_state["enlarge_model"] = manifest.ref.full_name
 
 
 def _choose(page_key: str, picture: Picture, checkpoint: str = "") -> None:

@@ -107,7 +107,7 @@ def test_an_image_of_another_subject_is_pointed_out(output_dir: Path, tmp_path_f
     app.session_state["enlarge_generated"] = studio().keep(picture, own_folder(output_dir))
     app.session_state["enlarge_model"] = "super_resolution/small"
     run(app)
-    assert "shows lung ct. The model learned from chest x-ray alone" in app.warning[0].value
+    assert "another kind (Lung CT) than those that the model learned from (Chest X-ray)" in app.warning[0].value
 
 
 def test_a_cascade_is_offered_by_its_stages(output_dir: Path) -> None:
