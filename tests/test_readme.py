@@ -98,6 +98,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.preprocess": ("--size", "32"),
     "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
     "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
+    "python -m xray_generator.train --config chest_xray_lora": tuple(f"training.{setting}" for setting in STAGE),
     "python -m xray_generator.slices": (),
     "python -m xray_generator.train --config brain_mri_256": TINY_CASCADE,
     "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,

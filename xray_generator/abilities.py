@@ -6,7 +6,7 @@ contract test of the families holds each claim against the engine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -28,10 +28,13 @@ from xray_generator.types import (
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    from xray_generator.checkpoints import Manifest
 
 
 NUM_DIRECTION_SAMPLES = 64  # of a class, on which its principal directions are measured
+UNET, TEXT_ENCODER = "unet", "text_encoder"  # networks that adapters change, as files call them
 MAX_INVERSION_RMSE = 0.02  # of gray 0 to 1; beyond it a likelihood means little
 
 
@@ -234,6 +237,27 @@ class Traversing(Protocol):
 
 
 @runtime_checkable
+class Adaptable(Protocol):
+    """adapt: low-rank adapters of its networks can be trained and used."""
+
+    def adaptable(self) -> Mapping[str, nn.Module]:
+        """The networks that adapters change, by the names UNET and TEXT_ENCODER."""
+        ...
+
+    def adapted(self, change: Callable[[str, nn.Module], nn.Module], manifest: Manifest) -> Engine:
+        """The same with changed networks, `change(name, network)`, as the checkpoint of a manifest."""
+        ...
+
+    def diffusion_latents(self, images: Tensor) -> Tensor:
+        """See `Predicting`."""
+        ...
+
+    def denoising_errors(self, latents: Tensor, prompts: Sequence[str], generator: torch.Generator) -> Tensor:
+        """(B,) mean squared error of the prediction at random noise levels, with gradients, of latents (B, D, h, w)."""
+        ...
+
+
+@runtime_checkable
 class Enlarging(Protocol):
     """enlarge: it also enlarges images that are given; an `Upscaler` besides."""
 
@@ -264,6 +288,7 @@ PROTOCOLS: Mapping[Ability, type] = MappingProxyType(
         "predict": Predicting,
         "traverse": Traversing,
         "enlarge": Enlarging,
+        "adapt": Adaptable,
         "noise_schedule": NoiseScheduled,
         "ablate": Ablatable,
     }

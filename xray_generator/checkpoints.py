@@ -132,6 +132,7 @@ class Manifest:
     labels: tuple[str, ...] = ()  # classes that it draws
     unconditional: bool = False  # whether it also draws without a class
     hu_window: Window | None = None  # of CT: the Hounsfield units that gray 0 to 1 stand for
+    base: CheckpointRef | None = None  # of an adapter: the weights that it changes
 
     def __post_init__(self) -> None:
         check_name(self.family)

@@ -9,7 +9,7 @@ from typing import Any
 from xray_generator.checkpoints import Manifest
 from xray_generator.types import Ability, Engine, Family, StudioError, TextPrompt, Upscaler, UpscalerFamily, quote
 
-FAMILIES = ("latent_diffusion", "flow_matching", "cvae", "cascade", "super_resolution")  # in the order of menus
+FAMILIES = ("latent_diffusion", "lora", "flow_matching", "cvae", "cascade", "super_resolution")  # in the order of menus
 
 
 def get_family(name: str) -> Family | UpscalerFamily:

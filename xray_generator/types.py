@@ -341,6 +341,7 @@ Ability = Literal[
     "predict",
     "traverse",
     "enlarge",
+    "adapt",
     "noise_schedule",
     "ablate",
 ]  # what a model can do besides drawing images, see `abilities`

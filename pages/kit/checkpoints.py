@@ -45,6 +45,7 @@ CAN_DO: dict[Ability, str] = {
     "noise_schedule": "has a noise schedule",
     "ablate": "has ablations",
     "enlarge": "enlarges images",
+    "adapt": "can be adapted",
     "predict": "shows what its denoiser hears",
 }
 

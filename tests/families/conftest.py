@@ -1,5 +1,6 @@
 """The families of the contract: those that ship, and one that is added in `added/`."""
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,11 @@ def run_of(
     def find(family: str) -> tiny.Run:
         if family == "latent_diffusion":
             return tiny.Run(tiny_config, tiny_dataset, root / "tiny_latent_diffusion").train()
+        if family == "lora":
+            base = find("latent_diffusion").options.checkpoint
+            output_dir = root / "tiny_lora" / "outputs"
+            shutil.copytree(base, output_dir / "checkpoints" / "latent_diffusion" / base.name)
+            return tiny.Run(tiny.LORA, tiny_dataset, output_dir).train()
         if family == "toy":
             from xray_generator.families.toy.config import ToyConfig
 

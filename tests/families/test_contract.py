@@ -43,8 +43,11 @@ def toy_family() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def run(request: pytest.FixtureRequest, run_of: Callable[[str], Run], toy_family: None) -> Run:
-    return run_of(request.param)
+def run(request: pytest.FixtureRequest, run_of: Callable[[str], Run], toy_family: None) -> Iterator[Run]:
+    finished = run_of(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUTPUT_DIR", str(finished.output_dir))  # where an adapter's base is found
+        yield finished
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from xray_generator.data.rows import Dataset, Row, Split
 from xray_generator.families.cascade.config import BaseConfig, CascadeConfig, EnlargingConfig
 from xray_generator.families.cvae.config import TINY, CVAEConfig, PriorConfig
 from xray_generator.families.flow_matching.config import FlowMatchingConfig
+from xray_generator.families.lora.config import LoraConfig
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.nn.network_configs import ClassUNetConfig, EnlargerConfig
 from xray_generator.training.settings import TrainingConfig
@@ -50,6 +51,9 @@ CVAE = CVAEConfig(
     latent_variants=2,
     network=TINY,
     prior=PriorConfig(guidance_scale=2.0, num_inference_steps=3),
+)
+LORA = LoraConfig(
+    "small", TRAINING, base="tiny", rank=2, alpha=4.0, adapts_text_encoder=True, prior_weight=0.5, num_prior_images=2
 )
 CASCADE = CascadeConfig(
     "small",

@@ -81,7 +81,8 @@ def checkpoint_title(manifest: Manifest) -> str:
     if not draws(manifest.family):
         return f"{subject(manifest)} enlarged to {' and '.join(map(str, manifest.sizes))} px"
     way = " from text" if reads_prompts(manifest) else " by class" if manifest.labels else ""
-    return f"{subject(manifest)}{way}, {max(manifest.sizes)} px"
+    kind = ", adapted" if manifest.base else ""
+    return f"{subject(manifest)}{way}{kind}, {max(manifest.sizes)} px"
 
 
 def _find_set(labels: Sequence[str]) -> ClassSet | None:

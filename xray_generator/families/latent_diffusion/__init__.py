@@ -10,5 +10,5 @@ FAMILY = Family(
     train="training:train_run",
     load="engine:load_engine",
     accepts=frozenset({"autoencoder_only", "autoencoder_from"}),
-    abilities=frozenset({"morph", "edit", "attend", "encode", "predict", "noise_schedule", "ablate"}),
+    abilities=frozenset({"morph", "edit", "attend", "encode", "predict", "noise_schedule", "ablate", "adapt"}),
 )

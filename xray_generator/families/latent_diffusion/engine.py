@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import load_model
 from torch import Tensor, nn
 
-from xray_generator.abilities import Ablation, AttentionMaps, NoiseSchedule
+from xray_generator.abilities import TEXT_ENCODER, UNET, Ablation, AttentionMaps, NoiseSchedule
 from xray_generator.checkpoints import Manifest, Stored, freeze, open_checkpoint
 from xray_generator.devices import autocast, initial_noise, pick_device, seeded_generators
 from xray_generator.families.latent_diffusion.attention import RecordableAttention, record_attention, word_maps
@@ -36,6 +37,7 @@ from xray_generator.nn.diffusion import (
     predict_x0_and_noise,
 )
 from xray_generator.nn.interpolation import slerp
+from xray_generator.nn.rectified_flow import spread_evenly
 from xray_generator.requests import check_condition, resolve_request
 from xray_generator.types import (
     ClassLabel,
@@ -216,6 +218,29 @@ class LatentDiffusionEngine:
             output = run_unet(model.unet, x_t, timestep, condition)
         x_0, epsilon = predict_x0_and_noise(scheduler, output, x_t, timestep)
         return alpha_t * epsilon - sigma_t * x_0
+
+    def adaptable(self) -> Mapping[str, nn.Module]:
+        """See `abilities.Adaptable`."""
+        return {UNET: self.model.unet, TEXT_ENCODER: self.model.text_encoder.transformer}
+
+    def adapted(self, change: Callable[[str, nn.Module], nn.Module], manifest: Manifest) -> LatentDiffusionEngine:
+        """See `abilities.Adaptable`; the distilled denoiser changes as the other does."""
+        model, text = self.model, self.model.text_encoder
+        few_step = None if model.few_step_unet is None else change(UNET, model.few_step_unet)
+        encoder = TextEncoder(change(TEXT_ENCODER, text.transformer), text.tokenizer, text.max_length, text.projection)
+        changed = replace(model, unet=change(UNET, model.unet), few_step_unet=few_step, text_encoder=encoder.eval())
+        return replace(self, model=changed, manifest=manifest)
+
+    def denoising_errors(self, latents: Tensor, prompts: Sequence[str], generator: torch.Generator) -> Tensor:
+        """See `abilities.Adaptable`; timesteps are spread evenly over all."""
+        model, schedule = self.model, self.model.schedule
+        scheduler: Any = make_scheduler("ddpm", schedule)
+        timesteps = (spread_evenly(len(latents), generator) * schedule.num_train_timesteps).long().to(latents.device)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        output = run_unet(model.unet, scheduler.add_noise(latents, noise, timesteps), timesteps, model.embed(prompts))
+        velocity: Tensor = scheduler.get_velocity(latents, noise, timesteps)
+        wanted = {"epsilon": noise, "sample": latents}.get(schedule.prediction_type, velocity)
+        return (output - wanted).square().mean(dim=(1, 2, 3))
 
     def _refuse_class(self, label: str | None) -> None:
         if label is not None:
