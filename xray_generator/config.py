@@ -30,7 +30,7 @@ def read_config(name_or_path: str) -> dict[str, Any]:
     Raises:
         StudioError: there is none of that name, or it is not a JSON object.
     """
-    shipped, given = {name.lower(): name for name in config_names()}, quote(name_or_path[-MAX_SHOWN:])
+    shipped, given = {name.lower(): name for name in config_names()}, quote(name_or_path[2 - MAX_SHOWN :])
     try:
         if name_or_path.lower() in shipped:
             name = f"{shipped[name_or_path.lower()]}.json"

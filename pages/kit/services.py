@@ -125,17 +125,18 @@ def open_dataset(place: Place) -> Dataset:
 def find_dataset_for(manifest: Manifest) -> Dataset:
     """Real images such as a model learned from, of the datasets of this server.
 
-    For a model with classes the images of them in the first that has all, empty if none has; for another one the first
-    with images of its sources, else that of this server.
+    For a model with classes the images of them in the first that has all, empty if none has; for another one that of
+    this server, or where it has no image of the model's sources the first that has. Errors as for `default_dataset`.
     """
+    own = None if manifest.labels else default_dataset()
     for place in find_datasets():
         with suppress(StudioError):  # one that cannot be read says so in the dataset explorer
             dataset = open_dataset(place)
-            if not manifest.labels and any(row.source in manifest.data.sources for row in dataset.rows):
+            if own and any(row.source in manifest.data.sources for row in dataset.rows):
                 return dataset
             if manifest.labels and set(manifest.labels) <= set(class_names(dataset.rows)):
                 return Dataset(tuple(row for row in dataset.rows if row.label in manifest.labels))
-    return Dataset(()) if manifest.labels else default_dataset()
+    return own or Dataset(())
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
@@ -63,7 +62,8 @@ def vif(output: Image, target: Image) -> float:
 
     For images of at least VIF_SIDE pixels a side.
     """
-    from torchmetrics.functional.image import visual_information_fidelity  # slow to import
+    import torch  # as what follows slow to import, and pages measure images too
+    from torchmetrics.functional.image import visual_information_fidelity
 
     ours, theirs = (torch.from_numpy(np.asarray(image, np.float64) * 255)[None, None] for image in (output, target))
     return float(visual_information_fidelity(ours, theirs))
