@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from xray_generator.nn.degradation import Degradation
 from xray_generator.nn.enlarger import build_enlarger, level_values
 from xray_generator.nn.network_configs import EnlargerConfig
-from xray_generator.nn.residual_flow import ResidualFlow, Statistics, make_condition, target, velocity
+from xray_generator.nn.residual_flow import ResidualFlow, Statistics, carry, make_condition, target, velocity
 
 LEVELS = level_values(2.0, Degradation())[None]
 STATISTICS = Statistics((1.0, 0.1, 0.2), -2.0)
@@ -36,6 +36,24 @@ def test_output_is_of_unit_variance_and_gives_the_velocity(sigma: float) -> None
     torch.testing.assert_close(velocity(output, noisy, sigma), noise - residual, atol=1e-4, rtol=0)
     if sigma:  # the output tells nothing that x tells
         assert torch.corrcoef(torch.stack([output, noisy]))[0, 1].abs() < 0.01
+
+
+def test_steps_keep_the_size_of_a_residual_of_which_nothing_is_known() -> None:
+    """White noise of unit variance stays so at every noise level, however long the steps; by Euler half is lost."""
+    x, nothing = drawn(100_000), torch.zeros(100_000)
+    euler = x
+    for sigma, following in ((1.0, 0.75), (0.75, 0.5), (0.5, 0.25)):
+        euler = euler + (following - sigma) * velocity(nothing, euler, sigma)
+        x = carry(nothing, x, sigma, following)
+        assert x.var() == pytest.approx((1 - following) ** 2 + following**2, rel=0.02)
+    assert euler.var() < 0.6 * x.var()
+
+
+def test_short_steps_follow_the_velocity() -> None:
+    output, x = drawn(1_000), drawn(1_000, seed=1)
+    for sigma in (0.9, 0.5, 0.1):
+        moved = (carry(output, x, sigma, sigma - 1e-3) - x) / -1e-3
+        torch.testing.assert_close(moved, velocity(output, x, sigma), rtol=1e-2, atol=1e-2)
 
 
 class KnownImage(nn.Module):

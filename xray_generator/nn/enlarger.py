@@ -92,7 +92,7 @@ def enlarge(
         model: what draws the detail, on any device.
         image: what to enlarge.
         side: pixels, more than the image has.
-        num_steps: Euler steps; one gives the mean of all images that fit.
+        num_steps: one gives the mean of all images that fit.
         generator: of all noise, on the CPU.
         degradation: the blur that the image is taken to have, and the noise that is added to it first.
         on_step: called after every step.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -17,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 from xray_generator.nn.compact_autoencoder import ChannelNorm
 from xray_generator.nn.conditioned_block import ConditionedBlock
 from xray_generator.nn.grid import STEM
-from xray_generator.nn.rectified_flow import euler, interpolate, spread_evenly
+from xray_generator.nn.rectified_flow import estimate, interpolate, spread_evenly
 from xray_generator.types import no_report
 
 NUM_WAVES = 8  # cosines of sigma in its embedding
@@ -155,23 +157,22 @@ class ResidualFlow:
     def sample(
         self, condition: EnlargedCondition, noise: Tensor, num_steps: int, on_image: OnImage = no_report
     ) -> Tensor:
-        """Images (B, 1, S, S) in [-1, 1] by Euler steps of equal length from noise of that shape.
+        """Images (B, 1, S, S) in [-1, 1] by steps of equal length from noise of that shape; see `carry`.
 
         A single step gives the mean of all images that fit, which is nearest to the real one; more give one of them.
         """
 
-        def field(x: Tensor, sigma: float) -> Tensor:
-            return velocity(self.predict(x, condition, x.new_full((len(x),), sigma)), x, sigma)
-
         def add(residual: Tensor) -> Tensor:
             return (condition.enlarged + condition.scale * residual).clamp(-1, 1)
 
+        x = noise
         sigmas = torch.linspace(1, 0, num_steps + 1).tolist()  # `time_grid` differs from it in the last bits
-
-        def report(step: int, total: int, _: Tensor, x_0: Callable[[], Tensor]) -> None:
-            on_image(step, total, lambda: add(x_0()))
-
-        return add(euler(field, noise, sigmas, report))
+        for step, (sigma, following) in enumerate(pairwise(sigmas), start=1):
+            output = self.predict(x, condition, x.new_full((len(x),), sigma))
+            residual = estimate(x, sigma, velocity(output, x, sigma))
+            x = carry(output, x, sigma, following) if following else residual
+            on_image(step, num_steps, partial(add, residual))
+        return add(x)
 
 
 def velocity(output: Tensor, noisy: Tensor, sigma: Tensor | float) -> Tensor:
@@ -182,6 +183,19 @@ def velocity(output: Tensor, noisy: Tensor, sigma: Tensor | float) -> Tensor:
     """
     variance = (1 - sigma) ** 2 + sigma**2
     return (2 * sigma - 1) / variance * noisy + output / variance**0.5
+
+
+def carry(output: Tensor, noisy: Tensor, sigma: float, following: float) -> Tensor:
+    """x at a following noise level, for an output that stays: what `velocity` knows beforehand is solved exactly.
+
+    With D of `velocity`, dx / dsigma = (2 sigma - 1) / D x + output / sqrt(D), so that y = x / sqrt(D) has the
+    derivative output / D, whose integral is output arctan(2 sigma - 1). This is an exponential integrator (Hochbruck &
+    Ostermann 2010, section 2). Euler's method approximates the known part too: in four steps it loses half of the
+    residual's variance, and so of the detail.
+    """
+    before, after = ((1 - level) ** 2 + level**2 for level in (sigma, following))
+    turned = math.atan(2 * following - 1) - math.atan(2 * sigma - 1)
+    return math.sqrt(after) * (noisy / math.sqrt(before) + turned * output)
 
 
 def target(residual: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:

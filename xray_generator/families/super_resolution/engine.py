@@ -35,7 +35,7 @@ class SuperResolutionEngine:
         return {"network": self.model.network}
 
     def num_steps(self, side: int, size: int) -> int:
-        """Euler steps of all passes; errors as `plan_passes`."""
+        """Steps of all passes; errors as `plan_passes`."""
         sides = plan_passes(side, size, self.config.degradation.factors)
         return len(sides) * self.manifest.recommended.num_inference_steps
 
@@ -56,7 +56,7 @@ class SuperResolutionEngine:
         Args:
             images: what to enlarge.
             size: pixels a side, a multiple of 16.
-            num_steps: Euler steps of a pass; one is smoothest and most accurate, several are sharper.
+            num_steps: of a pass; one is smoothest and most accurate, several are sharper.
             generators: one CPU generator for each image.
             on_step: called after every step of all passes; what it raises ends the work.
             degradation: that the first pass assumes: the image is taken to have that blur, and that noise is added, so
