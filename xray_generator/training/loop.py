@@ -30,7 +30,7 @@ from xray_generator.training.history import LOG, PREVIEWS, cut_log
 from xray_generator.training.muon import Muon
 from xray_generator.training.muon import parameter_groups as muon_groups
 from xray_generator.training.settings import TrainingConfig
-from xray_generator.training.state import State, load_newest_state, locked, save_state, sweep
+from xray_generator.training.state import State, is_of_reader, load_newest_state, locked, save_state, sweep
 from xray_generator.training.stop import StopRequest, TrainingStopped, ignore_signals, stop_request
 from xray_generator.training.task import Grouped, StepBatches, Task, step_generator
 from xray_generator.types import StudioError
@@ -112,7 +112,7 @@ class _Run:
             with self.stop.held():  # until a step is whole and saved
                 self._run(loader)
         except RuntimeError as error:
-            if not _is_of_reader(error):
+            if not is_of_reader(error):
                 raise
             _end_readers()
             raise StudioError(
@@ -157,7 +157,7 @@ class _Run:
         try:
             yield from loader
         except (StudioError, OSError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not _is_of_reader(error):
+            if isinstance(error, RuntimeError) and not is_of_reader(error):
                 raise
             if self.accelerator.num_processes > 1:  # the others would wait for ever to save with this one
                 raise
@@ -280,11 +280,6 @@ class _Run:
                 f"Cannot write the log of {self.folder.name} at step {self.step}: {error.strerror}. The saved states "
                 "are kept; make room and continue the run."
             ) from error
-
-
-def _is_of_reader(error: RuntimeError) -> bool:
-    """Whether a process that reads data died or hangs. torch tells it at any moment, also in the midst of a step."""
-    return str(error).startswith("DataLoader")
 
 
 def _end_readers() -> None:

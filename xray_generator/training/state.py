@@ -78,6 +78,8 @@ def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
         fsync(folder)
     except (OSError, RuntimeError) as error:
         shutil.rmtree(staged, ignore_errors=True)
+        if is_of_reader(error):
+            raise
         free = shutil.disk_usage(folder).free / 2**30 if folder.exists() else 0
         # torch reports a full disk as RuntimeError, in words about its own files
         reason = error.strerror if isinstance(error, OSError) else "the disk is full or fails"
@@ -91,6 +93,11 @@ def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
         old.replace(folder / f".tmp-{old.name}")
     sweep(folder)
     return final
+
+
+def is_of_reader(error: Exception) -> bool:
+    """Whether a process that reads data died or hangs. torch tells it at any moment, also in the midst of a save."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader")
 
 
 def sweep(folder: Path) -> None:
