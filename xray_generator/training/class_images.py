@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -14,6 +14,10 @@ from xray_generator.images import resize_square, to_tensor
 from xray_generator.training.settings import AugmentationConfig
 from xray_generator.training.task import Draw, step_generator
 from xray_generator.types import Image
+
+MAX_VALIDATION = 128  # images
+VALIDATION_BATCH = 16
+VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # of noise: sigma of a flow, the share of a diffusion's timesteps
 
 
 class ClassImages:
@@ -47,6 +51,19 @@ class ClassImages:
         """The images at some indices, not augmented."""
         images = to_tensor(np.stack([self.image(place) for place in places]))
         return {"images": images, "classes": torch.tensor([self.classes[place] for place in places])}
+
+
+def validation_batches(data: ClassImages, device: torch.device) -> Iterator[tuple[Tensor, Tensor, float, Tensor]]:
+    """Every image at each of `VALIDATION_LEVELS`: images and noise (B, 1, S, S), the level, and classes (B,).
+
+    Not augmented, and the noise is always the same.
+    """
+    for start in range(0, len(data), VALIDATION_BATCH):
+        batch = data.batch(range(start, min(start + VALIDATION_BATCH, len(data))))
+        images, classes = batch["images"].to(device), batch["classes"].to(device)
+        generator = step_generator(0, start)
+        for level in VALIDATION_LEVELS:
+            yield images, torch.randn(images.shape, generator=generator).to(images), level, classes
 
 
 def augment(image: Image, config: AugmentationConfig, generator: torch.Generator) -> Image:

@@ -14,13 +14,9 @@ from xray_generator.devices import initial_noise, seeded_generators
 from xray_generator.families.cascade.model import Base
 from xray_generator.nn.diffusion import denoise, make_scheduler
 from xray_generator.nn.rectified_flow import spread_evenly
-from xray_generator.training.class_images import ClassImages
-from xray_generator.training.task import step_generator
+from xray_generator.training.class_images import MAX_VALIDATION, ClassImages, validation_batches
 from xray_generator.types import no_report
 
-VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # shares of the timesteps
-VALIDATION_BATCH = 16
-MAX_VALIDATION = 128
 PREVIEWS_PER_CLASS = 4
 
 
@@ -87,13 +83,8 @@ class BaseTask:
         if not len(self.validation):
             return {}
         errors = []
-        for start in range(0, len(self.validation), VALIDATION_BATCH):
-            places = range(start, min(start + VALIDATION_BATCH, len(self.validation)))
-            batch = {name: value.to(self.base.device) for name, value in self.validation.batch(places).items()}
-            images, generator = batch["images"], step_generator(0, start)
-            for level in VALIDATION_LEVELS:
-                noise = torch.randn(images.shape, generator=generator).to(images)
-                timestep = int(level * self.base.config.num_train_timesteps)
-                timesteps = torch.full((len(images),), timestep, device=images.device)
-                errors.append(self.module.squared_error(images, noise, timesteps, batch["classes"]))
+        for images, noise, level, classes in validation_batches(self.validation, self.base.device):
+            timestep = int(level * self.base.config.num_train_timesteps)
+            timesteps = torch.full((len(images),), timestep, device=images.device)
+            errors.append(self.module.squared_error(images, noise, timesteps, classes))
         return {"mse": float(torch.cat(errors).mean()), "num_images": float(len(self.validation))}

@@ -13,13 +13,9 @@ from xray_generator.data.rows import Row, evenly
 from xray_generator.families.flow_matching.config import FlowMatchingConfig
 from xray_generator.families.flow_matching.model import FlowMatching
 from xray_generator.nn.rectified_flow import euler, interpolate, time_grid
-from xray_generator.training.class_images import ClassImages
-from xray_generator.training.task import step_generator
+from xray_generator.training.class_images import MAX_VALIDATION, ClassImages, validation_batches
 from xray_generator.types import no_report
 
-VALIDATION_LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # sigma
-VALIDATION_BATCH = 16
-MAX_VALIDATION = 128
 PREVIEWS_PER_CLASS, PREVIEW_STEPS = 4, 12
 
 
@@ -93,13 +89,8 @@ class FlowMatchingTask:
         """Mean squared error of the velocity, always at the same noise."""
         if not len(self.validation):
             return {}
-        errors = []
-        for start in range(0, len(self.validation), VALIDATION_BATCH):
-            places = range(start, min(start + VALIDATION_BATCH, len(self.validation)))
-            batch = {name: value.to(self.model.device) for name, value in self.validation.batch(places).items()}
-            images, generator = batch["images"], step_generator(0, start)
-            for level in VALIDATION_LEVELS:
-                noise = torch.randn(images.shape, generator=generator).to(images)
-                sigma = images.new_full((len(images),), level)
-                errors.append(self.module.squared_error(images, noise, sigma, batch["classes"]))
+        errors = [
+            self.module.squared_error(images, noise, images.new_full((len(images),), level), classes)
+            for images, noise, level, classes in validation_batches(self.validation, self.model.device)
+        ]
         return {"velocity_mse": float(torch.cat(errors).mean()), "num_images": float(len(self.validation))}
