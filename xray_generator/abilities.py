@@ -23,6 +23,7 @@ from xray_generator.types import (
     LikelihoodMethod,
     Morph,
     OnStep,
+    Upscaler,
     no_report,
 )
 
@@ -257,26 +258,6 @@ class Adaptable(Protocol):
         ...
 
 
-@runtime_checkable
-class Enlarging(Protocol):
-    """enlarge: it also enlarges images that are given; an `Upscaler` besides."""
-
-    def upscale(
-        self,
-        images: Tensor,
-        size: int,
-        num_steps: int | None,
-        generators: Sequence[torch.Generator],
-        on_step: OnStep | None = None,
-    ) -> Tensor:
-        """See `Upscaler`."""
-        ...
-
-    def num_steps(self, side: int, size: int) -> int:
-        """See `Upscaler`."""
-        ...
-
-
 PROTOCOLS: Mapping[Ability, type] = MappingProxyType(
     {
         "morph": Morphing,
@@ -287,7 +268,7 @@ PROTOCOLS: Mapping[Ability, type] = MappingProxyType(
         "encode": Autoencoding,
         "predict": Predicting,
         "traverse": Traversing,
-        "enlarge": Enlarging,
+        "enlarge": Upscaler,
         "adapt": Adaptable,
         "noise_schedule": NoiseScheduled,
         "ablate": Ablatable,

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -309,8 +309,9 @@ class Engine(LoadedModel, Protocol):
         ...
 
 
+@runtime_checkable
 class Upscaler(LoadedModel, Protocol):
-    """A loaded model that enlarges images."""
+    """A loaded model that enlarges images; an engine that also does offers "enlarge"."""
 
     def upscale(
         self,

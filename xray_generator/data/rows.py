@@ -152,6 +152,14 @@ def class_names(rows: Iterable[Row]) -> tuple[str, ...]:
     return tuple(sorted({row.label for row in rows if row.label}))
 
 
+def require_classes(rows: Iterable[Row], labels: Iterable[str]) -> None:
+    """StudioError where one of the labels is the class of no row."""
+    found = class_names(rows)
+    if missing := sorted(set(labels) - set(found)):
+        known = ", ".join(found) or "no class"
+        raise StudioError(f"No training image is of the class {missing[0]!r}. The data hold: {known}.")
+
+
 def repeat_rare(drawn: Sequence[Row], rows: Sequence[Row], repeats: int) -> list[Row]:
     """Repeat the rows of rare conditions: each of `drawn` sqrt(COMMON / share) times, from 1 to `repeats`.
 

@@ -28,7 +28,7 @@ WEIGHTS = "model.safetensors"  # in the folder of each network
 
 @dataclass(frozen=True, slots=True)
 class CascadeEngine:
-    """The `Engine` of this family; also `NoiseScheduled`, of its base model, and `Enlarging`, by its other stages."""
+    """The `Engine` of this family; also `NoiseScheduled`, of its base model, and an `Upscaler`, by its other stages."""
 
     model: Cascade
     manifest: Manifest
@@ -78,7 +78,7 @@ class CascadeEngine:
         generators: Sequence[torch.Generator],
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """See `abilities.Enlarging`: by the stages that lead to that side, without the noise that drawing adds.
+        """See `Upscaler`: by the stages that lead to that side, without the noise that drawing adds.
 
         Raises:
             StudioError: no stage draws that side, or the images are too small or too large for the stages that do.
@@ -91,7 +91,7 @@ class CascadeEngine:
             return enlarge_by_passes(images.to(self.device), passes, generators, on_step)
 
     def num_steps(self, side: int, size: int) -> int:
-        """See `abilities.Enlarging`; errors as of `upscale`."""
+        """See `Upscaler`; errors as of `upscale`."""
         return sum(stage.config.num_inference_steps for stage in self._path(side, size))
 
     def _path(self, side: int, size: int) -> tuple[Stage, ...]:

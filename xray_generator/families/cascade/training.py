@@ -10,7 +10,7 @@ from safetensors.torch import save_model
 
 from xray_generator.checkpoints import Manifest, Metrics, Quality, code_commit
 from xray_generator.data.captioned import large_rows
-from xray_generator.data.rows import Dataset, Row, Split, class_names, repeat_rare
+from xray_generator.data.rows import Dataset, Row, Split, repeat_rare, require_classes
 from xray_generator.devices import process_state
 from xray_generator.families.cascade.base_task import BaseTask
 from xray_generator.families.cascade.card import describe
@@ -39,9 +39,7 @@ def train_run(config: CascadeConfig, dataset: Dataset, options: RunOptions) -> P
     """
     run, commit = options.run, code_commit()  # of the code that runs, whatever changes on disk meanwhile
     rows = dataset.split("train")
-    if missing := set(config.labels) - set(class_names(rows)):
-        known = ", ".join(class_names(rows)) or "no class"
-        raise StudioError(f"No training image is of the class {sorted(missing)[0]!r}. The data hold: {known}.")
+    require_classes(rows, config.labels)
     large = {stage.name: _large(rows, stage) for stage in config.stages}  # refused before hours of training
     torch.manual_seed(config.base_training.seed)
     base = Base.build(config)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from xray_generator.checkpoints import IntensityHistogram, LikelihoodSummary, Manifest, Metrics, code_commit
-from xray_generator.data.rows import Dataset, Row, class_names, evenly, repeat_rare
+from xray_generator.data.rows import Dataset, Row, evenly, repeat_rare, require_classes
 from xray_generator.devices import process_state, seeded_generators
 from xray_generator.families.flow_matching.card import describe
 from xray_generator.families.flow_matching.config import FlowMatchingConfig
@@ -40,9 +40,7 @@ def train_run(config: FlowMatchingConfig, dataset: Dataset, options: RunOptions)
     if any(row.hu_window not in (None, config.window) for row in dataset.rows):
         raise StudioError("The slices were read through another window than the configuration's.")
     rows = dataset.split("train")
-    if missing := set(config.labels) - set(class_names(rows)):
-        known = ", ".join(class_names(rows)) or "no class"
-        raise StudioError(f"No training image is of the class {sorted(missing)[0]!r}. The data hold: {known}.")
+    require_classes(rows, config.labels)
     torch.manual_seed(config.training.seed)
     model = FlowMatching.build(config)
     repeated = repeat_rare(rows, rows, config.repeats)
