@@ -69,6 +69,14 @@ TINY_CASCADE = (
     *(f"{name}_training.{setting}" for name in ("base", "sr1", "sr2") for setting in STAGE),
 )
 
+TINY_SINGLE = (
+    "base.image_size=64",
+    "base.network.channels=[16,32]",
+    "base.network.attention_levels=[1]",
+    *(f"base_training.{setting}" for setting in STAGE),
+)
+CT_CLASSES = 'labels=["normal","benign","malignant"]'  # of the sample that stands for a pack of MRI
+
 TINY_ENCODER = (
     "--quick_test",
     "shape.image_size=32",
@@ -100,16 +108,21 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
     "python -m xray_generator.train --config chest_xray_lora": tuple(f"training.{setting}" for setting in STAGE),
     "python -m xray_generator.slices": (),
-    "python -m xray_generator.train --config brain_mri_256": TINY_CASCADE,
+    "python -m xray_generator.train --config brain_mri_256 --dataset_path outputs/mrnet": TINY_CASCADE,
+    "python -m xray_generator.train --config brain_mri_256 --dataset_path MRI": (*TINY_CASCADE, CT_CLASSES),
+    "python -m xray_generator.train --config brain_mri_256_plain": (*TINY_CASCADE, CT_CLASSES),
+    "python -m xray_generator.train --config brain_mri_256_single": (*TINY_SINGLE, CT_CLASSES),
     "torchrun --standalone --nproc_per_node 2 -m xray_generator.train": TINY_TRAINING,
     "accelerate launch --multi_gpu --num_processes 2 -m xray_generator.train": PARSE_ONLY,
     "TOKENIZER_NAME=dmis-lab/biobert-base-cased-v1.1 python -m xray_generator.train": PARSE_ONLY,
     "python -m xray_generator.evaluate --suite quick": ("--num_images", "4", "--steps", "2"),
     "python -m xray_generator.evaluate --checkpoint chest_xray_256 --suite full": PARSE_ONLY,
+    "python -m xray_generator.evaluate --checkpoint brain_mri_256": ("--num_images", "4", "--steps", "2"),
     "python -m xray_generator.evaluate --suite enlargement": PARSE_ONLY,
     "python -m xray_generator.evaluate --generated outputs/generated": ("--num_images", "4", "--size", "64"),
     "python -m xray_generator.train_encoder --quick_test": TINY_ENCODER,
     "python -m xray_generator.train_encoder --dataset_path PACK": (*TINY_ENCODER, "name=second"),
+    "python -m xray_generator.train_encoder --dataset_path MRI": (*TINY_ENCODER[1:], "min_cases=3"),
     "python -m xray_generator.data.health --dataset_path dataset": (),
     "python -m xray_generator.data.sample --pack PACK": (),
 }
@@ -158,6 +171,7 @@ def workspace(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("readme")
     for link in ("dataset", "PACK"):
         (folder / link).symlink_to(ROOT / "dataset", target_is_directory=True)
+    (folder / "MRI").symlink_to(ROOT / "dataset" / "lung_ct", target_is_directory=True)
     make_mrnet(folder / "MRNET", EXAMS, side=64)
     checkpoints = folder / "outputs" / "checkpoints"
     checkpoints.parent.mkdir()

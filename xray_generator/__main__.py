@@ -20,6 +20,10 @@ COMMANDS = {
         "xray_generator.families.latent_diffusion.packed",
         "train the X-ray denoiser on a GPU lent for minutes",
     ),
+    "training-compute": (
+        "xray_generator.families.cascade.compute",
+        "count the arithmetic of a cascade's training, to compare at equal amounts",
+    ),
     "train-encoder": ("xray_generator.train_encoder", "train the reference classifier of the evaluation"),
     "evaluate": ("xray_generator.evaluate", "measure generated images against real ones"),
     "contact-sheet": ("xray_generator.contact_sheet", "draw a sheet of images by prompt and guidance"),
@@ -45,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    lines = [f"  {name:14} {summary}" for name, (_, summary) in COMMANDS.items()]
-    lines.append(f"  {'app':14} serve the studio to a browser; takes the options of `streamlit run`")
+    lines = [f"  {name:16} {summary}" for name, (_, summary) in COMMANDS.items()]
+    lines.append(f"  {'app':16} serve the studio to a browser; takes the options of `streamlit run`")
     parser = argparse.ArgumentParser(
         "xray-studio",
         description=f"{PRODUCT}: synthetic medical images. {PURPOSE}",

@@ -5,10 +5,12 @@ The classes of a folder's images are known if they lie in class folders with the
     python -m xray_generator.evaluate --suite quick --real dataset --output_dir outputs/metrics
     python -m xray_generator.evaluate --generated DIR --real DIR --output_dir outputs/metrics
     python -m xray_generator.evaluate --suite enlargement --real PACK --output_dir outputs/metrics
+    python -m xray_generator.evaluate --checkpoint A B C --real DIR --output_dir outputs/metrics
 
 Writes a record and a summary in plain words to --output_dir, figures to OUTPUT_DIR/visualizations and a sample of the
 images to OUTPUT_DIR/samples; the full suite puts its table of ablations into the model card. All images stay in
-OUTPUT_DIR/cache/evaluation, so that a stopped run can go on.
+OUTPUT_DIR/cache/evaluation, so that a stopped run can go on. Of several checkpoints, a comparison is written too: each
+measure of the others beside that of the first, and which differences are within chance.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from xray_generator.cards import Card, write_card
 from xray_generator.checkpoints import code_commit, find_checkpoint, read_manifest
 from xray_generator.config import dump
 from xray_generator.console import exit_code
+from xray_generator.dashboards.comparison import compare_records, write_comparison
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row, class_names, evenly
 from xray_generator.devices import set_threads
@@ -76,11 +79,16 @@ def _run(options: argparse.Namespace) -> None:
     make_folder(options.output_dir)  # before the work, not after it
     for name in options.checkpoint or ():
         studio.manifest(name)  # refuses an unknown one before the others are measured
-    for name in options.checkpoint or (None,):
-        _evaluate(argparse.Namespace(**{**vars(options), "checkpoint": name}), studio)
+    names = dict.fromkeys(options.checkpoint or (None,))
+    records: list[Record] = []
+    for name in names:
+        one = {**vars(options), "checkpoint": name, "is_first": not records}
+        records.append(_evaluate(argparse.Namespace(**one), studio))
+    if len(records) > 1 and options.suite in SUITES:
+        print(write_comparison(compare_records(records), options.output_dir))  # noqa: T201
 
 
-def _evaluate(options: argparse.Namespace, studio: Studio) -> None:
+def _evaluate(options: argparse.Namespace, studio: Studio) -> Record:
     """Measure one checkpoint, or a folder of images, and keep what was found."""
     record = (
         _measure_enlargement(options, studio)
@@ -91,6 +99,7 @@ def _evaluate(options: argparse.Namespace, studio: Studio) -> None:
     make_folder(summary.parent)
     summary.write_text(summarize(record))
     print(write_record(record, options.output_dir), summary, sep="\n")  # noqa: T201
+    return record
 
 
 def _measure_enlargement(options: argparse.Namespace, studio: Studio) -> Record:
@@ -190,7 +199,8 @@ def _load_model(options: argparse.Namespace, studio: Studio, size: int, folder: 
         guidance=options.guidance,
         scheduler=options.scheduler,
     )
-    return load_model(studio.engine(options.checkpoint), template, folder)
+    model = load_model(studio.engine(options.checkpoint), template, folder)
+    return model if options.is_first else replace(model, peak_memory_mb=None)  # of the process, which held another one
 
 
 def _choose_rows(real: RealData, studio: Studio, checkpoint: str | None) -> tuple[RealData, tuple[Row, ...]]:
@@ -224,7 +234,11 @@ def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.evaluate", description=__doc__.splitlines()[0])
     subject = parser.add_mutually_exclusive_group()
-    subject.add_argument("--checkpoint", nargs="+", help="names, each measured alike; default: the first one found")
+    subject.add_argument(
+        "--checkpoint",
+        nargs="+",
+        help="names; each is measured, and compared with the first; default: the first one found",
+    )
     subject.add_argument("--generated", type=Path, metavar="DIR", help="a folder of images from any source")
     parser.add_argument(
         "--real",

@@ -374,6 +374,7 @@ class Trainable:
     train: str  # (config, dataset, RunOptions) -> the folder of what it made
     load: str  # (checkpoint folder, device name or None) -> Engine or Upscaler
     accepts: frozenset[Literal["autoencoder_only", "autoencoder_from"]] = frozenset()  # which RunOptions
+    training_flops: str = ""  # config -> floating point operations of its training by stage; empty: not counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

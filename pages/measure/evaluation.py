@@ -26,6 +26,7 @@ from xray_generator.dashboards.board import (
     label_entries,
     rank,
 )
+from xray_generator.dashboards.comparison import SUMMARY, compare_records, describe, table
 from xray_generator.dashboards.prompts import condition_title
 from xray_generator.dashboards.report import interval_text, make_report, to_csv
 from xray_generator.dashboards.series import STEPS, Point, conditions_of, over_time, ratio_table, spokes, sweep
@@ -74,7 +75,12 @@ def _draw_board(board: Board) -> None:
         _draw_ranks(entries, known)
     else:
         st.caption("Ranks need two or more records.")
-    tabs = {"Steps and time": _draw_sweeps, "Conditions": _draw_conditions, "Radar": _draw_radars}
+    tabs = {
+        "Steps and time": _draw_sweeps,
+        "Differences": _draw_differences,
+        "Conditions": _draw_conditions,
+        "Radar": _draw_radars,
+    }
     for draw_tab, tab in zip(tabs.values(), st.tabs(list(tabs), key="board_tab", on_change="rerun"), strict=True):
         with tab:
             if tab.open:
@@ -197,6 +203,34 @@ def _draw_export(entries: Sequence[Entry], columns: Sequence[Column]) -> None:
             on_click="ignore",
             help="Tables and figures in one file that opens offline. Takes a few seconds.",
         )
+
+
+# Differences
+
+
+@st.fragment
+def _draw_differences(entries: Sequence[Entry]) -> None:
+    """Draw each measure of all records beside that of one of them, and which differences are within chance."""
+    if len(entries) < 2:
+        st.caption("Differences need two or more records.")
+        return
+    labels = list(label_entries(entries))
+    first = _pick("Compare with", labels, "board_first")
+    order = sorted(range(len(entries)), key=lambda place: labels[place] != first)  # the others stay in their order
+    comparison = compare_records([entries[place].record for place in order], [labels[place] for place in order])
+    rows = table(comparison)
+    config = {"measure": st.column_config.TextColumn("Measure", pinned=True)}
+    shown = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+    st.dataframe(shown, column_config=config, hide_index=True, width="stretch", key="board_differences")
+    st.caption(escape_markdown(comparison.rule))
+    st.download_button(
+        "Comparison as Markdown",
+        partial(describe, comparison),
+        SUMMARY,
+        "text/markdown",
+        key="board_comparison",
+        on_click="ignore",
+    )
 
 
 # Steps and time

@@ -121,3 +121,14 @@ def test_a_deleted_record_takes_its_measures_along(page: AppTest, output_dir: Pa
     page.run()
     assert not page.exception
     assert page.selectbox(key="board_group").value == "full suite, real images: films"
+
+
+def test_differences_from_a_chosen_record_are_judged(page: AppTest) -> None:
+    open_tab(page, "Differences")
+    shown = page.dataframe[-1].value
+    assert {"longer less tiny", "folder <b>of *others* less tiny"} <= set(shown.columns)
+    sharpness = shown.set_index("measure").loc[SHARPNESS]
+    assert sharpness["longer less tiny"].endswith("within chance") and sharpness["tiny"].startswith("0.5 × real")
+    page.selectbox(key="board_first").set_value("longer").run()
+    assert not page.exception
+    assert "tiny less longer" in page.dataframe[-1].value.columns and "not over trainings" in words(page)

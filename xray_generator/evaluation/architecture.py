@@ -9,6 +9,11 @@ from typing import Any
 
 from torch import nn
 
+from xray_generator.checkpoints import Manifest
+from xray_generator.config import parse
+from xray_generator.evaluation.records import Measurement
+from xray_generator.registry import config_type, get_family, resolve
+
 BYTES = {"float32": 4, "bfloat16": 2}  # per parameter, as loaded and as stored in a checkpoint
 MEGABYTE = 2**20
 DEPTH = 3
@@ -122,6 +127,14 @@ def attention_table(sites: tuple[AttentionSite, ...]) -> tuple[dict[str, Any], .
         }
         for site in sites
     )
+
+
+def measure_training(manifest: Manifest) -> Measurement:
+    """The arithmetic of a checkpoint's training by its settings, where its family can count it."""
+    if not (counter := get_family(manifest.family).training_flops):
+        return Measurement("training_petaflops", None, reason="this family does not count the arithmetic of a training")
+    flops = resolve(manifest.family, counter)(parse(config_type(manifest.family), manifest.config))
+    return Measurement("training_petaflops", sum(flops.values()) / 1e15, 1)
 
 
 def count_parameters(module: nn.Module) -> int:

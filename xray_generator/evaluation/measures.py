@@ -333,6 +333,20 @@ _GROUPS: dict[str, dict[str, Measure]] = {
         "parameters": Measure(
             "Parameters", "lower", "Weights and biases of all networks together: fewer are faster to load and to run."
         ),
+        "image_gigaflops": Measure(
+            "Arithmetic for one image",
+            "lower",
+            "Floating point operations of all matrix products and convolutions while one image is drawn with the "
+            "recommended settings. Unlike the time it is the same on every machine.",
+            "GFLOP",
+        ),
+        "training_petaflops": Measure(
+            "Arithmetic of the training",
+            "lower",
+            "Floating point operations of all steps of the training, forward and backward. Models that are compared "
+            "should have had equal amounts.",
+            "PFLOP",
+        ),
     },
 }
 _GROUPS["detail"] |= {

@@ -104,7 +104,7 @@ class Model:
     request: GenerationRequest  # resolved: the settings of all images, apart from condition and seed
     draw: Draw
     redraw: Callable[[Sequence[Row], dict[str, Any]], ImageSet]  # images for rows, with other settings
-    peak_memory_mb: float  # of the process after its first image, while it held no others
+    peak_memory_mb: float | None  # of the process after its first image; None: it held other models before
     engine: Engine
     reconstruct: Callable[[ImageSet], NDArray[np.float32]] | None = None  # (N, H, W), by its autoencoder
     variants: tuple[Variant, ...] = ()

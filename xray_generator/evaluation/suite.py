@@ -42,6 +42,7 @@ from xray_generator.evaluation.planted_copies import self_test
 from xray_generator.evaluation.records import Measurement
 from xray_generator.evaluation.study import MIN_IMAGES, NO_ENCODER, Findings, Model, Study, conditions
 from xray_generator.evaluation.training_set import TrainingSet, read_training
+from xray_generator.nn.flops import count_flops
 from xray_generator.reference_encoder.metrics import rate_interval
 from xray_generator.types import Edit, StudioError, TextPrompt
 
@@ -82,13 +83,18 @@ def run(study: Study, steps: Sequence[Step]) -> Findings:
 
 
 def find_architecture(study: Study, _: np.random.Generator) -> Findings:
-    """Components, layers and attention layers."""
+    """Components, layers and attention layers, and the arithmetic of drawing and of the training."""
     model = study.require_model()
-    request = replace(model.request, num_images=1, num_inference_steps=2)
+    request = replace(model.request, num_images=1)
     parts = architecture.describe(model.components)
-    sites = architecture.attention_sites(model.components, lambda: model.draw(request))
+    sites = architecture.attention_sites(model.components, lambda: model.draw(replace(request, num_inference_steps=2)))
+    drawing = count_flops(lambda: model.draw(request))
     return Findings(
-        (Measurement("parameters", float(sum(part.parameters for part in parts)), 1),),
+        (
+            Measurement("parameters", float(sum(part.parameters for part in parts)), 1),
+            Measurement("image_gigaflops", drawing / 1e9, 1),
+            architecture.measure_training(model.engine.manifest),
+        ),
         tables={
             "components": architecture.component_table(parts),
             "layers": architecture.layer_table(parts),
@@ -101,7 +107,8 @@ def find_speed(study: Study, _: np.random.Generator) -> Findings:
     """Time, memory and network evaluations on this machine."""
     model = study.require_model()
     found = speed.measure_speed(model.draw, model.components, model.request, TIMED_STEPS, repeats=3)
-    memory = Measurement("peak_memory_mb", model.peak_memory_mb, 1, settings=speed.machine_facts())
+    reason = "another checkpoint was measured first, in the same process" if model.peak_memory_mb is None else ""
+    memory = Measurement("peak_memory_mb", model.peak_memory_mb, 1, settings=speed.machine_facts(), reason=reason)
     curve = speed.speed_curve(found)
     return Findings((*found, memory), {"speed": curve}, figures={"speed": plots.curves(curve)})
 
@@ -331,7 +338,7 @@ def _parts(generated: ImageSet, real: ImageSet) -> Iterator[tuple[str, tuple[Ima
 REALISM = ("frechet_distance", "frechet_ratio", "kernel_distance", "precision", "recall", "density", "coverage")
 QUICK = (
     Step("speed", ("latency_ms", "images_per_second", "peak_memory_mb"), find_speed),
-    Step("architecture", ("parameters",), find_architecture),
+    Step("architecture", ("parameters", "image_gigaflops", "training_petaflops"), find_architecture),
     Step("detail", ("sharpness_ratio", "spectral_distance"), find_detail),
     Step("reconstruction", ("psnr", "ssim", "mse"), find_reconstruction),
     Step("latents", ("latent_fragility", "linear_v_error"), find_latents),

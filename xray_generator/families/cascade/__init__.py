@@ -9,5 +9,6 @@ FAMILY = Family(
     config="config:CascadeConfig",
     train="training:train_run",
     load="engine:load_engine",
+    training_flops="compute:training_flops",
     abilities=frozenset({"noise_schedule", "enlarge"}),
 )
