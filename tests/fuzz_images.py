@@ -24,7 +24,8 @@ from tests.test_images import dicom, encoded
 from xray_generator.config import dump
 from xray_generator.data.uploads import Caps, NamedBytes, receive
 from xray_generator.dicom import read_header, read_slice
-from xray_generator.export.recipe import KEY, Recipe, add_preset, find_recipe, read_recipe, says_synthetic
+from xray_generator.export.marks import KEY, says_synthetic
+from xray_generator.export.recipe import Recipe, add_preset, find_recipe, read_recipe
 from xray_generator.images import header_pixels, read_image
 from xray_generator.types import CheckpointRef, Edit, GenerationRequest, Morph, StudioError, TextPrompt
 

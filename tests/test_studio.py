@@ -1,7 +1,6 @@
 """What every door calls: engines kept loaded, seeds resolved, images saved with their recipes."""
 
 import gc
-import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image as PILImage
 
 from postprocess.presets import apply, get_preset
 from tests.manifests import edit_manifest
 from xray_generator.checkpoints import read_manifest
+from xray_generator.config import dump
 from xray_generator.export.recipe import read_recipe
 from xray_generator.images import read_image, to_uint8
 from xray_generator.requests import MAX_RANDOM_SEED, resolve_seed, text_request
@@ -193,8 +192,8 @@ def test_preset_is_applied_to_a_copy_beside_the_raw_image(studio: Studio, tmp_pa
     assert np.array_equal(to_uint8(read_image(saved.path)), to_uint8(result.images[0]))
     enhanced = to_uint8(apply(preset, result.images[0]))
     assert np.array_equal(to_uint8(read_image(saved.enhanced_path)), enhanced)
-    recipe = json.loads(PILImage.open(saved.enhanced_path).text["parameters"])
-    assert recipe["preset"]["name"] == "Balanced"
+    recipe = read_recipe(saved.enhanced_path.read_bytes())
+    assert recipe.preset == dump(preset)
 
 
 def test_folder_that_cannot_be_written_is_named(studio: Studio, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from xray_generator.data.rows import Row
 from xray_generator.dicom import FULL, Header, is_dicom, read_header, read_slice
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
-from xray_generator.export.recipe import Recipe, find_recipe, says_synthetic
+from xray_generator.export.marks import says_synthetic
+from xray_generator.export.recipe import Recipe, find_recipe
 from xray_generator.images import limit_pixels, read_image
 from xray_generator.requests import describe_condition
 from xray_generator.types import CheckpointRef, ClassLabel, Image, StudioError, TextPrompt
@@ -133,8 +134,8 @@ def read_source(data: bytes, origin: str) -> Source:
     if limited is not image:
         origin += f", scaled down from {image.shape[1]} x {image.shape[0]} pixels"
     header = _find_header(data)
-    is_marked = says_synthetic(data) if header is None else header.is_synthetic
-    return Source(limited, origin, find_recipe(data), is_marked, spacing_mm=_spacing(header, image, limited))
+    spacing_mm = _spacing(header, image, limited)
+    return Source(limited, origin, find_recipe(data), says_synthetic(data), spacing_mm=spacing_mm)
 
 
 def _find_header(data: bytes) -> Header | None:

@@ -23,7 +23,7 @@ from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Row
 from xray_generator.data.tables import write_table
 from xray_generator.export.files import make_folder, write_file
-from xray_generator.export.recipe import says_synthetic
+from xray_generator.export.marks import mark_chunks, says_synthetic
 from xray_generator.images import MIN_SIDE, encode_png
 from xray_generator.types import MAX_SIDE, NOTICE, Image, StudioError
 
@@ -90,7 +90,7 @@ def compute_statistics(shapes: Sequence[tuple[str, tuple[int, ...]]]) -> Iterato
 def _write_square(pixels: Image, source: Path, path: Path, size: int) -> tuple[int, int, int, int]:
     """Write an image as a square, marked as synthetic if its source is; return the box of its content."""
     fitted = fit_square(pixels, size)
-    marks = {"Description": NOTICE} if says_synthetic(source.read_bytes()) else {}
+    marks = mark_chunks(NOTICE) if says_synthetic(source.read_bytes()) else {}
     make_folder(path.parent)
     write_file(path, encode_png(fitted.image, marks))
     return fitted.top, fitted.left, fitted.height, fitted.width

@@ -59,5 +59,5 @@ def test_an_edit_shows_before_after_and_the_difference(
     with page.expect_download() as waiting:
         _button(page, "edit_png").click()
     with PILImage.open(waiting.value.path()) as picture:
-        assert "strength" in picture.text["parameters"]
+        assert "Denoising strength" in picture.text["parameters"]
     page.screenshot(path=screenshots / "edit_phone.png", full_page=True)

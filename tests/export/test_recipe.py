@@ -10,7 +10,8 @@ import pytest
 from PIL import Image as PILImage
 from PIL.PngImagePlugin import PngInfo
 
-from xray_generator.export.recipe import Recipe, encode_png, read_recipe, recipes
+from xray_generator.config import dump
+from xray_generator.export.recipe import KEY, PARAMETERS, Recipe, encode_png, read_recipe, recipes
 from xray_generator.images import encode_png as encode_bare_png
 from xray_generator.types import (
     NOTICE,
@@ -34,9 +35,9 @@ def text_chunks(data: bytes) -> dict[str, str]:
     return dict(PILImage.open(io.BytesIO(data)).text)
 
 
-def png_with(parameters: str) -> bytes:
+def png_with(text: str, key: str = KEY) -> bytes:
     chunks, buffer = PngInfo(), io.BytesIO()
-    chunks.add_itxt("parameters", parameters)
+    chunks.add_itxt(key, text)
     PILImage.fromarray(np.zeros((16, 16), np.uint8)).save(buffer, "PNG", pnginfo=chunks)
     return buffer.getvalue()
 
@@ -44,6 +45,14 @@ def png_with(parameters: str) -> bytes:
 def test_recipe_survives_the_round_trip() -> None:
     for recipe in recipes(RESULT):
         assert read_recipe(encode_png(IMAGE, recipe)) == recipe
+
+
+def test_recipe_of_an_earlier_version_is_read_and_the_settings_of_others_are_not() -> None:
+    recipe = recipes(RESULT)[0]
+    assert read_recipe(png_with(json.dumps(dump(recipe)), PARAMETERS)) == recipe
+    for text in ("a dog\nSteps: 20, Sampler: Euler a, Seed: 1", '{"prompt": "a dog", "seed": 1}'):
+        with pytest.raises(StudioError):
+            read_recipe(png_with(text, PARAMETERS))
 
 
 @pytest.mark.parametrize("condition", [TextPrompt("7"), ClassLabel("normal"), Unconditional()])
@@ -63,8 +72,8 @@ def test_each_image_has_a_recipe_of_its_own() -> None:
 def test_file_says_that_it_is_synthetic() -> None:
     chunks = text_chunks(encode_png(IMAGE, recipes(RESULT)[0]))
     assert chunks["Description"] == NOTICE
-    assert json.loads(chunks["parameters"])["synthetic"] is True
-    assert "Not for diagnosis" in json.loads(chunks["parameters"])["notice"]
+    assert json.loads(chunks[KEY])["synthetic"] is True
+    assert "Not for diagnosis" in json.loads(chunks[KEY])["notice"]
 
 
 def test_equal_recipes_make_equal_bytes() -> None:
@@ -109,7 +118,7 @@ def test_foreign_files_are_refused(data: bytes) -> None:
 
 def test_text_bomb_is_refused() -> None:
     chunks, buffer = PngInfo(), io.BytesIO()
-    chunks.add_text("parameters", "0" * 70_000_000, zip=True)
+    chunks.add_text(KEY, "0" * 70_000_000, zip=True)
     PILImage.fromarray(np.zeros((16, 16), np.uint8)).save(buffer, "PNG", pnginfo=chunks)
     with pytest.raises(StudioError):
         read_recipe(buffer.getvalue())
@@ -117,7 +126,7 @@ def test_text_bomb_is_refused() -> None:
 
 @pytest.mark.parametrize("change", [{"num_images": 10**6}, {"seed": -1}, {"height": 33}, {"guidance_scale": 1e9}])
 def test_recipe_with_a_wrong_request_is_refused(change: dict[str, Any]) -> None:
-    data = json.loads(text_chunks(encode_png(IMAGE, recipes(RESULT)[0]))["parameters"])
+    data = json.loads(text_chunks(encode_png(IMAGE, recipes(RESULT)[0]))[KEY])
     data["request"].update(change)
     with pytest.raises(StudioError, match="request"):
         read_recipe(png_with(json.dumps(data)))

@@ -11,4 +11,5 @@ from xray_generator.dicom.reading import num_pixels as num_pixels
 from xray_generator.dicom.reading import read_gray as read_gray
 from xray_generator.dicom.reading import read_header as read_header
 from xray_generator.dicom.reading import read_slice as read_slice
+from xray_generator.dicom.reading import read_tags as read_tags
 from xray_generator.dicom.reading import read_values as read_values

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 
 from PIL import Image as PILImage
 
-from xray_generator import __version__
 from xray_generator.config import dump
+from xray_generator.export.marks import SEVERAL, SOFTWARE, mark_chunks
 from xray_generator.export.recipe import Recipe, recipes
 from xray_generator.images import encode_png, grid, to_uint8
 from xray_generator.types import NOTICE, PURPOSE, GenerationResult, Image
 
-KEY = "recipes"  # not `parameters`: that chunk holds the recipe of one image
 FRAME_MS, END_MS = 150, 900  # the first and the last image are shown longer
 
 
@@ -55,12 +54,12 @@ def encode_path_gif(states: Sequence[Image], recipe: Recipe, note: str = "", *, 
 
 def encode_row(images: Sequence[Image], note: str) -> bytes:
     """8-bit gray PNG of images (H, W) without recipes in a row; its description is `note` and the purpose."""
-    text = {"Description": f"{note} {PURPOSE}", "Software": f"xray_generator {__version__}"}
+    text = {"Description": f"{note} {PURPOSE}", "Software": SOFTWARE}
     return encode_png(grid(images, len(images)), text)
 
 
 def _encode_row(images: Sequence[Image], made_by: Sequence[Recipe], note: str = "") -> bytes:
-    text = {KEY: _json(made_by), "Description": f"{NOTICE} {note}".strip(), "Software": f"xray_generator {__version__}"}
+    text = {SEVERAL: _json(made_by), **mark_chunks(f"{NOTICE} {note}".strip())}
     return encode_png(grid(images, len(images)), text)
 
 

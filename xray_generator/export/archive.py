@@ -15,6 +15,7 @@ from xray_generator import __version__
 from xray_generator.config import dump
 from xray_generator.data.tables import write_table
 from xray_generator.dicom.hounsfield import Window
+from xray_generator.export.marks import SOFTWARE, mark_chunks
 from xray_generator.export.recipe import Recipe, add_preset, recipe_chunks
 from xray_generator.images import encode_png
 from xray_generator.types import NOTICE, PURPOSE, Image
@@ -77,12 +78,9 @@ def text_chunks(source: Source, preset: Preset) -> dict[str, str]:
     if source.recipe is not None:
         return recipe_chunks(add_preset(source.recipe, preset))
     note = ENHANCED_NOTE if preset.operations else RAW_NOTE
-    return {
-        "Description": f"Synthetic image. {note}" if source.is_synthetic else note,
-        "Source": source.origin,
-        "Preset": to_json(preset),
-        "Software": f"xray_generator {__version__}",
-    }
+    marks = mark_chunks(f"Synthetic image. {note}")
+    unmarked = {"Description": note, "Software": SOFTWARE}
+    return {"Source": source.origin, "Preset": to_json(preset), **(marks if source.is_synthetic else unmarked)}
 
 
 def comparison_zip(source: Source, presets: Iterable[Preset]) -> bytes:

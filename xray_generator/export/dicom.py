@@ -1,7 +1,8 @@
 """A generated image as a DICOM file that cannot be mistaken for a patient's.
 
 Many tags say that it is synthetic, since tools that strip headers remove some: SyntheticData, image type, contributing
-equipment, conversion type, patient, descriptions. No name, date or UID comes from a real image.
+equipment, conversion type, patient, descriptions. No name, date or UID comes from a real image. The recipe is JSON in
+element (0099,xx01), unlimited text, of the private block that XRAY_GENERATOR reserves in (0099,00xx).
 """
 
 from __future__ import annotations
@@ -17,21 +18,26 @@ from numpy.typing import NDArray
 
 from xray_generator import __version__
 from xray_generator.config import dump
+from xray_generator.dicom import read_tags
 from xray_generator.dicom.hounsfield import Window
-from xray_generator.export.recipe import Recipe
 from xray_generator.images import to_uint8, to_uint16
-from xray_generator.types import Image, StudioError
+from xray_generator.types import NOTICE, Image, StudioError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import UID
 
+    from xray_generator.export.recipe import Recipe
+
 MAKER = "xray_generator"
 CREATOR, RECIPE = (0x0099, 0x0010), (0x0099, 0x1001)  # a private block, whose text may have any length
 INTERCEPT = -1024  # HU of stored value 0, as CT scanners use
 INT16 = np.iinfo(np.int16)
 NOT_PATIENT = "SYNTHETIC - NOT FOR DIAGNOSIS"
+SYNTHESIZING = ("109100", "DCM")  # the code of Synthesizing Equipment
+TEXTS = ("DerivationDescription", "SeriesDescription", "ImageComments")
+MARKS = ("SyntheticData", "ConversionType", "ContributingEquipmentSequence", *TEXTS)
 
 
 def encode_dicom(image: Image, recipe: Recipe, window: Window | None = None, bits: Literal[8, 16] = 8) -> bytes:
@@ -55,7 +61,7 @@ def encode_dicom(image: Image, recipe: Recipe, window: Window | None = None, bit
     _mark_as_synthetic(dataset, recipe)
     _describe_pixels(dataset, levels)
     if window is None:
-        dataset.Modality, dataset.ConversionType = "OT", "SYN"
+        dataset.Modality, dataset.ConversionType, dataset.PatientOrientation = "OT", "SYN", ""
     else:
         _describe_ct(dataset, window)
     dataset.add_new(CREATOR, "LO", MAKER.upper())
@@ -64,6 +70,36 @@ def encode_dicom(image: Image, recipe: Recipe, window: Window | None = None, bit
     dataset.file_meta, dataset.preamble = _file_meta(dataset), b"\0" * 128
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def find_dicom_recipe(data: bytes) -> str | None:
+    """The JSON of the recipe in a DICOM file of this studio; None in any other. StudioError: it cannot be read."""
+    return read_tags(data, (CREATOR, RECIPE), _find_recipe)
+
+
+def _find_recipe(dataset: Dataset) -> str | None:
+    is_ours = CREATOR in dataset and RECIPE in dataset and str(dataset[CREATOR].value) == MAKER.upper()
+    return str(dataset[RECIPE].value) if is_ours else None
+
+
+def find_dicom_marks(data: bytes) -> tuple[str, ...]:
+    """The tags of a DICOM file that say that its image is synthetic, a phrase each. StudioError: it cannot be read."""
+    return read_tags(data, (*MARKS, CREATOR, RECIPE), _find_marks)
+
+
+def _find_marks(dataset: Dataset) -> tuple[str, ...]:
+    equipment = dataset.get("ContributingEquipmentSequence") or []
+    purposes = [code for made_by in equipment for code in made_by.get("PurposeOfReferenceCodeSequence") or []]
+    codes = [(str(code.get("CodeValue")), str(code.get("CodingSchemeDesignator"))) for code in purposes]
+    texts = " ".join(str(dataset.get(keyword, "")) for keyword in TEXTS)
+    found = {
+        "a recipe of this studio (private block 0099)": _find_recipe(dataset) is not None,
+        "Synthetic Data (0008,001C) is YES": dataset.get("SyntheticData") == "YES",
+        "Conversion Type (0008,0064) is SYN": dataset.get("ConversionType") == "SYN",
+        "Contributing Equipment (0018,A001) is Synthesizing Equipment (109100, DCM)": SYNTHESIZING in codes,
+        "a description says that it is synthetic": NOT_PATIENT in texts or NOTICE in texts,
+    }
+    return tuple(mark for mark, is_there in found.items() if is_there)
 
 
 def _levels(image: Image, window: Window | None, bits: Literal[8, 16]) -> NDArray[np.uint8 | np.uint16 | np.int16]:
@@ -92,6 +128,7 @@ def _identify(
     dataset.SeriesInstanceUID = _uid("series", text, kind)
     dataset.SOPInstanceUID = _uid("object", text, kind, hashlib.sha256(levels.tobytes()).hexdigest())
     dataset.SeriesNumber = dataset.InstanceNumber = 1
+    dataset.Laterality = ""  # of a paired organ, which the image may show: not known
 
 
 def _uid(*parts: str) -> UID:
@@ -117,7 +154,7 @@ def _mark_as_synthetic(dataset: Dataset, recipe: Recipe) -> None:
     dataset.Manufacturer, dataset.ManufacturerModelName = MAKER, recipe.checkpoint.full_name[:64]
     dataset.SoftwareVersions = __version__
     purpose = Dataset()
-    purpose.CodeValue, purpose.CodingSchemeDesignator = "109100", "DCM"
+    purpose.CodeValue, purpose.CodingSchemeDesignator = SYNTHESIZING
     purpose.CodeMeaning = "Synthesizing Equipment"
     equipment = Dataset()
     equipment.PurposeOfReferenceCodeSequence = Sequence([purpose])

@@ -10,6 +10,7 @@ from postprocess.presets import Preset, apply
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.dicom import encode_dicom
+from xray_generator.export.marks import KEY
 from xray_generator.export.recipe import Recipe, add_preset, encode_png, recipes
 from xray_generator.types import NOTICE, GenerationResult, Image
 
@@ -54,7 +55,7 @@ def archive(result: GenerationResult, preset: Preset) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
         file.writestr(
             zipfile.ZipInfo("NOTICE.txt", ZIP_TIME),
-            f"{NOTICE}\nEach PNG holds its recipe in the text chunk 'parameters'.\n",
+            f"{NOTICE}\nEach PNG holds its recipe in the text chunk '{KEY}'.\n",
         )
         for index in range(len(result.images)):
             for drawn in pictures(result, index, preset):

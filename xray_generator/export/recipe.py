@@ -1,18 +1,18 @@
-"""The recipe inside every exported PNG: all that is needed to reproduce the image, and that it is synthetic."""
+"""The recipe inside every exported file: all that is needed to reproduce the image, and that it is synthetic."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from PIL import Image as PILImage
-
 from postprocess.presets import Preset, from_json
-from xray_generator import __version__, images
+from xray_generator import images
 from xray_generator.config import dump, parse
+from xray_generator.dicom import is_dicom
+from xray_generator.export.dicom import find_dicom_recipe
+from xray_generator.export.marks import KEY, PARAMETERS, SEVERAL, mark_chunks, parameter_text, read_text_chunks
 from xray_generator.types import (
     NOTICE,
     CheckpointRef,
@@ -23,8 +23,6 @@ from xray_generator.types import (
     Morph,
     StudioError,
 )
-
-KEY = "parameters"  # the text chunk that other image generators use too
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +73,11 @@ def add_preset(recipe: Recipe, preset: Preset) -> Recipe:
 
 
 def recipe_chunks(recipe: Recipe) -> dict[str, str]:
-    """The text chunks of a PNG: the recipe as JSON in `parameters`, the notice, the software."""
+    """The text chunks of a PNG: the line for other programs, the recipe as JSON, and the other marks."""
     return {
+        PARAMETERS: parameter_text(recipe),
         KEY: json.dumps(dump(recipe), ensure_ascii=False, sort_keys=True),
-        "Description": recipe.notice,
-        "Software": f"xray_generator {__version__}",
+        **mark_chunks(recipe.notice),
     }
 
 
@@ -89,34 +87,33 @@ def encode_png(image: Image, recipe: Recipe) -> bytes:
 
 
 def find_recipe(data: bytes) -> Recipe | None:
-    """The recipe inside a PNG of this studio; None for any other file."""
+    """The recipe inside a PNG or DICOM file of this studio; None for any other file."""
     try:
         return read_recipe(data)
     except StudioError:
         return None
 
 
-def says_synthetic(data: bytes) -> bool:
-    """Whether a PNG is marked as synthetic by this studio: with one or several recipes, or the notice."""
-    try:
-        text = getattr(PILImage.open(io.BytesIO(data), formats=["PNG"]), "text", {})
-    except Exception:  # noqa: BLE001 - foreign bytes: a decoder may raise anything
-        return False
-    return KEY in text or "recipes" in text or "Synthetic" in str(text.get("Description", ""))
-
-
 def read_recipe(data: bytes) -> Recipe:
-    """The recipe inside a PNG.
+    """The recipe inside a PNG or DICOM file of this studio or of an earlier version.
 
     Raises:
-        StudioError: not a PNG, or one without a recipe of ours.
+        StudioError: another kind of file, or one without the recipe of one image.
     """
+    text = find_dicom_recipe(data) if is_dicom(data) else _find_text(read_text_chunks(data))
+    if text is None:
+        raise StudioError("This file holds no recipe of this studio.")
     try:
-        text = getattr(PILImage.open(io.BytesIO(data), formats=["PNG"]), "text", {}).get(KEY)
-        if text is None:
-            raise StudioError("This PNG holds no recipe of this studio.")
         return parse(Recipe, json.loads(text))
     except StudioError:
         raise
-    except Exception as error:  # foreign bytes: a decoder may raise anything
-        raise StudioError("This is not a PNG with a recipe.") from error
+    except Exception as error:  # foreign text: a parser may raise anything
+        raise StudioError("The recipe in this file is damaged.") from error
+
+
+def _find_text(chunks: dict[str, str]) -> str | None:
+    if SEVERAL in chunks:
+        raise StudioError("This PNG shows several images or states of one, and no single one that a recipe draws.")
+    if KEY not in chunks and chunks.get(PARAMETERS, "").lstrip().startswith("{"):  # as earlier versions wrote it
+        return chunks[PARAMETERS]
+    return chunks.get(KEY)
