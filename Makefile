@@ -27,6 +27,7 @@ app: $(VENV)/.app  ## the studio on http://localhost:8501
 test: lint  ## every check and every test
 	$(PYTEST) $(ARGS)
 	@test -x /usr/bin/chromium || echo "SKIPPED: the browser tests, because /usr/bin/chromium is missing."
+	@command -v dciodvfy >/dev/null || echo "SKIPPED: the test of DICOM files by dciodvfy, because dicom3tools is missing."
 
 lint: $(VENV)/.dev  ## style, types and the one-way rule of imports
 	$(BIN)/ruff check .

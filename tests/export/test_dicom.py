@@ -1,8 +1,12 @@
 """Our DICOM files (C20): every mark of a synthetic image, exact values, and a reader that is not taken in."""
 
+import io
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,14 +17,17 @@ from xray_generator.config import dump, parse
 from xray_generator.data.ct_series import CtOptions, read_ct_series
 from xray_generator.dicom import read_header, read_slice
 from xray_generator.dicom.hounsfield import WINDOWS, Window
-from xray_generator.export.dicom import RECIPE, encode_dicom
-from xray_generator.export.recipe import Recipe
-from xray_generator.images import from_uint8, read_image
+from xray_generator.export.dicom import CREATOR, RECIPE, encode_dicom, find_dicom_recipe
+from xray_generator.export.recipe import Recipe, read_recipe
+from xray_generator.images import from_uint8, read_image, to_uint8, to_uint16
 from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, StudioError, TextPrompt
 
 IMAGE = np.random.default_rng(0).random((48, 33), np.float32)
 RAMP = from_uint8(np.arange(256, dtype=np.uint8).reshape(16, 16))
 REQUEST = GenerationRequest(TextPrompt('Größe \\ “normal” chest, "PA" ' * 60), seed=7)
+# Synthetic Data came into the standard after the validator's release of 2022: only newer ones know the tag
+YOUNGER = ("Error - </(0008,001c)> - Attribute with an even group number is not a recognized standard attribute",)
+needs_validator = pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="there is no dciodvfy (dicom3tools)")
 OURS = Recipe(REQUEST, CheckpointRef("latent_diffusion", "lung_ct_256", "ab" * 32), {"torch": "2"})
 
 
@@ -52,10 +59,35 @@ def test_every_mark_of_a_synthetic_image(window: Window | None) -> None:
     assert not found.get("StudyDate") and not found.get("PatientBirthDate")
 
 
-def test_the_recipe_is_read_back() -> None:
-
-    assert parse(Recipe, json.loads(opened(encode_dicom(IMAGE, OURS))[RECIPE].value)) == OURS
+def test_the_recipe_is_read_back_from_our_private_block_alone() -> None:
+    found = opened(encode_dicom(IMAGE, OURS))
+    assert parse(Recipe, json.loads(found[RECIPE].value)) == OURS
     assert dump(OURS)["synthetic"] is True
+    assert read_recipe(encode_dicom(IMAGE, OURS)) == OURS == read_recipe(encode_dicom(IMAGE, OURS, WINDOWS["lung"]))
+    found[CREATOR].value = "ANOTHER MAKER"
+    buffer = io.BytesIO()
+    found.save_as(buffer)
+    assert find_dicom_recipe(buffer.getvalue()) is None
+    with pytest.raises(StudioError, match="holds no recipe"):
+        read_recipe(buffer.getvalue())
+
+
+@needs_validator
+@pytest.mark.parametrize(
+    ("window", "bits", "kind"),
+    [(None, 8, "SCImage"), (None, 16, "SCImage"), *((window, 8, "CTImage") for window in WINDOWS.values())],
+)
+def test_an_outside_validator_finds_no_error(
+    window: Window | None, bits: Literal[8, 16], kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.dcm"
+    path.write_bytes(encode_dicom(IMAGE, OURS, window, bits))
+    lines = subprocess.run(["dciodvfy", "-new", path], capture_output=True, text=True).stderr.splitlines()
+    assert kind in lines  # it knows what it validates
+    assert [line for line in lines if line.startswith("Error") and line not in YOUNGER] == []
+    if window is None:
+        levels = to_uint8(IMAGE) if bits == 8 else to_uint16(IMAGE)
+        assert np.array_equal(opened(path.read_bytes()).pixel_array, levels)
 
 
 @pytest.mark.parametrize("name", WINDOWS)
