@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.kit.results import restore_own_form
+from pages.kit.jobs import NO_KEY, draw_queue
+from pages.kit.results import JOB, restore_own_form
 from xray_generator.types import PRODUCT, PURPOSE
 
 
@@ -41,7 +42,9 @@ def main() -> None:
             st.title(PRODUCT if is_home else page.title, anchor=False, width="content")
             if not is_home:
                 st.page_link(home, label=PRODUCT, icon=":material/home:", width="content")
-        st.badge(PURPOSE, color="orange")
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            draw_queue(JOB if page.url_path == "generate" else NO_KEY)
+            st.badge(PURPOSE, color="orange")
     page.run()
 
 

@@ -1,23 +1,26 @@
 """A queue for long work: submit, progress, preview, cancel, result. One worker thread, so one generation at a time.
 
 A job outlives the page that asked for it; pages look. The worker never touches the user interface. People take turns,
-and whoever has no page open any more comes after those who have.
+and whoever has no page open any more comes after those who have. What is asked for as an order, not as a function,
+outlives the server too: it is kept on disk, and done by the next server.
 """
 
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 import uuid
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from xray_generator.orders import DrawOrder, KeptJob, OrderStore, State
 from xray_generator.types import Canceled, Image, OnStep, Preview, StudioError
 
-State = Literal["queued", "running", "done", "failed", "canceled"]
 Work = Callable[[OnStep], Any]  # it returns its result, or yields it as it grows
 
 MAX_QUEUED = 32
@@ -26,8 +29,10 @@ MAX_KEPT = 24  # finished jobs whose results stay in memory
 MAX_FLEETING = 8  # of those that are soon replaced, such as the pictures that follow a slider
 PREVIEW_EVERY_S = 0.25
 PREVIEW_SHARE = 0.2  # of a job's time at most, where drawing one is slow
+MAX_ATTEMPTS = 2  # a job in which the server ended is begun once more
 RECENT = 16  # steps that tell the present pace: the load of a machine changes
 AWAY = "Stopped, because its page was closed and others were waiting."
+INTERRUPTED = "The server ended twice while this job ran, so it is not begun again."
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +47,10 @@ class Job:
     title: str = ""
     num_images: int = 1  # that it yields one by one
     is_fleeting: bool = False  # its result is looked at once; many of them must not push others' results out
+    order: DrawOrder | None = None  # what the work was made from; None: it cannot outlive the server
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     state: State = "queued"
+    attempts: int = 0  # how often it was begun
     is_loaded: bool = False  # the models are, so that the first step runs
     step: int = 0
     total: int = 0
@@ -79,22 +86,53 @@ class Job:
         return max(0.0, left - (time.monotonic() - ended))
 
 
+def _cannot_carry_out(_: DrawOrder) -> Work:
+    raise StudioError("This queue takes no orders.")
+
+
 class JobQueue:
     """People take turns, each in the order of asking.
 
     Args:
         is_here: whether a person has a page open. Who has none comes last, and gives way to those who wait.
+        carry_out: makes the work of an order.
+        store: where orders are kept until they are done, and the last ones after that. What an earlier server left
+            there is done now: what waited, and once more what ran. None: orders end with the server.
     """
 
-    def __init__(self, is_here: Callable[[str], bool] = lambda _: True) -> None:
-        self._is_here = is_here
+    def __init__(
+        self,
+        is_here: Callable[[str], bool] = lambda _: True,
+        carry_out: Callable[[DrawOrder], Work] = _cannot_carry_out,
+        store: OrderStore | None = None,
+    ) -> None:
+        self._is_here, self._carry_out, self._store = is_here, carry_out, store
         self._jobs: OrderedDict[str, Job] = OrderedDict()  # in the order of submission
         self._lock = threading.Condition()
         self._worker = threading.Thread()  # none yet
+        for kept in store.read() if store else ():
+            self._take_over(kept)
+        if any(not job.is_over for job in self._jobs.values()):
+            self._ensure_worker()
+
+    def _take_over(self, kept: KeptJob) -> None:
+        """A job that an earlier server left."""
+        job = Job(self._carry_out(kept.order), kept.owner, kept.key, kept.title, kept.num_images, order=kept.order)
+        job.id, job.state, job.attempts, job.error = kept.id, kept.state, kept.attempts, kept.error
+        job.num_done = kept.num_done
+        if not job.is_over and kept.is_cancel_requested:
+            job.cancel_requested.set()
+            job.state = "canceled"
+        elif job.state == "running" and job.attempts >= MAX_ATTEMPTS:
+            job.state, job.error = "failed", INTERRUPTED
+        elif job.state == "running":
+            job.state, job.num_done = "queued", 0
+        self._jobs[job.id] = job
+        self._keep(job)
 
     def submit(
         self,
-        work: Work,
+        work: Work | DrawOrder,
         *,
         owner: str = "",
         key: str = "",
@@ -102,22 +140,40 @@ class JobQueue:
         num_images: int = 1,
         is_fleeting: bool = False,
     ) -> Job:
-        """Queue `work`, which is given an `on_step` to call. The other arguments are those of `Job`.
+        """Queue `work`, which is given an `on_step` to call, or an order. The other arguments are those of `Job`.
 
         Raises:
             StudioError: the queue is full, or the person has as many jobs in it as one may have.
         """
-        job = Job(work, owner, key, title, num_images, is_fleeting)
+        order = work if isinstance(work, DrawOrder) else None
+        made = self._carry_out(work) if isinstance(work, DrawOrder) else work
+        job = Job(made, owner, key, title, num_images, is_fleeting, order)
         with self._lock:
             self._make_room(owner)
             self._jobs[job.id] = job
+            self._keep(job)
             self._ensure_worker()
             self._lock.notify()
-            for fleeting, most in ((False, MAX_KEPT), (True, MAX_FLEETING)):
-                over = [old.id for old in self._jobs.values() if old.is_over and old.is_fleeting is fleeting]
-                for old_id in over[:-most]:
-                    del self._jobs[old_id]
+            self._drop_old()
         return job
+
+    def _drop_old(self) -> None:
+        for fleeting, most in ((False, MAX_KEPT), (True, MAX_FLEETING)):
+            over = [old.id for old in self._jobs.values() if old.is_over and old.is_fleeting is fleeting]
+            for old_id in over[:-most]:
+                del self._jobs[old_id]
+            if self._store and over[:-most]:
+                with _logged():
+                    self._store.forget(over[:-most])
+
+    def _keep(self, job: Job) -> None:
+        """Write how an order stands; where the disk takes no more, it is done all the same."""
+        if self._store is None or job.order is None:
+            return
+        asked = job.cancel_requested.is_set()
+        kept = KeptJob(job.id, job.order, job.owner, job.key, job.title, job.num_images, job.state, job.attempts)
+        with _logged():
+            self._store.keep(replace(kept, num_done=job.num_done, error=job.error, is_cancel_requested=asked))
 
     def get(self, job_id: str) -> Job | None:
         """The job, or None where it is unknown or was dropped."""
@@ -140,6 +196,7 @@ class JobQueue:
             job.cancel_requested.set()
             if job.state == "queued":
                 job.state = "canceled"
+            self._keep(job)
 
     def _line(self) -> list[Job]:
         """The queued jobs in the order in which they will run: first the first of each person who is here, and among
@@ -162,6 +219,7 @@ class JobQueue:
             if self._is_here(line[-1].owner):
                 raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.")
             line[-1].state, line[-1].error = "canceled", AWAY
+            self._keep(line[-1])
 
     def _ensure_worker(self) -> None:
         """Start the worker, or another where it ended."""
@@ -170,6 +228,7 @@ class JobQueue:
         for job in self._jobs.values():
             if job.state == "running":
                 job.error, job.finished, job.state = _unexpected(job), time.monotonic(), "failed"
+                self._keep(job)
         self._worker = threading.Thread(target=self._work, name="studio-worker", daemon=True)
         self._worker.start()
 
@@ -179,7 +238,8 @@ class JobQueue:
                 while not (line := self._line()):
                     self._lock.wait()
                 job = line[0]
-                job.state, job.started = "running", time.monotonic()
+                job.state, job.started, job.attempts = "running", time.monotonic(), job.attempts + 1
+                self._keep(job)
             state: State = "failed"
             try:
                 state = self._attempt(job)
@@ -188,6 +248,7 @@ class JobQueue:
                 job.error = _unexpected(job)
             job.finished = time.monotonic()
             job.state = state
+            self._keep(job)
 
     def _attempt(self, job: Job) -> State:
         try:
@@ -206,6 +267,7 @@ class JobQueue:
             return
         for job.result in outcome:
             job.num_done += 1
+            self._keep(job)
 
     def _reporter(self, job: Job) -> OnStep:
         due = 0.0
@@ -240,3 +302,12 @@ class JobQueue:
 
 def _unexpected(job: Job) -> str:
     return f"An unexpected fault stopped this job. The server's log has the details under {job.id}."
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """A fault of the store is told in the server's log, and ends no job."""
+    try:
+        yield
+    except sqlite3.Error:
+        logger.exception("cannot keep the jobs on disk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from postprocess.presets import PRESETS, Preset, load_presets
+from postprocess.presets import PRESETS, Preset, from_json, load_presets
 from xray_generator import generation
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
@@ -22,6 +23,7 @@ from xray_generator.devices import run_in_memory, set_threads
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.pictures import Picture, pictures
 from xray_generator.history import keep_result
+from xray_generator.orders import DrawOrder
 from xray_generator.registry import FAMILIES, draws, load_engine, load_upscaler, modality, offers
 from xray_generator.types import (
     Ability,
@@ -72,6 +74,11 @@ class Studio:
     def preset_dir(self) -> Path:
         """Where users' own enhancement presets are kept."""
         return self.output_dir / "presets"
+
+    @property
+    def queue_path(self) -> Path:
+        """Where the orders of a server are kept."""
+        return self.output_dir / "queue.sqlite"
 
     @property
     def generated_dir(self) -> Path:
@@ -248,6 +255,11 @@ class Studio:
             self.save(result, folder, preset, first=len(result.images) - 1)
             keep_result(result, folder)
             yield result
+
+    def carry_out(self, order: DrawOrder) -> Callable[[OnStep], Iterator[GenerationResult]]:
+        """The work of an order: `draw` into a folder of `generated_dir`."""
+        preset = from_json(json.dumps(order.preset))
+        return partial(self.draw, order.request, order.checkpoint, preset, self.generated_dir / order.folder)
 
     def keep(self, picture: Picture, folder: Path) -> Path:
         """Write one image as a PNG with its recipe inside, unless it is there; StudioError: the folder takes none."""

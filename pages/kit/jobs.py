@@ -15,13 +15,15 @@ from typing import Any, Literal
 import streamlit as st
 
 from pages.kit.person import person
-from pages.kit.services import escape_markdown, job_queue
+from pages.kit.services import count_text, escape_markdown, job_queue
 from xray_generator.jobs import Job, Work
+from xray_generator.orders import DrawOrder
 from xray_generator.types import StudioError
 
 POLL_S = 0.5
 LONG_S = 120  # times from here on are given in minutes
 PREVIEW_PX = 160  # beside a result, which needs the room
+NO_KEY = "\0"  # begins no key
 NEXT = "Waiting. Next in line; another job is running"
 
 
@@ -50,8 +52,8 @@ def start_button(
     draw_error(job_key)
 
 
-def start_job(job_key: str, work: Work, title: str = "", num_images: int = 1) -> None:
-    """Submit work under a key; `title` and `num_images` are those of `Job`.
+def start_job(job_key: str, work: Work | DrawOrder, title: str = "", num_images: int = 1) -> None:
+    """Submit work or an order under a key; `title` and `num_images` are those of `Job`.
 
     Where the queue is full, the error is kept for the panel to show.
     """
@@ -134,9 +136,32 @@ def draw_line(prefix: str, job_key: str, *, has_result: bool) -> None:
         st.fragment(_draw_line, run_every=POLL_S)(prefix, job_key, _describe_line(jobs), has_result=has_result)
 
 
+def draw_queue(without: str = NO_KEY) -> None:
+    """Draw a list of this person's jobs that wait or run, asked on whatever page, and keep it current.
+
+    Those whose keys begin with `without` are left out: the page shows them itself.
+    """
+    if jobs := _list_queue(without):
+        st.fragment(_draw_queue, run_every=2 * POLL_S)(without, len(jobs))
+
+
+def _list_queue(without: str) -> list[Job]:
+    return [job for job in _list_line("") if not job.key.startswith(without)]
+
+
+def _draw_queue(without: str, before: int) -> None:
+    jobs = _list_queue(without)
+    if len(jobs) != before:
+        st.rerun()
+    with st.popover(f"Queue: {count_text(len(jobs), 'job')}", key="queue", icon=":material/pending_actions:"):
+        for job in jobs:
+            _draw_job(job, job.title, place="queue")
+
+
 def _list_line(prefix: str) -> list[Job]:
     """The jobs of this person that are not over, the running one first, the others as they wait."""
-    jobs = [job for job in job_queue().find(person()) if job.key.startswith(prefix) and not job.is_over]
+    mine = (job for job in job_queue().find(person()) if not job.is_fleeting and not job.is_over)
+    jobs = [job for job in mine if job.key.startswith(prefix)]
     return sorted(jobs, key=lambda job: (job.state == "queued", job_queue().position(job)))
 
 
@@ -227,17 +252,17 @@ def _draw_panel(job_id: str) -> None:
     _draw_preview(job)
 
 
-def _draw_job(job: Job, title: str = "") -> None:
+def _draw_job(job: Job, title: str = "", place: str = "") -> None:
     text, button = st.columns([3, 1], vertical_alignment="center")
     said = escape_markdown(": ".join(filter(None, (title, describe_progress(job)))))
     text.progress(job.step / job.total if job.total else 0.0, said)
     is_ending = job.cancel_requested.is_set()
     button.button(
         "Canceling" if is_ending else "Cancel",
-        key=f"cancel {job.id}",
+        key=f"cancel {job.id} {place}".strip(),
         on_click=job_queue().cancel,
         args=(job,),
-        shortcut="Escape" if job.state == "running" else None,
+        shortcut="Escape" if job.state == "running" and not place else None,
         disabled=is_ending,
         width="stretch",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -14,8 +13,10 @@ from pages.kit.sampling import fill_generator
 from pages.kit.services import job_queue, own_dir, studio
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
+from xray_generator.config import dump
 from xray_generator.data.naming import class_titles
 from xray_generator.history import Form, keep_form, list_results, load_result, read_form, result_path
+from xray_generator.orders import DrawOrder
 from xray_generator.requests import describe_condition
 from xray_generator.types import GenerationRequest, GenerationResult, StudioError
 
@@ -37,9 +38,9 @@ def result_key(checkpoint: str) -> str:
 def start_drawing(request: GenerationRequest, manifest: Manifest, preset: Preset) -> None:
     """Ask for the images of a request, which are kept one by one among this person's."""
     name, words = manifest.name, describe_condition(request.condition, class_titles(manifest.labels))
-    work = partial(studio().draw, request, name, preset, own_dir())
+    order = DrawOrder(request, name, dump(preset), own_dir().name)
     title = words if len(words) <= TITLE_CHARACTERS else f"{words[: TITLE_CHARACTERS - 1].rstrip()}…"
-    start_job(job_key(name), work, f"{title} · {name}", request.num_images)
+    start_job(job_key(name), order, f"{title} · {name}", request.num_images)
 
 
 def list_own_results(checkpoint: str) -> list[Path]:

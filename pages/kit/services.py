@@ -18,6 +18,7 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.data.places import Place, find_places
 from xray_generator.data.rows import Dataset, Row, class_names
 from xray_generator.jobs import JobQueue
+from xray_generator.orders import OrderStore
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 
@@ -48,8 +49,17 @@ def studio() -> Studio:
 
 @st.cache_resource(show_spinner=False)
 def job_queue() -> JobQueue:
-    """The queue of this server. It has one worker, so one job runs at a time."""
-    return JobQueue(presence().is_here)
+    """The queue of this server. It has one worker, so one job runs at a time.
+
+    Images that were asked for are drawn also where the server ends before. Of two servers on one folder of outputs,
+    only the first has this memory.
+    """
+    try:
+        store = OrderStore(studio().queue_path)
+    except StudioError as error:
+        logger.warning("jobs end with this server: %s", error)
+        store = None
+    return JobQueue(presence().is_here, studio().carry_out, store)
 
 
 def own_dir() -> Path:

@@ -160,3 +160,36 @@ def test_a_job_whose_tab_is_gone_does_not_hold_up_others(
     assert (gone.state, gone.num_done) == ("canceled", 1)
     cookies[COOKIE] = BROWSER
     assert "because its page was closed and others were waiting" in shown(open_generator())
+
+
+def test_other_pages_list_what_waits_and_can_cancel_it(app: AppTest, output_dir: Path, gate: threading.Event) -> None:
+    await_image(output_dir, ask(app, "Normal chest X-ray", 3))
+    (job,) = job_queue().find(own_folder(output_dir).name)
+    app.switch_page("explore/dataset.py")
+    (text,) = progress(run(app))
+    assert text.startswith("Normal chest X-ray · tiny: Running. Image ")
+    click(app, f"cancel {job.id} queue")
+    gate.set()
+    while not job.is_over:
+        threading.Event().wait(0.02)
+    assert job.state == "canceled" and not progress(run(app))
+
+
+def test_a_server_that_starts_again_draws_what_was_asked(app: AppTest, output_dir: Path, gate: threading.Event) -> None:
+    await_image(output_dir, ask(app, "Normal chest X-ray", 2))
+    ask(app, "Pneumonia")
+    owner = own_folder(output_dir).name
+    ended = job_queue()
+    assert ended._store is not None
+    ended._store.close()
+    for job in ended.find(owner):
+        ended._jobs.pop(job.id)  # what waits is not begun by the old worker
+    job_queue.clear()
+    first, second = job_queue().find(owner)
+    assert first is not ended.find(owner) and (second.state, second.title) == ("queued", "Pneumonia · tiny")
+    gate.set()
+    while not second.is_over:
+        threading.Event().wait(0.02)
+    assert len(viewers(open_generator())) == 1
+    assert (first.state, first.attempts, second.state) == ("done", 2, "done")
+    assert len(list(own_folder(output_dir).glob("*.png"))) == 3

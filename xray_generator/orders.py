@@ -1,0 +1,117 @@
+"""Jobs on disk: what was asked for and how far it came, so that a job outlives the server that began it.
+
+A file of SQLite in WAL mode, which one server at a time keeps open.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from xray_generator.config import dump, parse
+from xray_generator.export.files import make_folder
+from xray_generator.types import GenerationRequest, StudioError
+
+State = Literal["queued", "running", "done", "failed", "canceled"]
+DAMAGED = ".damaged"  # ends the name of a file that could not be read
+
+
+@dataclass(frozen=True, slots=True)
+class DrawOrder:
+    """Images of a request, each kept in a folder of `Studio.generated_dir` as soon as it is finished."""
+
+    request: GenerationRequest
+    checkpoint: str
+    preset: dict[str, Any]  # the enhancement, as data
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptJob:
+    """A job on disk; the fields are those of `jobs.Job`."""
+
+    id: str
+    order: DrawOrder
+    owner: str
+    key: str
+    title: str
+    num_images: int
+    state: State
+    attempts: int = 0
+    num_done: int = 0
+    error: str = ""
+    is_cancel_requested: bool = False
+
+
+class OrderStore:
+    """The jobs of one server in a file. Safe to share between threads.
+
+    A file that is damaged is put aside, and a new one is begun.
+
+    Raises:
+        StudioError: another server keeps its jobs there, or the file cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        make_folder(path.parent)
+        self._lock = threading.Lock()
+        self._server = FileLock(path.with_name(f"{path.name}.lock"), timeout=0, thread_local=False)
+        try:
+            self._server.acquire()
+        except Timeout:
+            raise StudioError(f"Another server keeps its jobs in {path}.") from None
+        except OSError as error:
+            raise StudioError(f"Cannot write {path}: {error.strerror}.") from error
+        try:
+            self._open(path)
+        except sqlite3.OperationalError as error:  # no room, no permission
+            self._server.release()
+            raise StudioError(f"Cannot write {path}: {error}.") from error
+        except sqlite3.DatabaseError:
+            path.replace(path.with_name(f"{path.name}{DAMAGED}"))
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._file.execute("pragma journal_mode = wal")
+        self._file.execute("create table if not exists jobs (id text primary key, body text not null)")
+
+    def keep(self, job: KeptJob) -> None:
+        """Write how a job stands; a new one comes after all others. sqlite3.Error: the disk takes no more."""
+        body = json.dumps(dump(job), ensure_ascii=False)
+        with self._lock:
+            self._file.execute(
+                "insert into jobs values (?, ?) on conflict (id) do update set body = excluded.body", (job.id, body)
+            )
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drop jobs; those that are unknown are no error. sqlite3.Error: as for `keep`."""
+        with self._lock:
+            self._file.executemany("delete from jobs where id = ?", [(one,) for one in ids])
+
+    def read(self) -> list[KeptJob]:
+        """All jobs in the order of asking; those that another version wrote differently are left out."""
+        with self._lock, closing(self._file.execute("select body from jobs order by rowid")) as rows:
+            return [*_readable(body for (body,) in rows)]
+
+    def close(self) -> None:
+        """Let another server open the file."""
+        with self._lock:
+            self._file.close()
+            self._server.release()
+
+
+def _readable(bodies: Iterable[str]) -> Iterator[KeptJob]:
+    for body in bodies:
+        try:
+            yield parse(KeptJob, json.loads(body))
+        except ValueError:  # StudioError too
+            continue
