@@ -74,9 +74,12 @@ def describe_recommendation(manifest: Manifest) -> str:
 def describe_training(training: TrainingConfig, items: str = "images") -> str:
     """A stage of training in half a sentence."""
     batch = training.batch_size * training.gradient_accumulation_steps
+    most = "at most " * (training.patience is not None)
+    best = "lowest" if training.best_is == "lower" else "highest"
+    kept = f", the weights of the {best} {training.best_by} of all validations" * bool(training.best_by)
     return (
-        f"{training.num_steps:,} steps of {batch} {items}, AdamW, learning rate {training.learning_rate:g} "
-        f"({training.lr_schedule}), seed {training.seed}"
+        f"{most}{training.num_steps:,} steps of {batch} {items}, AdamW, learning rate {training.learning_rate:g} "
+        f"({training.lr_schedule}), seed {training.seed}{kept}"
     )
 
 

@@ -64,7 +64,7 @@ def read_history(folder: Path) -> tuple[Stage, ...]:
 
     Lines that cannot be read are left out; so are those that a resumed run has overtaken.
     """
-    stages = (_read_stage(path.parent) for path in sorted(folder.glob(f"*/{LOG}")))
+    stages = (read_stage(path.parent) for path in sorted(folder.glob(f"*/{LOG}")))
     return tuple(sorted((stage for stage in stages if stage.rows), key=lambda stage: stage.rows[0].get("time", 0)))
 
 
@@ -107,7 +107,8 @@ def thin(items: Sequence[T], most: int) -> list[T]:
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
 
 
-def _read_stage(folder: Path) -> Stage:
+def read_stage(folder: Path) -> Stage:
+    """The log and the previews of one stage; OSError where it has no log."""
     rows: list[LogRow] = []
     for line in (folder / LOG).read_text(errors="replace").splitlines():
         row = _parse(line)

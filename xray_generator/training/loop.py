@@ -11,9 +11,9 @@ import math
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from accelerate import Accelerator
@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from xray_generator.devices import has_fast_bfloat16, pick_device
 from xray_generator.images import encode_png, from_tensor, grid
+from xray_generator.training.best import Best
 from xray_generator.training.history import LOG, PREVIEWS, cut_log
 from xray_generator.training.muon import Muon
 from xray_generator.training.muon import parameter_groups as muon_groups
@@ -35,6 +36,7 @@ from xray_generator.training.stop import StopRequest, TrainingStopped, ignore_si
 from xray_generator.training.task import Grouped, StepBatches, Task, step_generator
 from xray_generator.types import StudioError
 
+T = TypeVar("T")
 PREVIEW_COLUMNS = 8
 WORKER_TIMEOUT_S = 3_600  # a process that reads data and gives no batch for so long hangs
 
@@ -42,11 +44,13 @@ WORKER_TIMEOUT_S = 3_600  # a process that reads data and gives no batch for so 
 def train(task: Task, config: TrainingConfig, folder: Path) -> None:
     """Train `task.module` to `config.num_steps`, resuming from `folder` if it holds a state; ends with EMA weights.
 
-    Writes folder/states (resumable), folder/log.jsonl, folder/tensorboard and folder/previews.
+    These are the last ones, or by `config.best_by` those of the best validation. Writes folder/states (resumable),
+    folder/log.jsonl, folder/tensorboard, folder/previews and folder/best.safetensors.
 
     Raises:
         StudioError: the loss or a weight is not finite, the folder is in use, a state cannot be saved or read, or the
-            data cannot be read any more (the state was saved), or the log cannot be written.
+            data cannot be read any more (the state was saved), or the log cannot be written; or `best_by` is no measure
+            of the task.
         TrainingStopped: the process was asked to end; its state was saved.
     """
     with locked(folder), stop_request() as stop:
@@ -56,6 +60,7 @@ def train(task: Task, config: TrainingConfig, folder: Path) -> None:
 class _Run:
     def __init__(self, task: Task, config: TrainingConfig, folder: Path, stop: StopRequest) -> None:
         self.task, self.config, self.folder, self.stop = task, config, folder, stop
+        self.best = Best(folder, config)
         device = pick_device()
         # not by Accelerator: it holds one number format a process, and two stages may differ in theirs
         self.bf16 = config.mixed_precision == "bf16" or (config.mixed_precision == "auto" and has_fast_bfloat16(device))
@@ -83,7 +88,7 @@ class _Run:
         self.saved_step, self.rng = self.step, torch.get_rng_state()  # after the last whole step
 
     def to_the_end(self) -> None:
-        """Run all remaining steps, then leave the EMA weights in the module."""
+        """Run all remaining steps, then leave the EMA weights in the module, or those of the best validation."""
         config, accelerator = self.config, self.accelerator
         accelerator.init_trackers("run")
         dataset = self.task.dataset()
@@ -108,9 +113,12 @@ class _Run:
         )
         if self.step and self._is_report_due() and not self._preview().is_file():
             self._report()  # it was cut short
+        if config.best_by and not self.step and accelerator.is_main_process:
+            self.best.check(self._shown(self.task.validate))  # before hours of training
         try:
             with self.stop.held():  # until a step is whole and saved
-                self._run(loader)
+                if not self._is_over():
+                    self._run(loader)
         except RuntimeError as error:
             if not is_of_reader(error):
                 raise
@@ -120,6 +128,9 @@ class _Run:
                 "kept; continue the run."
             ) from error
         self.ema.copy_to(self._trained())
+        if config.best_by:
+            accelerator.wait_for_everyone()  # the first process writes them
+            self.best.load(self._trained())
         for tracker in accelerator.trackers:
             tracker.finish()  # not end_training(): that parts the processes, and another stage may follow
 
@@ -149,6 +160,8 @@ class _Run:
             if self._is_report_due():
                 self._save()
                 self._report()
+                if self._is_over():
+                    break
         if self._is_asked_to_stop():  # during the last report
             raise TrainingStopped
 
@@ -199,11 +212,20 @@ class _Run:
             )
 
     def _is_asked_to_stop(self) -> bool:
-        """Whether any process was: all must stop at the same step, or they wait for each other for ever."""
+        return self._is_any(self.stop.is_made)
+
+    def _is_over(self) -> bool:
+        """Whether the validations have not become better for long enough, as the first process finds."""
+        if self.config.patience is None:
+            return False
+        return self._is_any(self.accelerator.is_main_process and self.best.is_over())
+
+    def _is_any(self, flag: bool) -> bool:
+        """Whether it is so in any process: all must stop at the same step, or they wait for each other for ever."""
         if self.accelerator.num_processes == 1:
-            return self.stop.is_made
-        asked = torch.tensor(float(self.stop.is_made), device=self.accelerator.device)
-        return bool(self.accelerator.reduce(asked, "sum") > 0)
+            return flag
+        flags = torch.tensor(float(flag), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flags, "sum") > 0)
 
     def _trained(self) -> list[torch.nn.Parameter]:
         return [p for p in self.accelerator.unwrap_model(self.model).parameters() if p.requires_grad]
@@ -256,16 +278,24 @@ class _Run:
         is_held = self.accelerator.num_processes > 1  # the others would go on and wait for ever
         self.ema.store(self._trained())
         self.ema.copy_to(self._trained())
-        self.model.eval()
-        with self.stop.held(is_held), torch.no_grad(), torch.random.fork_rng(devices=[]):
-            measured, preview = dict(self.task.validate()), self.task.preview()
+        with self.stop.held(is_held):
+            measured, preview = self._shown(lambda: (dict(self.task.validate()), self.task.preview()))
+            if self.config.best_by:
+                self.best.note(self.step, measured, self._trained())
         self._log(measured)
         path = self._preview()
         path.parent.mkdir(exist_ok=True)
         path.with_suffix(".tmp").write_bytes(encode_png(grid(from_tensor(preview), PREVIEW_COLUMNS)))
         path.with_suffix(".tmp").replace(path)
-        self.model.train()
         self.ema.restore(self._trained())
+
+    def _shown(self, work: Callable[[], T]) -> T:
+        """What some work gives while the network is in use and not in training; no random state moves."""
+        self.model.eval()
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            found = work()
+        self.model.train()
+        return found
 
     def _log(self, values: Mapping[str, float]) -> None:
         if not self.accelerator.is_main_process or not values:

@@ -14,6 +14,7 @@ from xray_generator.checkpoints import DataFacts, Manifest, Metrics, write_manif
 from xray_generator.config import dump
 from xray_generator.data.rows import Dataset
 from xray_generator.folders import staged
+from xray_generator.training.best import best_step
 from xray_generator.training.history import export_history
 
 EngineT = TypeVar("EngineT")
@@ -42,11 +43,17 @@ def release(
     with staged(folder) as place:
         if run is not None:
             export_history(run, place)
+            manifest = replace(manifest, steps=_released_steps(manifest.steps, run))
         save(place)
         manifest = write_manifest(place, manifest)
         manifest = write_manifest(place, replace(manifest, metrics=measure(load(place, "cpu"))))
         write_card(place, manifest, describe(manifest))
     return manifest
+
+
+def _released_steps(steps: Mapping[str, int], run: Path) -> dict[str, int]:
+    """The steps of each stage; of one that kept its best weights, those of these."""
+    return {stage: best_step(run / stage) or count for stage, count in steps.items()}
 
 
 def draft_manifest(

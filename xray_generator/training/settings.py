@@ -7,6 +7,7 @@ from math import inf
 from typing import Literal
 
 from xray_generator.config import check_ranges
+from xray_generator.types import StudioError
 
 RANGES = {
     "num_steps": (1, inf),
@@ -26,6 +27,7 @@ RANGES = {
     "log_every": (1, inf),
     "num_workers": (0, inf),
     "max_minutes": (0.01, inf),
+    "patience": (1, inf),
     "seed": (0, 2**32 - 1),
 }
 
@@ -56,9 +58,14 @@ class TrainingConfig:
     num_workers: int = 0
     max_minutes: float | None = None  # of one call: then the state is saved and the run ends, as when asked to stop
     seed: int = 0
+    best_by: str = ""  # a measure of validation, such as mse: its best weights are kept; empty: the last ones
+    best_is: Literal["lower", "higher"] = "lower"
+    patience: int | None = None  # validations without a better one, after which the stage ends; None: never
 
     def __post_init__(self) -> None:
         check_ranges(self, RANGES)
+        if self.patience is not None and not self.best_by:
+            raise StudioError("patience needs best_by, the measure of validation that must get better.")
 
     @property
     def decay_start(self) -> int:
