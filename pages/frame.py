@@ -21,6 +21,7 @@ def main() -> None:
                 st.Page("create/live.py", title="Live", url_path="live"),
                 st.Page("create/latent.py", title="Latent space", url_path="latent"),
                 st.Page("create/edit.py", title="Edit", url_path="edit"),
+                st.Page("create/adapters.py", title="Adapters", url_path="adapters"),
                 st.Page("create/enlarge.py", title="Super-resolution lab", url_path="enlarge"),
                 st.Page("create/enhancement.py", title="Enhancement comparison", url_path="enhancement"),
             ],

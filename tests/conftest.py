@@ -1,6 +1,7 @@
 """The sample that ships, and a tiny real checkpoint made by the product's own code."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is: tiny networks gain no
 
 import pytest
 import torch
+from torch import nn
 
 from tests.manifests import edit_manifest
+from xray_generator.abilities import UNET
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import Dataset, Row
 from xray_generator.evaluation.features import Radiomics, Remembering
@@ -30,6 +33,10 @@ from xray_generator.families.latent_diffusion.denoiser_task import measure_stati
 from xray_generator.families.latent_diffusion.model import LatentDiffusion, LatentStatistics, build_unet
 from xray_generator.families.latent_diffusion.text import build_text_encoder
 from xray_generator.families.latent_diffusion.training import export
+from xray_generator.families.lora.config import LoraConfig
+from xray_generator.families.lora.engine import adapted_layers, load_base
+from xray_generator.families.lora.training import export as export_adapter
+from xray_generator.nn.adapter import add_adapter
 from xray_generator.nn.compact_autoencoder import CompactAutoencoder
 from xray_generator.nn.network_configs import ClassUNetConfig
 from xray_generator.training.settings import TrainingConfig
@@ -130,6 +137,27 @@ def tiny_checkpoint(
     output_dir = tmp_path_factory.mktemp("outputs")
     folder = output_dir / "checkpoints" / tiny_config.family / tiny_config.name
     export(tiny_config, make_model(tiny_config), read_dataset(dataset_folder), folder)
+    return output_dir
+
+
+@pytest.fixture(scope="session")
+def adapter_checkpoints(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, tiny_dataset: Dataset) -> Path:
+    """An OUTPUT_DIR with tiny and two adapters of it, lora/first and lora/second, of random factors.
+
+    Not to be written into.
+    """
+    output_dir = tmp_path_factory.mktemp("adapters")
+    shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
+    generator = torch.Generator().manual_seed(0)
+    for name in ("first", "second"):
+        config, folder = LoraConfig(name, _training(4), base="tiny", rank=2), output_dir / "checkpoints" / "lora" / name
+        base = load_base(config.base, folder, "cpu")
+        networks = {UNET: base.components()[UNET]}
+        add_adapter(networks[UNET], adapted_layers(config, networks)[UNET], config.rank, config.alpha, config.dropout)
+        for value in networks[UNET].parameters():
+            if value.requires_grad:
+                nn.init.normal_(value, std=0.2, generator=generator)
+        export_adapter(config, base, networks, tiny_dataset, folder)
     return output_dir
 
 

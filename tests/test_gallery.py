@@ -19,13 +19,32 @@ from xray_generator.dicom.hounsfield import WINDOWS
 from xray_generator.export.archive import encode_enhanced
 from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.recipe import Recipe, encode_png
-from xray_generator.gallery import differences, find_sample, newest, read_in_units, read_slice_source, read_source
-from xray_generator.types import NOTICE, CheckpointRef, GenerationRequest, Recommendation, StudioError, TextPrompt
+from xray_generator.gallery import (
+    differences,
+    find_drawn,
+    find_sample,
+    newest,
+    read_in_units,
+    read_slice_source,
+    read_source,
+)
+from xray_generator.types import (
+    NOTICE,
+    AdapterWeight,
+    CheckpointRef,
+    GenerationRequest,
+    Recommendation,
+    StudioError,
+    TextPrompt,
+)
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
 RECOMMENDED = Recommendation("dpm++", 4, 1.0)
 MANIFEST = Manifest("latent_diffusion", "tiny", {}, DataFacts(), "", "", {}, RECOMMENDED, (64,))
 REQUEST = GenerationRequest(TextPrompt("Chest"), 1, 64, 64, 4, 1.0, "dpm++", 3)
+
+ADAPTER = CheckpointRef("lora", "soft", "cd" * 32)
+ADAPTED = replace(REQUEST, adapters=(AdapterWeight(ADAPTER, 0.5),))
 
 
 def recipe(request: GenerationRequest = REQUEST, preset: Preset | None = None, **other: object) -> Recipe:
@@ -139,6 +158,18 @@ def test_an_enlarged_image_can_be_drawn_again_where_the_same_weights_enlarge() -
         assert sentence == "The weights that enlarged this image (large) are not here."
 
 
+def test_an_adapted_image_can_be_drawn_again_where_its_adapter_is_and_is_no_image_of_the_base(tmp_path: Path) -> None:
+    assert differences(recipe(ADAPTED), MANIFEST, PRESETS, None, [ADAPTER]) == ()
+    for others in ((), [replace(ADAPTER, sha256="ef" * 32)]):
+        (sentence,) = differences(recipe(ADAPTED), MANIFEST, PRESETS, None, others)
+        assert sentence == "The adapter of this image (soft, SHA-256 cdcdcdcdcdcd) is not here, or not of this model."
+    for name, request in (("a.png", ADAPTED), ("b.png", REQUEST)):
+        (tmp_path / name).write_bytes(encode_png(IMAGE, recipe(request)))
+    drawn = find_drawn(MANIFEST, [tmp_path], 9)
+    assert [row.path.name for row in drawn.rows] == ["b.png"]
+    assert drawn.notes == ("Generated images left out: 1 drawn with adapters.",)
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [
@@ -179,6 +210,7 @@ def test_the_sample_of_a_checkpoint_is_its_first_normal_image(tmp_path: Path) ->
 
     keep("a.png", "Normal chest X-ray", checkpoint=replace(MANIFEST.ref, sha256="ab" * 32))  # of older weights
     keep("b.png", "Normal chest X-ray", preset=PRESETS[1])
+    (tmp_path / "b2.png").write_bytes(encode_png(IMAGE, recipe(ADAPTED)))
     assert find_sample(tmp_path, MANIFEST) is None
     keep("c.png", "Chest X-ray with pneumonia")
     assert find_sample(tmp_path, MANIFEST) == tmp_path / "c.png"

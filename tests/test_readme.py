@@ -107,6 +107,7 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
     "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
     "python -m xray_generator.train --config chest_xray_lora": tuple(f"training.{setting}" for setting in STAGE),
+    "python -m xray_generator.generate --checkpoint chest_xray_256": TINY_IMAGES,
     "python -m xray_generator.slices": (),
     "python -m xray_generator.train --config brain_mri_256 --dataset_path outputs/mrnet": TINY_CASCADE,
     "python -m xray_generator.train --config brain_mri_256 --dataset_path MRI": (*TINY_CASCADE, CT_CLASSES),

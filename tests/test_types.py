@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from xray_generator.types import MAX_SEED, GenerationRequest, StudioError, TextPrompt, normalize_text
+from xray_generator.types import (
+    MAX_SEED,
+    AdapterWeight,
+    CheckpointRef,
+    GenerationRequest,
+    StudioError,
+    TextPrompt,
+    normalize_text,
+)
 
 PROMPT = TextPrompt("Normal chest X-ray")
 
@@ -91,3 +99,18 @@ def test_wrong_number_of_images(number: object) -> None:
 def test_none_means_the_recommendation() -> None:
     request = GenerationRequest(PROMPT)
     assert (request.num_inference_steps, request.guidance_scale, request.scheduler) == (None, None, None)
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf, -2.1, 2.1, 10**400, "1", True, None])
+def test_wrong_weight_of_an_adapter(weight: object) -> None:
+    with pytest.raises(StudioError, match="weight of an adapter must be a number from -2 to 2"):
+        AdapterWeight(CheckpointRef("lora", "a", "0"), weight)  # type: ignore[arg-type]
+
+
+def test_adapters_are_few_and_each_is_named_once() -> None:
+    several = [AdapterWeight(CheckpointRef("lora", name, "0")) for name in "abcde"]
+    assert len(GenerationRequest(PROMPT, adapters=tuple(several[:4])).adapters) == 4
+    with pytest.raises(StudioError, match="At most 4 adapters can be used at once, not 5"):
+        GenerationRequest(PROMPT, adapters=tuple(several))
+    with pytest.raises(StudioError, match="'lora/b' is named twice"):
+        GenerationRequest(PROMPT, adapters=(several[1], several[0], several[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -46,7 +46,7 @@ def find_sample(folder: Path, manifest: Manifest) -> Path | None:
     fallback = None
     for path in sorted(folder.glob("*.png")):
         recipe = read_recipe(path)
-        if recipe is None or recipe.checkpoint != manifest.ref or recipe.preset:
+        if recipe is None or recipe.checkpoint != manifest.ref or recipe.request.adapters or recipe.preset:
             continue
         match recipe.request.condition:
             case ClassLabel(label):
@@ -80,6 +80,8 @@ def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
             left_out["without a recipe"] += 1
         elif recipe.checkpoint != manifest.ref:
             left_out["of other weights"] += 1
+        elif recipe.request.adapters:
+            left_out["drawn with adapters"] += 1
         elif recipe.preset:
             left_out["enhanced"] += 1
         elif not isinstance(recipe.request.condition, TextPrompt):
@@ -203,13 +205,23 @@ def _read_ct(data: bytes, header: Header, origin: str, window: Window) -> Source
 
 
 def differences(
-    recipe: Recipe, manifest: Manifest, presets: Sequence[Preset], upscaler: CheckpointRef | None = None
+    recipe: Recipe,
+    manifest: Manifest,
+    presets: Sequence[Preset],
+    upscaler: CheckpointRef | None = None,
+    adapters: Collection[CheckpointRef] = (),
 ) -> tuple[str, ...]:
     """Why `manifest` cannot reproduce a recipe's image bit by bit here, a sentence each; () if it can.
 
-    `upscaler` names the weights that enlarge this manifest's images here; None where there are none.
+    `upscaler` names the weights that enlarge this manifest's images here, None where there are none; `adapters` those
+    that can be added to it.
     """
-    return (*_other_model(recipe, manifest, upscaler), *_other_preset(recipe, presets), *_other_runtime(recipe))
+    return (
+        *_other_model(recipe, manifest, upscaler),
+        *_other_adapters(recipe, adapters),
+        *_other_preset(recipe, presets),
+        *_other_runtime(recipe),
+    )
 
 
 def _other_model(recipe: Recipe, manifest: Manifest, upscaler: CheckpointRef | None) -> Iterator[str]:
@@ -228,6 +240,11 @@ def _other_model(recipe: Recipe, manifest: Manifest, upscaler: CheckpointRef | N
     if request.scheduler and request.scheduler not in manifest.schedulers:
         allowed = ", ".join(manifest.schedulers)
         yield f"The image was sampled with {request.scheduler[:60]!r}; {manifest.name} samples with {allowed}."
+
+
+def _other_adapters(recipe: Recipe, adapters: Collection[CheckpointRef]) -> Iterator[str]:
+    for ref in (one.adapter for one in recipe.request.adapters if one.adapter not in adapters):
+        yield f"The adapter of this image ({ref.name}, SHA-256 {ref.sha256[:12]}) is not here, or not of this model."
 
 
 def _other_preset(recipe: Recipe, presets: Sequence[Preset]) -> Iterator[str]:

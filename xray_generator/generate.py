@@ -2,6 +2,7 @@
 
     python -m xray_generator.generate --prompt "Normal chest X-ray, PA view" --num_images 4 --seed 1 --output_dir DIR
     python -m xray_generator.generate --checkpoint lung_ct_128 --label malignant --size 256 --dicom --output_dir DIR
+    python -m xray_generator.generate --prompt "Normal chest X-ray" --adapter chest_xray_lora:0.8 --output_dir DIR
 
 Prints one JSON line an image: path, seed, milliseconds.
 """
@@ -19,7 +20,7 @@ from xray_generator.console import exit_code
 from xray_generator.export.files import make_folder
 from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
-from xray_generator.types import StudioError
+from xray_generator.types import AdapterWeight, StudioError, quote
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
     parser.add_argument("--scheduler", help="default: the checkpoint's recommendation; a wrong name lists all")
+    parser.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME:WEIGHT", help="added to the checkpoint; repeat for more"
+    )
     parser.add_argument("--preset", help="also write the image enhanced by this preset")
     parser.add_argument("--dicom", action="store_true", help="also write each image as DICOM, CT in Hounsfield units")
     parser.add_argument("--checkpoint", help="name; default: the first one found")
@@ -66,7 +70,9 @@ def _run(options: argparse.Namespace) -> None:
         steps=options.steps,
         guidance=options.guidance,
         scheduler=options.scheduler,
+        adapters=tuple(_read_adapter(studio, text) for text in options.adapter),
     )
+    studio.check_adapters(manifest, request.adapters)
     make_folder(options.output_dir)  # before the work, not after it
     for word in studio.unseen_words(options.prompt, options.checkpoint) if options.prompt else ():
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201
@@ -80,6 +86,15 @@ def _run(options: argparse.Namespace) -> None:
         enhanced = {"enhanced_path": str(image.enhanced_path)} if image.enhanced_path else {}
         dicom = {"dicom_path": str(image.dicom_path)} if image.dicom_path else {}
         print(json.dumps(line | enhanced | dicom))  # noqa: T201
+
+
+def _read_adapter(studio: Studio, text: str) -> AdapterWeight:
+    name, _, weight = text.partition(":")
+    try:
+        number = float(weight or 1)
+    except ValueError:
+        raise StudioError(f"--adapter takes NAME:WEIGHT, such as chest_xray_lora:0.8, not {quote(text)}.") from None
+    return AdapterWeight(studio.manifest(name).ref, number)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from xray_generator.abilities import (
+    Adaptable,
     Attending,
     AttentionMaps,
     Editing,
@@ -25,6 +27,7 @@ from xray_generator.abilities import (
 )
 from xray_generator.devices import run_in_memory, runtime_facts, seeded_generators
 from xray_generator.images import from_tensor, to_uint8
+from xray_generator.registry import load_factors
 from xray_generator.types import (
     CheckpointRef,
     ClassLabel,
@@ -241,6 +244,30 @@ def traverse(
     images, milliseconds = _run_timed(work, on_step or no_report)
     start = _result(engine, request, [images[list(amounts).index(0)]], [milliseconds], notes)
     return Traversal(start, images, directions, index)
+
+
+def adapt(engine: Engine, weights: Mapping[Path, float]) -> Engine:
+    """The engine with adapters, each by its weight, added to a copy of its networks; itself where all weights are 0.
+
+    Args:
+        engine: of the base; it stays as it is.
+        weights: by the folder of the adapter, <family>/<name>.
+
+    Raises:
+        StudioError: an adapter is damaged or does not fit, or the checkpoint cannot be adapted at all.
+    """
+    active = {folder: weight for folder, weight in weights.items() if weight}
+    if not active:
+        return engine
+    from xray_generator.nn.adapter import fuse  # imports torch
+
+    able = require(engine, Adaptable, "cannot be adapted")
+    networks = able.adaptable()
+    added = [(load_factors(folder.parent.name, folder, networks), weight) for folder, weight in active.items()]
+    return able.adapted(
+        lambda name, network: fuse(network, [(factors.get(name, {}), weight) for factors, weight in added]),
+        engine.manifest,
+    )
 
 
 def require(engine: Engine, protocol: type[T], lack: str) -> T:

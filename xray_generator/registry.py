@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xray_generator.checkpoints import Manifest
 from xray_generator.types import Ability, Engine, Family, StudioError, TextPrompt, Upscaler, UpscalerFamily, quote
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FAMILIES = ("latent_diffusion", "lora", "flow_matching", "cvae", "cascade", "super_resolution")  # in the order of menus
 
@@ -61,6 +65,13 @@ def load_upscaler(family: str, folder: Path, device: str | None = None) -> Upsca
         raise StudioError(f"{folder.name} draws images and does not enlarge any. Choose another checkpoint.")
     upscaler: Upscaler = resolve(family, get_family(family).load)(folder, device)
     return upscaler
+
+
+def load_factors(family: str, folder: Path, networks: Mapping[str, nn.Module]) -> Any:  # noqa: ANN401 - see `nn.adapter`
+    """Verify an adapter and read its factors, by network and layer; StudioError where it is damaged or does not fit."""
+    known = get_family(family)
+    assert isinstance(known, Family)
+    return resolve(family, known.factors)(folder, networks)
 
 
 def resolve(family: str, target: str) -> Any:  # noqa: ANN401 - a class or a function

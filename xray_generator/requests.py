@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from xray_generator.checkpoints import Manifest
 from xray_generator.registry import draws, reads_prompts
 from xray_generator.types import (
+    AdapterWeight,
     ClassLabel,
     Condition,
     GenerationRequest,
@@ -39,9 +40,11 @@ def make_request(
     steps: int | None = None,
     guidance: float | None = None,
     scheduler: str | None = None,
+    adapters: tuple[AdapterWeight, ...] = (),
 ) -> GenerationRequest:
     """A validated request for square images; a seed of None becomes a random one."""
-    return GenerationRequest(condition, num_images, size, size, steps, guidance, scheduler, resolve_seed(seed))
+    resolved = resolve_seed(seed)
+    return GenerationRequest(condition, num_images, size, size, steps, guidance, scheduler, resolved, adapters)
 
 
 def text_request(prompt: str, **settings: Any) -> GenerationRequest:  # noqa: ANN401 - those of `make_request`
@@ -143,3 +146,8 @@ def describe_condition(condition: Condition, titles: Mapping[str, str] = Mapping
             return titles.get(label) or label.replace("_", " ")
         case Unconditional():
             return "any class"
+
+
+def describe_adapters(adapters: Sequence[AdapterWeight]) -> str:
+    """Adapters in words: "cilia at weight 0.8, soft at weight -1"; empty where there is none."""
+    return ", ".join(f"{one.adapter.name} at weight {one.weight:g}" for one in adapters)

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,8 @@ from xray_generator.orders import DrawOrder
 from xray_generator.registry import FAMILIES, draws, load_engine, load_upscaler, modality, offers
 from xray_generator.types import (
     Ability,
+    AdapterWeight,
+    CheckpointRef,
     Engine,
     GenerationRequest,
     GenerationResult,
@@ -39,6 +41,7 @@ from xray_generator.types import (
 
 T = TypeVar("T")
 ModelT = TypeVar("ModelT", bound=LoadedModel)
+Adapted = tuple[CheckpointRef, tuple[AdapterWeight, ...]]  # a base, and the adapters that are added to it
 MAX_LOADED = 2  # engines kept in memory
 LOADING = threading.Lock()  # one for all studios of a process: transformers patches torch while it loads
 
@@ -62,6 +65,7 @@ class Studio:
     device: str | None = None
     num_threads: int | None = None  # CPU threads of torch; None: STUDIO_THREADS, or torch's choice
     _engines: OrderedDict[Path, Engine] = field(default_factory=OrderedDict, repr=False)
+    _adapted: dict[Adapted, Engine] = field(default_factory=dict, repr=False)  # the last one
     _upscaler: Upscaler | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default=LOADING, repr=False)
 
@@ -157,13 +161,37 @@ class Studio:
         """
         return describe_reading(row_of_prompt(prompt)) if self.manifest(checkpoint).reads_facts else ""
 
-    def engine(self, checkpoint: str | None = None) -> Engine:
-        """The loaded engine of a checkpoint; the last two used stay in memory.
+    def adapters(self, base: Manifest) -> tuple[Manifest, ...]:
+        """The adapters of a checkpoint that are here: those that were trained on just these weights."""
+        return tuple(manifest for manifest in self.checkpoints() if manifest.base == base.ref)
+
+    def check_adapters(self, base: Manifest, adapters: Sequence[AdapterWeight]) -> None:
+        """Do nothing where adapters can be added to a checkpoint.
 
         Raises:
-            StudioError: unknown, damaged or incomplete, or there is not enough memory.
+            StudioError: one is not here, has other weights here, or was not trained on these weights of the checkpoint.
+        """
+        for ref in (one.adapter for one in adapters):
+            found = self.manifest(ref.full_name)
+            if found.base is None or found.base.full_name != base.ref.full_name:
+                allowed = ", ".join(manifest.ref.full_name for manifest in self.adapters(base)) or "none is here"
+                raise StudioError(f"{ref.full_name} is no adapter of {base.ref.full_name}. Allowed: {allowed}.")
+            if found.base != base.ref:
+                raise StudioError(f"{ref.full_name} was trained on other weights of {base.name} than those here.")
+            if found.ref != ref:
+                here, asked = found.ref.sha256[:12], ref.sha256[:12]
+                raise StudioError(f"The adapter {ref.full_name} has other weights here (SHA-256 {here}, not {asked}).")
+
+    def engine(self, checkpoint: str | None = None, adapters: tuple[AdapterWeight, ...] = ()) -> Engine:
+        """The loaded engine of a checkpoint, to whose networks adapters may be added.
+
+        The last two used stay in memory, and the last that was adapted.
+
+        Raises:
+            StudioError: unknown, damaged or incomplete, or there is not enough memory; or see `check_adapters`.
         """
         folder = self._folder(checkpoint)
+        self.check_adapters(read_manifest(folder), adapters)
         with self._lock:
             manifest, engine = read_manifest(folder), self._engines.get(folder)
             if engine is None or engine.manifest.ref != manifest.ref:  # trained again since
@@ -172,7 +200,17 @@ class Studio:
             self._engines.move_to_end(folder)
             while len(self._engines) > MAX_LOADED:
                 self._engines.popitem(last=False)
-            return engine
+            return self._adapt(engine, adapters)
+
+    def _adapt(self, base: Engine, adapters: tuple[AdapterWeight, ...]) -> Engine:
+        weights = {self._folder(one.adapter.full_name): one.weight for one in adapters if one.weight}
+        if not weights:
+            return base
+        key = (base.manifest.ref, adapters)
+        if key not in self._adapted:
+            self._adapted.clear()  # first: memory may not hold the networks three times
+            self._adapted[key] = run_in_memory(partial(generation.adapt, base, weights))
+        return self._adapted[key]
 
     def upscaler(self, images: str = "DX") -> Upscaler | None:
         """The loaded upscaler of images of a modality; None where there is none. StudioError: damaged."""
@@ -211,12 +249,14 @@ class Studio:
     ) -> Callable[..., T]:
         """A piece of work with a checkpoint's model, for a job: `verb(model, *arguments, on_step=..., **settings)`.
 
-        The model is what `load` gives, by default the engine, when the work begins. The work takes `on_step`, and may
-        be called without: verbs are those of `generation` and of `experiments`.
+        The model is what `load` gives, by default the engine with the adapters of the first request among the
+        arguments, when the work begins. The work takes `on_step`, and may be called without: verbs are those of
+        `generation` and of `experiments`.
         """
+        adapters = next((one.adapters for one in arguments if isinstance(one, GenerationRequest)), ())
 
         def work(on_step: OnStep | None = None) -> T:
-            model = self._ready(checkpoint, load or self.engine)
+            model = self._ready(checkpoint, load or partial(self.engine, adapters=adapters))
             report_loaded(on_step)
             return run_in_memory(partial(verb, model, *arguments, on_step=on_step, **settings))
 
@@ -233,7 +273,7 @@ class Studio:
         self, request: GenerationRequest, checkpoint: str | None = None, on_step: OnStep | None = None
     ) -> Iterator[GenerationResult]:
         """`generate` image by image; yields the result as it is after each."""
-        engine = self._ready(checkpoint, self.engine)
+        engine = self._ready(checkpoint, partial(self.engine, adapters=request.adapters))
         is_drawn = request.height in engine.manifest.sizes
         upscaler = None if is_drawn else self.upscaler(modality(engine.manifest))
         report_loaded(on_step)

@@ -5,15 +5,17 @@ Everything that passes between folders is one of these frozen dataclasses or a f
 
 from __future__ import annotations
 
+import operator
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +29,7 @@ MAX_PROMPT_CHARACTERS = 2_000
 MAX_IMAGES = 64
 MAX_STEPS = 1_000
 MAX_GUIDANCE = 30.0
+MAX_ADAPTERS, MAX_ADAPTER_WEIGHT = 4, 2.0  # of one image
 MAX_SIDE = 1_024
 SIDE_MULTIPLE = 16
 CLASS_NAME = re.compile(r"[a-z0-9_]{1,64}")
@@ -111,13 +114,51 @@ def _check_int(name: str, value: object, low: int, high: int) -> None:
         raise StudioError(f"{name} must be a whole number from {low:,} to {high:,}, not {quote(value)}.")
 
 
-def _check_float(name: str, value: object, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:  # NaN compares false
-        raise StudioError(f"The {name} must be a number from 0 to {high:g}, not {quote(value)}.")
+def _check_float(name: str, value: object, high: float, low: float = 0) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN compares false
+        raise StudioError(f"The {name} must be a number from {low:g} to {high:g}, not {quote(value)}.")
 
 
 def _check_guidance(value: object) -> None:
     _check_float("guidance", value, MAX_GUIDANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRef:
+    """Which weights made an image: family, name and the SHA-256 over the weight files' own hashes."""
+
+    family: str
+    name: str
+    sha256: str
+
+    @property
+    def full_name(self) -> str:
+        """family/name: unique, as a name alone need not be."""
+        return f"{self.family}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterWeight:
+    """An adapter, and how much of its change is added to its base: 0 nothing, 1 as trained, below 0 the opposite.
+
+    Raises:
+        StudioError: the weight is not a number from -2 to 2.
+    """
+
+    adapter: CheckpointRef
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_float("weight of an adapter", self.weight, MAX_ADAPTER_WEIGHT, -MAX_ADAPTER_WEIGHT)
+        object.__setattr__(self, "weight", float(self.weight))  # equal requests have equal files
+
+
+def _check_adapters(adapters: Sequence[AdapterWeight]) -> None:
+    names = [one.adapter.full_name for one in adapters]
+    if len(names) > MAX_ADAPTERS:
+        raise StudioError(f"At most {MAX_ADAPTERS} adapters can be used at once, not {len(names)}.")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise StudioError(f"The adapter {quote(twice[0])} is named twice. Give it one weight.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +177,8 @@ class GenerationRequest:
     guidance_scale: float | None = None
     scheduler: str | None = None
     seed: int = 0
+    # none are left out of files: so the recipes of images without keep the digest that names their files
+    adapters: Annotated[tuple[AdapterWeight, ...], Field(exclude_if=operator.not_)] = ()
 
     def __post_init__(self) -> None:
         _check_int("The number of images", self.num_images, 1, MAX_IMAGES)
@@ -151,6 +194,7 @@ class GenerationRequest:
         if self.guidance_scale is not None:
             _check_guidance(self.guidance_scale)
         _check_int("The seed", self.seed, 0, MAX_SEED - self.num_images)
+        _check_adapters(self.adapters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,20 +254,6 @@ class Edit:
         if not isinstance(self.source_prompt, str) or self.source_prompt:
             object.__setattr__(self, "source_prompt", TextPrompt(self.source_prompt).text)
         _check_float("strength", self.strength, 1)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckpointRef:
-    """Which weights made an image: family, name and the SHA-256 over the weight files' own hashes."""
-
-    family: str
-    name: str
-    sha256: str
-
-    @property
-    def full_name(self) -> str:
-        """family/name: unique, as a name alone need not be."""
-        return f"{self.family}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +413,7 @@ class Family(Trainable):
 
     condition: type[Condition]  # which form the UI draws
     abilities: frozenset[Ability] = frozenset()
+    factors: str = ""  # of adapters: (checkpoint folder, networks of the base) -> their factors by network and layer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.jobs import draw_error, is_running, keep_error
 from pages.kit.results import job_key, keep_own_form, start_drawing
 from pages.kit.sampling import (
+    draw_adapters,
     draw_guidance,
     draw_quality,
     draw_scheduler,
@@ -23,6 +24,7 @@ from pages.kit.sampling import (
     field_key,
     fill_generator,
     pick_class,
+    read_adapters,
     set_recommended,
 )
 from pages.kit.services import escape_markdown, preload, studio
@@ -110,6 +112,7 @@ def read_fields(manifest: Manifest) -> Form:
         steps=state[field_key("steps", name)],
         guidance=state[field_key("guidance", name)],
         scheduler=state[field_key("scheduler", name)],
+        adapters=read_adapters(manifest),
     )
     return Form(name, request, state["preset"], has_new_seed=state["new_seed"])
 
@@ -136,6 +139,7 @@ def draw_advanced(manifest: Manifest) -> Preset:
     draw_scheduler(second[0], manifest)
     draw_steps(second[1], manifest)
     draw_guidance(second[2], manifest)
+    draw_adapters(manifest)
     draw_seed(
         "seed",
         place=third[0],
@@ -204,7 +208,13 @@ def fill_form(data: bytes) -> str:
     studio().engine(manifest.name)  # under its lock, so that two threads never import torch at once
     changes = "\n".join(
         f"- {escape_markdown(text)}"
-        for text in differences(recipe, manifest, known_presets(), None if upscaler is None else upscaler.ref)
+        for text in differences(
+            recipe,
+            manifest,
+            known_presets(),
+            None if upscaler is None else upscaler.ref,
+            [known.ref for known in studio().adapters(manifest)],
+        )
     )
     if changes:
         return f"The form is filled, but the image may come out differently:\n\n{changes}"

@@ -27,7 +27,7 @@ from xray_generator.dicom.hounsfield import Window
 from xray_generator.evaluation.summary import time_text
 from xray_generator.export.pictures import Picture, archive, pictures
 from xray_generator.history import read_kept
-from xray_generator.requests import describe_condition
+from xray_generator.requests import describe_adapters, describe_condition
 from xray_generator.types import ClassLabel, GenerationResult, Image
 
 ONE_IMAGE_PX, GRID_PX, WINDOW_PX, CINE_PX = 405, 565, 90, 70  # what stands around the viewer: all fits the window
@@ -150,7 +150,9 @@ def draw_title(result: GenerationResult, manifest: Manifest) -> None:
     """Draw what was asked for and which model drew it."""
     st.text(describe_condition(result.request.condition, class_titles(manifest.labels)))
     older = "" if result.checkpoint == manifest.ref else " (other weights than now)"
-    st.caption(escape_markdown(f"{checkpoint_title(manifest)} · {manifest.name}{older} · synthetic"))
+    added = describe_adapters(result.request.adapters)
+    parts = (checkpoint_title(manifest), f"{manifest.name}{older}", added and f"with {added}", "synthetic")
+    st.caption(escape_markdown(" · ".join(filter(None, parts))))
     for note in result.notes:
         st.warning(escape_markdown(note))
 

@@ -24,7 +24,7 @@ from xray_generator.evaluation.summary import time_text
 from xray_generator.export.animation import encode_gif, encode_strip
 from xray_generator.export.pictures import pictures
 from xray_generator.jobs import Job, Work
-from xray_generator.requests import describe_condition
+from xray_generator.requests import describe_adapters, describe_condition
 from xray_generator.studio import Studio
 from xray_generator.types import (
     NO_PREVIEW,
@@ -84,8 +84,8 @@ def draw_followed(
     job, error, shown_key = None, "", f"{key}_shown"
     if drawing is not None:
         try:
-            result, job = _follow(drawing, f"{key}_job")
-            st.session_state[shown_key] = result or st.session_state.get(shown_key)
+            results, job = follow((drawing,), f"{key}_job")
+            st.session_state[shown_key] = results[0] if results else st.session_state.get(shown_key)
         except StudioError as fault:
             error = str(fault)
     shown: GenerationResult | None = st.session_state.get(shown_key)
@@ -96,7 +96,7 @@ def draw_followed(
     else:
         draw_viewer({_title(shown): shown.images[0]}, key=f"{key}_viewer", space_px=SPACE_PX)
     with st.container():  # always there, so that nothing below is rebuilt
-        _draw_status(job, shown, error)
+        draw_status(job, shown, error)
     if shown is not None:
         with st.container(horizontal=True):
             _draw_download(shown, key)
@@ -111,11 +111,19 @@ def draw_strip_button(
 ) -> None:
     """Draw the button that asks for `count` pictures at equal steps from the first request to the second."""
     drawings = tuple(between(checkpoint, first, second, index / (count - 1)) for index in range(count))
+    draw_all_button("Draw the strip", drawings, _strip_job(checkpoint, key), key=f"{key}_strip")
+
+
+def draw_all_button(title: str, drawings: Sequence[Drawing], job_key: str, *, key: str, disabled: bool = False) -> None:
+    """Draw the button that asks for pictures, of which those in memory are not drawn again; as for `start_button`.
+
+    The job's result is a tuple of their results.
+    """
 
     def make_work() -> Work:
         return partial(_draw_all, studio(), _kept_drawings(), drawings)
 
-    start_button("Draw the strip", _strip_job(checkpoint, key), make_work, key=f"{key}_strip", type="secondary")
+    start_button(title, job_key, make_work, key=key, type="secondary", disabled=disabled)
 
 
 def _strip_job(checkpoint: CheckpointRef, key: str) -> str:
@@ -186,27 +194,33 @@ def _kept_drawings() -> Kept:
     return OrderedDict()
 
 
-def _follow(drawing: Drawing, job_key: str) -> tuple[GenerationResult | None, Job | None]:
-    """The picture, or where it is not there soon the job that draws it: the only one of this session.
+def follow(drawings: tuple[Drawing, ...], job_key: str) -> tuple[tuple[GenerationResult, ...], Job | None]:
+    """The pictures, or where they are not there soon none, and the job that draws them: the only one under this key.
 
     Raises:
         StudioError: the queue is full.
     """
-    job = find_job(job_key)
-    if job is not None and st.session_state.get(f"{job_key}_drawing") != drawing:
+    job, kept = find_job(job_key), _kept_drawings()
+    if job is not None and st.session_state.get(f"{job_key}_drawings") != drawings:
         job_queue().cancel(job)
         job = None
-    if drawing in _kept_drawings():
-        return _kept_drawings()[drawing], None
+    if found := _find_kept(drawings):
+        return found, None
     if job is None or job.state in ("canceled", "done"):
-        work = partial(_draw_all, studio(), _kept_drawings(), (drawing,), has_previews=False)
+        work = partial(_draw_all, studio(), kept, drawings, has_previews=False)
         job = job_queue().submit(work, owner=person(), is_fleeting=True)
-        st.session_state.update({job_key: job.id, f"{job_key}_drawing": drawing})
+        st.session_state.update({job_key: job.id, f"{job_key}_drawings": drawings})
     deadline = time.monotonic() + WAIT_S
     while not job.is_over and time.monotonic() < deadline:
         time.sleep(LOOK_S)
-    result = _kept_drawings().get(drawing)
-    return result, None if result else job
+    found = _find_kept(drawings)
+    return found, None if found else job
+
+
+def _find_kept(drawings: Sequence[Drawing]) -> tuple[GenerationResult, ...]:
+    """The pictures, where all of them are in memory."""
+    found = [result for result in map(_kept_drawings().get, drawings) if result]
+    return tuple(found) if len(found) == len(drawings) else ()
 
 
 def _draw_all(
@@ -234,7 +248,8 @@ def _draw(studio_: Studio, drawing: Drawing, on_step: OnStep) -> GenerationResul
     return studio_.task(generation.morph, drawing.request, drawing.morph, checkpoint=name)(on_step)
 
 
-def _draw_status(job: Job | None, shown: GenerationResult | None, error: str) -> None:
+def draw_status(job: Job | None, shown: GenerationResult | None, error: str = "") -> None:
+    """Draw what `follow` waits for, an error, or what led to the picture shown; it runs the page again at the end."""
     if job is not None and job.state == "failed":
         error = job.error
     if error:
@@ -257,6 +272,8 @@ def _describe(result: GenerationResult) -> str:
     request = result.request
     steps = count_text(request.num_inference_steps or 0, "step")
     parts = [f"Drawn by {escape_markdown(result.checkpoint.name)} in **{time_text(result.latencies_ms[0])}**", steps]
+    if request.adapters:
+        parts.append(f"with {escape_markdown(describe_adapters(request.adapters))}")
     if result.origin is None:
         parts.append(f"seed {request.seed}")
     if isinstance(request.condition, TextPrompt):

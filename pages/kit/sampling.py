@@ -1,4 +1,4 @@
-"""The sampling fields: quality, steps, guidance, scheduler, seed and class.
+"""The sampling fields: quality, steps, guidance, scheduler, adapters, seed and class.
 
 Fields that a checkpoint recommends values for have keys of that checkpoint's own, so that another checkpoint brings its
 values along. A prefix distinguishes the forms of different pages.
@@ -13,15 +13,18 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.kit.checkpoints import KEY as CHECKPOINT
-from pages.kit.services import studio
+from pages.kit.services import escape_markdown, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.naming import class_titles
 from xray_generator.requests import check_condition, fast_settings
 from xray_generator.types import (
+    MAX_ADAPTER_WEIGHT,
+    MAX_ADAPTERS,
     MAX_GUIDANCE,
     MAX_IMAGES,
     MAX_SEED,
     MAX_STEPS,
+    AdapterWeight,
     ClassLabel,
     GenerationRequest,
     Recommendation,
@@ -125,6 +128,46 @@ def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", 
     )
 
 
+def draw_adapters(manifest: Manifest, prefix: str = "") -> None:
+    """Draw the choice among the adapters of a checkpoint that are here, and a weight for each; nothing without any."""
+    key, names = field_key(f"{prefix}adapters", manifest.name), [m.ref.full_name for m in studio().adapters(manifest)]
+    if not names:
+        return
+    st.session_state[key] = [name for name in st.session_state.get(key, ()) if name in names]
+    chosen = st.multiselect(
+        "Adapters",
+        names,
+        key=key,
+        max_selections=MAX_ADAPTERS,
+        persist_state="session",
+        help="What small trainings taught this model beside its own, added by weight.",
+    )
+    for name in chosen:
+        weight_key = _weight_key(name, manifest, prefix)
+        st.session_state.setdefault(weight_key, 1.0)
+        st.slider(
+            f"Weight of {escape_markdown(name)}",
+            -MAX_ADAPTER_WEIGHT,
+            MAX_ADAPTER_WEIGHT,
+            step=0.05,
+            key=weight_key,
+            persist_state="session",
+            help="0: the model as it is. 1: as trained. Below 0: the opposite.",
+        )
+
+
+def read_adapters(manifest: Manifest, prefix: str = "") -> tuple[AdapterWeight, ...]:
+    """The adapters that are chosen in a form, of those that are here. StudioError where they are too many."""
+    chosen = st.session_state.get(field_key(f"{prefix}adapters", manifest.name))
+    refs = {m.ref.full_name: m.ref for m in studio().adapters(manifest)} if chosen else {}
+    weights = {name: st.session_state.get(_weight_key(name, manifest, prefix), 1.0) for name in chosen or ()}
+    return tuple(AdapterWeight(refs[name], weight) for name, weight in weights.items() if name in refs)
+
+
+def _weight_key(adapter: str, manifest: Manifest, prefix: str) -> str:
+    return field_key(f"{prefix}weight of {adapter}", manifest.name)
+
+
 def draw_seed(
     key: str,
     title: str = "Seed",
@@ -193,6 +236,10 @@ def fill_generator(request: GenerationRequest, manifest: Manifest, preset: str =
     for name, value in values.items():
         if value is not None and value in allowed.get(name, (value,)):
             st.session_state[field_key(name, manifest.name)] = value
+    here = {known.ref for known in studio().adapters(manifest)} if request.adapters else set()
+    weights = {one.adapter.full_name: one.weight for one in request.adapters if one.adapter in here}
+    st.session_state[field_key("adapters", manifest.name)] = list(weights)
+    st.session_state.update({_weight_key(name, manifest, ""): weight for name, weight in weights.items()})
     st.session_state.update({CHECKPOINT: manifest.name, "num_images": request.num_images, "preset": preset})
     lock_seed(request.seed)
 

@@ -244,7 +244,7 @@ def test_a_few_step_sampler_is_used_where_there_is_one(tiny_checkpoint: Path, ou
     shutil.copytree(tiny_checkpoint / "checkpoints", output_dir / "checkpoints")
     distilled = {"schedulers": ["dpm++", "few_step"], "few_steps": {"few_step": 4}}
     edit_manifest(next(output_dir.rglob("manifest.json")).parent, lambda data: data.update(distilled))
-    request = open_live().session_state["live_job_drawing"].request
+    request = open_live().session_state["live_job_drawings"][0].request
     assert request.scheduler == "few_step" and request.num_inference_steps == 4
 
 

@@ -9,5 +9,6 @@ FAMILY = Family(
     config="config:LoraConfig",
     train="training:train_run",
     load="engine:load_engine",
+    factors="engine:load_factors",
     abilities=frozenset({"morph", "edit", "attend", "encode", "predict", "noise_schedule", "ablate", "adapt"}),
 )

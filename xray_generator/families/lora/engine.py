@@ -11,7 +11,7 @@ from torch import nn
 from xray_generator.abilities import TEXT_ENCODER, UNET, Adaptable
 from xray_generator.checkpoints import Manifest, Stored, find_checkpoint, open_checkpoint, read_manifest
 from xray_generator.families.lora.config import LoraConfig
-from xray_generator.nn.adapter import empty_tensors, find_layers, fuse, read_adapter
+from xray_generator.nn.adapter import Factors, empty_tensors, find_layers, fuse, read_adapter
 from xray_generator.registry import load_engine as load_any
 from xray_generator.types import Engine, StudioError
 
@@ -66,8 +66,17 @@ def load_engine(folder: Path, device: str | None = None) -> Engine:
             raise ValueError(f"it was trained on other weights of {config.base} than those that are here")
         assert isinstance(base, Adaptable)
         networks = base.adaptable()
-        factors = read_adapter(folder, networks)
-        engine = base.adapted(lambda name, network: fuse(network, [(factors.get(name, {}), 1.0)]), manifest)
-        return engine, {".": empty_tensors(networks, adapted_layers(config, networks), config.rank)}
+        factors, stored = _read(folder, config, networks)
+        return base.adapted(lambda name, network: fuse(network, [(factors.get(name, {}), 1.0)]), manifest), stored
 
     return open_checkpoint(folder, LoraConfig, build)[2]
+
+
+def load_factors(folder: Path, networks: Mapping[str, nn.Module]) -> Mapping[str, Factors]:
+    """Verify an adapter and read what it adds to the networks of its base; errors as `open_checkpoint`."""
+    return open_checkpoint(folder, LoraConfig, lambda _, config: _read(folder, config, networks))[2]
+
+
+def _read(folder: Path, config: LoraConfig, networks: Mapping[str, nn.Module]) -> tuple[Mapping[str, Factors], Stored]:
+    stored = {".": empty_tensors(networks, adapted_layers(config, networks), config.rank)}
+    return read_adapter(folder, networks), stored
