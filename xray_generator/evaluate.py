@@ -52,13 +52,14 @@ from xray_generator.evaluation.speed import machine_facts
 from xray_generator.evaluation.study import Model, Study, find_classifiers
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import SUMMARY, summarize
-from xray_generator.export.files import make_folder
+from xray_generator.export.files import make_folder, write_file
+from xray_generator.images import encode_png
 from xray_generator.reference_encoder.manifest import fitting_encoder
 from xray_generator.reference_encoder.model import load_reference_encoder
 from xray_generator.registry import reads_prompts, resolve
 from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
-from xray_generator.types import MAX_SEED, StudioError
+from xray_generator.types import MAX_SEED, NOTICE, StudioError
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
 NUM_SAMPLES = 48  # of the drawn images, kept for the pages besides those nearest to training images
@@ -85,7 +86,7 @@ def _run(options: argparse.Namespace) -> None:
         one = {**vars(options), "checkpoint": name, "is_first": not records}
         records.append(_evaluate(argparse.Namespace(**one), studio))
     if len(records) > 1 and options.suite in SUITES:
-        print(write_comparison(compare_records(records), options.output_dir))  # noqa: T201
+        print(write_comparison(compare_records(records, tuple(map(str, names))), options.output_dir))  # noqa: T201
 
 
 def _evaluate(options: argparse.Namespace, studio: Studio) -> Record:
@@ -129,6 +130,8 @@ def _run_suite(options: argparse.Namespace, studio: Studio) -> Record:
     study, notes = _prepare(options, studio, cache)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)  # noqa: T201
+    if options.keep_images:
+        _keep_images(study, options.keep_images)
     found = run(study, SUITES[options.suite])
     ref = study.model.checkpoint if study.model else None
     record = Record(
@@ -152,6 +155,15 @@ def _run_suite(options: argparse.Namespace, studio: Studio) -> Record:
     for name, figure in found.figures.items():
         plots.save(figure, studio.figure_dir / record.name / f"{name}.png")
     return record
+
+
+def _keep_images(study: Study, folder: Path) -> None:
+    """Write both sets as they are compared, at 8 bits, so that any other program can measure the same."""
+    for images, marks in ((study.generated, {"Description": NOTICE}), (study.real, {})):
+        place = folder / ("generated" if images is study.generated else "real")
+        make_folder(place)
+        for i, image in enumerate(images.images):
+            write_file(place / f"{i:05d}.png", encode_png(image, marks))
 
 
 def _update_card(folder: Path, record: Record) -> None:
@@ -251,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--training", type=Path, metavar="DIR", help="the training data; default: that of --real")
     parser.add_argument("--suite", choices=(*SUITES, super_resolution.SUITE), default="quick")
     parser.add_argument("--num_images", type=_integer(1), help="how many to draw, or at most to read of a folder")
+    parser.add_argument("--keep_images", type=Path, metavar="DIR", help="write both sets of images there as compared")
     parser.add_argument("--size", type=_integer(1), help="pixels a side; default: the checkpoint's, or the folder's")
     parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="image i is drawn with seed + i")
     parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")

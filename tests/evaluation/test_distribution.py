@@ -12,6 +12,7 @@ from xray_generator.evaluation.distribution import (
     compare,
     coverage,
     density,
+    fid_and_kid,
     frechet_distance,
     inception_score,
     inception_scores,
@@ -207,3 +208,18 @@ def test_an_inception_score_counts_the_classes() -> None:
     found = inception_scores(same, varied, Halves(), np.random.default_rng(0))
     assert found.value == pytest.approx(1) and found.n == 20 and 1.9 < found.real <= 2
     assert "20 images" in inception_scores(same.take([0]), varied, Halves(), np.random.default_rng(0)).reason
+
+
+def test_fid_and_kid_are_those_of_all_images_at_any_number(real: ImageSet, radiomics_space: Remembering) -> None:
+    """40 images of 46 features: below what the ratio asks for; both against the papers' formulas."""
+    some, others = real.take(range(40)), real.take(range(40, 90))
+    fid, kid = fid_and_kid(some, others, radiomics_space, np.random.default_rng(0))
+    x, y = radiomics_space(some.images), radiomics_space(others.images)
+    a, b = (np.cov(side, rowvar=False) for side in (x, y))
+    root = np.sqrt(np.clip(np.linalg.eigvals(a @ b).real, 0, None)).sum()
+    expected = np.square(x.mean(0) - y.mean(0)).sum() + np.trace(a) + np.trace(b) - 2 * root
+    assert fid.value == pytest.approx(expected, rel=1e-4) and (fid.n, fid.real_n) == (40, 50)
+    assert kid.settings["subset_size"] == 40 and kid.settings["standard_deviation"] > 0
+    assert kid.value == pytest.approx(kernel_distance(x, y), abs=3 * kid.settings["standard_deviation"])
+    few = fid_and_kid(some.take(range(5)), others, radiomics_space, np.random.default_rng(0))
+    assert all(m.value is None and "20 images" in m.reason for m in few)

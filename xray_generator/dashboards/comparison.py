@@ -46,6 +46,7 @@ class Compared:
 class Comparison:
     """Several records of the same suite and real images, measure by measure; all are compared with the first."""
 
+    name: str  # of its file, which is that of the first record
     subjects: tuple[str, ...]
     checkpoints: tuple[CheckpointRef | None, ...]
     suite: str
@@ -53,11 +54,6 @@ class Comparison:
     created: str  # of the last record
     rows: tuple[tuple[Compared, ...], ...]  # of a measure, one for each subject
     rule: str = RULE
-
-    @property
-    def name(self) -> str:
-        """The name of its file, which is that of the first record."""
-        return "_".join(filter(None, (self.subjects[0], self.suite, self.real)))
 
 
 def compare_records(records: Sequence[Record], labels: Sequence[str] = ()) -> Comparison:
@@ -82,7 +78,8 @@ def compare_records(records: Sequence[Record], labels: Sequence[str] = ()) -> Co
         others = (_beside(subject, m, found[0]) for subject, m in zip(subjects[1:], found[1:], strict=True))
         rows.append((Compared(subjects[0], found[0]), *others))
     checkpoints = tuple(record.checkpoint for record in records)
-    return Comparison(subjects, checkpoints, suite, real, max(record.created for record in records), tuple(rows))
+    last = max(record.created for record in records)
+    return Comparison(records[0].name, subjects, checkpoints, suite, real, last, tuple(rows))
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:

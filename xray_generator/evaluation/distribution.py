@@ -26,6 +26,7 @@ Between = Callable[[Floats, Floats], Any]  # features of real and of generated i
 
 MIN_IMAGES = 20  # a side
 FRECHET_IMAGES_PER_FEATURE = 2
+KID_SUBSET, NUM_KID_SUBSETS = 1_000, 100
 MAX_RESAMPLED_FEATURES = 512  # eigenvalues of larger matrices take too long for an interval
 
 
@@ -43,6 +44,10 @@ def frechet_distance(x: Floats, y: Floats) -> float:
     """
     num_features = x.shape[1]
     _check(f"A Fréchet distance of {num_features} features", x, y, FRECHET_IMAGES_PER_FEATURE * num_features)
+    return _frechet_distance(x, y)
+
+
+def _frechet_distance(x: Floats, y: Floats) -> float:
     sigma_x, sigma_y = np.atleast_2d(np.cov(x, rowvar=False)), np.atleast_2d(np.cov(y, rowvar=False))
     values, vectors = eigh(sigma_x)
     root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
@@ -161,6 +166,31 @@ def compare(
     frechet, kernel = (measure(name, between, of_distance) for name, between in DISTANCES.items())
     shares = [measure(name, between, of_share) for name, between in SHARES.items()]
     return [frechet, _ratio(frechet, of_ratio, common), kernel, *shares]
+
+
+def fid_and_kid(
+    generated: ImageSet, real: ImageSet, extractor: Extractor, rng: np.random.Generator, split: str = ""
+) -> list[Measurement]:
+    """FID and KID as others report them: all generated images against all real ones, and no yardstick.
+
+    FID is computed at any n, with its bias (Heusel et al. 2017); KID is the mean over 100 subsets (Bińkowski et al.
+    2018), its settings hold their size and standard deviation. Without intervals: compare at equal n only.
+    """
+    size = min(len(generated), len(real), KID_SUBSET)
+    common: dict[str, Any] = {"n": len(generated), "real_n": len(real), "split": split, "extractor": extractor.name}
+    if size < MIN_IMAGES:
+        reason = f"FID and KID need {MIN_IMAGES} images or more on each side, not {size}."
+        return [Measurement(name, None, reason=reason, **common) for name in ("fid", "kid")]
+    x, y = extractor(generated.images), extractor(real.images)
+    values = [
+        kernel_distance(*(side[rng.choice(len(side), size, replace=False)] for side in (x, y)))
+        for _ in range(NUM_KID_SUBSETS)
+    ]
+    subsets = {"subsets": NUM_KID_SUBSETS, "subset_size": size, "standard_deviation": float(np.std(values))}
+    return [
+        Measurement("fid", _frechet_distance(x, y), **common),
+        Measurement("kid", float(np.mean(values)), settings=subsets, **common),
+    ]
 
 
 def inception_scores(

@@ -42,6 +42,19 @@ _GROUPS: dict[str, dict[str, Measure]] = {
             "Distance), without assuming a Gaussian. Between two halves of the real images it is about 0, so there is "
             "no ratio.",
         ),
+        "fid": Measure(
+            "FID, as others report it",
+            "lower",
+            "Fréchet distance of all generated images from all real ones in the features of Inception-v3, which was "
+            "trained on everyday photographs. It is biased: the fewer images, the larger. Compare only values of the "
+            "same numbers of images and the same real ones.",
+        ),
+        "kid": Measure(
+            "KID, as others report it",
+            "lower",
+            "Kernel distance of generated and real images in the features of Inception-v3, mean over 100 random "
+            "subsets. Unlike the FID it has no bias by the number of images.",
+        ),
         "precision": Measure(
             "Precision",
             "real",
@@ -308,6 +321,12 @@ _GROUPS: dict[str, dict[str, Measure]] = {
             "real",
             "Mean change of gray levels from pixel to pixel: how much detail an image shows, true or not.",
             "gray levels",
+        ),
+        "lpips": Measure(
+            "LPIPS",
+            "lower",
+            "Perceptual distance of an image and its target by VGG-16, which was trained on everyday photographs and "
+            "fitted to what people see as alike. 0 is identical.",
         ),
         "feature_distance": Measure(
             "Distance in the classifier's features",

@@ -232,6 +232,16 @@ def find_inception_score(study: Study, rng: np.random.Generator) -> Findings:
     return Findings((distribution.inception_scores(study.generated, study.real, inception, rng, split=study.split),))
 
 
+def find_fid(study: Study, rng: np.random.Generator) -> Findings:
+    """FID and KID as others report them, where Inception-v3 is installed."""
+    if study.classifiers.inception is None:
+        raise StudioError("Inception-v3 is not available here; the full suite looks for it.")
+    space = next(
+        space for space in study.classifiers.spaces if space.extractor.name == study.classifiers.inception.name
+    )
+    return Findings(tuple(distribution.fid_and_kid(study.generated, study.real, space.extractor, rng, study.split)))
+
+
 def find_diversity(study: Study, rng: np.random.Generator) -> Findings:
     """Similarity of pairs of generated images, compared with that of real pairs."""
     return Findings((diversity.compare(*study.pair(study.size), rng, split=study.split),))
@@ -355,6 +365,7 @@ FULL = (
     Step("response", ("fact_response",), find_response),
     Step("negation", ("denied_score",), find_negation),
     Step("inception score", ("inception_score",), find_inception_score),
+    Step("FID and KID", ("fid", "kid"), find_fid),
     Step("utility", ("utility_synthetic",), find_utility),
     Step("few real images", (class_utility.GAIN,), find_few),
     Step("conditions", (), find_conditions),

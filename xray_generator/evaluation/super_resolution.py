@@ -21,6 +21,7 @@ from xray_generator.devices import seeded_generators
 from xray_generator.evaluation.features import Extractor
 from xray_generator.evaluation.image_quality import compare_pairs, power_spectra, sharpness, spectral_distance
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
+from xray_generator.evaluation.lpips import Lpips, load_lpips
 from xray_generator.evaluation.pair_measures import PAIR_MEASURES, pair_measures
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.speed import machine_facts
@@ -39,6 +40,7 @@ INTERPOLATIONS: Mapping[str, int] = MappingProxyType(
 )
 UPSCALER = "upscaler"
 FEATURE_DISTANCE = "feature_distance"
+LPIPS = "lpips"
 STEPS = (1, 4, 8)
 FACTORS = (2.0, 1.5)  # as from 256 to 512, and from 512 to 768
 SHOWN = (
@@ -47,6 +49,7 @@ SHOWN = (
     "ssim",
     *PAIR_MEASURES,
     FEATURE_DISTANCE,
+    LPIPS,
     "sharpness",
     "sharpness_ratio",
     "spectral_distance",
@@ -86,11 +89,12 @@ def measure_method(
     split: str,
     rng: np.random.Generator,
     extractor: Extractor | None = None,
+    lpips: Lpips | None = None,
 ) -> list[Measurement]:
     """Every measure of SHOWN, of images enlarged from `side` pixels; times are medians.
 
     The spectral distance is between mean spectra of the same images, so it is 0 for the images themselves; that of
-    features needs an extractor.
+    features needs an extractor, and LPIPS its weights.
     """
     outputs, times = [], []
     for i, image in enumerate(images.images):
@@ -111,6 +115,10 @@ def measure_method(
     ]
     if extractor is not None:
         found.append(_feature_distance(made, images, rng, extractor, common))
+    if lpips is not None:
+        values = lpips(made.images, images.images)
+        ends = mean_interval(values, rng)
+        found.append(Measurement(LPIPS, float(values.mean()), interval=ends, extractor=lpips.name, **common))
     if theirs > 0:
         found.append(Measurement("sharpness_ratio", ours / theirs, real_n=len(images), **common))
     sizes = {"from_size": side, "to_size": images.images.shape[1]}
@@ -170,7 +178,7 @@ def measure_upscaler(
     """
     rng = np.random.default_rng(seed)
     found: list[Measurement] = []
-    notes: list[str] = []
+    lpips, notes = _find_lpips()
     for to_size in (size,) if size else upscaler.manifest.sizes:
         sides = [side for side in (round(to_size / factor) for factor in factors) if _can(upscaler, side, to_size)]
         for split in splits if sides else ():
@@ -181,7 +189,7 @@ def measure_upscaler(
             extractor = find_extractor(images)
             for side in sides:
                 for method in methods(upscaler, to_size, num_steps, seed):
-                    found += measure_method(method, images, side, split, rng, extractor)
+                    found += measure_method(method, images, side, split, rng, extractor, lpips)
     if not found:
         wanted = size or min(upscaler.manifest.sizes)
         raise StudioError(
@@ -200,6 +208,14 @@ def measure_upscaler(
         tables={SUITE: table(found)},
         notes=tuple(notes),
     )
+
+
+def _find_lpips() -> tuple[Lpips | None, list[str]]:
+    """The distance where its weights are here, or a note why there is none."""
+    try:
+        return load_lpips(), []
+    except StudioError as error:
+        return None, [f"LPIPS is not measured: {error}"]
 
 
 def _take(rows: Sequence[Row], limit: int | None) -> Sequence[Row]:
