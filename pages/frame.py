@@ -24,6 +24,7 @@ def main() -> None:
                 st.Page("create/adapters.py", title="Adapters", url_path="adapters"),
                 st.Page("create/enlarge.py", title="Super-resolution lab", url_path="enlarge"),
                 st.Page("create/enhancement.py", title="Enhancement comparison", url_path="enhancement"),
+                st.Page("create/gallery.py", title="Gallery", url_path="gallery"),
             ],
             "Explore": [st.Page("explore/dataset.py", title="Dataset explorer", url_path="dataset")],
             "Measure": [

@@ -27,6 +27,7 @@ PAGES = {
     "create/latent.py": "Turn one cell into another.",
     "create/enlarge.py": "Compare ways to enlarge an image.",
     "create/enhancement.py": "Compare ways to enhance an image.",
+    "create/gallery.py": "Find what you drew; rate and compare it.",
     "explore/dataset.py": "Look through real images and their labels.",
     "measure/metrics.py": "How good is a model?",
     "measure/evaluation.py": "Which model is better?",

@@ -177,3 +177,17 @@ def test_as_a_process_a_fault_ends_with_code_1_and_no_traceback(tmp_path: Path, 
     assert process.returncode == 1
     assert process.stdout == ""
     assert process.stderr == "error: The guidance must be a number from 0 to 30, not nan.\n"
+
+
+def test_a_prompt_with_choices_draws_each_with_the_same_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(tmp_path, "--seed", "5", prompt="{Normal|Enlarged} heart")) == 0
+    paths = [Path(json.loads(line)["path"]) for line in capsys.readouterr().out.splitlines()]
+    requests = [read_recipe(path.read_bytes()).request for path in paths]
+    assert [(request.condition.text, request.seed) for request in requests] == [
+        ("Normal heart", 5),
+        ("Enlarged heart", 5),
+    ]
+    assert main(arguments(tmp_path, "--num_images", "33", prompt="{Normal|Enlarged} heart")) == 1
+    assert "2 prompts; at most 1" in capsys.readouterr().err

@@ -15,12 +15,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from postprocess.presets import get_preset, load_presets
+from postprocess.presets import Preset, get_preset, load_presets
 from xray_generator.console import exit_code
+from xray_generator.data.choices import expand_request
 from xray_generator.export.files import make_folder
 from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
-from xray_generator.types import AdapterWeight, StudioError, quote
+from xray_generator.types import MAX_IMAGES, AdapterWeight, GenerationRequest, StudioError, TextPrompt, quote
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xray_generator.generate", description=__doc__.splitlines()[0])
-    parser.add_argument("--prompt", help="for a checkpoint that draws what words say")
+    parser.add_argument("--prompt", help="what to draw; {mild|severe} and {1-5} draw one for each choice")
     parser.add_argument("--label", help="for a checkpoint that draws classes; a wrong name lists all")
     parser.add_argument("--num_images", type=int, default=1)
     parser.add_argument("--seed", type=int, default=-1, help="of the first image; image i has seed + i; -1: random")
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
     parser.add_argument("--scheduler", help="default: the checkpoint's recommendation; a wrong name lists all")
+    parser.add_argument("--eta", type=float, default=0.0, help="of ddim, from 0 to 1: noise that each step draws anew")
     parser.add_argument(
         "--adapter", action="append", default=[], metavar="NAME:WEIGHT", help="added to the checkpoint; repeat for more"
     )
@@ -71,13 +73,23 @@ def _run(options: argparse.Namespace) -> None:
         guidance=options.guidance,
         scheduler=options.scheduler,
         adapters=tuple(_read_adapter(studio, text) for text in options.adapter),
+        eta=options.eta,
     )
     studio.check_adapters(manifest, request.adapters)
+    requests = expand_request(request, MAX_IMAGES // request.num_images)
     make_folder(options.output_dir)  # before the work, not after it
     for word in studio.unseen_words(options.prompt, options.checkpoint) if options.prompt else ():
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201
+    for one in requests:
+        _draw(one, studio, options, preset)
+
+
+def _draw(request: GenerationRequest, studio: Studio, options: argparse.Namespace, preset: Preset | None) -> None:
+    """Draw and save the images of a request, and print a line for each."""
     result = studio.generate(request, options.checkpoint)
-    if options.prompt and (reading := studio.reading(options.prompt, options.checkpoint)):
+    if isinstance(request.condition, TextPrompt) and (
+        reading := studio.reading(request.condition.text, options.checkpoint)
+    ):
         print(f"note: the prompt is read as {reading}.", file=sys.stderr)  # noqa: T201
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)  # noqa: T201

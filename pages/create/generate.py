@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from pages.create.generate_prompt import draw_prompt
 from pages.create.generate_result import draw_result
 from pages.kit import checkpoints
+from pages.kit.album import REUSED
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.jobs import draw_error, is_running, keep_error
 from pages.kit.results import job_key, keep_own_form, start_drawing
@@ -30,9 +32,11 @@ from pages.kit.sampling import (
 from pages.kit.services import escape_markdown, preload, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
+from xray_generator.data.choices import expand_request
 from xray_generator.export.recipe import read_recipe
 from xray_generator.gallery import differences
 from xray_generator.history import Form
+from xray_generator.jobs import MAX_QUEUED_EACH
 from xray_generator.registry import modality, reads_prompts
 from xray_generator.requests import check_condition, describe_condition, make_request, read_condition, resolve_seed
 from xray_generator.types import MAX_IMAGES, Condition, StudioError, TextPrompt
@@ -40,6 +44,9 @@ from xray_generator.types import MAX_IMAGES, Condition, StudioError, TextPrompt
 
 def main() -> None:
     """Draw the form on the left and its result on the right; on a phone the result follows the button."""
+    if (path := st.session_state.pop(REUSED, None)) is not None:
+        st.session_state["restored"] = ""
+        restore_from(path.read_bytes)
     form, result = st.columns([2, 3], gap="medium")
     with form:
         try:
@@ -97,7 +104,8 @@ def start(manifest: Manifest) -> None:
     with keep_error(job_key(manifest.name)):
         form = read_fields(manifest)
         request = replace(form.request, seed=resolve_seed(None)) if form.has_new_seed else form.request
-        start_drawing(request, manifest, get_preset(form.preset, known_presets()))
+        for one in expand_request(request, MAX_QUEUED_EACH):
+            start_drawing(one, manifest, get_preset(form.preset, known_presets()))
         st.session_state.update({"seed": request.seed, "restored": ""})
 
 
@@ -182,12 +190,20 @@ def draw_restore() -> None:
 
 
 def restore() -> None:
-    """Fill the form from the uploaded PNG, close the upload, and keep for the page what came of it."""
+    """Fill the form from the uploaded PNG, and close the upload."""
     file = st.session_state["recipe_file"]
     st.session_state.update({"restored": "", "recipe_open": False})
+    if file is not None:
+        restore_from(file.getvalue)
+
+
+def restore_from(read: Callable[[], bytes]) -> None:
+    """Fill the form from a PNG, and keep for the page what came of it."""
     with keep_error("restored"):
-        if file is not None:
-            st.session_state["restored"] = fill_form(file.getvalue())
+        try:
+            st.session_state["restored"] = fill_form(read())
+        except OSError as error:
+            raise StudioError(f"The image cannot be read: {error.strerror}.") from error
 
 
 def fill_form(data: bytes) -> str:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.kit.services import escape_markdown, studio
+from pages.kit.album import own_index
+from pages.kit.jobs import draw_error, keep_error
+from pages.kit.services import escape_markdown, own_dir, studio
+from xray_generator.album.prompts import drop_prompt, keep_prompt, read_library
 from xray_generator.checkpoints import Manifest
+from xray_generator.data.choices import expand_prompt
 from xray_generator.data.rows import SEX_NAMES
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
-from xray_generator.types import MAX_PROMPT_CHARACTERS, StudioError
+from xray_generator.jobs import MAX_QUEUED_EACH
+from xray_generator.types import MAX_PROMPT_CHARACTERS, StudioError, normalize_text
 
 
 def draw_prompt(manifest: Manifest) -> None:
@@ -21,12 +26,14 @@ def draw_prompt(manifest: Manifest) -> None:
         height=96,
         persist_state="session",
         placeholder="Describe the chest X-ray",
-        help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters. Ctrl+Enter generates.",  # max_chars drops a longer text
+        help=f"Up to {MAX_PROMPT_CHARACTERS:,} characters. Ctrl+Enter generates. "  # max_chars drops a longer text
+        "`{mild|severe}` and `{1-5}` draw one prompt for each choice.",
     )
     with st.container():  # always there, so that a warning does not rebuild the fields below
-        if reading := studio().reading(st.session_state["prompt"], manifest.name):
+        texts = draw_choices()
+        if texts and (reading := studio().reading(texts[0], manifest.name)):
             st.caption(f"Read as: {escape_markdown(reading)}")
-        if unseen := studio().unseen_words(st.session_state["prompt"], manifest.name):
+        if unseen := studio().unseen_words(" ".join(texts), manifest.name):
             words = ", ".join(f"**{escape_markdown(word)}**" for word in unseen)
             st.warning(f"Not in the training captions, so the effect is unpredictable: {words}")
     with st.container(horizontal=True):
@@ -41,6 +48,61 @@ def draw_prompt(manifest: Manifest) -> None:
         )
         with st.popover("Build a prompt"):
             draw_builder(vocabulary)
+        with st.popover("My prompts", key="prompts_open", on_change="rerun"):
+            if st.session_state.get("prompts_open"):
+                draw_own_prompts()
+
+
+def draw_choices() -> tuple[str, ...]:
+    """Say how many prompts the choices in the prompt make, or what is wrong with them; return these prompts."""
+    try:
+        texts = expand_prompt(st.session_state["prompt"], MAX_QUEUED_EACH)
+    except StudioError as error:
+        st.warning(escape_markdown(error))
+        return ()
+    if len(texts) > 1:
+        st.caption(escape_markdown(f"Draws {len(texts)} prompts one after the other. The first: {texts[0]}"))
+    return texts
+
+
+def draw_own_prompts() -> None:
+    """Draw the prompts that this person kept or drew from, to take one again, and a button that keeps the present one.
+
+    Typing in the choice searches it.
+    """
+    try:
+        drawn = own_index().prompts()
+    except StudioError as error:
+        st.error(escape_markdown(error))
+        return
+    kept = read_library(own_dir()).prompts
+    st.selectbox(
+        "Kept and drawn prompts, the last ones first. Type to search.",
+        list(dict.fromkeys((*kept, *drawn))),
+        index=None,
+        key="own_prompt",
+        format_func=lambda text: ("★ " if text in kept else "") + text,
+        on_change=use_own_prompt,
+        placeholder="Choose a prompt",
+    )
+    present = normalize_text(st.session_state["prompt"])
+    if present in kept:
+        st.button("Forget the present prompt", key="drop_prompt", on_click=drop_prompt, args=(own_dir(), present))
+    else:
+        st.button("Keep the present prompt", key="keep_prompt", on_click=keep_present_prompt, disabled=not present)
+    draw_error("prompts")
+
+
+def use_own_prompt() -> None:
+    """Take the chosen prompt, and show the choice empty again."""
+    if st.session_state["own_prompt"]:
+        st.session_state.update({"prompt": st.session_state["own_prompt"], "own_prompt": None})
+
+
+def keep_present_prompt() -> None:
+    """Put the prompt of the form among the kept ones; an error is kept for the popover."""
+    with keep_error("prompts"):
+        keep_prompt(own_dir(), st.session_state["prompt"])
 
 
 def use_example() -> None:

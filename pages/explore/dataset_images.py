@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import mimetypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import streamlit as st
 from pages.kit import charts
 from pages.kit.facts import draw_facts
 from pages.kit.services import Stamped, escape_markdown
+from pages.kit.thumbnails import THUMBNAIL_PIXELS, Tile, draw_thumbnails
 from xray_generator.dashboards import dataset_images
 from xray_generator.data.attribution import ATTRIBUTION
 from xray_generator.data.exploration import (
@@ -45,7 +45,7 @@ FACT_NAMES = {
 }
 FILES: dict[str | type, Callable[[object], int]] = {Stamped: hash, Window: hash}
 PER_PAGE = 24
-SHOWN_PIXELS, THUMBNAIL_PIXELS = 1_500_000, 128 * 128
+SHOWN_PIXELS = 1_500_000
 AUTOMATIC = 250  # images that are processed without asking: a second or two
 MOST = 500  # images that statistics and the map look at
 FEW_SIZES = 5  # native sizes up to which bars say more than boxes
@@ -110,8 +110,8 @@ def draw_browse(rows: Sequence[Row], explored: Explored) -> None:
     grid, detail = st.columns([3, 2], gap="medium")
     with grid:
         key = f"dataset_{explored.key}_grid"
-        shown = rows[first : first + PER_PAGE]
-        _draw_thumbnails(shown, index - first, key, lambda place: choose(first + place), explored.classes)
+        tiles = [_tile(row, explored.classes) for row in rows[first : first + PER_PAGE]]
+        draw_thumbnails(tiles, index - first, key, lambda place: choose(first + place))
         page, num_pages = first // PER_PAGE + 1, -(-len(rows) // PER_PAGE)
         if num_pages > 1:
             key = f"dataset_page_{page}_of_{num_pages}"  # a widget for each state, because the chosen image leads
@@ -140,38 +140,13 @@ def draw_browse(rows: Sequence[Row], explored: Explored) -> None:
         draw_row(rows[index], explored, "dataset_browse")
 
 
-def _draw_thumbnails(
-    rows: Sequence[Row], chosen: int, key: str, choose: Callable[[int], None], classes: Mapping[str, str]
-) -> None:
-    """Draw thumbnails chosen by click or keyboard; labels reach the browser as text, never as HTML."""
-    tiles = []
-    for place, row in enumerate(rows):
-        try:
-            png = base64.b64encode(_read_thumbnail(Stamped.of(row.path), row.hu_window)).decode()
-        except (StudioError, OSError):
-            png = ""
-        tiles.append(
-            {
-                "src": png and f"data:image/png;base64,{png}",
-                "label": classes.get(row.label) or ", ".join(map(finding_name, row.findings)) or row.path.name,
-                "title": f"{describe(row, classes)} · {row.path.name}",
-                "chosen": place == chosen,
-            }
-        )
-
-    def on_choose() -> None:
-        place = st.session_state[key].get("chosen")
-        if isinstance(place, int) and 0 <= place < len(rows):
-            choose(place)
-
-    _thumbnail_component()(data=tiles, key=key, on_chosen_change=on_choose)
-
-
-@st.cache_resource(show_spinner=False)
-def _thumbnail_component() -> Callable[..., object]:
-    script, style = (Path(__file__).with_name(f"thumbnails.{kind}").read_text() for kind in ("js", "css"))
-    html = '<div class="grid" role="group" aria-label="Images on this page"></div>'
-    return st.components.v2.component("thumbnail_grid", html=html, css=style, js=script)
+def _tile(row: Row, classes: Mapping[str, str]) -> Tile:
+    try:
+        png = _read_thumbnail(Stamped.of(row.path), row.hu_window)
+    except (StudioError, OSError):
+        png = b""
+    label = classes.get(row.label) or ", ".join(map(finding_name, row.findings)) or row.path.name
+    return Tile(png, label, f"{describe(row, classes)} · {row.path.name}")
 
 
 @st.cache_data(max_entries=2_000, show_spinner=False, scope="session", hash_funcs=FILES)

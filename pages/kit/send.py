@@ -8,6 +8,7 @@ from functools import partial
 
 import streamlit as st
 
+from pages.kit.album import OPEN
 from pages.kit.checkpoints import KEY
 from pages.kit.jobs import draw_error, keep_error
 from pages.kit.results import start_drawing
@@ -32,12 +33,12 @@ class _Way:
     prepare: Callable[[], None]
 
 
-def draw_send(picture: Picture, key: str) -> None:
+def draw_send(picture: Picture, key: str, *, is_in_gallery: bool = False) -> None:
     """Draw a button for each page that can go on with a raw generated image, and turn to the one that is pressed.
 
-    `key` begins the keys of the buttons.
+    `key` begins the keys of the buttons. `is_in_gallery`: the gallery itself shows it.
     """
-    for way in _find_ways(picture):
+    for way in _find_ways(picture, is_in_gallery=is_in_gallery):
         if (
             st.button(
                 way.name,
@@ -58,7 +59,10 @@ def _prepare(way: _Way) -> None:
         way.prepare()
 
 
-def _find_ways(picture: Picture) -> Iterator[_Way]:
+def _find_ways(picture: Picture, *, is_in_gallery: bool) -> Iterator[_Way]:
+    if not is_in_gallery:
+        hint = "Keep it, rate it, compare it with others."
+        yield _Way("Gallery", "photo_library", "create/gallery.py", hint, partial(_open_in_gallery, picture))
     yield _Way(
         "Enhance", "tune", "create/enhancement.py", "Compare presets on it.", partial(_choose, "enhancement", picture)
     )
@@ -70,7 +74,7 @@ def _find_ways(picture: Picture) -> Iterator[_Way]:
         partial(_choose_to_enlarge, picture),
     )
     recipe, request = picture.recipe, picture.recipe.request
-    manifest = _find_manifest(recipe.checkpoint)
+    manifest = find_manifest(recipe.checkpoint)
     if manifest is None or recipe.origin is not None or recipe.upscaler is not None:
         return  # a request of these weights alone does not draw it
     if reads_prompts(manifest) and offers(manifest, "edit") and not request.adapters:  # its form has no field for them
@@ -87,13 +91,17 @@ def _find_ways(picture: Picture) -> Iterator[_Way]:
         yield _Way("Likelihood", "query_stats", "measure/likelihood.py", hint, score)
 
 
-def _find_manifest(ref: CheckpointRef) -> Manifest | None:
+def find_manifest(ref: CheckpointRef) -> Manifest | None:
     """The manifest of a checkpoint, if it has these weights still."""
     try:
         manifest = studio().manifest(ref.full_name)
     except StudioError:
         return None
     return manifest if manifest.ref == ref else None
+
+
+def _open_in_gallery(picture: Picture) -> None:
+    st.session_state[OPEN] = studio().keep(picture, own_dir()).name
 
 
 def _draw_larger(request: GenerationRequest, manifest: Manifest) -> None:
@@ -104,7 +112,7 @@ def _draw_larger(request: GenerationRequest, manifest: Manifest) -> None:
 def _choose_to_enlarge(picture: Picture) -> None:
     """Choose the image, and a model that enlarges images of its kind where there is one."""
     _choose("enlarge", picture)
-    drawn_by = _find_manifest(picture.recipe.checkpoint)
+    drawn_by = find_manifest(picture.recipe.checkpoint)
     for manifest in studio().enlargers() if drawn_by else ():
         if drawn_by and subject(manifest) == subject(drawn_by):
             st.session_state["enlarge_model"] = manifest.ref.full_name

@@ -1,0 +1,1 @@
+"""What a person made: found by what its recipe says, rated, compared, deleted and brought back, exported."""

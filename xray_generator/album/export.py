@@ -1,0 +1,103 @@
+"""Chosen images as a ZIP with a table of what they show, in a layout that the dataset explorer and training read."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from datetime import datetime
+
+from xray_generator.album.index import Entry
+from xray_generator.data.captioned import IMAGES, METADATA
+from xray_generator.data.prompts import row_of_prompt
+from xray_generator.data.tables import write_table
+from xray_generator.export.archive import ZIP_TIME
+from xray_generator.types import NOTICE, StudioError
+
+MAX_EXPORTED = 1_000
+COMMON = (
+    "patient_id",
+    "split",
+    "view",
+    "age",
+    "sex",
+    "source",
+    "kind",
+    "checkpoint",
+    "sha256",
+    "seed",
+    "size",
+    "steps",
+    "guidance",
+    "scheduler",
+    "enhancement",
+    "made",
+    "rating",
+    "favorite",
+    "collections",
+)
+
+
+def archive(entries: Sequence[Entry]) -> bytes:
+    """A ZIP of images as they are on disk, with their recipes, and `metadata.csv`: a line for each.
+
+    The table is that of a labeled pack where every image is one of a class, else that of a captioned pack. Images of
+    one noise have the same `patient_id`, so that they stay in one split.
+
+    Raises:
+        StudioError: more than 1,000 images, or one of them is gone.
+    """
+    if len(entries) > MAX_EXPORTED:
+        raise StudioError(f"At most {MAX_EXPORTED:,} images fit into one ZIP, not {len(entries):,}. Choose fewer.")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
+        file.writestr(
+            zipfile.ZipInfo("NOTICE.txt", ZIP_TIME),
+            f"{NOTICE}\nEach PNG holds its recipe. What they show is in {METADATA}.\n",
+        )
+        file.writestr(zipfile.ZipInfo(METADATA, ZIP_TIME), _table(entries))
+        for entry in entries:
+            try:
+                data = entry.path.read_bytes()
+            except OSError as error:
+                raise StudioError(f"{entry.name} cannot be read: {error.strerror}.") from error
+            file.writestr(zipfile.ZipInfo(f"{IMAGES}/{entry.name}", ZIP_TIME), data)
+    return buffer.getvalue()
+
+
+def _table(entries: Sequence[Entry]) -> str:
+    head: tuple[str, ...] = ("image", "caption", "labels", "class")
+    firsts: list[tuple[object, ...]] = [
+        (entry.name, entry.keys.prompt, "|".join(entry.keys.findings), entry.keys.label) for entry in entries
+    ]
+    if all(entry.keys.label for entry in entries):
+        head, firsts = ("image", "label"), [(f"{IMAGES}/{entry.name}", entry.keys.label) for entry in entries]
+    lines = [(*first, *_facts(entry)) for first, entry in zip(firsts, entries, strict=True)]
+    return write_table((*head, *COMMON), lines)
+
+
+def _facts(entry: Entry) -> tuple[object, ...]:
+    """The values of COMMON."""
+    request, checkpoint, note = entry.recipe.request, entry.recipe.checkpoint, entry.note
+    row = row_of_prompt(entry.keys.prompt)
+    return (
+        entry.keys.stem,
+        "",
+        row.view,
+        row.age,
+        row.sex,
+        "synthetic",
+        entry.keys.kind,
+        entry.keys.checkpoint,
+        checkpoint.sha256,
+        request.seed,
+        request.width,
+        request.num_inference_steps,
+        request.guidance_scale,
+        request.scheduler,
+        (entry.recipe.preset or {}).get("name", ""),
+        datetime.fromtimestamp(entry.made).isoformat(" ", "seconds"),
+        note.rating or None,
+        int(note.is_favorite),
+        "|".join(note.collections),
+    )
