@@ -90,6 +90,8 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m postprocess dataset/images/hannover_006f3a8a.jpg --preset all": (),
     'python -m postprocess dataset/images/hannover_006f3a8a.jpg --preset "Sharp Detail"': (),
     'python -m postprocess --prompt "Normal chest X-ray"': (),
+    "python -m xray_generator.inspect_image": (),
+    "python -m xray_generator.reproduce": (),
     "python -m xray_generator.contact_sheet": ("--num_images", "2", "--steps", "2"),
     "python -m xray_generator.train --quick_test": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --output_dir": TINY_TRAINING,

@@ -31,6 +31,8 @@ COMMANDS = {
     "slices": ("xray_generator.slices", "export slices of MRI volumes as a dataset"),
     "preprocess": ("xray_generator.preprocess", "fit images of any size into squares"),
     "enhance": ("postprocess.__main__", "enhance image files with presets"),
+    "reproduce": ("xray_generator.reproduce", "draw an image again from its recipe, and compare the two"),
+    "inspect": ("xray_generator.inspect_image", "say whether an image is marked as synthetic, and how it was made"),
     "health": ("xray_generator.data.health", "check a dataset before training"),
     "sample": ("xray_generator.data.sample", "make a small sample of a dataset"),
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
@@ -210,17 +211,20 @@ def differences(
     presets: Sequence[Preset],
     upscaler: CheckpointRef | None = None,
     adapters: Collection[CheckpointRef] = (),
+    here: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """Why `manifest` cannot reproduce a recipe's image bit by bit here, a sentence each; () if it can.
 
     `upscaler` names the weights that enlarge this manifest's images here, None where there are none; `adapters` those
-    that can be added to it.
+    that can be added to it; `here` the facts of the run that is compared (`devices.runtime_facts`), None those of one
+    that would begin now.
     """
+    facts = _runtime_facts() if here is None else here
     return (
         *_other_model(recipe, manifest, upscaler),
         *_other_adapters(recipe, adapters),
         *_other_preset(recipe, presets),
-        *_other_runtime(recipe),
+        *_other_runtime(recipe, facts),
     )
 
 
@@ -258,7 +262,7 @@ def _other_preset(recipe: Recipe, presets: Sequence[Preset]) -> Iterator[str]:
         yield f"The preset {name!r} has other operations here, so the enhanced image will differ."
 
 
-def _other_runtime(recipe: Recipe) -> Iterator[str]:
+def _runtime_facts() -> dict[str, Any]:
     from xray_generator.devices import (
         pick_device,
         runtime_facts,
@@ -266,7 +270,11 @@ def _other_runtime(recipe: Recipe) -> Iterator[str]:
     )  # imports torch: not for a menu
 
     set_threads()  # as before generating: torch has a number for each thread
-    for name, here in runtime_facts(pick_device()).items():
+    return runtime_facts(pick_device())
+
+
+def _other_runtime(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
+    for name, here in facts.items():
         there = recipe.runtime.get(name, "unknown")
         if there != here:
             yield f"Made with {name} {str(there)[:60]}, here {here}: the last bits may differ."

@@ -168,10 +168,15 @@ def edit(
     request = replace(request, num_images=1, scheduler=scheduler)
     notes, request = engine.notes(request), engine.resolve(request)
     if source is not None:
-        edit = replace(edit, image_sha256=hashlib.sha256(to_uint8(source).tobytes()).hexdigest())
+        edit = replace(edit, image_sha256=hash_levels(source))
     work = partial(able.edit, source, request, edit)
     (before, after), milliseconds = _run_timed(work, on_step or no_report)
     return EditResult(before, _result(engine, request, [after], [milliseconds], notes, edit))
+
+
+def hash_levels(image: Image) -> str:
+    """The SHA-256 of an image's gray levels of 8 bits, by which a recipe knows the image that was edited."""
+    return hashlib.sha256(to_uint8(image).tobytes()).hexdigest()
 
 
 def attend(engine: Engine, request: GenerationRequest, on_step: OnStep | None = None) -> AttentionMaps:

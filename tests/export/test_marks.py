@@ -19,7 +19,7 @@ from xray_generator.export.dicom import encode_dicom
 from xray_generator.export.marks import PARAMETERS, XMP, find_marks, parameter_text, says_synthetic
 from xray_generator.export.recipe import Recipe, encode_png, read_recipe
 from xray_generator.images import encode_png as encode_bare_png
-from xray_generator.types import NOTICE, CheckpointRef, Edit, GenerationRequest, Morph, TextPrompt
+from xray_generator.types import NOTICE, AdapterWeight, CheckpointRef, Edit, GenerationRequest, Morph, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
 REQUEST = GenerationRequest(TextPrompt("Chest X-ray, PA: a “mass”"), 1, 64, 96, 8, 2.5, "dpm++", 7)
@@ -48,6 +48,13 @@ def test_the_settings_are_read_as_other_programs_read_them() -> None:
         "Model": "chest_xray_256",
         "Version": "",
     }
+
+
+def test_adapters_are_written_into_the_prompt_as_others_do() -> None:
+    adapters = (AdapterWeight(CheckpointRef("lora", "soft", "cd" * 32), -0.5), AdapterWeight(RECIPE.checkpoint))
+    prompt, settings = parsed(parameter_text(replace(RECIPE, request=replace(REQUEST, adapters=adapters))))
+    assert prompt == "Chest X-ray, PA: a “mass” <lora:soft:-0.5> <lora:chest_xray_256:1>"
+    assert settings["Lora hashes"] == "soft: cdcdcdcdcdcd, chest_xray_256: abcdef123400"
 
 
 @pytest.mark.parametrize(

@@ -43,22 +43,25 @@ def mark_chunks(description: str) -> dict[str, str]:
 
 def parameter_text(recipe: Recipe) -> str:
     """The prompt, and a line `Steps: 8, Sampler: dpm++, ...`, as AUTOMATIC1111 writes them and other programs read."""
-    request, origin = recipe.request, recipe.origin
+    request, origin, adapters = recipe.request, recipe.origin, recipe.request.adapters
     facts = {
         "Steps": request.num_inference_steps,
         "Sampler": request.scheduler,
         "CFG scale": None if request.guidance_scale is None else f"{request.guidance_scale:g}",
+        "Eta": f"{request.eta:g}" if request.eta else None,
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
         "Model hash": recipe.checkpoint.sha256[:10],
         "Model": recipe.checkpoint.name,
         "Denoising strength": f"{origin.strength:g}" if isinstance(origin, Edit) else None,
         "Morph weight": f"{origin.weight:g}" if isinstance(origin, Morph) else None,
+        "Lora hashes": ", ".join(f"{one.adapter.name}: {one.adapter.sha256[:12]}" for one in adapters) or None,
         "Upscaler": recipe.upscaler and recipe.upscaler.name,
         "Preset": recipe.preset and recipe.preset.get("name"),
         "Version": SOFTWARE,
     }
     prompt = origin.prompt if isinstance(origin, Edit) else describe_condition(request.condition)
+    prompt += "".join(f" <lora:{one.adapter.name}:{one.weight:g}>" for one in adapters)
     return f"{prompt}\n" + ", ".join(f"{key}: {_quote(value)}" for key, value in facts.items() if value is not None)
 
 

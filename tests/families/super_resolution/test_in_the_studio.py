@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from xray_generator.devices import seeded_generators
+from xray_generator.export.pictures import pictures
 from xray_generator.export.recipe import recipes
 from xray_generator.families.super_resolution.engine import SuperResolutionEngine
 from xray_generator.images import from_tensor, to_tensor
+from xray_generator.reproduce import reproduce
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
 from xray_generator.types import Canceled, GenerationRequest, Preview, StudioError
@@ -46,6 +48,8 @@ def test_an_enlarged_image_is_the_drawn_one_enlarged(studio: Studio, upscaler: S
     assert result.upscaler == upscaler.manifest.ref
     assert recipes(result)[0].upscaler == upscaler.manifest.ref
     assert studio.generate(ask(64)).upscaler is None
+    (picture,) = pictures(result, 0)
+    assert reproduce(studio, picture.recipe, picture.png()).num_different == 0
 
 
 def test_an_enlarged_image_of_a_batch_equals_the_image_alone(studio: Studio) -> None:
