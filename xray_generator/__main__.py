@@ -33,6 +33,7 @@ COMMANDS = {
     "enhance": ("postprocess.__main__", "enhance image files with presets"),
     "reproduce": ("xray_generator.reproduce", "draw an image again from its recipe, and compare the two"),
     "inspect": ("xray_generator.inspect_image", "say whether an image is marked as synthetic, and how it was made"),
+    "export-hub": ("xray_generator.export_hub", "write a checkpoint as a folder that diffusers draws with"),
     "health": ("xray_generator.data.health", "check a dataset before training"),
     "sample": ("xray_generator.data.sample", "make a small sample of a dataset"),
 }
