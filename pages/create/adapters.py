@@ -216,7 +216,7 @@ def _pick_values(place: DeltaGenerator, title: str, values: Sequence[float], fir
 def _draw_sheet(results: Sequence[GenerationResult]) -> None:
     first = results[0]
     sheet = _encode_grid(results)
-    st.image(sheet, width="stretch", output_format="PNG", alt=f"{len(results)} synthetic images")
+    st.image(sheet, output_format="PNG", alt=f"{len(results)} synthetic images")
     st.download_button(
         "Sheet PNG",
         sheet,
