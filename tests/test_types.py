@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from xray_generator.config import dump, parse
 from xray_generator.types import (
     MAX_SEED,
     AdapterWeight,
@@ -114,3 +115,15 @@ def test_adapters_are_few_and_each_is_named_once() -> None:
         GenerationRequest(PROMPT, adapters=tuple(several))
     with pytest.raises(StudioError, match="'lora/b' is named twice"):
         GenerationRequest(PROMPT, adapters=(several[1], several[0], several[1]))
+
+
+@pytest.mark.parametrize("eta", [math.nan, -0.1, 1.1, "1", True, None])
+def test_wrong_eta(eta: object) -> None:
+    with pytest.raises(StudioError, match="The eta must be a number from 0 to 1"):
+        GenerationRequest(PROMPT, eta=eta)  # type: ignore[arg-type]
+
+
+def test_an_eta_of_0_is_in_no_file_so_that_older_recipes_keep_their_digest() -> None:
+    assert "eta" not in dump(GenerationRequest(PROMPT))
+    request = GenerationRequest(PROMPT, eta=0.5)
+    assert dump(request)["eta"] == 0.5 and parse(GenerationRequest, dump(request)) == request

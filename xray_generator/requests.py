@@ -23,6 +23,7 @@ from xray_generator.types import (
 )
 
 MAX_RANDOM_SEED = 2**31 - 1
+STOCHASTIC = "ddim"  # the scheduler that draws noise anew as far as `eta` says
 MAX_FLOW_STEPS = 200  # of a flow; more change nothing that can be seen
 
 
@@ -41,10 +42,11 @@ def make_request(
     guidance: float | None = None,
     scheduler: str | None = None,
     adapters: tuple[AdapterWeight, ...] = (),
+    eta: float = 0.0,
 ) -> GenerationRequest:
     """A validated request for square images; a seed of None becomes a random one."""
     resolved = resolve_seed(seed)
-    return GenerationRequest(condition, num_images, size, size, steps, guidance, scheduler, resolved, adapters)
+    return GenerationRequest(condition, num_images, size, size, steps, guidance, scheduler, resolved, adapters, eta)
 
 
 def text_request(prompt: str, **settings: Any) -> GenerationRequest:  # noqa: ANN401 - those of `make_request`
@@ -93,13 +95,15 @@ def _allowed_classes(manifest: Manifest) -> str:
     return f"Allowed: {', '.join(manifest.labels) or 'no class'}."
 
 
-def resolve_request(request: GenerationRequest, manifest: Manifest, max_steps: int) -> GenerationRequest:
+def resolve_request(
+    request: GenerationRequest, manifest: Manifest, max_steps: int, *, takes_eta: bool = False
+) -> GenerationRequest:
     """Fill what a request leaves open from the checkpoint's recommendation; without a class, guidance is 1.
 
     A distilled scheduler (`Manifest.few_steps`) runs its own number of steps unless fewer are asked for.
 
     Raises:
-        StudioError: a condition, size or scheduler that the checkpoint does not draw with, or too many steps.
+        StudioError: a condition, size, scheduler or eta that the checkpoint does not draw with, or too many steps.
     """
     check_condition(manifest, request.condition)
     if request.height != request.width or request.height not in manifest.sizes:
@@ -110,6 +114,10 @@ def resolve_request(request: GenerationRequest, manifest: Manifest, max_steps: i
     if scheduler not in manifest.schedulers:
         known = ", ".join(manifest.schedulers)
         raise StudioError(f"{manifest.name} has no scheduler {quote(scheduler)}. Allowed: {known}.")
+    if request.eta and not takes_eta:
+        raise StudioError(f"{manifest.name} takes no eta. Leave it out.")
+    if request.eta and scheduler != STOCHASTIC:
+        raise StudioError(f"Only the scheduler {STOCHASTIC} takes an eta, not {scheduler}. Leave it out.")
     most = manifest.few_steps.get(scheduler)
     steps = request.num_inference_steps or most or recommended.num_inference_steps
     if most is not None and steps > most:
@@ -118,7 +126,8 @@ def resolve_request(request: GenerationRequest, manifest: Manifest, max_steps: i
         raise StudioError(f"At most {max_steps} steps are allowed, not {steps}.")
     guidance = recommended.guidance_scale if request.guidance_scale is None else request.guidance_scale
     guidance = 1.0 if isinstance(request.condition, Unconditional) else float(guidance)
-    return replace(request, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance)
+    eta = float(request.eta)
+    return replace(request, num_inference_steps=steps, scheduler=scheduler, guidance_scale=guidance, eta=eta)
 
 
 def fast_settings(manifest: Manifest) -> Recommendation:

@@ -179,6 +179,7 @@ class GenerationRequest:
     seed: int = 0
     # none are left out of files: so the recipes of images without keep the digest that names their files
     adapters: Annotated[tuple[AdapterWeight, ...], Field(exclude_if=operator.not_)] = ()
+    eta: Annotated[float, Field(exclude_if=operator.not_)] = 0.0  # share of the noise that DDIM draws anew in a step
 
     def __post_init__(self) -> None:
         _check_int("The number of images", self.num_images, 1, MAX_IMAGES)
@@ -195,6 +196,7 @@ class GenerationRequest:
             _check_guidance(self.guidance_scale)
         _check_int("The seed", self.seed, 0, MAX_SEED - self.num_images)
         _check_adapters(self.adapters)
+        _check_float("eta", self.eta, 1)
 
 
 @dataclass(frozen=True, slots=True)

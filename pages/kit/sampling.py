@@ -215,9 +215,11 @@ def fill_generator(request: GenerationRequest, manifest: Manifest, preset: str =
     """Put a request into the Generator's form, with its seed locked; of the settings, what the checkpoint allows.
 
     Raises:
-        StudioError: the form cannot hold the seed, or the checkpoint cannot draw for the condition.
+        StudioError: the form cannot hold the seed or an eta, or the checkpoint cannot draw for the condition.
     """
     check_field_seed(request.seed)
+    if request.eta:
+        raise StudioError(f"The form has no field for an eta ({request.eta:g}). Use the command line for it.")
     check_condition(manifest, request.condition)
     match request.condition:
         case TextPrompt(text):

@@ -102,7 +102,10 @@ def test_few_images_and_equal_folders_give_reasons_and_no_numbers(
     outputs: Path, tmp_path: Path, dataset_folder: Path
 ) -> None:
     few = films(tmp_path / "few", 3, dataset_folder, "test")
-    assert main(["--generated", str(few), "--real", str(few), "--output_dir", str(outputs / "metrics")]) == 0
+    kept = tmp_path / "kept"
+    arguments = ["--generated", str(few), "--real", str(few), "--keep_images", str(kept)]
+    assert main([*arguments, "--output_dir", str(outputs / "metrics")]) == 0
+    assert [len(list((kept / name).glob("*.png"))) for name in ("generated", "real")] == [3, 3]
     record = only(outputs / "metrics")
     assert any("3 of 3 generated images are also among the real ones" in note for note in record.notes)
     for name in ("frechet_distance", "kernel_distance", "precision", "detectability", "copy_rate"):

@@ -49,6 +49,7 @@ def parameter_text(recipe: Recipe) -> str:
         "Sampler": request.scheduler,
         "CFG scale": None if request.guidance_scale is None else f"{request.guidance_scale:g}",
         "Eta": f"{request.eta:g}" if request.eta else None,
+        "Eta": f"{request.eta:g}" if request.eta else None,
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
         "Model hash": recipe.checkpoint.sha256[:10],

@@ -101,10 +101,11 @@ def denoise(
     *,
     begin: int = 0,
     end: int | None = None,
+    eta: float = 0.0,
 ) -> Tensor:
     """x after steps `begin` to `end` (default: all) of a scheduler whose timesteps are set.
 
-    `x_t` must hold as much noise as step `begin` expects.
+    `x_t` must hold as much noise as step `begin` expects. Any `eta` above 0 makes it steps of `ddim_step`.
     """
     options = {} if isinstance(scheduler, UniPCMultistepScheduler) else {"generator": generator}
     timesteps = scheduler.timesteps[begin:end]
@@ -113,9 +114,33 @@ def denoise(
     for step, timestep in enumerate(timesteps, start=1):
         prediction = denoiser(x_t, timestep)
         x_0, _ = predict_x0_and_noise(scheduler, prediction, x_t, timestep)
-        x_t = scheduler.step(prediction, timestep, x_t, **options).prev_sample
+        if eta:
+            following = next(iter(scheduler.timesteps[begin + step :]), None)
+            x_t = ddim_step(scheduler, prediction, x_t, timestep, following, eta, generator)
+        else:
+            x_t = scheduler.step(prediction, timestep, x_t, **options).prev_sample
         on_step(step, len(timesteps), x_0)
     return x_t
+
+
+def ddim_step(
+    scheduler: Scheduler,
+    prediction: Tensor,
+    x_t: Tensor,
+    timestep: Tensor,
+    following: Tensor | None,
+    eta: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """A step of DDIM to the following timestep (None: the image) that draws a share of the noise anew.
+
+    `eta` 0 draws none, and 1 as much as DDPM (Song et al. 2021, arXiv:2010.02502, eq. 12 and 16).
+    """
+    x_0, noise = predict_x0_and_noise(scheduler, prediction, x_t, timestep)
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = (alpha_sigma(scheduler, t, x_t) for t in (timestep, following))
+    drawn = eta * sigma_s / sigma_t * (1 - (alpha_t / alpha_s) ** 2).clamp(min=0).sqrt()
+    fresh = torch.randn(x_t.shape, generator=generator).to(x_t)
+    return alpha_s * x_0 + (sigma_s**2 - drawn**2).clamp(min=0).sqrt() * noise + drawn * fresh
 
 
 def invert(scheduler: Scheduler, denoiser: Denoiser, x_0: Tensor, begin: int) -> Tensor:

@@ -64,6 +64,17 @@ def test_a_class_changes_the_image_and_guidance_needs_one(engine: CascadeEngine)
     assert generate(engine, free).notes == ("Guidance needs a class; without one it was not used.",)
 
 
+def test_eta_draws_noise_anew_by_ddim_alone_and_from_the_seed(engine: CascadeEngine) -> None:
+    condition = read_condition(engine.manifest, label="normal")
+    plain, half, again = (
+        generate(engine, make_request(condition, seed=1, size=16, scheduler="ddim", eta=eta)).images[0]
+        for eta in (0.0, 0.5, 0.5)
+    )
+    assert np.array_equal(half, again) and not np.array_equal(plain, half)
+    with pytest.raises(StudioError, match=r"Only the scheduler ddim takes an eta, not dpm\+\+"):
+        generate(engine, make_request(condition, seed=1, size=16, eta=0.5))
+
+
 def test_noise_that_a_stage_adds_is_told_to_its_network(engine: CascadeEngine) -> None:
     """Of the same image and the same generator: without noise the network is given another level."""
     stage = engine.config.sr1

@@ -69,6 +69,7 @@ def draw(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> Draw:
         std: float = 0.25,
         beta: Beta = "squaredcos_cap_v2",
         prediction: Prediction = "v_prediction",
+        eta: float = 0.0,
     ) -> tuple[Tensor, MixtureDenoiser]:
         schedule = ScheduleConfig(beta_schedule=beta, prediction_type=prediction)
         oracle = MixtureDenoiser(schedule, std)
@@ -76,7 +77,7 @@ def draw(make_model: MakeModel, tiny_config: LatentDiffusionConfig) -> Draw:
         noise = torch.randn(1, 16, 32, 32, generator=generator)
         around = replace(model, unet=oracle, schedule=schedule)
         with torch.no_grad():
-            sampling = Sampling(Conditioning.single("", 1.0), scheduler, steps)
+            sampling = Sampling(Conditioning.single("", 1.0), scheduler, steps, eta)
             samples = around.sample_latents(noise, sampling, generator, no_report)
         return samples.flatten(), oracle
 
@@ -115,6 +116,22 @@ def test_recovers_mean_spread_and_weights(
 ) -> None:
     samples, _ = draw(scheduler, steps, prediction=prediction)
     assert_is_the_mixture(samples, 0.25, tolerance)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "epsilon"])
+@pytest.mark.parametrize(("eta", "steps", "tolerance"), [(0.5, 50, 0.025), (1.0, 150, 0.025)])
+def test_ddim_recovers_them_whatever_noise_it_draws_anew(
+    draw: Draw, eta: float, steps: int, tolerance: float, prediction: Prediction
+) -> None:
+    samples, oracle = draw("ddim", steps, prediction=prediction, eta=eta)
+    assert_is_the_mixture(samples, 0.25, tolerance)
+    assert oracle.timesteps == draw("ddim", steps)[1].timesteps
+
+
+def test_eta_joins_the_ends_and_changes_the_image(draw: Draw) -> None:
+    plain, barely, half = (draw("ddim", 20, eta=eta)[0] for eta in (0.0, 1e-6, 0.5))
+    assert (plain - barely).abs().max() < 2e-3, "DDIM of two implementations: diffusers' and ours"
+    assert (plain - half).abs().mean() > 0.05
 
 
 @pytest.mark.parametrize("beta", ["linear", "scaled_linear"])

@@ -40,8 +40,8 @@ class CascadeEngine:
         return self.model.networks()
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
-        """See `requests.resolve_request`; steps, scheduler and guidance are those of the base model."""
-        return resolve_request(request, self.manifest, self.config.base.num_train_timesteps)
+        """See `requests.resolve_request`; steps, scheduler, guidance and eta are those of the base model."""
+        return resolve_request(request, self.manifest, self.config.base.num_train_timesteps, takes_eta=True)
 
     def notes(self, request: GenerationRequest) -> tuple[str, ...]:
         """See `requests.unused_guidance`."""
@@ -121,7 +121,7 @@ class CascadeEngine:
         def report(step: int, total: int, x_0: Tensor) -> None:
             on_step(step, total, lambda: from_tensor(x_0.clamp(-1, 1))[0])
 
-        return denoise(scheduler, denoiser, noise, generator, report).clamp(-1, 1)
+        return denoise(scheduler, denoiser, noise, generator, report, eta=request.eta).clamp(-1, 1)
 
     def noise_schedule(self) -> NoiseSchedule:
         """See `abilities.NoiseScheduled`: the same for every scheduler."""

@@ -44,10 +44,10 @@ def describe(manifest: Manifest) -> Card:
         sections={
             "Shape of the images": (
                 "Images are square. So are the training images of the sets that ship: every cell used was published "
-                "at 360x363 pixels and cropped to 360x360, and phantoms are drawn square, so that no class has an aspect "
-                "ratio of its own to draw. Images of other shapes are fitted in whole when they are trained on, and "
-                "their padding is left out of the losses; to stretch a drawn image to some ratio would only distort "
-                "what it shows.",
+                "at 360x363 pixels and cropped to 360x360, and phantoms are drawn square, so that no class has an "
+                "aspect ratio of its own to draw. Images of other shapes are fitted in whole when they are trained on, "
+                "and their padding is left out of the losses; to stretch a drawn image to some ratio would only "
+                "distort what it shows.",
             ),
             "Privacy": (
                 "The checkpoint holds networks alone, and no latent of any training image: a sample begins at noise, "

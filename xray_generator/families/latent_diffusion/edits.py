@@ -24,16 +24,16 @@ def edit_generated(
     model: LatentDiffusion, noise: Tensor, sampling: Sampling, edit: Edit, generator: Generator, on_step: StepCallback
 ) -> tuple[Tensor, Tensor]:
     """(x_0 of the image, x_0 edited): one trajectory up to the step of `edit.strength`, where the prompts part."""
-    conditioning, name, num_steps = sampling
+    conditioning, name, num_steps, eta = sampling
     begin = first_step(num_steps, edit.strength)
     total = 2 * num_steps - begin
     scheduler, source = make_scheduler(name, model.schedule, num_steps), model.denoiser(conditioning, name)
-    shared = denoise(scheduler, source, noise, generator, _offset(on_step, 0, total), end=begin)
+    shared = denoise(scheduler, source, noise, generator, _offset(on_step, 0, total), end=begin, eta=eta)
     state, fork = generator.get_state(), copy.deepcopy(scheduler)  # a multistep solver remembers earlier steps
-    before = denoise(scheduler, source, shared, generator, _offset(on_step, begin, total), begin=begin)
+    before = denoise(scheduler, source, shared, generator, _offset(on_step, begin, total), begin=begin, eta=eta)
     generator.set_state(state)  # a scheduler that adds noise adds the same to both
     target = model.denoiser(Conditioning.single(edit.prompt, conditioning.guidance_scale), name)
-    after = denoise(fork, target, shared, generator, _offset(on_step, num_steps, total), begin=begin)
+    after = denoise(fork, target, shared, generator, _offset(on_step, num_steps, total), begin=begin, eta=eta)
     return before, after
 
 

@@ -72,7 +72,7 @@ class LatentDiffusionEngine:
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """See `requests.resolve_request`; the few-step adapter always draws with its own guidance."""
-        resolved = resolve_request(request, self.manifest, self.model.schedule.num_train_timesteps)
+        resolved = resolve_request(request, self.manifest, self.model.schedule.num_train_timesteps, takes_eta=True)
         is_few_step = resolved.scheduler == FEW_STEP
         return replace(resolved, guidance_scale=self.config.few_step.guidance_scale) if is_few_step else resolved
 
@@ -256,7 +256,7 @@ def _read_prompt(request: GenerationRequest) -> tuple[str, float]:
 def _read_sampling(request: GenerationRequest) -> Sampling:
     assert request.scheduler and request.num_inference_steps
     conditioning = Conditioning.single(*_read_prompt(request))
-    return Sampling(conditioning, request.scheduler, request.num_inference_steps)
+    return Sampling(conditioning, request.scheduler, request.num_inference_steps, request.eta)
 
 
 def load_engine(folder: Path, device: str | None = None, pretrained: str | None = None) -> LatentDiffusionEngine:

@@ -60,6 +60,7 @@ class Sampling(NamedTuple):
     conditioning: Conditioning
     scheduler: str
     num_inference_steps: int
+    eta: float = 0.0  # of DDIM
 
 
 def is_guided_at(schedule: ScheduleConfig, timestep: Tensor) -> bool:

@@ -132,9 +132,9 @@ class LatentDiffusion:
         self, noise: Tensor, sampling: Sampling, generator: torch.Generator, on_step: StepCallback
     ) -> Tensor:
         """x_0 (1, D, h, w), folded latents, from unit noise of that shape."""
-        conditioning, name, num_inference_steps = sampling
+        conditioning, name, num_inference_steps, eta = sampling
         scheduler = make_scheduler(name, self.schedule, num_inference_steps)
-        return denoise(scheduler, self.denoiser(conditioning, name), noise, generator, on_step)
+        return denoise(scheduler, self.denoiser(conditioning, name), noise, generator, on_step, eta=eta)
 
     def side_of(self, image_size: int) -> int:
         """Positions a side at which the denoiser sees an image of that side."""
