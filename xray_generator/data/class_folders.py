@@ -5,7 +5,8 @@ is `microtub_abnorm`. Folders named as splits (train, valid, Testing, test_set) 
 lie in them, and then say the split. Otherwise it is stratified: the images of a class are sorted by a hash of seed,
 class and file name (without suffix, so that converting a file does not move it); the last tenth is the test set, the
 tenth before it validation, the rest training. It depends on the set of files, but not on the machine or the order of
-files. Numbered parts (fold_1, batch 2) may hold the class folders, too. Masks are no images of a class: see `masks`.
+files. Numbered parts (fold_1, batch 2) may hold the class folders, too. A text file beside an image is its caption.
+Masks are no images of a class: see `masks`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from xray_generator.data.files import is_picture, list_files, list_folders
 from xray_generator.data.masks import are_masks, split_masks
 from xray_generator.data.rows import Dataset, Row, Split, named_split, short_side
 from xray_generator.data.tables import count_names
+from xray_generator.data.texts import TEXT, caption_of
 from xray_generator.types import CLASS_NAME, StudioError, quote
 
 HELD_OUT = 0.1  # the share of a class in val, and in test
@@ -90,7 +92,7 @@ def read_class_folders(folder: Path, seed: int = 0) -> Dataset:
 
 
 def _row(path: Path, label: str, split: Split, source: str) -> Row:
-    return Row(path, "", (), label=label, split=split, source=source, native_size=short_side(path))
+    return Row(path, caption_of(path), (), label=label, split=split, source=source, native_size=short_side(path))
 
 
 def class_id(name: str) -> str:
@@ -130,7 +132,8 @@ def _images(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     """The images of a class, and a sentence on each kind of file that is none."""
     files = list_files(folder)
     images, masks = split_masks([path for path in files if is_picture(path)], folder)
-    others = [path.name for path in files if not is_picture(path)]
+    texts = {path.with_suffix(TEXT) for path in images}
+    others = [path.name for path in files if not is_picture(path) and path not in texts]
     stems = Counter(path.with_suffix("") for path in images)
     alike = [path.name for path in images if stems[path.with_suffix("")] > 1]
     notes = (

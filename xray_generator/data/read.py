@@ -12,6 +12,7 @@ from xray_generator.data.indiana import read_indiana
 from xray_generator.data.labeled import read_labeled
 from xray_generator.data.rows import Dataset
 from xray_generator.data.tables import read_header
+from xray_generator.data.texts import has_captions, read_texts
 from xray_generator.dicom import lacks_mark
 from xray_generator.types import StudioError
 
@@ -26,7 +27,7 @@ def read_dataset(
     """Read a folder in the first of these layouts that it has; giving the two CSV files selects Indiana's.
 
     A captioned or (by the columns of its table) labeled pack; the Indiana layout; chest CT in DICOM, with the options
-    `ct`; two or more sub-folders of images, one a class.
+    `ct`; two or more sub-folders of images, one a class; images with their captions in text files beside them.
 
     Raises:
         StudioError: no such folder, no such layout, only one of the two CSV files, or a fault in a table.
@@ -44,10 +45,12 @@ def read_dataset(
             return read_ct_series(dataset_path, ct)
         if has_class_folders(dataset_path):
             return read_class_folders(dataset_path)
+        if has_captions(dataset_path):
+            return read_texts(dataset_path)
         raise StudioError(
             f"{dataset_path} has none of the supported layouts: a captioned or labeled pack ({METADATA} and images/),"
-            f" the Indiana layout ({REPORTS}, {PROJECTIONS} and images/images_normalized/), chest CT in DICOM, or"
-            f" two or more sub-folders of images, one a class.{_hint(dataset_path)}"
+            f" the Indiana layout ({REPORTS}, {PROJECTIONS} and images/images_normalized/), chest CT in DICOM,"
+            f" two or more sub-folders of images, one a class, or images with a text file each.{_hint(dataset_path)}"
         )
     images = next(folder for name in INDIANA_IMAGES if (folder := dataset_path / name).is_dir())
     return read_indiana(images, reports, projections)
