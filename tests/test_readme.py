@@ -93,6 +93,8 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.inspect_image": (),
     "python -m xray_generator.reproduce": (),
     "python -m xray_generator.export_hub": (),
+    "python -m xray_generator.plan_set": ("--each", "1"),
+    "python -m xray_generator.synthesize": ("steps=1", "gate.agrees=off"),
     "python -m xray_generator.contact_sheet": ("--num_images", "2", "--steps", "2"),
     "python -m xray_generator.train --quick_test": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --output_dir": TINY_TRAINING,

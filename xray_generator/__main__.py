@@ -30,6 +30,8 @@ COMMANDS = {
     "phantom": ("xray_generator.phantom", "draw phantoms of axonemes with a known ground truth"),
     "slices": ("xray_generator.slices", "export slices of MRI volumes as a dataset"),
     "preprocess": ("xray_generator.preprocess", "fit images of any size into squares"),
+    "plan-set": ("xray_generator.plan_set", "plan a balanced set of images beside real ones"),
+    "synthesize": ("xray_generator.synthesize", "make a labeled set of images from a plan, or a part of it"),
     "enhance": ("postprocess.__main__", "enhance image files with presets"),
     "reproduce": ("xray_generator.reproduce", "draw an image again from its recipe, and compare the two"),
     "inspect": ("xray_generator.inspect_image", "say whether an image is marked as synthetic, and how it was made"),

@@ -116,9 +116,16 @@ def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\r\n")  # so that texts with either character are quoted
-    table.writerow(map(_cell, header))
-    table.writerows(map(_cell, row) for row in rows)
+    table.writerow(map(safe_cell, header))
+    table.writerows(map(safe_cell, row) for row in rows)
     return text.getvalue()
+
+
+def safe_cell(value: object) -> object:
+    """A value as a cell: None is empty, and text that a spreadsheet would run as a formula gets an apostrophe."""
+    if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value):
+        return f"'{value}"
+    return "" if value is None else value
 
 
 def count_names(reason: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -141,12 +148,6 @@ def describe_blanks(lines: Iterable[Line]) -> tuple[str, ...]:
 def count_reasons(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """`count_names` for each reason."""
     return tuple(sentence for reason, names in left_out.items() for sentence in count_names(reason, names))
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(FORMULA) and not _is_number(value):
-        return f"'{value}"
-    return "" if value is None else value
 
 
 def _is_number(text: str) -> bool:

@@ -1,0 +1,77 @@
+"""Begin a set with the studio: what judges it, what enlarges it, and how far it is in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xray_generator.registry import modality
+from xray_generator.sets.gate import Judge, open_judge
+from xray_generator.sets.plan import Series
+from xray_generator.sets.writing import Estimate, Opening, Progress
+from xray_generator.studio import Studio
+from xray_generator.types import StudioError, Upscaler
+
+LONG_S = 120  # times from here on are given in minutes, and from LONG_MIN minutes in hours
+LONG_MIN = 120
+
+
+def find_upscaler(studio: Studio, series: Series) -> Upscaler | None:
+    """What enlarges the images of a plan; None where the checkpoint draws their size.
+
+    Raises:
+        StudioError: no model here gives images of that size.
+    """
+    size, sizes = series.size, studio.sizes(series.manifest.ref.full_name)
+    if size not in sizes:
+        raise StudioError(
+            f"{series.manifest.name} draws images of {', '.join(map(str, sizes))} pixels a side, not {size}."
+        )
+    return None if size in series.manifest.sizes else studio.upscaler(modality(series.manifest))
+
+
+def begin(studio: Studio, series: Series, real: Path | None, upscaler: Upscaler | None) -> tuple[Judge, Opening]:
+    """The judge of a set, and what it is made from; `real` is the dataset that the checkpoint learned from.
+
+    Raises:
+        StudioError: the gate needs a classifier or a dataset that is not there.
+    """
+    judge = open_judge(
+        series.plan.gate,
+        series.manifest,
+        series.size,
+        encoders=studio.encoder_root,
+        cache=studio.output_dir / "cache" / "evaluation",
+        real=real,
+        device=studio.device,
+    )
+    enlarged_by = upscaler.manifest.ref if upscaler else None
+    return judge, Opening(series.plan, series.manifest.ref, judge.yardsticks, enlarged_by)
+
+
+def describe_estimate(estimate: Estimate) -> str:
+    """What the rest of a shard costs, in words."""
+    return (
+        f"{estimate.images:,} images are left: {estimate.seconds_each:.3g} s an image, measured here, about "
+        f"{rough_time(estimate.seconds)}, and {estimate.num_bytes / 1e6:,.1f} MB; what is judged and drawn again "
+        "comes on top."
+    )
+
+
+def describe_progress(progress: Progress) -> str:
+    """How far a shard is, in words."""
+    left = (progress.total - progress.done) / progress.rate if progress.made else None
+    parts = [f"{progress.done:,} of {progress.total:,} images", f"{progress.rate:.3g} images/s"]
+    parts += (
+        [f"{progress.yield_share:.0%} of {progress.draws:,} draws kept"] if progress.yield_share is not None else []
+    )
+    parts += [f"{progress.left_out:,} left out"] if progress.left_out else []
+    parts += [f"about {rough_time(left)} left"] if left else []
+    return ", ".join(parts)
+
+
+def rough_time(seconds: float) -> str:
+    """A time to be waited for: "36 s", "4 min", "31 h"."""
+    if seconds < LONG_S:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < LONG_MIN else f"{minutes / 60:.0f} h"
