@@ -20,6 +20,10 @@ COMMANDS = {
         "xray_generator.families.latent_diffusion.packed",
         "train the X-ray denoiser on a GPU lent for minutes",
     ),
+    "import-model": (
+        "xray_generator.families.stable_diffusion.importing",
+        "import a Stable Diffusion that others trained",
+    ),
     "training-compute": (
         "xray_generator.families.cascade.compute",
         "count the arithmetic of a cascade's training, to compare at equal amounts",

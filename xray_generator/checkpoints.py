@@ -10,7 +10,8 @@ import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
@@ -298,19 +299,29 @@ def open_checkpoint(
 
 def load_weights(folder: Path, manifest: Listing, build: Callable[[], tuple[ModelT, Stored]]) -> ModelT:
     """Build a model from the verified files of a folder, and compare its tensors with them; errors as above."""
-    try:
+    with loading_faults(folder, folder.name):
         model, stored = build()
         check_weights(folder, manifest, stored)
+    return model
+
+
+@contextmanager
+def loading_faults(folder: Path, name: str) -> Iterator[None]:
+    """Whatever a library raises while it reads a folder becomes a StudioError that calls it `name`.
+
+    A lack of memory passes: it is no fault of the files.
+    """
+    try:
+        yield
     except StudioError:
         raise
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-        if is_out_of_memory(error):  # no fault of the file
+        if is_out_of_memory(error):
             raise
         text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
         for place in (folder.resolve(), folder.absolute(), folder):  # a path of this machine is nobody's business
             text = text.replace(str(place), folder.name)
-        raise StudioError(f"The checkpoint {folder.name} cannot be loaded ({' '.join(text.split())[:200]}).") from error
-    return model
+        raise StudioError(f"The checkpoint {name} cannot be loaded ({' '.join(text.split())[:200]}).") from error
 
 
 def check_weights(folder: Path, manifest: Listing, stored: Stored) -> None:

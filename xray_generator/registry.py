@@ -13,7 +13,15 @@ from xray_generator.types import Ability, Engine, Family, StudioError, TextPromp
 if TYPE_CHECKING:
     from torch import nn
 
-FAMILIES = ("latent_diffusion", "lora", "flow_matching", "cvae", "cascade", "super_resolution")  # in the order of menus
+FAMILIES = (  # in the order of menus
+    "latent_diffusion",
+    "lora",
+    "stable_diffusion",
+    "flow_matching",
+    "cvae",
+    "cascade",
+    "super_resolution",
+)
 
 
 def get_family(name: str) -> Family | UpscalerFamily:
@@ -30,8 +38,8 @@ def draws(name: str) -> bool:
 
 
 def offers(manifest: Manifest, ability: Ability) -> bool:
-    """Whether a checkpoint can do something besides drawing; asked without loading it."""
-    return ability in get_family(manifest.family).abilities
+    """Whether a checkpoint can do something besides drawing, an adapter what its base can; asked without loading it."""
+    return ability in get_family(manifest.base.family if manifest.base else manifest.family).abilities
 
 
 def reads_prompts(manifest: Manifest) -> bool:
@@ -72,6 +80,20 @@ def load_factors(family: str, folder: Path, networks: Mapping[str, nn.Module]) -
     known = get_family(family)
     assert isinstance(known, Family)
     return resolve(family, known.factors)(folder, networks)
+
+
+def import_model(source: str, root: Path, name: str | None = None) -> Path:
+    """Make a checkpoint below `root` of a model that others trained: a folder, or a name in the Hugging Face cache.
+
+    Raises:
+        StudioError: it is not at hand, or not of a kind that can be imported.
+    """
+    known = ((family, get_family(family)) for family in FAMILIES)
+    family, target = next(
+        (name, one.import_model) for name, one in known if isinstance(one, Family) and one.import_model
+    )
+    folder: Path = resolve(family, target)(source, root, name)
+    return folder
 
 
 def resolve(family: str, target: str) -> Any:  # noqa: ANN401 - a class or a function

@@ -99,6 +99,11 @@ def run(options: argparse.Namespace) -> Path:
     data = override(read_config(options.config), options.overrides)
     name = str(data.get("family", ""))
     kind = config_type(name)
+    if not get_family(name).train:
+        raise StudioError(
+            f"A model of the family {name} is not trained here. Import it with `xray-studio import-model`, and train "
+            "an adapter of it: --config chest_xray_lora base=NAME."
+        )
     data = override(data, [*_implied(options, data, kind), *options.overrides])
     if options.quick_test:
         data["name"] = f"{data.get('name')}_quick_test"

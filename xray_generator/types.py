@@ -403,7 +403,7 @@ class Trainable:
     title: str  # in menus
     modality: str  # DICOM code of its images unless a checkpoint states another: DX, CT, MR, SM
     config: str  # the frozen dataclass of a run
-    train: str  # (config, dataset, RunOptions) -> the folder of what it made
+    train: str = ""  # (config, dataset, RunOptions) -> the folder of what it made; empty: others trained its models
     load: str  # (checkpoint folder, device name or None) -> Engine or Upscaler
     accepts: frozenset[Literal["autoencoder_only", "autoencoder_from"]] = frozenset()  # which RunOptions
     training_flops: str = ""  # config -> floating point operations of its training by stage; empty: not counted
@@ -415,6 +415,7 @@ class Family(Trainable):
 
     condition: type[Condition]  # which form the UI draws
     abilities: frozenset[Ability] = frozenset()
+    import_model: str = ""  # (source, root of checkpoints, name or None) -> the folder of a model that others trained
     factors: str = ""  # of adapters: (checkpoint folder, networks of the base) -> their factors by network and layer
 
 

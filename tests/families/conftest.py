@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.families import tiny
+from tests.families.tiny_sd import make_tiny_sd
+from xray_generator.checkpoints import read_manifest
+from xray_generator.config import parse
 from xray_generator.data.rows import Dataset
 from xray_generator.families.latent_diffusion.config import LatentDiffusionConfig
+from xray_generator.families.stable_diffusion.config import StableDiffusionConfig
+from xray_generator.registry import import_model
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +33,10 @@ def run_of(
             output_dir = root / "tiny_lora" / "outputs"
             shutil.copytree(base, output_dir / "checkpoints" / "latent_diffusion" / base.name)
             return tiny.Run(tiny.LORA, tiny_dataset, output_dir).train()
+        if family == "stable_diffusion":
+            output_dir = root / "tiny_stable_diffusion"
+            place = import_model(str(make_tiny_sd(output_dir / "source")), output_dir / "checkpoints", "small")
+            return tiny.Run(parse(StableDiffusionConfig, read_manifest(place).config), Dataset(()), output_dir)
         if family == "toy":
             from xray_generator.families.toy.config import ToyConfig
 

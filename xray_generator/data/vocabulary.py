@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xray_generator.data.prompts import AGE, row_of_prompt, unread_text
 from xray_generator.data.report import read_findings
@@ -42,7 +42,6 @@ class Vocabulary:
     """The words and facts of a set of captions; ages in years, None if no caption gives one."""
 
     num_captions: int
-    words: dict[str, int]  # lower case -> count; without ages such as "58-year-old"
     views: tuple[str, ...]
     sexes: tuple[str, ...]
     age_groups: tuple[str, ...]
@@ -50,6 +49,7 @@ class Vocabulary:
     max_age: int | None
     findings: tuple[FindingPhrase, ...]  # in the order of FINDINGS, without no_finding
     example_prompts: tuple[str, ...]  # real captions
+    words: dict[str, int] = field(default_factory=dict)  # lower case -> count; without ages such as "58-year-old"
 
     def phrase(self, finding: str) -> str:
         """The captions' phrase for a finding; StudioError if no caption states it."""
@@ -58,6 +58,9 @@ class Vocabulary:
                 return known.phrase
         names = ", ".join(known.finding for known in self.findings)
         raise StudioError(f"The model was not trained on {finding!r}. It knows: {names}.")
+
+
+NO_VOCABULARY = Vocabulary(0, (), (), (), None, None, (), ())  # of a model whose captions nobody here knows
 
 
 def build_vocabulary(rows: Sequence[Row], variants: int = 1) -> Vocabulary:
@@ -93,8 +96,11 @@ def unseen_words(vocabulary: Vocabulary, prompt: str, *, reads_facts: bool = Tru
     """The words of `prompt` that no wording in training had and that are not read otherwise, lower case, once each.
 
     Ages within the age range are read, and with `reads_facts` all that `data.prompts` understands, if the finding is a
-    known one. Plurals, hyphens, punctuation and function words (a, of, with) do not count.
+    known one. Plurals, hyphens, punctuation and function words (a, of, with) do not count. Where the captions are not
+    known, no word is unseen.
     """
+    if not vocabulary.words:
+        return ()
     joined = {word.replace("-", "") for word in vocabulary.words}
     age, low, high = row_of_prompt(prompt).age, vocabulary.min_age, vocabulary.max_age
     is_covered = age is None or (low is not None and high is not None and low <= age <= high)

@@ -26,6 +26,7 @@ from xray_generator.abilities import TEXT_ENCODER, UNET
 FILE, PEFT_FILE, PEFT_CONFIG = "pytorch_lora_weights.safetensors", "adapter_model.safetensors", "adapter_config.json"
 METADATA = "lora_adapter_metadata"  # of diffusers, in the header of a file
 PEFT_PREFIX = "base_model.model."
+CLIP_PREFIX = "text_model_"
 PREFIXES: Mapping[str, str] = MappingProxyType(
     {
         f"{UNET}.": UNET,
@@ -145,7 +146,7 @@ def read_adapter(path: Path, networks: Mapping[str, nn.Module]) -> dict[str, dic
     known = {name: {layer.replace(".", "_"): layer for layer, _ in _layers(one)} for name, one in networks.items()}
     found: dict[str, dict[str, Pair]] = defaultdict(dict)
     for (network, name), half in halves.items():
-        layer = known.get(network, {}).get(name.replace(".", "_"))
+        layer = _find_layer(known.get(network, {}), name.replace(".", "_"))
         down, up = half.get("down"), half.get("up")
         if layer is None or down is None or up is None or not _fits(networks[network], layer, down, up):
             faults.append(f"{network}.{name}")
@@ -159,6 +160,11 @@ def read_adapter(path: Path, networks: Mapping[str, nn.Module]) -> dict[str, dic
     if not found:
         raise ValueError("it holds no adapter")
     return dict(found)
+
+
+def _find_layer(known: Mapping[str, str], name: str) -> str | None:
+    """The layer of a flat name; of CLIP's layers some tools write the prefix, and some do not."""
+    return known.get(name) or known.get(f"{CLIP_PREFIX}{name}")
 
 
 def _split(key: str) -> tuple[str, str]:

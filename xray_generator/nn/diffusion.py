@@ -27,6 +27,15 @@ SCHEDULERS: Mapping[str, tuple[type[Any], dict[str, Any]]] = MappingProxyType(
         "unipc": (UniPCMultistepScheduler, {"timestep_spacing": "trailing"}),
     }
 )
+NOISE_FIELDS = (  # of a diffusers scheduler: how much noise there is at each timestep, and what is predicted
+    "num_train_timesteps",
+    "beta_schedule",
+    "beta_start",
+    "beta_end",
+    "trained_betas",
+    "rescale_betas_zero_snr",
+    "prediction_type",
+)
 FIXED_POINT_ITERATIONS = 3
 INVERTIBLE = "ddim"  # the scheduler whose steps `invert` runs backwards
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # x_t, timestep -> prediction: v, epsilon or x_0
@@ -64,7 +73,24 @@ class Schedule(Protocol):
 
 
 def make_scheduler(name: str, schedule: Schedule, num_inference_steps: int | None = None) -> Scheduler:
+    """`build_scheduler` for a schedule of ours."""
+    fields = {
+        "num_train_timesteps": schedule.num_train_timesteps,
+        "beta_schedule": schedule.beta_schedule,
+        "beta_start": 1e-4,
+        "beta_end": 0.02,
+        "prediction_type": schedule.prediction_type,
+    }
+    return build_scheduler(name, fields, num_inference_steps)
+
+
+def build_scheduler(name: str, fields: Mapping[str, Any], num_inference_steps: int | None = None) -> Scheduler:
     """A new scheduler, its timesteps set where a number of steps is given; one per sampling, whose state it holds.
+
+    Args:
+        name: one of SCHEDULERS.
+        fields: those of NOISE_FIELDS that differ from diffusers' own.
+        num_inference_steps: how often it calls the network.
 
     Raises:
         StudioError: an unknown name, or more steps than the schedule has.
@@ -72,19 +98,19 @@ def make_scheduler(name: str, schedule: Schedule, num_inference_steps: int | Non
     if name not in SCHEDULERS:
         raise StudioError(f"Unknown scheduler {quote(name)}. Allowed: {', '.join(SCHEDULERS)}.")
     kind, options = SCHEDULERS[name]
-    scheduler = kind(
-        num_train_timesteps=schedule.num_train_timesteps,
-        beta_schedule=schedule.beta_schedule,
-        beta_start=1e-4,
-        beta_end=0.02,
-        prediction_type=schedule.prediction_type,
-        **options,
-    )
+    scheduler = kind(**fields, **options)
     if num_inference_steps is not None:
-        if num_inference_steps > schedule.num_train_timesteps:
-            raise StudioError(f"At most {schedule.num_train_timesteps} steps are allowed, not {num_inference_steps}.")
+        if num_inference_steps > (most := scheduler.config.num_train_timesteps):
+            raise StudioError(f"At most {most} steps are allowed, not {num_inference_steps}.")
         scheduler.set_timesteps(num_inference_steps)
     return cast(Scheduler, scheduler)
+
+
+def noisy_and_target(scheduler: Any, x_0: Tensor, noise: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    """x_t (B, ...) at timesteps (B,) of a "ddpm", and what the network should predict of it."""
+    velocity: Tensor = scheduler.get_velocity(x_0, noise, timesteps)
+    target = {"epsilon": noise, "sample": x_0}.get(scheduler.config.prediction_type, velocity)
+    return scheduler.add_noise(x_0, noise, timesteps), target
 
 
 def first_step(num_inference_steps: int, strength: float) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -34,6 +33,7 @@ from xray_generator.nn.diffusion import (
     INVERTIBLE,
     StepCallback,
     alpha_sigma,
+    noisy_and_target,
     predict_x0_and_noise,
 )
 from xray_generator.nn.interpolation import slerp
@@ -234,12 +234,10 @@ class LatentDiffusionEngine:
     def denoising_errors(self, latents: Tensor, prompts: Sequence[str], generator: torch.Generator) -> Tensor:
         """See `abilities.Adaptable`; timesteps are spread evenly over all."""
         model, schedule = self.model, self.model.schedule
-        scheduler: Any = make_scheduler("ddpm", schedule)
         timesteps = (spread_evenly(len(latents), generator) * schedule.num_train_timesteps).long().to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
-        output = run_unet(model.unet, scheduler.add_noise(latents, noise, timesteps), timesteps, model.embed(prompts))
-        velocity: Tensor = scheduler.get_velocity(latents, noise, timesteps)
-        wanted = {"epsilon": noise, "sample": latents}.get(schedule.prediction_type, velocity)
+        x_t, wanted = noisy_and_target(make_scheduler("ddpm", schedule), latents, noise, timesteps)
+        output = run_unet(model.unet, x_t, timesteps, model.embed(prompts))
         return (output - wanted).square().mean(dim=(1, 2, 3))
 
     def _refuse_class(self, label: str | None) -> None:

@@ -26,7 +26,7 @@ class LoraConfig:
     name: str
     training: TrainingConfig
     family: Literal["lora"] = "lora"
-    base: str = "chest_xray_256"  # checkpoint of a text model
+    base: str = "chest_xray_256"  # checkpoint of a text model; or a Stable Diffusion, by its folder or name on the hub
     rank: int = 8
     alpha: float = 8.0  # the adapter's change is alpha / rank times B A
     dropout: float = 0.0  # of the adapter's input

@@ -12,6 +12,7 @@ from xray_generator.abilities import TEXT_ENCODER, UNET, Adaptable
 from xray_generator.checkpoints import Manifest, Stored, find_checkpoint, open_checkpoint, read_manifest
 from xray_generator.families.lora.config import LoraConfig
 from xray_generator.nn.adapter import Factors, empty_tensors, find_layers, fuse, read_adapter
+from xray_generator.registry import import_model
 from xray_generator.registry import load_engine as load_any
 from xray_generator.types import Engine, StudioError
 
@@ -41,6 +42,25 @@ def _find(name: str, folder: Path) -> Path:
         except StudioError as error:
             reason = error
     raise StudioError(f"The base {name} of the adapter is not here. {reason}")
+
+
+def import_base(name: str, folder: Path) -> str:
+    """The name of a base's checkpoint; a Stable Diffusion that is none yet is imported beside the adapter.
+
+    Raises:
+        StudioError: it is not here, or no Stable Diffusion at hand.
+    """
+    try:
+        _find(name, folder)
+    except StudioError as error:
+        if "/" not in name and not Path(name).is_dir():
+            raise
+        try:
+            place = import_model(name, folder.parents[1])
+        except StudioError as reason:
+            raise StudioError(f"{error} It cannot be imported either. {reason}") from None
+        return read_manifest(place).ref.full_name
+    return name
 
 
 def adapted_layers(config: LoraConfig, networks: Mapping[str, nn.Module]) -> dict[str, list[str]]:

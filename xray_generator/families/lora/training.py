@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from xray_generator.data.rows import Dataset
 from xray_generator.devices import process_state
 from xray_generator.families.lora.card import describe
 from xray_generator.families.lora.config import LoraConfig
-from xray_generator.families.lora.engine import adapted_layers, load_base, load_engine
+from xray_generator.families.lora.engine import adapted_layers, import_base, load_base, load_engine
 from xray_generator.families.lora.task import LoraTask
 from xray_generator.nn.adapter import adapter_tensors, add_adapter, save_adapter
 from xray_generator.training.loop import train
@@ -28,6 +29,8 @@ STAGE = "adapter"
 def train_run(config: LoraConfig, dataset: Dataset, options: RunOptions) -> Path:
     """Train what is left of a run and return the checkpoint; `train` is trained on, `val` is measured meanwhile.
 
+    A base that is a Stable Diffusion in a folder or of the hub is imported first; the adapter names its checkpoint.
+
     Raises:
         StudioError: the base is not here or cannot be adapted, an image has no prompt, or there is no training image;
             or see `training.loop.train`.
@@ -36,6 +39,8 @@ def train_run(config: LoraConfig, dataset: Dataset, options: RunOptions) -> Path
     rows = dataset.split("train")
     if not rows:
         raise StudioError("There is no training image.")
+    with process_state().main_process_first():  # the others find it there
+        config = replace(config, base=import_base(config.base, options.checkpoint))
     base: Any = load_base(config.base, options.checkpoint)
     known = base.adaptable()
     layers = adapted_layers(config, known)
