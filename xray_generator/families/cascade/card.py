@@ -10,6 +10,8 @@ from xray_generator.config import parse
 from xray_generator.families.cascade.config import CascadeConfig
 from xray_generator.types import ClassLabel, Unconditional
 
+DDPM = "DDPM, Ho et al. 2020, arXiv:2006.11239"
+
 
 def describe(manifest: Manifest) -> Card:
     """The card of a checkpoint."""
@@ -19,7 +21,8 @@ def describe(manifest: Manifest) -> Card:
     counts = ", ".join(f"{name} {count:,}" for name, count in manifest.data.classes.items())
     sides = ", then ".join(str(side) for side in reversed(config.sizes))
     bottleneck = (
-        f"two Swin layers with windows of {config.base.window} positions, the second ones shifted by half"
+        f"two Swin layers (Liu et al. 2021, arXiv:2103.14030) with windows of {config.base.window} positions, the "
+        "second ones shifted by half"
         if config.base.window
         else "self-attention"
     )
@@ -28,10 +31,10 @@ def describe(manifest: Manifest) -> Card:
         pipeline_tag="unconditional-image-generation",
         notice="Draws slices of patients who do not exist.",
         introduction=(
-            f"Draws {config.subject} {classes}, at {sides} pixels: a diffusion model (DDPM) draws the smallest, and "
-            "each further stage enlarges what the one before drew, a rectified flow adding the detail."
+            f"Draws {config.subject} {classes}, at {sides} pixels: a diffusion model ({DDPM}) draws the smallest, "
+            "and each further stage enlarges what the one before drew, a rectified flow adding the detail."
             if config.stages
-            else f"Draws {config.subject} {classes} at {sides} pixels by one diffusion model (DDPM).",
+            else f"Draws {config.subject} {classes} at {sides} pixels by one diffusion model ({DDPM}).",
             f"In the middle of the base model: {bottleneck}.",
         ),
         out_of_scope=(
