@@ -114,7 +114,7 @@ class _Run:
         if self.step and self._is_report_due() and not self._preview().is_file():
             self._report()  # it was cut short
         if config.best_by and not self.step and accelerator.is_main_process:
-            self.best.check(self._shown(self.task.validate))  # before hours of training
+            self.best.check(self._use(self.task.validate))  # before hours of training
         try:
             with self.stop.held():  # until a step is whole and saved
                 if not self._is_over():
@@ -279,7 +279,7 @@ class _Run:
         self.ema.store(self._trained())
         self.ema.copy_to(self._trained())
         with self.stop.held(is_held):
-            measured, preview = self._shown(lambda: (dict(self.task.validate()), self.task.preview()))
+            measured, preview = self._use(lambda: (dict(self.task.validate()), self.task.preview()))
             if self.config.best_by:
                 self.best.note(self.step, measured, self._trained())
         self._log(measured)
@@ -289,7 +289,7 @@ class _Run:
         path.with_suffix(".tmp").replace(path)
         self.ema.restore(self._trained())
 
-    def _shown(self, work: Callable[[], T]) -> T:
+    def _use(self, work: Callable[[], T]) -> T:
         """What some work gives while the network is in use and not in training; no random state moves."""
         self.model.eval()
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
