@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from PIL import Image as PILImage
@@ -49,7 +50,6 @@ def parameter_text(recipe: Recipe) -> str:
         "Sampler": request.scheduler,
         "CFG scale": None if request.guidance_scale is None else f"{request.guidance_scale:g}",
         "Eta": f"{request.eta:g}" if request.eta else None,
-        "Eta": f"{request.eta:g}" if request.eta else None,
         "Seed": request.seed,
         "Size": f"{request.width}x{request.height}",
         "Model hash": recipe.checkpoint.sha256[:10],
@@ -85,14 +85,21 @@ def find_marks(data: bytes) -> tuple[str, ...]:
         text = read_text_chunks(data)
     except StudioError:
         text = {}
+    is_old = holds_old_recipe(text)
     found = {
         f"a recipe of this studio (text chunk {KEY})": KEY in text,
+        f"a recipe of an earlier version of this studio (text chunk {PARAMETERS})": is_old,
         f"the recipes of several images (text chunk {SEVERAL})": SEVERAL in text,
-        f"the settings of an image generator (text chunk {PARAMETERS})": PARAMETERS in text,
+        f"the settings of an image generator (text chunk {PARAMETERS})": PARAMETERS in text and not is_old,
         "the notice “Synthetic image” (text chunk Description)": "Synthetic" in text.get("Description", ""),
         "the digital source type trainedAlgorithmicMedia (XMP, IPTC)": SOURCE_TYPE.encode() in data,
     }
     return tuple(mark for mark, is_there in found.items() if is_there)
+
+
+def holds_old_recipe(chunks: Mapping[str, str]) -> bool:
+    """Whether the chunk that is now for other programs holds a recipe as JSON, as earlier versions wrote it."""
+    return KEY not in chunks and chunks.get(PARAMETERS, "").lstrip().startswith("{")
 
 
 def read_text_chunks(data: bytes) -> dict[str, str]:

@@ -12,7 +12,15 @@ from xray_generator import images
 from xray_generator.config import dump, parse
 from xray_generator.dicom import is_dicom
 from xray_generator.export.dicom import find_dicom_recipe
-from xray_generator.export.marks import KEY, PARAMETERS, SEVERAL, mark_chunks, parameter_text, read_text_chunks
+from xray_generator.export.marks import (
+    KEY,
+    PARAMETERS,
+    SEVERAL,
+    holds_old_recipe,
+    mark_chunks,
+    parameter_text,
+    read_text_chunks,
+)
 from xray_generator.types import (
     NOTICE,
     CheckpointRef,
@@ -114,6 +122,4 @@ def read_recipe(data: bytes) -> Recipe:
 def _find_text(chunks: dict[str, str]) -> str | None:
     if SEVERAL in chunks:
         raise StudioError("This PNG shows several images or states of one, and no single one that a recipe draws.")
-    if KEY not in chunks and chunks.get(PARAMETERS, "").lstrip().startswith("{"):  # as earlier versions wrote it
-        return chunks[PARAMETERS]
-    return chunks.get(KEY)
+    return chunks.get(PARAMETERS if holds_old_recipe(chunks) else KEY)
