@@ -31,14 +31,20 @@ def studio(tiny_checkpoint: Path) -> Studio:
 
 
 def test_an_image_of_ours_says_all_that_its_recipe_holds(studio: Studio) -> None:
-    request = replace(REQUEST, adapters=(AdapterWeight(SOFT, 0.5),))
+    request = replace(REQUEST, adapters=(AdapterWeight(SOFT, 0.5),), eta=0.5)
     recipe = Recipe(request, studio.manifest().ref, {"torch": "2", "threads": 2}, dump(PRESETS[1]), upscaler=GONE)
     for data in (encode_png(IMAGE, recipe), encode_dicom(IMAGE, recipe)):
         found = inspect(studio, data)
         assert (found.is_synthetic, found.certainty, found.recipe) == (True, "recipe", recipe)
         assert [weights.is_here for weights in found.weights] == [True, False, False]
         said = "\n".join(describe(found))
-        for words in ("Chest X-ray with a mass", "seed 7", "dpm++, 4 steps, guidance 3", "Balanced", "threads: 2"):
+        for words in (
+            "Chest X-ray with a mass",
+            "seed 7",
+            "dpm++, 4 steps, guidance 3.0, eta 0.5",
+            "Balanced",
+            "threads: 2",
+        ):
             assert words in said
         assert f"adapted at weight 0.5 by: lora/soft, SHA-256 {SOFT.sha256}" in said
         assert "64 x 48 pixels" in said and f"{GONE.sha256}; these weights are not here" in said and NOTICE in said

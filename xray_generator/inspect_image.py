@@ -106,7 +106,9 @@ def _describe_recipe(recipe: Recipe) -> Iterator[str]:
     request, origin = recipe.request, recipe.origin
     yield f"drawn for: {describe_condition(request.condition)}"
     yield f"drawn at: {request.width} x {request.height} pixels, seed {request.seed}"
-    yield f"sampled with: {request.scheduler}, {request.num_inference_steps} steps, guidance {request.guidance_scale}"
+    eta = f", eta {request.eta:g}" if request.eta else ""
+    steps = f"{request.num_inference_steps} steps"
+    yield f"sampled with: {request.scheduler}, {steps}, guidance {request.guidance_scale}{eta}"
     match origin:
         case Edit():
             yield f"edited: to “{origin.prompt}” from “{origin.source_prompt}”, strength {origin.strength:g}"
