@@ -153,7 +153,9 @@ class AdapterWeight:
         object.__setattr__(self, "weight", float(self.weight))  # equal requests have equal files
 
 
-def _check_adapters(adapters: Sequence[AdapterWeight]) -> None:
+def _check_adapters(adapters: object) -> None:
+    if not isinstance(adapters, tuple) or not all(isinstance(one, AdapterWeight) for one in adapters):
+        raise StudioError(f"Adapters must be a tuple of adapters with their weights, not {quote(adapters)}.")
     names = [one.adapter.full_name for one in adapters]
     if len(names) > MAX_ADAPTERS:
         raise StudioError(f"At most {MAX_ADAPTERS} adapters can be used at once, not {len(names)}.")
