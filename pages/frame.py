@@ -18,6 +18,7 @@ def main() -> None:
             "": [home],
             "Create": [
                 st.Page("create/generate.py", title="Generator", url_path="generate"),
+                st.Page("create/batch.py", title="Batch", url_path="batch"),
                 st.Page("create/live.py", title="Live", url_path="live"),
                 st.Page("create/latent.py", title="Latent space", url_path="latent"),
                 st.Page("create/edit.py", title="Edit", url_path="edit"),

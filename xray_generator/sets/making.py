@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from xray_generator.export.archive import ZIP_TIME
 from xray_generator.registry import modality
+from xray_generator.sets.finishing import finish
 from xray_generator.sets.gate import Judge, open_judge
 from xray_generator.sets.plan import Series
-from xray_generator.sets.writing import Estimate, Opening, Progress
+from xray_generator.sets.shards import Shard
+from xray_generator.sets.writing import Estimate, Opening, Progress, fill, open_set
 from xray_generator.studio import Studio
-from xray_generator.types import StudioError, Upscaler
+from xray_generator.types import Engine, OnStep, StudioError, Upscaler
 
 LONG_S = 120  # times from here on are given in minutes, and from LONG_MIN minutes in hours
 LONG_MIN = 120
@@ -46,6 +52,30 @@ def begin(studio: Studio, series: Series, real: Path | None, upscaler: Upscaler 
     )
     enlarged_by = upscaler.manifest.ref if upscaler else None
     return judge, Opening(series.plan, series.manifest.ref, judge.yardsticks, enlarged_by)
+
+
+def make_set(
+    engine: Engine, studio: Studio, series: Series, folder: Path, real: Path | None, on_step: OnStep | None = None
+) -> Iterator[Progress]:
+    """The work of a job: begin a set or go on with it, and finish it; after each image yield how far it is.
+
+    Raises:
+        StudioError: as `begin` and `finish`.
+    """
+    upscaler = find_upscaler(studio, series)
+    judge, opening = begin(studio, series, real, upscaler)
+    open_set(folder, opening)
+    yield from fill(engine, series, Shard(), judge, folder, on_step, upscaler=upscaler)
+    finish(folder, series, opening)
+
+
+def zip_set(folder: Path) -> bytes:
+    """A ZIP of the files of a set; equal sets give equal archives."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix(), ZIP_TIME), path.read_bytes())
+    return buffer.getvalue()
 
 
 def describe_estimate(estimate: Estimate) -> str:

@@ -183,6 +183,11 @@ class Series:
                 yield cell, self.item(end - cell.count)
 
     @property
+    def key(self) -> str:
+        """Twelve hex digits of a hash of plan and weights."""
+        return self._digest.hex()[:12]
+
+    @property
     def size(self) -> int:
         """Pixels a side."""
         return self.plan.size or self.manifest.sizes[0]
