@@ -36,7 +36,7 @@ class StableDiffusionEngine:
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """See `requests.resolve_request`; as in diffusers, guidance below 1 is none, which is 1."""
-        resolved = resolve_request(request, self.manifest, self.model.num_train_timesteps)
+        resolved = resolve_request(request, self.manifest, self.model.num_train_timesteps, takes_eta=True)
         assert resolved.guidance_scale is not None
         return replace(resolved, guidance_scale=max(1.0, resolved.guidance_scale))
 
@@ -70,7 +70,7 @@ class StableDiffusionEngine:
         def report(step: int, total: int, x_0: Tensor) -> None:
             on_step(step, total, lambda: preview(x_0))
 
-        return model.decode(denoise(scheduler, denoiser, noise, generator, report))
+        return model.decode(denoise(scheduler, denoiser, noise, generator, report, eta=request.eta))
 
     @torch.inference_mode()
     def encode(self, images: Tensor, label: str | None = None) -> Tensor:
