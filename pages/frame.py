@@ -26,6 +26,7 @@ def main() -> None:
                 st.Page("create/enlarge.py", title="Super-resolution lab", url_path="enlarge"),
                 st.Page("create/enhancement.py", title="Enhancement comparison", url_path="enhancement"),
                 st.Page("create/gallery.py", title="Gallery", url_path="gallery"),
+                st.Page("create/grid.py", title="Grid", url_path="grid"),
             ],
             "Explore": [st.Page("explore/dataset.py", title="Dataset explorer", url_path="dataset")],
             "Measure": [

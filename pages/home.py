@@ -28,6 +28,7 @@ PAGES = {
     "create/enlarge.py": "Compare ways to enlarge an image.",
     "create/enhancement.py": "Compare ways to enhance an image.",
     "create/gallery.py": "Find what you drew; rate and compare it.",
+    "create/grid.py": "See what each setting does, side by side.",
     "explore/dataset.py": "Look through real images and their labels.",
     "measure/metrics.py": "How good is a model?",
     "measure/evaluation.py": "Which model is better?",

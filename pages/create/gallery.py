@@ -75,7 +75,7 @@ def draw_filters(choices: Choices, titles: Mapping[str, str], words: str, order:
         _pick("Model", "checkpoint", choices.checkpoints, lambda name: name.rpartition("/")[2]),
         _pick("Class", "label", choices.labels, lambda label: titles.get(label) or plain(label)),
         _pick("Finding", "finding", choices.findings, finding_name),
-        _pick("Made by", "kind", choices.kinds, plain),
+        _pick("Kind", "kind", choices.kinds, plain),
         since,
         until,
         int(_pick("Rating", "rating", [str(n) for n in range(1, MAX_RATING + 1)], _describe_rating) or 0),
@@ -175,7 +175,10 @@ def draw_found(index: Index, search: Search, titles: Mapping[str, str]) -> Found
     with st.container(horizontal=True, vertical_alignment="center"):
         if found.total > PER_PAGE:
             st.pagination(-(-found.total // PER_PAGE), key=key)
-        st.caption(count_text(found.total, "image"))
+        count = index.find(Search(), 0, 0).total
+        st.caption(
+            f"{found.total:,} of {count_text(count, 'image')}" if found.total < count else count_text(count, "image")
+        )
         st.download_button(
             "All found as ZIP",
             lambda: archive(index.find(search, 0, MAX_EXPORTED).entries),

@@ -24,8 +24,8 @@ class Picture:
 
     @property
     def file_name(self) -> str:
-        """<checkpoint>_seed<seed>_<digest>.png: equal recipes give equal names, different ones almost surely others."""
-        return f"{self.recipe.checkpoint.name}_seed{self.recipe.request.seed}_{self.recipe.digest}.png"
+        """The name of the PNG."""
+        return file_name(self.recipe)
 
     @property
     def dicom_name(self) -> str:
@@ -39,6 +39,11 @@ class Picture:
     def dicom(self, window: Window | None) -> bytes:
         """A DICOM file marked as synthetic: CT in Hounsfield units with a window, else a Secondary Capture."""
         return encode_dicom(self.image, self.recipe, window)
+
+
+def file_name(recipe: Recipe) -> str:
+    """<checkpoint>_seed<seed>_<digest>.png: equal recipes give equal names, different ones almost surely others."""
+    return f"{recipe.checkpoint.name}_seed{recipe.request.seed}_{recipe.digest}.png"
 
 
 def pictures(result: GenerationResult, index: int, preset: Preset | None = None) -> tuple[Picture, ...]:
