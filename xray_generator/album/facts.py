@@ -20,6 +20,8 @@ NAMES = {
     "request.num_inference_steps": "Steps",
     "request.guidance_scale": "Guidance",
     "request.scheduler": "Scheduler",
+    "request.eta": "Eta",
+    "request.adapters": "Adapters",
     "checkpoint.name": "Model",
     "checkpoint.family": "Family",
     "checkpoint.sha256": "Weights, SHA-256",

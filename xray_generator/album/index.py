@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass, fields
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
+from zlib import crc32
 
 from xray_generator.album.folders import Folders
 from xray_generator.album.keys import INVERSE, Keys, relation
@@ -21,10 +22,9 @@ from xray_generator.album.notes import SUFFIX, Note, read_note
 from xray_generator.export.files import make_folder
 from xray_generator.export.recipe import Recipe
 from xray_generator.gallery import read_recipe
-from xray_generator.types import StudioError
+from xray_generator.types import GenerationRequest, StudioError
 
 FILE = ".gallery.sqlite"
-VERSION = 1  # of the table and of what is read from a recipe
 CHUNK = 100  # images that are written at a time: others wait that long
 WAIT_S = 30  # for another process that writes
 MAX_PROMPTS = 500
@@ -36,6 +36,8 @@ ORDERS = {
 }
 KEYS = tuple(field.name for field in fields(Keys))
 COLUMNS = ("name", "stamp", "place", "made", "rating", "favorite", "collections", *KEYS)
+READ = (1, COLUMNS, [field.name for kind in (Recipe, GenerationRequest) for field in fields(kind)])
+VERSION = crc32(repr(READ).encode()) >> 1  # of the table, and of what is read from a recipe: 31 bits
 T = TypeVar("T")
 
 

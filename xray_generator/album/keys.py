@@ -108,6 +108,7 @@ def _words(recipe: Recipe, prompt: str, findings: tuple[str, ...]) -> str:
         *map(finding_name, findings),
         recipe.checkpoint.full_name,
         recipe.checkpoint.name,
+        *(one.adapter.name for one in request.adapters),
         str((recipe.preset or {}).get("name", "")),
         _kind(recipe),
         recipe.digest,
