@@ -41,7 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--guidance", type=float, help="default: the checkpoint's recommendation")
     parser.add_argument("--scheduler", help="default: the checkpoint's recommendation; a wrong name lists all")
     parser.add_argument("--eta", type=float, default=0.0, help="of ddim, from 0 to 1: noise that each step draws anew")
-    parser.add_argument("--eta", type=float, default=0.0, help="of ddim, from 0 to 1: noise that each step draws anew")
     parser.add_argument(
         "--adapter", action="append", default=[], metavar="NAME:WEIGHT", help="added to the checkpoint; repeat for more"
     )
@@ -74,7 +73,6 @@ def _run(options: argparse.Namespace) -> None:
         guidance=options.guidance,
         scheduler=options.scheduler,
         adapters=tuple(_read_adapter(studio, text) for text in options.adapter),
-        eta=options.eta,
         eta=options.eta,
     )
     studio.check_adapters(manifest, request.adapters)
