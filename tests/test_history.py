@@ -11,6 +11,7 @@ import pytest
 
 from postprocess.presets import PRESETS
 from xray_generator.config import dump
+from xray_generator.export.recipe import recipes
 from xray_generator.history import (
     FORM,
     Form,
@@ -88,10 +89,16 @@ def test_images_that_are_gone_and_foreign_files_are_left_out(studio: Studio, tmp
     (path,) = list_results(tmp_path, "tiny")
     kept = read_kept(path)
     assert kept is not None
-    (tmp_path / kept.files[1]).unlink()
-    path.touch()
+    whole = load_result(path)
+    gone = tmp_path / kept.files[1]
+    aside = gone.rename(tmp_path / "aside")
     result = load_result(path)
-    assert result is not None and result.seeds == (3,) and len(result.latencies_ms) == 1
+    assert whole is not None and result is not None and whole.seeds == (3, 4, 5) and result.seeds == (3, 5)
+    assert np.array_equal(result.images[1], whole.images[2])
+    assert result.latencies_ms == (whole.latencies_ms[0], whole.latencies_ms[2])
+    assert [recipe.request.seed for recipe in recipes(result)] == [3, 5]
+    aside.rename(gone)
+    assert (again := load_result(path)) is not None and again.seeds == whole.seeds
     outside = replace(kept, files=(f"../{tmp_path.name}/{kept.files[0]}", "../../etc/passwd"))
     path.write_text(json.dumps(dump(outside)))
     assert (result := load_result(path)) is not None and len(result.images) == 1  # by its name alone, in this folder

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from glob import escape
@@ -70,38 +71,40 @@ def read_kept(path: Path) -> KeptResult | None:
 
 
 def load_result(path: Path) -> GenerationResult | None:
-    """A result of `list_results`: its images have the 8 bits of their files, up to the first that is gone; None: none.
+    """A result of `list_results`: its images, without those that are gone, have the 8 bits of their files; None: none.
 
-    Decoded again when the result has grown.
+    Decoded again when the result has grown, or other files of it are there.
     """
-    return _load(path, path.stat().st_mtime_ns)
+    kept = read_kept(path)
+    present = [(path.parent / Path(name).name).is_file() for name in kept.files] if kept else []
+    return _load(path, path.stat().st_mtime_ns, tuple(present)) if any(present) else None
 
 
 @lru_cache(maxsize=32)
-def _load(path: Path, modified_ns: int) -> GenerationResult | None:  # noqa: ARG001 - read again when it changes
+def _load(path: Path, modified_ns: int, present: tuple[bool, ...]) -> GenerationResult | None:  # noqa: ARG001 - as above
     kept = read_kept(path)
-    images = tuple(_read_images(path.parent, kept.files)) if kept else ()
+    images = dict(_read_images(path.parent, kept.files[: len(kept.latencies_ms)])) if kept else {}
     if kept is None or not images:
         return None
     recipe = kept.recipe
     return GenerationResult(
-        images,
+        tuple(images.values()),
         recipe.request,
         recipe.checkpoint,
-        kept.latencies_ms[: len(images)],
+        tuple(kept.latencies_ms[place] for place in images),
         kept.notes,
         recipe.runtime,
         recipe.origin,
         recipe.upscaler,
+        tuple(images),
     )
 
 
-def _read_images(folder: Path, names: tuple[str, ...]) -> Iterator[Image]:
-    for name in names:
-        try:
-            yield read_image(folder / Path(name).name)
-        except (ValueError, OSError):  # no image, or no name of a file
-            return
+def _read_images(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[int, Image]]:
+    """Each image that can be read, with its place in the request."""
+    for place, name in enumerate(names):
+        with suppress(ValueError, OSError):  # no image, or no name of a file
+            yield place, read_image(folder / Path(name).name)
 
 
 def keep_form(form: Form, folder: Path) -> Path:

@@ -262,7 +262,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
-    """Images of one request; image i was made with seed + i, alone or in any batch."""
+    """Images of one request; that of place i was made with seed + i, alone or in any batch."""
 
     images: tuple[Image, ...]  # fewer than the request's where it was ended before
     request: GenerationRequest  # every None resolved
@@ -272,11 +272,13 @@ class GenerationResult:
     runtime: Mapping[str, Any] = field(default_factory=dict)  # versions and device, see devices.runtime_facts
     origin: Morph | Edit | None = None  # how the image was made, if not from the request alone
     upscaler: CheckpointRef | None = None  # the weights that enlarged it; None: drawn at this size
+    places: tuple[int, ...] | None = None  # of the images in the request; None: the first ones, in order
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seed of each image."""
-        return tuple(self.request.seed + i for i in range(len(self.images)))
+        places = range(len(self.images)) if self.places is None else self.places
+        return tuple(self.request.seed + place for place in places)
 
 
 Preview = Callable[[], Image]
