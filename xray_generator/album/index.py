@@ -214,11 +214,12 @@ class Index:
         found, notes = {}, {}
         for place, folder in self._folders.places():
             for file in os.scandir(folder) if folder.is_dir() else ():
-                if file.name.endswith(SUFFIX) and place == "own":
-                    notes[file.name.removesuffix(SUFFIX)] = file.stat().st_mtime_ns
-                elif file.name.endswith(".png") and not file.name.startswith(".") and file.is_file():
-                    status = file.stat()
-                    found[file.name] = (place, f"{place} {status.st_mtime_ns} {status.st_size}")
+                with suppress(FileNotFoundError):  # it went since
+                    if file.name.endswith(SUFFIX) and place == "own":
+                        notes[file.name.removesuffix(SUFFIX)] = file.stat().st_mtime_ns
+                    elif file.name.endswith(".png") and not file.name.startswith(".") and file.is_file():
+                        status = file.stat()
+                        found[file.name] = (place, f"{place} {status.st_mtime_ns} {status.st_size}")
         return {name: (place, f"{stamp} {notes.get(name, '')}") for name, (place, stamp) in found.items()}
 
     def _row(self, name: str, place: str, stamp: str) -> tuple[object, ...] | None:
