@@ -25,6 +25,7 @@ from xray_generator.album.grids import (
     DrawnGrid,
     draw_cells,
     encode_grid,
+    fit_request,
     plan_cells,
     read_numbers,
 )
@@ -33,7 +34,7 @@ from xray_generator.data.choices import expand_prompt, expand_request
 from xray_generator.data.naming import class_titles
 from xray_generator.history import Form, read_form
 from xray_generator.registry import reads_prompts
-from xray_generator.requests import describe_condition
+from xray_generator.requests import describe_adapters, describe_condition
 from xray_generator.types import StudioError
 
 INTRODUCTION = "Each image differs from its neighbor in one setting. Where the seed is the same, so is the noise."
@@ -64,11 +65,17 @@ def main() -> None:
 
 def draw_base(form: Form, manifest: Manifest) -> None:
     """Draw what all images of the grid have in common."""
-    request = form.request
-    words = describe_condition(request.condition, class_titles(manifest.labels))
-    settings = f"{manifest.name} · {request.width} px · seed {request.seed} · {request.num_inference_steps} steps"
-    st.text(words)
-    st.caption(escape_markdown(f"{settings} of {request.scheduler} · guidance {request.guidance_scale}"))
+    request = fit_request(form.request, manifest)
+    settings = (
+        manifest.name,
+        f"{request.width} px",
+        f"seed {request.seed}",
+        f"{request.num_inference_steps} steps of {request.scheduler}",
+        f"guidance {request.guidance_scale}",
+        f"with {describe_adapters(request.adapters)}" if request.adapters else "",
+    )
+    st.text(describe_condition(request.condition, class_titles(manifest.labels)))
+    st.caption(escape_markdown(" · ".join(filter(None, settings))))
     st.page_link("create/generate.py", label="Change this on the Generator", icon=":material/edit:")
 
 

@@ -1,5 +1,6 @@
 """Grids: every combination in order, finished cells are not drawn again, and one labeled sheet."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from xray_generator.album.grids import (
     STEPS,
     Axis,
     Cell,
+    DrawnGrid,
     draw_cells,
     encode_grid,
+    fit_request,
     plan_cells,
     read_numbers,
 )
@@ -26,7 +29,7 @@ from xray_generator.export.recipe import read_recipe
 from xray_generator.images import read_image, to_uint8
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
-from xray_generator.types import StudioError, no_report
+from xray_generator.types import AdapterWeight, CheckpointRef, StudioError, no_report
 
 BASE = Cell(text_request("Normal chest X-ray", seed=5, num_images=3, size=64, steps=2), "tiny", PRESETS[0])
 KNOWN = {preset.name: preset for preset in PRESETS}
@@ -85,6 +88,20 @@ def test_a_grid_that_is_not_allowed_is_refused(axes: list[Axis], said: str, mani
         plan_cells(BASE, axes, manifests, KNOWN)
 
 
+def test_adapters_and_several_models_do_not_go_together(manifests: dict[str, Manifest]) -> None:
+    adapters = (AdapterWeight(CheckpointRef("lora", "soft", "0")),)
+    adapted = replace(BASE, request=replace(BASE.request, adapters=adapters))
+    assert plan_cells(adapted, [Axis(SEED, (1,))], manifests, KNOWN)[0].request.adapters == adapters
+    with pytest.raises(StudioError, match="Adapters belong to one model"):
+        plan_cells(adapted, [Axis(CHECKPOINT, ("tiny",))], manifests, KNOWN)
+
+
+def test_a_size_or_scheduler_that_a_model_lacks_becomes_its_own(manifests: dict[str, Manifest]) -> None:
+    request = replace(BASE.request, height=512, width=512, scheduler="gone", eta=0.5)
+    fitted = fit_request(request, manifests["tiny"])
+    assert fitted == replace(request, height=64, width=64, scheduler=None)
+
+
 def test_finished_cells_are_not_drawn_again(studio: Studio, manifests: dict[str, Manifest], tmp_path: Path) -> None:
     axes = [Axis(SEED, (5, 6)), Axis(ENHANCEMENT, (PRESETS[0].name, PRESETS[1].name))]
     cells = plan_cells(BASE, axes, manifests, KNOWN)
@@ -107,4 +124,8 @@ def test_a_sheet_has_a_row_for_each_value_and_says_what_it_shows(
     cells = plan_cells(BASE, [Axis(SEED, (5, 6)), Axis(STEPS, (1, 2))], manifests, KNOWN)
     sheet = encode_grid(draw_cells(cells, 2, studio, tmp_path, no_report))
     assert read_image(sheet).shape[0] > 2 * 64
-    assert b"Synthetic image." in sheet and b"steps 2" in sheet and b"seed 5 | seed 6" in sheet
+    assert b"Synthetic image." in sheet and b"seed 5 | seed 6" in sheet
+    assert b"steps 2, Normal chest X-ray: seed 5" in sheet  # and no seed of the row, whose images have several
+    cells = plan_cells(BASE, [Axis(PROMPT, ("Edema", "Mass"))], manifests, KNOWN)
+    sheet = encode_grid(DrawnGrid(cells, (np.zeros((32, 32), np.float32),) * 2, 0, 2))
+    assert b" seed 5: prompt Edema | prompt Mass" in sheet and sheet.count(b"Edema") == 1

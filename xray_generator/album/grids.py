@@ -99,19 +99,22 @@ def plan_cells(
     A checkpoint that does not draw the size or with the scheduler of `base` uses its own.
 
     Raises:
-        StudioError: no axis, an axis twice or without values, more than 64 cells, or a value that is not allowed.
+        StudioError: no axis, an axis twice or without values, more than 64 cells, adapters with several models, or a
+            value that is not allowed.
     """
     if not 0 < len(axes) <= MAX_AXES or len({axis.name for axis in axes}) < len(axes):
         raise StudioError(f"A grid has 1 to {MAX_AXES} axes, each for another setting.")
     if empty := [axis.name for axis in axes if not axis.values]:
         raise StudioError(f"Give values for the axis {empty[0]}.")
+    if base.request.adapters and any(axis.name == CHECKPOINT for axis in axes):
+        raise StudioError("Adapters belong to one model: a grid of several models cannot have any.")
     count = math.prod(len(axis.values) for axis in axes)
     if count > MAX_IMAGES:
         raise StudioError(f"A grid has at most {MAX_IMAGES} images, not {count:,}.")
     cells = [replace(base, request=replace(base.request, num_images=1), labels=())]
     for axis in reversed(axes):
         cells = [_change(cell, axis.name, value, manifests, presets) for cell in cells for value in axis.values]
-    cells = [_fit(cell, manifests[cell.checkpoint]) for cell in cells]
+    cells = [replace(cell, request=fit_request(cell.request, manifests[cell.checkpoint])) for cell in cells]
     for cell in cells:
         check_condition(manifests[cell.checkpoint], cell.request.condition)
     return tuple(cells)
@@ -139,11 +142,11 @@ def _change(
     return replace(cell, request=request, labels=labels)
 
 
-def _fit(cell: Cell, manifest: Manifest) -> Cell:
-    request = cell.request
+def fit_request(request: GenerationRequest, manifest: Manifest) -> GenerationRequest:
+    """The request with the checkpoint's own size and scheduler where it does not draw with those that are asked for."""
     size = request.height if request.height in manifest.sizes else manifest.sizes[0]
     scheduler = request.scheduler if request.scheduler in manifest.schedulers else None
-    return replace(cell, request=replace(request, height=size, width=size, scheduler=scheduler))
+    return replace(request, height=size, width=size, scheduler=scheduler)
 
 
 def draw_cells(cells: Sequence[Cell], num_columns: int, studio: Studio, folder: Path, on_step: OnStep) -> DrawnGrid:
@@ -186,11 +189,20 @@ def encode_grid(drawn: DrawnGrid) -> bytes:
     for start in range(0, len(drawn.cells), drawn.num_columns):
         cells = drawn.cells[start : start + drawn.num_columns]
         images = [resize_square(image, size) for image in drawn.images[start : start + drawn.num_columns]]
-        first = cells[0]
         columns = " | ".join(_short(cell.labels[0]) for cell in cells)
-        words = ", ".join((*map(_short, first.labels[1:]), _short(describe_condition(first.request.condition))))
-        rows.append(SheetRow(f"{NOTICE} {words}, seed {first.request.seed}: {columns}", images))
+        rows.append(SheetRow(f"{NOTICE} {_common_words(cells)}: {columns}", images))
     return encode_sheet(rows, drawn.num_columns)
+
+
+def _common_words(cells: Sequence[Cell]) -> str:
+    """What all images of a row have in common: its place along the other axes, its condition, its seed."""
+    words = list(map(_short, cells[0].labels[1:]))
+    for names in (
+        {_short(describe_condition(cell.request.condition)) for cell in cells},
+        {f"seed {cell.request.seed}" for cell in cells},
+    ):
+        words += names if len(names) == 1 else ()
+    return ", ".join(dict.fromkeys(words)) or "each as its label says"
 
 
 def _short(text: str) -> str:
