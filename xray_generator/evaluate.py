@@ -53,6 +53,7 @@ from xray_generator.evaluation.study import Model, Study, find_classifiers
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import SUMMARY, summarize
 from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.marks import mark_chunks
 from xray_generator.images import encode_png
 from xray_generator.reference_encoder.manifest import fitting_encoder
 from xray_generator.reference_encoder.model import load_reference_encoder
@@ -81,6 +82,8 @@ def _run(options: argparse.Namespace) -> None:
     for name in options.checkpoint or ():
         studio.manifest(name)  # refuses an unknown one before the others are measured
     names = dict.fromkeys(options.checkpoint or (None,))
+    if options.keep_images:
+        _check_place(options, len(names))
     records: list[Record] = []
     for name in names:
         one = {**vars(options), "checkpoint": name, "is_first": not records}
@@ -157,9 +160,18 @@ def _run_suite(options: argparse.Namespace, studio: Studio) -> Record:
     return record
 
 
+def _check_place(options: argparse.Namespace, count: int) -> None:
+    """Refuse to mix the images to keep with others, before the work."""
+    if count > 1 or options.suite not in SUITES:
+        raise StudioError("--keep_images keeps the images of one checkpoint or folder, of the suites quick and full.")
+    make_folder(options.keep_images)
+    if any(options.keep_images.iterdir()):
+        raise StudioError(f"{options.keep_images} holds files already. Give --keep_images a new folder.")
+
+
 def _keep_images(study: Study, folder: Path) -> None:
     """Write both sets as they are compared, at 8 bits, so that any other program can measure the same."""
-    for images, marks in ((study.generated, {"Description": NOTICE}), (study.real, {})):
+    for images, marks in ((study.generated, mark_chunks(NOTICE)), (study.real, {})):
         place = folder / ("generated" if images is study.generated else "real")
         make_folder(place)
         for i, image in enumerate(images.images):
@@ -263,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--training", type=Path, metavar="DIR", help="the training data; default: that of --real")
     parser.add_argument("--suite", choices=(*SUITES, super_resolution.SUITE), default="quick")
     parser.add_argument("--num_images", type=_integer(1), help="how many to draw, or at most to read of a folder")
-    parser.add_argument("--keep_images", type=Path, metavar="DIR", help="write both sets of images there as compared")
+    parser.add_argument("--keep_images", type=Path, metavar="DIR", help="a new folder for both sets as compared")
     parser.add_argument("--size", type=_integer(1), help="pixels a side; default: the checkpoint's, or the folder's")
     parser.add_argument("--seed", type=_integer(0, MAX_SEED), default=0, help="image i is drawn with seed + i")
     parser.add_argument("--steps", type=int, help="default: the checkpoint's recommendation")

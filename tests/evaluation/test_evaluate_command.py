@@ -99,13 +99,15 @@ def test_any_two_folders_are_compared(outputs: Path, tmp_path: Path, dataset_fol
 
 
 def test_few_images_and_equal_folders_give_reasons_and_no_numbers(
-    outputs: Path, tmp_path: Path, dataset_folder: Path
+    outputs: Path, tmp_path: Path, dataset_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = films(tmp_path / "few", 3, dataset_folder, "test")
     kept = tmp_path / "kept"
     arguments = ["--generated", str(few), "--real", str(few), "--keep_images", str(kept)]
     assert main([*arguments, "--output_dir", str(outputs / "metrics")]) == 0
     assert [len(list((kept / name).glob("*.png"))) for name in ("generated", "real")] == [3, 3]
+    assert main([*arguments, "--output_dir", str(outputs / "metrics")]) == 1
+    assert "holds files already" in capsys.readouterr().err
     record = only(outputs / "metrics")
     assert any("3 of 3 generated images are also among the real ones" in note for note in record.notes)
     for name in ("frechet_distance", "kernel_distance", "precision", "detectability", "copy_rate"):
@@ -118,6 +120,7 @@ def test_few_images_and_equal_folders_give_reasons_and_no_numbers(
     [
         (["--generated", "nowhere"], "no folder nowhere"),
         (["--checkpoint", "none"], "Unknown checkpoint 'none'"),
+        (["--suite", "enlargement", "--keep_images", "x"], "--keep_images keeps the images of one"),
         (["--checkpoint", "tiny", "none"], "Unknown checkpoint 'none'"),
         (["--real", "nowhere"], "no folder nowhere"),
         (["--training", "nowhere"], "nowhere does not exist"),
