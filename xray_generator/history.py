@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from xray_generator.config import dump, parse
-from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.files import make_folder, write_json
 from xray_generator.export.pictures import pictures
 from xray_generator.export.recipe import Recipe, common_recipe
 from xray_generator.images import read_image
@@ -119,7 +119,7 @@ def read_form(folder: Path) -> Form | None:
 
 
 def _write(path: Path, value: object) -> Path:
-    return write_file(path, json.dumps(dump(value), ensure_ascii=False, indent=1).encode())
+    return write_json(path, dump(value))
 
 
 def _read(kind: type[T], path: Path) -> T | None:

@@ -10,7 +10,6 @@ Prints the number of images of each kind and writes the plan, which `python -m x
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from xray_generator.config import dump
 from xray_generator.console import exit_code
 from xray_generator.data.read import read_dataset
 from xray_generator.data.rows import AGE_GROUPS
-from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.files import make_folder, write_json
 from xray_generator.sets.plan import Plan, Series
 from xray_generator.sets.planning import ask_each, count_real, fill_up, make_cells
 from xray_generator.studio import Studio
@@ -58,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
     plan = Plan(options.output.stem.lower(), manifest.ref.full_name, cells, options.seed)
     Series(plan, manifest)  # refuses what the checkpoint cannot draw before anything is made of it
     make_folder(options.output.parent)
-    write_file(options.output, (json.dumps(dump(plan), indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(options.output, dump(plan))
     for cell in cells:
         real = "not counted" if cell.real is None else f"{cell.real:,}"
         print(f"{cell.count:>9,} to draw, {real:>11} real: {cell.title}")  # noqa: T201

@@ -1,12 +1,16 @@
 """Files are written whole or not at all, whoever else writes them."""
 
+import io
+import json
+import math
 import resource
 import threading
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.files import make_folder, write_file, write_json, zip_files
 from xray_generator.types import StudioError
 
 
@@ -38,3 +42,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, name: str) -> Non
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StudioError, match="Cannot write to .*: (Not a directory|File name too long)"):
         make_folder(tmp_path / name)
+
+
+def test_equal_contents_give_equal_json_and_zips(tmp_path: Path) -> None:
+    data = {"words": "“ä”", "numbers": [1, 2.5], "nothing": None}
+    assert json.loads(write_json(tmp_path / "a.json", data).read_bytes()) == data
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "b.json", math.nan)  # which is no JSON
+    files = [("b/x.txt", "ä"), ("a.png", b"\0" * 9)]
+    assert zip_files(files) == zip_files(iter(files))
+    with zipfile.ZipFile(io.BytesIO(zip_files(files))) as archive:
+        assert archive.namelist() == ["b/x.txt", "a.png"] and archive.read("b/x.txt").decode() == "ä"

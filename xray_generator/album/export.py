@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 
 from xray_generator.album.index import Entry
 from xray_generator.data.captioned import IMAGES, METADATA
 from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.tables import write_table
-from xray_generator.export.archive import ZIP_TIME
+from xray_generator.export.files import zip_files
 from xray_generator.types import NOTICE, StudioError
 
 MAX_EXPORTED = 1_000
@@ -49,20 +48,16 @@ def archive(entries: Sequence[Entry]) -> bytes:
     """
     if len(entries) > MAX_EXPORTED:
         raise StudioError(f"At most {MAX_EXPORTED:,} images fit into one ZIP, not {len(entries):,}. Choose fewer.")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
-        file.writestr(
-            zipfile.ZipInfo("NOTICE.txt", ZIP_TIME),
-            f"{NOTICE}\nEach PNG holds its recipe. What they show is in {METADATA}.\n",
-        )
-        file.writestr(zipfile.ZipInfo(METADATA, ZIP_TIME), _table(entries))
-        for entry in entries:
-            try:
-                data = entry.path.read_bytes()
-            except OSError as error:
-                raise StudioError(f"{entry.name} cannot be read: {error.strerror}.") from error
-            file.writestr(zipfile.ZipInfo(f"{IMAGES}/{entry.name}", ZIP_TIME), data)
-    return buffer.getvalue()
+    notice = f"{NOTICE}\nEach PNG holds its recipe. What they show is in {METADATA}.\n"
+    images = ((f"{IMAGES}/{entry.name}", _read(entry)) for entry in entries)
+    return zip_files(chain([("NOTICE.txt", notice), (METADATA, _table(entries))], images))
+
+
+def _read(entry: Entry) -> bytes:
+    try:
+        return entry.path.read_bytes()
+    except OSError as error:
+        raise StudioError(f"{entry.name} cannot be read: {error.strerror}.") from error
 
 
 def _table(entries: Sequence[Entry]) -> str:

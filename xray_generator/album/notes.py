@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_generator.config import dump, parse
-from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.files import make_folder, write_json
 from xray_generator.types import StudioError, normalize_text, quote
 
 SUFFIX = ".note.json"
@@ -67,5 +67,5 @@ def change_note(folder: Path, name: str, **changes: Any) -> Note:  # noqa: ANN40
         path.unlink(missing_ok=True)
         return note
     make_folder(folder)
-    write_file(path, json.dumps(dump(note), ensure_ascii=False).encode())
+    write_json(path, dump(note))
     return note

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xray_generator.config import dump, parse
-from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.files import make_folder, write_json
 from xray_generator.types import StudioError, TextPrompt
 
 FILE = "prompts.json"
@@ -49,4 +49,4 @@ def drop_prompt(folder: Path, prompt: str) -> None:
 
 def _write(folder: Path, prompts: tuple[str, ...]) -> None:
     make_folder(folder)
-    write_file(folder / FILE, json.dumps(dump(PromptLibrary(prompts)), ensure_ascii=False, indent=1).encode())
+    write_json(folder / FILE, dump(PromptLibrary(prompts)))

@@ -5,7 +5,6 @@ A difference has an interval of its own, made of those of both values: two overl
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from xray_generator.dashboards.board import FIRST_COLUMNS, Column, column_names,
 from xray_generator.dashboards.report import measured_text
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.summary import NOT_MEASURED, markdown_table, value_text
-from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.files import make_folder, write_file, write_json
 from xray_generator.types import NOTICE, CheckpointRef, StudioError
 
 SUFFIX, SUMMARY = ".comparison.json", "comparison.md"
@@ -84,10 +83,9 @@ def compare_records(records: Sequence[Record], labels: Sequence[str] = ()) -> Co
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:
     """Write <folder>/<its name>.comparison.json, and in words <folder>/<its name>/comparison.md; return the first."""
-    text = json.dumps(dump(comparison), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     make_folder(folder / comparison.name)
     write_file(folder / comparison.name / SUMMARY, describe(comparison).encode())
-    return write_file(folder / f"{comparison.name}{SUFFIX}", text.encode())
+    return write_json(folder / f"{comparison.name}{SUFFIX}", dump(comparison))
 
 
 def describe(comparison: Comparison) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields, replace
 
@@ -15,6 +13,7 @@ from xray_generator import __version__
 from xray_generator.config import dump
 from xray_generator.data.tables import write_table
 from xray_generator.dicom.hounsfield import Window
+from xray_generator.export.files import zip_files
 from xray_generator.export.marks import SOFTWARE, mark_chunks
 from xray_generator.export.recipe import Recipe, add_preset, recipe_chunks
 from xray_generator.images import encode_png
@@ -23,7 +22,6 @@ from xray_generator.types import NOTICE, PURPOSE, Image
 RAW = Preset("None")
 RAW_NOTE = f"Raw image, stored as 8-bit gray. {PURPOSE}"
 ENHANCED_NOTE = f"Enhanced for viewing; adds nothing to the raw image. {PURPOSE}"
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the ZIP format's zero: equal contents give equal archives
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,22 +84,17 @@ def text_chunks(source: Source, preset: Preset) -> dict[str, str]:
 def comparison_zip(source: Source, presets: Iterable[Preset]) -> bytes:
     """A ZIP of the raw image, a PNG for each preset with operations, costs.csv, presets.json and README.txt."""
     chosen = (RAW, *(preset for preset in presets if preset.operations))
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for index, preset in enumerate(chosen):
-            _add(archive, _file_name(index, preset), encode_enhanced(source, preset))
-        _add(archive, "costs.csv", _costs_csv(source.image, chosen))
-        _add(archive, "presets.json", json.dumps([dump(preset) for preset in chosen], indent=2, ensure_ascii=False))
-        _add(archive, "README.txt", _readme(source, chosen))
-    return buffer.getvalue()
+    images = [(_file_name(index, preset), encode_enhanced(source, preset)) for index, preset in enumerate(chosen)]
+    others = {
+        "costs.csv": _costs_csv(source.image, chosen),
+        "presets.json": json.dumps([dump(preset) for preset in chosen], indent=2, ensure_ascii=False),
+        "README.txt": _readme(source, chosen),
+    }
+    return zip_files([*images, *others.items()])
 
 
 def _file_name(index: int, preset: Preset) -> str:
     return f"{index:02d}_{preset.slug if preset.operations else 'raw'}.png"
-
-
-def _add(archive: zipfile.ZipFile, name: str, data: str | bytes) -> None:
-    archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), data)
 
 
 def _costs_csv(raw: Image, presets: Sequence[Preset]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
+from itertools import chain
 
 from postprocess.presets import Preset, apply
 from xray_generator.dicom.hounsfield import Window
-from xray_generator.export.archive import ZIP_TIME
 from xray_generator.export.dicom import encode_dicom
+from xray_generator.export.files import zip_files
 from xray_generator.export.marks import KEY
 from xray_generator.export.recipe import Recipe, add_preset, encode_png, recipes
 from xray_generator.types import NOTICE, GenerationResult, Image
@@ -56,13 +55,6 @@ def pictures(result: GenerationResult, index: int, preset: Preset | None = None)
 
 def archive(result: GenerationResult, preset: Preset) -> bytes:
     """A ZIP of every image of a result, raw and (with operations in the preset) enhanced, each with its recipe."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:  # PNG is compressed already
-        file.writestr(
-            zipfile.ZipInfo("NOTICE.txt", ZIP_TIME),
-            f"{NOTICE}\nEach PNG holds its recipe in the text chunk '{KEY}'.\n",
-        )
-        for index in range(len(result.images)):
-            for drawn in pictures(result, index, preset):
-                file.writestr(zipfile.ZipInfo(drawn.file_name, ZIP_TIME), drawn.png())
-    return buffer.getvalue()
+    notice = f"{NOTICE}\nEach PNG holds its recipe in the text chunk '{KEY}'.\n"
+    drawn = (picture for index in range(len(result.images)) for picture in pictures(result, index, preset))
+    return zip_files(chain([("NOTICE.txt", notice)], ((picture.file_name, picture.png()) for picture in drawn)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from filelock import FileLock, Timeout
 from xray_generator.checkpoints import code_commit, seal, sha256
 from xray_generator.config import dump
 from xray_generator.data.tables import safe_cell
-from xray_generator.export.files import write_file
+from xray_generator.export.files import write_file, write_json
 from xray_generator.export.recipe import read_recipe
 from xray_generator.folders import staged
 from xray_generator.sets.card import describe_set
@@ -76,13 +75,10 @@ def _finish(folder: Path, series: Series, opening: Opening, formats: Sequence[Fo
             raise StudioError(f"No image of {series.plan.name} passed the gate, so there is no set. {_advise(summary)}")
     # each file takes its place whole; the manifest, which names them all, comes last
     files = _put_in_place(folder / TABLES, folder)
-    about = describe_set(series, opening, summary, formats)
-    write_file(folder / CARD, about.encode())
-    metadata = croissant(series, summary, sha256(folder / LABELS))
-    write_file(folder / CROISSANT, (json.dumps(metadata, indent=1, ensure_ascii=False) + "\n").encode())
+    write_file(folder / CARD, describe_set(series, opening, summary, formats).encode())
+    write_json(folder / CROISSANT, croissant(series, summary, sha256(folder / LABELS)))
     hashes = {name: sha256(folder / name) for name in sorted([*files, CARD, CROISSANT, OPENING])}
-    manifest = json.dumps(seal(_facts(opening, summary) | {"files": hashes}), indent=1, ensure_ascii=False)
-    write_file(folder / MANIFEST, f"{manifest}\n".encode())
+    write_json(folder / MANIFEST, seal(_facts(opening, summary) | {"files": hashes}))
     return summary
 
 

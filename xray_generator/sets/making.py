@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from xray_generator.export.archive import ZIP_TIME
+from xray_generator.export.files import zip_files
 from xray_generator.registry import modality
 from xray_generator.sets.finishing import finish
 from xray_generator.sets.gate import Judge, open_judge
@@ -71,11 +69,8 @@ def make_set(
 
 def zip_set(folder: Path) -> bytes:
     """A ZIP of the files of a set; equal sets give equal archives."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNG is compressed already
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix(), ZIP_TIME), path.read_bytes())
-    return buffer.getvalue()
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return zip_files((path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths)
 
 
 def describe_estimate(estimate: Estimate) -> str:
