@@ -5,23 +5,21 @@ Each image carries, beside its recipe, the verdicts on itself and on the attempt
 
 from __future__ import annotations
 
-import io
 import json
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image as PILImage
-
 from xray_generator.config import dump, parse
-from xray_generator.export.files import make_folder, write_file
+from xray_generator.export.files import make_folder, write_file, write_json
+from xray_generator.export.marks import read_text_chunks
 from xray_generator.export.pictures import pictures
+from xray_generator.export.recipe import recipe_chunks
 from xray_generator.generation import generate
-from xray_generator.images import from_uint8, to_uint8
+from xray_generator.images import encode_png, from_uint8, to_uint8
 from xray_generator.sets.gate import Judge, Verdict, Yardsticks
 from xray_generator.sets.plan import Item, Plan, Series
 from xray_generator.sets.shards import Shard
@@ -40,7 +38,6 @@ from xray_generator.types import (
 CHUNK = 16  # images that are judged together: a search for copies costs about as much for one as for all of them
 OPENING = "plan.json"
 KEY = "set"  # of the text chunk with the verdicts
-AFTER_HEADER = 33  # bytes of a PNG's signature and header
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +114,7 @@ def open_set(folder: Path, opening: Opening) -> None:
     make_folder(folder)
     path = folder / OPENING
     if not path.is_file():
-        write_file(path, (json.dumps(dump(opening), indent=1, ensure_ascii=False) + "\n").encode())
+        write_json(path, dump(opening))
     elif read_opening(folder) != opening:
         raise StudioError(
             f"{folder} holds a set of another plan, other weights or other real images. Choose another folder."
@@ -228,23 +225,17 @@ def _stored(image: Image) -> Image:
 
 
 def _write(path: Path, result: GenerationResult, made: Made) -> None:
+    (picture,) = pictures(result, 0)
+    chunks = recipe_chunks(picture.recipe) | {KEY: json.dumps(dump(made), sort_keys=True)}
     make_folder(path.parent)
-    write_file(path, _add_text(pictures(result, 0)[0].png(), json.dumps(dump(made), sort_keys=True)))
-
-
-def _add_text(png: bytes, text: str) -> bytes:
-    """The PNG with one more text chunk, of ASCII, behind its header."""
-    chunk = b"tEXt" + KEY.encode() + b"\0" + text.encode("ascii")
-    framed = (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
-    return png[:AFTER_HEADER] + framed + png[AFTER_HEADER:]
+    write_file(path, encode_png(picture.image, chunks))
 
 
 def read_made(data: bytes) -> Made:
     """What an image of a set says of itself; StudioError where it is none."""
     try:
-        text = getattr(PILImage.open(io.BytesIO(data), formats=["PNG"]), "text", {})
-        return parse(Made, json.loads(text[KEY]))
+        return parse(Made, json.loads(read_text_chunks(data)[KEY]))
     except StudioError:
         raise
-    except Exception as error:  # foreign bytes: a decoder may raise anything
+    except (KeyError, ValueError, RecursionError) as error:
         raise StudioError("This is no image of a set.") from error
