@@ -97,7 +97,7 @@ def test_adapters_and_several_models_do_not_go_together(manifests: dict[str, Man
 
 
 def test_a_size_or_scheduler_that_a_model_lacks_becomes_its_own(manifests: dict[str, Manifest]) -> None:
-    request = replace(BASE.request, height=512, width=512, scheduler="gone", eta=0.5)
+    request = replace(BASE.request, height=512, width=512, scheduler="gone")
     fitted = fit_request(request, manifests["tiny"])
     assert fitted == replace(request, height=64, width=64, scheduler=None)
 
