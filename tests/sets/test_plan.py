@@ -9,8 +9,12 @@ import pytest
 
 from xray_generator.checkpoints import Manifest, read_manifest
 from xray_generator.plan_set import main
+from xray_generator.sets.card import describe_set
+from xray_generator.sets.gate import Yardsticks
 from xray_generator.sets.plan import Cell, Plan, Series, read_plan
 from xray_generator.sets.shards import Shard, find_shard, read_shard
+from xray_generator.sets.summary import Summary
+from xray_generator.sets.writing import Opening
 from xray_generator.types import StudioError
 
 
@@ -100,6 +104,15 @@ def test_a_planner_fills_up_what_real_images_lack(
     assert "--real DATASET" in capsys.readouterr().err
     assert main([*kinds, "--each", "5", "--age_groups", "centenarian"]) == 1
     assert "age_group" in capsys.readouterr().err
+
+
+def test_the_card_counts_the_real_images_of_a_label_whether_or_not_any_are_drawn(text_model: Manifest) -> None:
+    cells = (facts(0, sex="F", real=200), facts(4, sex="M", real=20), Cell(1, prompt="Normal chest X-ray"))
+    series, made = Series(Plan("set", "tiny", cells), text_model), Counter(cardiomegaly=4, no_finding=1)
+    assert series.labels == ("cardiomegaly", "no_finding")
+    opening = Opening(series.plan, text_model.ref, Yardsticks())
+    card = describe_set(series, opening, Summary(made, made, Counter(train=5), 5), ())
+    assert "| cardiomegaly | 4 | 4 | 220 |" in card and "| no_finding | 1 | 1 | not counted |" in card
 
 
 SLURM = {"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"}

@@ -12,7 +12,7 @@ from xray_generator.data.attribution import source_table
 from xray_generator.sets.columns import COLUMNS, MEANING
 from xray_generator.sets.formats import Format
 from xray_generator.sets.gate import COPY
-from xray_generator.sets.plan import IMAGES, Series
+from xray_generator.sets.plan import IMAGES, Series, label_of
 from xray_generator.sets.summary import Summary
 from xray_generator.sets.writing import Opening
 from xray_generator.types import NOTICE
@@ -33,7 +33,8 @@ LOADING = (
 
 def describe_set(series: Series, opening: Opening, summary: Summary, formats: Sequence[Format]) -> str:
     """README.md of a set: a header that Hugging Face reads, and the text."""
-    plan = series.plan
+    plan, real = series.plan, _count_real(series)
+    splits = ", ".join(f"{count:,} {name}" for name, count in sorted(summary.splits.items()))
     header = DatasetCardData(
         license=plan.license,
         pretty_name=plan.name,
@@ -44,12 +45,12 @@ def describe_set(series: Series, opening: Opening, summary: Summary, formats: Se
     )
     sections = {
         "What it holds": [
-            f"{summary.num_images:,} images in {_join(f'{n:,} {name}' for name, n in sorted(summary.splits.items()))}.",
+            f"{summary.num_images:,} images in {splits}.",
             "",
             *table(
                 ("label", "asked for", "in the set", "real images"),
                 (
-                    (name, f"{count:,}", f"{summary.kept[name]:,}", _count_real(series, name))
+                    (name, f"{count:,}", f"{summary.kept[name]:,}", real[name])
                     for name, count in sorted(summary.asked.items())
                 ),
             ),
@@ -81,11 +82,14 @@ def _config(summary: Summary, formats: Sequence[Format]) -> dict[str, Any]:
     return {"config_name": "default", "data_files": files}
 
 
-def _count_real(series: Series, label: str) -> str:
-    """The real images of the cells of a label, where the plan states them."""
-    counts = [cell.real for cell, item in series.first_items() if item.label == label]
-    known = [count for count in counts if count is not None]
-    return f"{sum(known):,}" if len(known) == len(counts) else "not counted"
+def _count_real(series: Series) -> dict[str, str]:
+    """The real images of all cells of each label, where the plan states them."""
+    counts: dict[str, list[int | None]] = {}
+    for cell, row in series.kinds():
+        counts.setdefault(label_of(row), []).append(cell.real)
+    return {
+        label: "not counted" if None in found else f"{sum(filter(None, found)):,}" for label, found in counts.items()
+    }
 
 
 def _describe_making(opening: Opening, summary: Summary) -> list[str]:
@@ -128,7 +132,3 @@ def _describe_gate(opening: Opening, summary: Summary) -> Iterator[str]:
         reasons = sorted(summary.reasons.items(), key=lambda pair: (-pair[1], pair[0]))
         yield from ("", "Why images were drawn again or left out:", "")
         yield from table(("reason", "draws"), ((reason, f"{count:,}") for reason, count in reasons))
-
-
-def _join(parts: Iterator[str]) -> str:
-    return ", ".join(parts)

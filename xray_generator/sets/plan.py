@@ -169,18 +169,17 @@ class Series:
     manifest: Manifest
 
     def __post_init__(self) -> None:
-        for cell, item in self.first_items():
-            check_condition(self.manifest, self._condition(item.row))
-            self._check_words(cell, item.row)
+        for cell, row in self.kinds():
+            check_condition(self.manifest, self._condition(row))
+            self._check_words(cell, row)
 
     def __len__(self) -> int:
         return self.plan.num_images
 
-    def first_items(self) -> Iterator[tuple[Cell, Item]]:
-        """Each cell that asks for images, with the first of them."""
+    def kinds(self) -> Iterator[tuple[Cell, Row]]:
+        """Each cell with what it asks for, as its first image has it: of one that asks for none, as it would have."""
         for cell, end in zip(self.plan.cells, self._ends, strict=True):
-            if cell.count:
-                yield cell, self.item(end - cell.count)
+            yield cell, self._ask(cell, end - cell.count)
 
     @property
     def key(self) -> str:
@@ -195,7 +194,7 @@ class Series:
     @cached_property
     def labels(self) -> tuple[str, ...]:
         """Of all images, in alphabetical order."""
-        return tuple(sorted({item.label for _, item in self.first_items()}))
+        return tuple(sorted({label_of(row) for cell, row in self.kinds() if cell.count}))
 
     def item(self, index: int) -> Item:
         """Image `index`, from 0."""
@@ -203,12 +202,15 @@ class Series:
         cell = self.plan.cells[place]
         inside = index - (self._ends[place] - cell.count)  # evenly spread over the splits, from the first image on
         split = self.plan.splits.pick(inside * GOLDEN % 2**32 / 2**32)
-        if cell.label:
-            row = Row(Path(), "", (), label=cell.label)
-        else:
-            row = _read_prompt(cell.prompt or self._compose(cell, index))
+        row = self._ask(cell, index)
         path = Path(IMAGES, split, label_of(row), f"{index:08d}.png")
         return Item(index, replace(row, path=path, split=split, source="synthetic"))
+
+    def _ask(self, cell: Cell, index: int) -> Row:
+        """What image `index` of a cell is to show."""
+        if cell.label:
+            return Row(Path(), "", (), label=cell.label)
+        return _read_prompt(cell.prompt or self._compose(cell, index))
 
     def request(self, item: Item, attempt: int) -> GenerationRequest:
         """The request for an attempt at an image; no two of a plan share a seed."""
@@ -233,7 +235,7 @@ class Series:
 
     @cached_property
     def _offset(self) -> int:
-        """Of the seeds: those of two plans do not meet, so that no image is in both sets."""
+        """Of the seeds, so that two plans seldom share any: an image in both sets would be in train and in test."""
         return int.from_bytes(self._digest[:4])
 
     @cached_property
