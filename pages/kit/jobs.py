@@ -16,12 +16,12 @@ import streamlit as st
 
 from pages.kit.person import person
 from pages.kit.services import count_text, escape_markdown, job_queue
+from xray_generator.evaluation.summary import rough_time
 from xray_generator.jobs import Job, Work
 from xray_generator.orders import DrawOrder
 from xray_generator.types import StudioError
 
 POLL_S = 0.5
-LONG_S = 120  # times from here on are given in minutes
 PREVIEW_PX = 160  # beside a result, which needs the room
 NO_KEY = "\0"  # begins no key
 NEXT = "Waiting. Next in line; another job is running"
@@ -198,7 +198,9 @@ def draw_end(job: Job) -> None:
 
 
 def _count_kept(job: Job) -> str:
-    return f" {job.num_done:,} of {job.num_images:,} images are finished and kept." if job.num_done else ""
+    if not job.num_done or job.num_images == 1:  # of other work the page says how far it came
+        return ""
+    return f" {job.num_done:,} of {job.num_images:,} images are finished and kept."
 
 
 @contextmanager
@@ -232,11 +234,6 @@ def describe_progress(job: Job) -> str:
         image = f"image {index + 1:,} of {job.num_images:,}, "
     left = "" if job.eta_s is None else f", about {rough_time(job.eta_s)} left"
     return f"Running. {f'{image}step {step:,} of {total:,}'.capitalize()}{left}"
-
-
-def rough_time(seconds: float) -> str:
-    """A time to be waited for: "36 s", "4 min"."""
-    return f"{max(1, seconds):.0f} s" if seconds < LONG_S else f"{seconds / 60:.0f} min"
 
 
 def _make_and_start(job_key: str, make_work: Callable[[], Work], title: str) -> None:

@@ -7,13 +7,13 @@ import streamlit as st
 from pages.kit import charts
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.images import pick_image
-from pages.kit.jobs import POLL_S, draw_job, find_job, rough_time, start_button
+from pages.kit.jobs import POLL_S, draw_job, find_job, start_button
 from pages.kit.sampling import pick_class
 from pages.kit.services import escape_markdown, find_dataset_for, job_queue, studio
 from xray_generator import generation
 from xray_generator.abilities import Likelihood
 from xray_generator.checkpoints import Manifest
-from xray_generator.evaluation.summary import NOT_MEASURED
+from xray_generator.evaluation.summary import NOT_MEASURED, rough_time
 from xray_generator.experiments.likelihoods import REACH, MethodComparison, find_comparison, noise_curve, noise_image
 from xray_generator.export.archive import Source
 from xray_generator.jobs import Job

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xray_generator.evaluation.records import Curve, Measurement, Record, read_record, write_record
-from xray_generator.evaluation.summary import summarize
+from xray_generator.evaluation.summary import rough_time, summarize
 from xray_generator.types import CheckpointRef, StudioError
 
 CHECKPOINT = CheckpointRef("latent_diffusion", "tiny", "ab" * 32)
@@ -73,3 +73,8 @@ def test_the_summary_says_all_that_the_record_holds() -> None:
     assert "| Precision | mass, guidance scale 2 | 0.625 |" in text
     assert "- Memorization rate: no training images" in text and "| of_a_later_version | all | 1 |" in text
     assert "| unet | 12,345 |" in text and text.endswith("- One image | was left out.\n")
+
+
+def test_a_time_to_be_waited_for_is_told_in_its_unit() -> None:
+    told = {0.2: "1 s", 36: "36 s", 119: "119 s", 120: "2 min", 7_100: "118 min", 7_200: "2 h", 111_600: "31 h"}
+    assert {seconds: rough_time(seconds) for seconds in told} == told

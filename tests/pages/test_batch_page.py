@@ -74,3 +74,15 @@ def test_facts_are_planned_beside_the_real_images(output_dir: Path, monkeypatch:
     app.multiselect(key="batch_tiny").set_value([])
     run(app)
     assert not app.dataframe
+
+
+def test_a_job_that_was_not_asked_for_images_claims_no_number_of_them() -> None:
+    def page() -> None:
+        from pages.kit.jobs import draw_end
+        from xray_generator.jobs import Job
+
+        draw_end(Job(lambda _: None, state="canceled", num_done=7))
+        draw_end(Job(lambda _: None, num_images=9, state="canceled", num_done=7))
+
+    first, second = run(AppTest.from_function(page, default_timeout=TIMEOUT_S)).info
+    assert "images" not in first.value and "7 of 9 images are finished and kept" in second.value

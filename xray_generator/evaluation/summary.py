@@ -28,6 +28,7 @@ BETTER = {
 NOT_MEASURED = "not measured"
 SUMMARY = "model_summary.md"  # file name
 REAL, GENERATED = "#0072B2", "#D55E00"  # in every figure; of the palette by Okabe & Ito 2008, clear to all eyes
+LONG = 2  # minutes from which a rough time is no longer told in seconds, and hours from which not in minutes
 RADAR_LIMIT = 2.0  # times real; larger ratios lie on the rim
 TABLES = {
     "enlargement": "Compared with interpolation",
@@ -110,6 +111,14 @@ def time_text(milliseconds: float) -> str:
     """A time as people say it: "0.41 s", "58 s"."""
     seconds = milliseconds / 1_000
     return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
+def rough_time(seconds: float) -> str:
+    """A time to be waited for: "36 s", "4 min", "31 h"."""
+    minutes = seconds / 60
+    if minutes < LONG:
+        return f"{max(1, seconds):.0f} s"
+    return f"{minutes:.0f} min" if minutes / 60 < LONG else f"{minutes / 60:.0f} h"
 
 
 def known_measure(m: Measurement) -> Measure:

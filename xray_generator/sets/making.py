@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from xray_generator.evaluation.summary import rough_time
 from xray_generator.export.files import zip_files
 from xray_generator.registry import modality
 from xray_generator.sets.finishing import finish
@@ -14,9 +15,6 @@ from xray_generator.sets.shards import Shard
 from xray_generator.sets.writing import Estimate, Opening, Progress, fill, open_set
 from xray_generator.studio import Studio
 from xray_generator.types import Engine, OnStep, StudioError, Upscaler
-
-LONG_S = 120  # times from here on are given in minutes, and from LONG_MIN minutes in hours
-LONG_MIN = 120
 
 
 def find_upscaler(studio: Studio, series: Series) -> Upscaler | None:
@@ -92,11 +90,3 @@ def describe_progress(progress: Progress) -> str:
     parts += [f"{progress.left_out:,} left out"] if progress.left_out else []
     parts += [f"about {rough_time(left)} left"] if left else []
     return ", ".join(parts)
-
-
-def rough_time(seconds: float) -> str:
-    """A time to be waited for: "36 s", "4 min", "31 h"."""
-    if seconds < LONG_S:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < LONG_MIN else f"{minutes / 60:.0f} h"
