@@ -198,9 +198,9 @@ def _find_labels(
     """The classifier of a checkpoint's images, and which of its labels it can judge; none where there is none."""
     if not manifest.labels:
         found = find_classifier(encoders, device)
-        return (
-            (found.encoder, tuple(filter(lambda x: not found.reason(x), found.encoder.labels))) if found else (None, ())
-        )
+        if found is None:
+            return None, ()
+        return found.encoder, tuple(label for label in found.encoder.labels if not found.reason(label))
     rows = [Row(Path(), "", (), label=label) for label in manifest.labels]
     folder = fitting_encoder(encoders, rows)
     if folder is None:
