@@ -15,7 +15,7 @@ from xray_generator.album.folders import Folders
 from xray_generator.album.index import Index, Search
 from xray_generator.album.notes import change_note
 from xray_generator.data.read import read_dataset
-from xray_generator.types import StudioError
+from xray_generator.types import AdapterWeight, CheckpointRef, StudioError
 
 
 def test_a_recipe_is_told_field_by_field_in_words() -> None:
@@ -33,6 +33,16 @@ def test_only_what_differs_is_listed() -> None:
     found = {row.name: row.values for row in differing([raw, edited(raw, "Normal")])}
     assert found["Edited to"] == (NONE, "Normal") and "Seed" not in found
     assert {"Prompt", "Class", "Model", "Family"} <= {row.name for row in differing([raw, cell()])}
+
+
+def test_adapters_are_told_by_name_weight_and_hash() -> None:
+    one, other = (
+        drawn("Edema", 7, adapters=(AdapterWeight(CheckpointRef("lora", "soft", sha256 * 32), 0.5),))
+        for sha256 in ("ab", "cd")
+    )
+    assert facts(one)["Adapters"] == "soft at weight 0.5 (abababababab)"
+    assert [row.name for row in differing([one, other])] == ["Adapters"]
+    assert differing([drawn("Edema", 7), one])[0].values == (NONE, facts(one)["Adapters"])
 
 
 def unzip(folder: Path, data: bytes) -> Path:

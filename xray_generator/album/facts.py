@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from xray_generator.config import dump
 from xray_generator.data.naming import plain
 from xray_generator.export.recipe import Recipe
+from xray_generator.requests import describe_adapters
 
+ADAPTERS = "request.adapters"
 NONE = "–"  # where a recipe has no such field
 NAMES = {
     "request.condition.text": "Prompt",
@@ -21,7 +23,7 @@ NAMES = {
     "request.guidance_scale": "Guidance",
     "request.scheduler": "Scheduler",
     "request.eta": "Eta",
-    "request.adapters": "Adapters",
+    ADAPTERS: "Adapters",
     "checkpoint.name": "Model",
     "checkpoint.family": "Family",
     "checkpoint.sha256": "Weights, SHA-256",
@@ -37,7 +39,7 @@ NAMES = {
     "upscaler.family": "Family of what enlarged it",
     "upscaler.sha256": "Weights of what enlarged it, SHA-256",
 }
-SAME_IN_ALL = ("request.num_images", "synthetic", "notice")
+OMITTED = ("request.num_images", ADAPTERS, "synthetic", "notice")  # the same in all, or told otherwise
 SHA_CHARACTERS = 12
 
 
@@ -51,7 +53,9 @@ class Difference:
 
 def facts(recipe: Recipe) -> dict[str, str]:
     """Every field of a recipe that says something of its image: a name in words, and the value."""
-    return {_name(key): _text(key, value) for key, value in _flat(dump(recipe)) if value not in (None, "", [])}
+    found = {_name(key): _text(key, value) for key, value in _flat(dump(recipe)) if value not in (None, "", [])}
+    adapters = (f"{describe_adapters([one])} ({one.adapter.sha256[:SHA_CHARACTERS]})" for one in recipe.request.adapters)
+    return found | ({NAMES[ADAPTERS]: ", ".join(adapters)} if recipe.request.adapters else {})
 
 
 def differing(recipes: Sequence[Recipe]) -> tuple[Difference, ...]:
@@ -67,7 +71,7 @@ def _flat(data: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, o
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from _flat(value, f"{name}.")
-        elif key != "kind" and name not in SAME_IN_ALL:
+        elif key != "kind" and name not in OMITTED:
             yield name, value
 
 
