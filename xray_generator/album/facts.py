@@ -54,8 +54,9 @@ class Difference:
 def facts(recipe: Recipe) -> dict[str, str]:
     """Every field of a recipe that says something of its image: a name in words, and the value."""
     found = {_name(key): _text(key, value) for key, value in _flat(dump(recipe)) if value not in (None, "", [])}
-    adapters = (f"{describe_adapters([one])} ({one.adapter.sha256[:SHA_CHARACTERS]})" for one in recipe.request.adapters)
-    return found | ({NAMES[ADAPTERS]: ", ".join(adapters)} if recipe.request.adapters else {})
+    added = recipe.request.adapters
+    words = ", ".join(f"{describe_adapters([one])} ({one.adapter.sha256[:SHA_CHARACTERS]})" for one in added)
+    return found | ({NAMES[ADAPTERS]: words} if added else {})
 
 
 def differing(recipes: Sequence[Recipe]) -> tuple[Difference, ...]:
