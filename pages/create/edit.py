@@ -105,7 +105,7 @@ def _pick_kind() -> bool:
         width="stretch",
         help="Use the Generator's current prompt, seed and settings."
         if shown
-        else "The Generator shows no image drawn from a prompt without adapters.",
+        else "The Generator shows no image drawn from a prompt without adapters and eta.",
     )
     return kind == UPLOADED
 
@@ -125,7 +125,9 @@ def _draw_upload() -> Image | None:
 def _find_generator_image() -> tuple[GenerationRequest, str] | None:
     """The request of the image that the Generator shows, and the name of its checkpoint."""
     result = find_shown(st.session_state.get(checkpoints.KEY, ""))
-    if result is None or not isinstance(result.request.condition, TextPrompt) or result.request.adapters:
+    if result is None or not isinstance(result.request.condition, TextPrompt):
+        return None
+    if result.request.adapters or result.request.eta:  # for which this form has no field
         return None
     index = min(st.session_state.get("selected_image", 0), len(result.images) - 1)
     return replace(result.request, num_images=1, seed=result.seeds[index]), result.checkpoint.name

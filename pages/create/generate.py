@@ -18,6 +18,7 @@ from pages.kit.jobs import draw_error, is_running, keep_error
 from pages.kit.results import job_key, keep_own_form, start_drawing
 from pages.kit.sampling import (
     draw_adapters,
+    draw_eta,
     draw_guidance,
     draw_quality,
     draw_scheduler,
@@ -27,6 +28,7 @@ from pages.kit.sampling import (
     fill_generator,
     pick_class,
     read_adapters,
+    read_eta,
     set_recommended,
 )
 from pages.kit.services import escape_markdown, preload, studio
@@ -121,6 +123,7 @@ def read_fields(manifest: Manifest) -> Form:
         guidance=state[field_key("guidance", name)],
         scheduler=state[field_key("scheduler", name)],
         adapters=read_adapters(manifest),
+        eta=read_eta(manifest),
     )
     return Form(name, request, state["preset"], has_new_seed=state["new_seed"])
 
@@ -147,6 +150,7 @@ def draw_advanced(manifest: Manifest) -> Preset:
     draw_scheduler(second[0], manifest)
     draw_steps(second[1], manifest)
     draw_guidance(second[2], manifest)
+    draw_eta(manifest)
     draw_adapters(manifest)
     draw_seed(
         "seed",

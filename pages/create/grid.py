@@ -72,6 +72,7 @@ def draw_base(form: Form, manifest: Manifest) -> None:
         f"seed {request.seed}",
         f"{request.num_inference_steps} steps of {request.scheduler}",
         f"guidance {request.guidance_scale}",
+        f"eta {request.eta:g}" if request.eta else "",
         f"with {describe_adapters(request.adapters)}" if request.adapters else "",
     )
     st.text(describe_condition(request.condition, class_titles(manifest.labels)))

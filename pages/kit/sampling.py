@@ -1,4 +1,4 @@
-"""The sampling fields: quality, steps, guidance, scheduler, adapters, seed and class.
+"""The sampling fields: quality, steps, guidance, scheduler, eta, adapters, seed and class.
 
 Fields that a checkpoint recommends values for have keys of that checkpoint's own, so that another checkpoint brings its
 values along. A prefix distinguishes the forms of different pages.
@@ -16,7 +16,7 @@ from pages.kit.checkpoints import KEY as CHECKPOINT
 from pages.kit.services import escape_markdown, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.naming import class_titles
-from xray_generator.requests import check_condition, fast_settings
+from xray_generator.requests import STOCHASTIC, check_condition, fast_settings
 from xray_generator.types import (
     MAX_ADAPTER_WEIGHT,
     MAX_ADAPTERS,
@@ -128,6 +128,29 @@ def draw_scheduler(place: DeltaGenerator, manifest: Manifest, prefix: str = "", 
     )
 
 
+def draw_eta(manifest: Manifest) -> None:
+    """Draw how much noise each step draws anew, where the scheduler of the Generator's form draws any."""
+    if st.session_state[field_key("scheduler", manifest.name)] != STOCHASTIC:
+        return
+    key = field_key("eta", manifest.name)
+    st.session_state.setdefault(key, 0.0)
+    st.slider(
+        "Eta",
+        0.0,
+        1.0,
+        step=0.05,
+        key=key,
+        persist_state="session",
+        help="Noise that each step draws anew. 0: none. 1: as much as ddpm, which needs more steps.",
+    )
+
+
+def read_eta(manifest: Manifest) -> float:
+    """The eta of the Generator's form; 0 where its scheduler takes none."""
+    is_taken = st.session_state[field_key("scheduler", manifest.name)] == STOCHASTIC
+    return float(st.session_state.get(field_key("eta", manifest.name), 0.0)) if is_taken else 0.0
+
+
 def draw_adapters(manifest: Manifest, prefix: str = "") -> None:
     """Draw the choice among the adapters of a checkpoint that are here, and a weight for each; nothing without any."""
     key, names = field_key(f"{prefix}adapters", manifest.name), [m.ref.full_name for m in studio().adapters(manifest)]
@@ -215,11 +238,9 @@ def fill_generator(request: GenerationRequest, manifest: Manifest, preset: str =
     """Put a request into the Generator's form, with its seed locked; of the settings, what the checkpoint allows.
 
     Raises:
-        StudioError: the form cannot hold the seed or an eta, or the checkpoint cannot draw for the condition.
+        StudioError: the form cannot hold the seed, or the checkpoint cannot draw for the condition.
     """
     check_field_seed(request.seed)
-    if request.eta:
-        raise StudioError(f"The form has no field for an eta ({request.eta:g}). Use the command line for it.")
     check_condition(manifest, request.condition)
     match request.condition:
         case TextPrompt(text):
@@ -233,6 +254,7 @@ def fill_generator(request: GenerationRequest, manifest: Manifest, preset: str =
         "steps": request.num_inference_steps,
         "guidance": request.guidance_scale,
         "scheduler": request.scheduler,
+        "eta": request.eta,
     }
     allowed: dict[str, tuple[object, ...]] = {"size": studio().sizes(manifest.name), "scheduler": manifest.schedulers}
     for name, value in values.items():

@@ -77,7 +77,8 @@ def _find_ways(picture: Picture, *, is_in_gallery: bool) -> Iterator[_Way]:
     manifest = find_manifest(recipe.checkpoint)
     if manifest is None or recipe.origin is not None or recipe.upscaler is not None:
         return  # a request of these weights alone does not draw it
-    if reads_prompts(manifest) and offers(manifest, "edit") and not request.adapters:  # its form has no field for them
+    has_field = not (request.adapters or request.eta)  # in the form of edits
+    if reads_prompts(manifest) and offers(manifest, "edit") and has_field:
         sent = {SENT_TO_EDIT: (request, manifest.name), KEY: manifest.name}
         yield _Way("Edit", "edit", "create/edit.py", "Add or remove a finding.", partial(st.session_state.update, sent))
     largest = max(studio().sizes(manifest.name))

@@ -53,3 +53,22 @@ def test_recipe_that_does_not_hold_here_says_why(app: AppTest) -> None:
 def test_a_png_without_a_recipe_is_refused_in_words(app: AppTest) -> None:
     restore(app, b"not a PNG")
     assert "not a PNG with a recipe" in shown(app).replace("\\", "")
+
+
+def test_eta_is_asked_for_where_the_scheduler_takes_it_and_comes_back_from_a_file(app: AppTest) -> None:
+    name = studio().manifest().name
+    assert f"eta of {name}" not in [slider.key for slider in app.slider]
+    app.selectbox(key=f"scheduler of {name}").set_value("ddim")
+    run(app)
+    app.slider(key=f"eta of {name}").set_value(0.5)
+    run(app)
+    click(app, "generate")
+    result = wait(app).result
+    assert result.request.eta == 0.5
+    assert "send Edit" not in [button.key for button in app.button]  # whose form has no eta
+    app.selectbox(key=f"scheduler of {name}").set_value("dpm++")
+    run(app)
+    click(app, "generate")
+    assert wait(app).result.request.eta == 0
+    restore(app, pictures(result, 0)[0].png())
+    assert "makes this image again" in shown(app) and app.slider(key=f"eta of {name}").value == 0.5

@@ -17,7 +17,7 @@ from xray_generator.export.pictures import file_name
 from xray_generator.export.recipe import Recipe
 from xray_generator.export.sheet import SheetRow, encode_sheet
 from xray_generator.images import read_image, resize_square
-from xray_generator.requests import check_condition, describe_condition
+from xray_generator.requests import STOCHASTIC, check_condition, describe_condition
 from xray_generator.studio import Studio
 from xray_generator.types import (
     MAX_IMAGES,
@@ -143,10 +143,14 @@ def _change(
 
 
 def fit_request(request: GenerationRequest, manifest: Manifest) -> GenerationRequest:
-    """The request with the checkpoint's own size and scheduler where it does not draw with those that are asked for."""
+    """The request with the checkpoint's own size and scheduler where it does not draw with those that are asked for.
+
+    A scheduler that takes no eta is given none.
+    """
     size = request.height if request.height in manifest.sizes else manifest.sizes[0]
     scheduler = request.scheduler if request.scheduler in manifest.schedulers else None
-    return replace(request, height=size, width=size, scheduler=scheduler)
+    eta = request.eta if scheduler == STOCHASTIC else 0.0
+    return replace(request, height=size, width=size, scheduler=scheduler, eta=eta)
 
 
 def draw_cells(cells: Sequence[Cell], num_columns: int, studio: Studio, folder: Path, on_step: OnStep) -> DrawnGrid:
