@@ -22,9 +22,11 @@ WELCOME = (
 )
 TILE_PX = 220  # as narrow as a tile may be
 PAGES = {
+    "create/batch.py": "Make a labeled set, every image judged.",
     "create/live.py": "Watch an X-ray follow your words.",
     "create/edit.py": "Add a finding to a patient, or remove one.",
     "create/latent.py": "Turn one cell into another.",
+    "create/adapters.py": "See what small trainings change.",
     "create/enlarge.py": "Compare ways to enlarge an image.",
     "create/enhancement.py": "Compare ways to enhance an image.",
     "create/gallery.py": "Find what you drew; rate and compare it.",
