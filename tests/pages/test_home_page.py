@@ -85,4 +85,5 @@ def test_without_a_checkpoint_it_says_what_to_do(tmp_path: Path, monkeypatch: py
 def test_every_other_page_is_linked(output_dir: Path) -> None:
     app = open_home()
     links = {link.proto.page for link in app.get("page_link")}
-    assert {"live", "edit", "latent", "enhancement", "dataset", "metrics", "evaluation", "research"} <= links
+    create = {"batch", "live", "edit", "latent", "adapters", "enlarge", "enhancement", "gallery", "grid"}
+    assert create | {"dataset", "metrics", "evaluation", "research", "model_analysis", "likelihood"} <= links
