@@ -149,7 +149,7 @@ def draw_found(index: Index, search: Search, titles: Mapping[str, str]) -> Found
     key = f"gallery_page of {search}"
     found = index.find(search, (st.session_state.get(key, 1) - 1) * PER_PAGE, PER_PAGE)
     if found.total and not found.entries:  # the last page is gone
-        del st.session_state[key]
+        st.session_state.pop(key, None)
         found = index.find(search, 0, PER_PAGE)
     if not found.total:
         is_empty = not index.find(Search(), 0, 1).total
@@ -172,6 +172,12 @@ def draw_found(index: Index, search: Search, titles: Mapping[str, str]) -> Found
     tiles = [make_tile(entry, titles, is_marked=entry.name in marked) for entry in found.entries]
     place = names.index(opened) if opened in names else -1
     draw_thumbnails(tiles, place, "gallery_grid", choose, mark)
+    draw_foot(index, search, found, key)
+    return found
+
+
+def draw_foot(index: Index, search: Search, found: Found, key: str) -> None:
+    """Draw the choice of a page under its key, how many images were found, and their download."""
     with st.container(horizontal=True, vertical_alignment="center"):
         if found.total > PER_PAGE:
             st.pagination(-(-found.total // PER_PAGE), key=key)
@@ -189,7 +195,6 @@ def draw_found(index: Index, search: Search, titles: Mapping[str, str]) -> Found
             disabled=found.total > MAX_EXPORTED,
             help=f"With a table of what they show; up to {MAX_EXPORTED:,} images.",
         )
-    return found
 
 
 def draw_panel(index: Index, found: Found, titles: Mapping[str, str]) -> None:
