@@ -9,7 +9,6 @@ from dataclasses import astuple, dataclass, fields, replace
 
 from postprocess.cost import Cost, measure_cost
 from postprocess.presets import Preset, apply, to_json
-from xray_generator import __version__
 from xray_generator.config import dump
 from xray_generator.data.tables import write_table
 from xray_generator.dicom.hounsfield import Window
@@ -120,5 +119,5 @@ Size: {width} x {height} pixels
                 black (0) and white (255) pixels
   presets.json  the operations and parameters of every preset, in order
 
-Made with xray_generator {__version__}. Each PNG says in its text chunks what was done to it.
+Made with {SOFTWARE}. Each PNG says in its text chunks what was done to it.
 """

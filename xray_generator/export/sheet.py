@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageDraw
 
-from xray_generator import __version__
+from xray_generator.export.marks import SOFTWARE
 from xray_generator.images import encode_png, from_uint8, grid
 from xray_generator.types import PURPOSE, Image
 
@@ -35,7 +35,7 @@ def encode_sheet(rows: Sequence[SheetRow], num_columns: int) -> bytes:
     for row, block in zip(rows, blocks, strict=True):
         strips += [_draw_label(row.label, width), np.pad(block, ((0, 0), (0, width - block.shape[1])))]
     description = "\n".join(row.label for row in rows)
-    return encode_png(np.concatenate(strips), {"Description": description, "Software": f"xray_generator {__version__}"})
+    return encode_png(np.concatenate(strips), {"Description": description, "Software": SOFTWARE})
 
 
 def _draw_label(text: str, width: int) -> Image:
