@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from PIL.PngImagePlugin import PngInfo
 
 from xray_generator.config import dump
+from xray_generator.export.pictures import file_name
 from xray_generator.export.recipe import KEY, PARAMETERS, Recipe, encode_png, read_recipe, recipes
 from xray_generator.images import encode_png as encode_bare_png
 from xray_generator.types import (
@@ -130,3 +131,9 @@ def test_recipe_with_a_wrong_request_is_refused(change: dict[str, Any]) -> None:
     data["request"].update(change)
     with pytest.raises(StudioError, match="request"):
         read_recipe(png_with(json.dumps(data)))
+
+
+@pytest.mark.parametrize("name", ["../../etc/tiny", "/etc/tiny", "tiny"])
+def test_a_foreign_recipe_names_no_place_outside(name: str) -> None:
+    recipe = replace(recipes(RESULT)[0], checkpoint=CheckpointRef("latent_diffusion", name, "ab" * 32))
+    assert file_name(recipe) == f"tiny_seed{recipe.request.seed}_{recipe.digest}.png"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 from postprocess.presets import Preset, apply
 from xray_generator.dicom.hounsfield import Window
@@ -42,7 +43,8 @@ class Picture:
 
 def file_name(recipe: Recipe) -> str:
     """<checkpoint>_seed<seed>_<digest>.png: equal recipes give equal names, different ones almost surely others."""
-    return f"{recipe.checkpoint.name}_seed{recipe.request.seed}_{recipe.digest}.png"
+    name = Path(recipe.checkpoint.name).name  # a foreign recipe may name a place
+    return f"{name}_seed{recipe.request.seed}_{recipe.digest}.png"
 
 
 def pictures(result: GenerationResult, index: int, preset: Preset | None = None) -> tuple[Picture, ...]:
