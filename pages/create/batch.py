@@ -61,7 +61,7 @@ def _draw_cells(manifest: Manifest, real: Sequence[Row]) -> tuple[Cell, ...] | N
     chosen = _pick_facts(manifest) if reads_prompts(manifest) else _pick_labels(manifest)
     if chosen is None:
         return None
-    cells = _count(manifest.ref.full_name, make_cells(manifest, **chosen), real)
+    cells = _count(manifest.ref.full_name, make_cells(manifest, **chosen), len(real), real)
     way = st.segmented_control("How many", (EACH, FILL_UP), default=EACH, required=True, key="batch_way")
     number = st.number_input(
         "Images of each kind" if way == EACH else "Real and drawn images of each kind together",
@@ -116,7 +116,7 @@ def _pick_facts(manifest: Manifest) -> dict[str, Any] | None:
 
 
 @st.cache_data(max_entries=16, show_spinner="Counting real images")
-def _count(checkpoint: str, cells: tuple[Cell, ...], _rows: Sequence[Row]) -> tuple[Cell, ...]:  # noqa: ARG001 - of the key
+def _count(checkpoint: str, cells: tuple[Cell, ...], count: int, _rows: Sequence[Row]) -> tuple[Cell, ...]:  # noqa: ARG001 - of the key
     return count_real(cells, _rows)
 
 
