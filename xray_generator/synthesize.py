@@ -71,7 +71,8 @@ def _run(options: argparse.Namespace) -> None:
     shard = read_shard(options.shard) if options.shard else find_shard(os.environ)
     missing = len(shard.places(len(series))) - count_done(folder, series, shard)
     checkpoint, upscaler = series.manifest.ref.full_name, find_upscaler(studio, series)
-    _say(describe_estimate(studio.task(measure, series, missing, checkpoint=checkpoint, upscaler=upscaler)()))
+    if missing or options.estimate:
+        _say(describe_estimate(studio.task(measure, series, missing, checkpoint=checkpoint, upscaler=upscaler)()))
     if options.estimate:
         return
     judge, opening = begin(studio, series, options.real, upscaler)
