@@ -1,11 +1,13 @@
 """Existing images as sources, and what prevents reproducing a recipe."""
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 
 from postprocess.operations import Median
@@ -107,6 +109,10 @@ def test_a_slice_drawn_here_comes_back_from_its_dicom_file_and_is_known_as_synth
     back = read_slice_source(encode_dicom(image, recipe(), window), "uploaded", window)
     assert np.abs(back.image - image).max() <= 0.51 / window.width  # stored as whole HU
     assert "marked as synthetic" in back.origin
+    found, buffer = pydicom.dcmread(io.BytesIO(encode_dicom(image, recipe(), window))), io.BytesIO()
+    del found.SyntheticData  # as tools do that do not know the tag
+    found.save_as(buffer)
+    assert read_slice_source(buffer.getvalue(), "uploaded", window).is_synthetic
 
 
 def test_a_ct_file_is_looked_at_in_all_hounsfield_units_and_in_mm(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,13 +193,13 @@ def read_slice_source(data: bytes, origin: str, window: Window | None) -> Source
 
 
 def _read_ct(data: bytes, header: Header, origin: str, window: Window) -> Source:
-    marked = ", marked as synthetic" if header.is_synthetic else ""
+    is_marked = says_synthetic(data)
     image = window.apply(read_slice(data).hu)
     limited = limit_pixels(image, MAX_PIXELS)
     return Source(
         limited,
-        f"{origin}{marked}, Hounsfield units",
-        is_marked=header.is_synthetic,
+        f"{origin}{', marked as synthetic' * is_marked}, Hounsfield units",
+        is_marked=is_marked,
         hu_window=window,
         spacing_mm=_spacing(header, image, limited),
     )
