@@ -33,11 +33,6 @@ def fact_cells(
     )
 
 
-def class_cells(labels: Sequence[str]) -> tuple[Cell, ...]:
-    """A cell for each class."""
-    return tuple(Cell(0, label) for label in labels)
-
-
 def make_cells(
     manifest: Manifest, labels: Sequence[str], findings: Sequence[str], **facts: Sequence[str]
 ) -> tuple[Cell, ...]:
@@ -52,7 +47,7 @@ def make_cells(
         return fact_cells(findings, **facts)
     if findings or any(facts.values()):
         raise StudioError(f"{manifest.name} draws classes: say labels, and no findings, views, ages or sexes.")
-    return class_cells(labels or manifest.labels)
+    return tuple(Cell(0, label) for label in labels or manifest.labels)
 
 
 def count_real(cells: Iterable[Cell], rows: Sequence[Row]) -> tuple[Cell, ...]:
