@@ -64,29 +64,33 @@ def croissant(series: Series, summary: Summary, labels_sha256: str) -> dict[str,
                 "includes": f"{IMAGES}/**/*.png",
             },
         ],
-        "recordSet": [
-            {
-                "@type": "cr:RecordSet",
-                "@id": "labels",
-                "name": "labels",
-                "description": "One line an image; its hash is in sha256.",
-                "key": {"@id": "labels/file_name"},
-                "field": [_column(name) for name in COLUMNS],
-            },
-            {
-                "@type": "cr:RecordSet",
-                "@id": "images",
-                "name": "images",
-                "description": "The images; file_name is that of labels.",
-                "field": [
-                    _property("file_name", "sc:Text", "fullpath", MEANING["file_name"]),
-                    _property("image", "sc:ImageObject", "content", "8-bit gray"),
-                ],
-            },
-        ],
+        "recordSet": _record_sets(),
         "rai:dataCollection": f"Drawn by a generative model, {checkpoint}; no image shows a patient.",
         "rai:dataLimitations": "Labels are what the model was asked for. Not for diagnosis.",
     }
+
+
+def _record_sets() -> list[dict[str, Any]]:
+    return [
+        {
+            "@type": "cr:RecordSet",
+            "@id": "labels",
+            "name": "labels",
+            "description": "One line an image; its hash is in sha256.",
+            "key": {"@id": "labels/file_name"},
+            "field": [_column(name) for name in COLUMNS],
+        },
+        {
+            "@type": "cr:RecordSet",
+            "@id": "images",
+            "name": "images",
+            "description": "The images; file_name is that of labels.",
+            "field": [
+                _property("file_name", "sc:Text", "fullpath", MEANING["file_name"]),
+                _property("image", "sc:ImageObject", "content", "8-bit gray"),
+            ],
+        },
+    ]
 
 
 def _column(name: str) -> dict[str, Any]:

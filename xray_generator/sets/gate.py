@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,29 +167,33 @@ def open_judge(
             f"No reference classifier in {encoders} judges images of {manifest.name}. Train one (python -m "
             "xray_generator.train_encoder), or say gate.agrees=off."
         )
-    name = classifier.name if classifier is not None else ""
+    judge = Judge(Yardsticks(classifier.name if classifier is not None else "", labels), classifier)
     if gate.is_no_copy == "off":
-        return Judge(Yardsticks(name, labels), classifier)
+        return judge
     if real is None:
         raise StudioError(
             "The search for copies needs the training images: --real DATASET; or say gate.is_no_copy=off."
         )
+    return _seek_copies(judge, real, size, encoders, cache, device)
+
+
+def _seek_copies(judge: Judge, real: Path, size: int, encoders: Path, cache: Path, device: str | None) -> Judge:
+    """The judge, which also compares with the training images of a dataset."""
     data = read_real(real, size, "unseen", sharp_only=False)
     if not data.training:
         raise StudioError(f"{real.name} has no rows of the split train, so copies cannot be sought.")
     space = feature_space(encoders, data.images, device)
     training, extractor = read_training(data.training, size, space, cache), _OneByOne(space)
     threshold = calibrate(nearest(data.images.images, training, extractor))
-    yardsticks = Yardsticks(
-        name,
-        labels,
-        space.name,
-        len(training.rows),
-        len(data.images),
-        _digest(training, data.images),
-        round(threshold.strictness, DIGITS),
+    yardsticks = replace(
+        judge.yardsticks,
+        space=space.name,
+        num_training=len(training.rows),
+        num_unseen=len(data.images),
+        real_sha256=_digest(training, data.images),
+        threshold=round(threshold.strictness, DIGITS),
     )
-    return Judge(yardsticks, classifier, _Copies(training, extractor, threshold))
+    return replace(judge, yardsticks=yardsticks, copies=_Copies(training, extractor, threshold))
 
 
 def _find_labels(
