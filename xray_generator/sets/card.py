@@ -33,8 +33,7 @@ LOADING = (
 
 def describe_set(series: Series, opening: Opening, summary: Summary, formats: Sequence[Format]) -> str:
     """README.md of a set: a header that Hugging Face reads, and the text."""
-    plan, real = series.plan, _count_real(series)
-    splits = ", ".join(f"{count:,} {name}" for name, count in sorted(summary.splits.items()))
+    plan = series.plan
     header = DatasetCardData(
         license=plan.license,
         pretty_name=plan.name,
@@ -44,17 +43,7 @@ def describe_set(series: Series, opening: Opening, summary: Summary, formats: Se
         configs=[_config(summary, formats)],
     )
     sections = {
-        "What it holds": [
-            f"{summary.num_images:,} images in {splits}.",
-            "",
-            *table(
-                ("label", "asked for", "in the set", "real images"),
-                (
-                    (name, f"{count:,}", f"{summary.kept[name]:,}", real[name])
-                    for name, count in sorted(summary.asked.items())
-                ),
-            ),
-        ],
+        "What it holds": list(_describe_content(series, summary)),
         "How it was made": _describe_making(opening, summary),
         "How to load it": LOADING,
         "The gate": list(_describe_gate(opening, summary)),
@@ -72,6 +61,16 @@ def describe_set(series: Series, opening: Opening, summary: Summary, formats: Se
     for heading, body in sections.items():
         lines += ["", f"## {heading}", "", *body]
     return "\n".join(lines) + "\n"
+
+
+def _describe_content(series: Series, summary: Summary) -> Iterator[str]:
+    splits = ", ".join(f"{count:,} {name}" for name, count in sorted(summary.splits.items()))
+    yield from (f"{summary.num_images:,} images in {splits}.", "")
+    real = _count_real(series)
+    yield from table(
+        ("label", "asked for", "in the set", "real images"),
+        ((name, f"{count:,}", f"{summary.kept[name]:,}", real[name]) for name, count in sorted(summary.asked.items())),
+    )
 
 
 def _config(summary: Summary, formats: Sequence[Format]) -> dict[str, Any]:
