@@ -13,7 +13,7 @@ import pytest
 from postprocess.presets import PRESETS
 from xray_generator.config import dump
 from xray_generator.jobs import INTERRUPTED, MAX_KEPT, Job, JobQueue, Work
-from xray_generator.orders import DrawOrder, OrderStore
+from xray_generator.orders import DrawOrder, KeptJob, OrderStore
 from xray_generator.requests import text_request
 from xray_generator.types import OnStep, StudioError
 
@@ -121,6 +121,31 @@ def test_a_damaged_file_is_put_aside(path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
     store = OrderStore(path)
     assert store.read() == [] and path.with_name("queue.sqlite.damaged").is_file()
+
+
+def test_a_file_that_is_damaged_inside_is_put_aside(path: Path) -> None:
+    store = OrderStore(path)
+    for number in range(200):
+        store.keep(KeptJob(f"{number}", order("a"), "me", "draw", "", 1, "queued"))
+    store.close()
+    data = path.read_bytes()
+    path.write_bytes(data[:4_096] + b"\xff" * 8_192 + data[12_288:])  # its second and third page
+    store = OrderStore(path)
+    assert store.read() == [] and path.with_name("queue.sqlite.damaged").is_file()
+
+
+def test_an_order_that_this_version_cannot_carry_out_stops_no_other(path: Path, tmp_path: Path) -> None:
+    store, recorder = OrderStore(path), Recorder(tmp_path)
+    for name in ("a", "b"):
+        store.keep(KeptJob(name, order(name), "me", "draw", "", 2, "queued"))
+
+    def carry_out(asked: DrawOrder) -> Work:
+        if asked == order("a"):
+            raise StudioError("This preset is of another version.")
+        return recorder(asked)
+
+    (job,) = JobQueue(carry_out=carry_out, store=store).find("me")
+    assert finish(job).state == "done" and recorder.list_begun() == ["b"]
 
 
 def test_jobs_of_another_version_are_left_out(path: Path, tmp_path: Path) -> None:

@@ -111,12 +111,15 @@ class JobQueue:
         self._lock = threading.Condition()
         self._worker = threading.Thread()  # none yet
         for kept in store.read() if store else ():
-            self._take_over(kept)
+            try:
+                self._take_over(kept)
+            except StudioError as error:  # its enhancement is of another version
+                logger.warning("cannot go on with job %s: %s", kept.id, error)
         if any(not job.is_over for job in self._jobs.values()):
             self._ensure_worker()
 
     def _take_over(self, kept: KeptJob) -> None:
-        """A job that an earlier server left."""
+        """A job that an earlier server left. StudioError: this version cannot carry it out."""
         job = Job(self._carry_out(kept.order), kept.owner, kept.key, kept.title, kept.num_images, order=kept.order)
         job.id, job.state, job.attempts, job.error = kept.id, kept.state, kept.attempts, kept.error
         job.num_done = kept.num_done

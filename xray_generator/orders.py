@@ -76,6 +76,7 @@ class OrderStore:
             self._server.release()
             raise StudioError(f"Cannot write {path}: {error}.") from error
         except sqlite3.DatabaseError:
+            self._file.close()  # first: it removes what lies beside the file
             path.replace(path.with_name(f"{path.name}{DAMAGED}"))
             self._open(path)
 
@@ -83,6 +84,9 @@ class OrderStore:
         self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._file.execute("pragma journal_mode = wal")
         self._file.execute("create table if not exists jobs (id text primary key, body text not null)")
+        (found,) = self._file.execute("pragma quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
 
     def keep(self, job: KeptJob) -> None:
         """Write how a job stands; a new one comes after all others. sqlite3.Error: the disk takes no more."""
