@@ -118,7 +118,7 @@ def test_the_command_takes_adapters_or_says_what_is_wrong(
     monkeypatch.setenv("OUTPUT_DIR", str(adapter_checkpoints))
     command = ["--prompt", "Normal chest X-ray", "--size", "64", "--steps", "1", "--output_dir", str(tmp_path / "out")]
     for option, words in (
-        ("first:much", "--adapter takes NAME:WEIGHT, such as chest_xray_lora:0.8, not 'first:much'"),
+        ("first:much", "An adapter is given as NAME:WEIGHT, such as chest_xray_lora:0.8, not 'first:much'"),
         ("first:3", "must be a number from -2 to 2, not 3.0"),
         ("first:nan", "must be a number from -2 to 2"),
         ("tiny:1", "is no adapter of latent_diffusion/tiny"),

@@ -35,6 +35,16 @@ def test_sheet_of_samples_says_that_they_are_synthetic_and_how_they_were_drawn(t
     assert second == first.replace("guidance 1", "guidance 7")
 
 
+def test_adapters_are_added_and_named(
+    tmp_path: Path, adapter_checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTPUT_DIR", str(adapter_checkpoints))
+    plain, adapted = tmp_path / "plain.png", tmp_path / "adapted.png"
+    sheet(plain, *PROMPT)
+    assert "4 of tiny with first at weight 0.5, seeds 1 to 4" in sheet(adapted, *PROMPT, "--adapter", "first:0.5")
+    assert not np.array_equal(read_image(plain)[-32:], read_image(adapted)[-32:])
+
+
 def test_grid_lays_a_row_out_in_lines(tmp_path: Path) -> None:
     sheet(tmp_path / "line.png", *PROMPT, "--side", "128")
     sheet(tmp_path / "grid.png", *PROMPT, "--side", "128", "--grid", "2")

@@ -21,7 +21,7 @@ from xray_generator.data.rows import Row, evenly
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
 from xray_generator.images import MIN_SIDE, resize_square
-from xray_generator.requests import describe_condition, make_request, read_condition
+from xray_generator.requests import describe_adapters, describe_condition, make_request, read_condition
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_IMAGES, MAX_SIDE, NOTICE, Condition, GenerationResult, StudioError, TextPrompt
 
@@ -91,6 +91,7 @@ def _generate(
         steps=options.steps,
         guidance=guidance,
         scheduler=options.scheduler,
+        adapters=tuple(studio.read_adapter(text) for text in options.adapter),
         size=studio.manifest(options.checkpoint).sizes[0],
     )
     return studio.generate(request, options.checkpoint)
@@ -100,6 +101,7 @@ def _to_row(results: Sequence[GenerationResult], seeds: str, words: str, side: i
     images = [resize_square(image, side) for result in results for image in result.images]
     request, name = results[0].request, results[0].checkpoint.name
     sampling = f"guidance {request.guidance_scale:g}, {request.num_inference_steps} {request.scheduler} steps"
+    name += f" with {describe_adapters(request.adapters)}" if request.adapters else ""
     return SheetRow(f"{NOTICE} {len(images)} of {name}, {seeds}, {sampling}: {words}", images)
 
 
@@ -129,6 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--scheduler")
     parser.add_argument("--checkpoint")
+    parser.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME:WEIGHT", help="added to the checkpoint; repeat for more"
+    )
     parser.add_argument("--side", type=int, default=128, help="pixels a side on the sheet")
     parser.add_argument("--real", type=Path, metavar="DATASET", help="a row of real images of the validation split")
     parser.add_argument("--captions", action="store_true", help="also draw samples from their captions")

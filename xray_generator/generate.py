@@ -21,7 +21,7 @@ from xray_generator.data.choices import expand_request
 from xray_generator.export.files import make_folder
 from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
-from xray_generator.types import MAX_IMAGES, AdapterWeight, GenerationRequest, StudioError, TextPrompt, quote
+from xray_generator.types import MAX_IMAGES, GenerationRequest, StudioError, TextPrompt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def _run(options: argparse.Namespace) -> None:
         steps=options.steps,
         guidance=options.guidance,
         scheduler=options.scheduler,
-        adapters=tuple(_read_adapter(studio, text) for text in options.adapter),
+        adapters=tuple(studio.read_adapter(text) for text in options.adapter),
         eta=options.eta,
     )
     studio.check_adapters(manifest, request.adapters)
@@ -98,15 +98,6 @@ def _draw(request: GenerationRequest, studio: Studio, options: argparse.Namespac
         enhanced = {"enhanced_path": str(image.enhanced_path)} if image.enhanced_path else {}
         dicom = {"dicom_path": str(image.dicom_path)} if image.dicom_path else {}
         print(json.dumps(line | enhanced | dicom))  # noqa: T201
-
-
-def _read_adapter(studio: Studio, text: str) -> AdapterWeight:
-    name, _, weight = text.partition(":")
-    try:
-        number = float(weight or 1)
-    except ValueError:
-        raise StudioError(f"--adapter takes NAME:WEIGHT, such as chest_xray_lora:0.8, not {quote(text)}.") from None
-    return AdapterWeight(studio.manifest(name).ref, number)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from xray_generator.types import (
     OnStep,
     StudioError,
     Upscaler,
+    quote,
     report_loaded,
 )
 
@@ -181,6 +182,16 @@ class Studio:
             if found.ref != ref:
                 here, asked = found.ref.sha256[:12], ref.sha256[:12]
                 raise StudioError(f"The adapter {ref.full_name} has other weights here (SHA-256 {here}, not {asked}).")
+
+    def read_adapter(self, text: str) -> AdapterWeight:
+        """The adapter "NAME:WEIGHT"; "NAME" is at weight 1. StudioError: it is not here, or the weight is no number."""
+        name, _, weight = text.partition(":")
+        try:
+            number = float(weight or 1)
+        except ValueError:
+            message = f"An adapter is given as NAME:WEIGHT, such as chest_xray_lora:0.8, not {quote(text)}."
+            raise StudioError(message) from None
+        return AdapterWeight(self.manifest(name).ref, number)
 
     def engine(self, checkpoint: str | None = None, adapters: tuple[AdapterWeight, ...] = ()) -> Engine:
         """The loaded engine of a checkpoint, to whose networks adapters may be added.
