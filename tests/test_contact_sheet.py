@@ -41,7 +41,7 @@ def test_adapters_are_added_and_named(
     monkeypatch.setenv("OUTPUT_DIR", str(adapter_checkpoints))
     plain, adapted = tmp_path / "plain.png", tmp_path / "adapted.png"
     sheet(plain, *PROMPT)
-    assert "4 of tiny with first at weight 0.5, seeds 1 to 4" in sheet(adapted, *PROMPT, "--adapter", "first:0.5")
+    assert "4 of tiny with first at weight 2, seeds 1 to 4" in sheet(adapted, *PROMPT, "--adapter", "first:2")
     assert not np.array_equal(read_image(plain)[-32:], read_image(adapted)[-32:])
 
 
