@@ -120,7 +120,7 @@ def run_in_memory(work: Callable[[], T]) -> T:
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-        _free_memory()  # not above: there the error still holds what the work had made
+        free_memory()  # not above: there the error still holds what the work had made
     raise StudioError("There is not enough memory for this. Choose a smaller size or close other programs; then retry.")
 
 
@@ -129,7 +129,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)
 
 
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Give back what nobody uses any more."""
     import torch
 
     gc.collect()
