@@ -15,10 +15,10 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
@@ -136,6 +136,11 @@ def from_json(text: str | bytes) -> Preset:
             for fault in error.errors()
         )
         raise StudioError(f"This is not a preset. {'; '.join(faults)}") from None
+
+
+def from_data(data: Mapping[str, Any]) -> Preset:
+    """A preset from plain data, as recipes hold it; errors as of `from_json`."""
+    return from_json(json.dumps(data))
 
 
 def read_preset(path: Path) -> Preset:

@@ -12,7 +12,6 @@ and 1 where the image cannot be drawn here.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from postprocess.presets import apply, from_json
+from postprocess.presets import apply, from_data
 from xray_generator import generation, images
 from xray_generator.checkpoints import Manifest
 from xray_generator.console import exit_code
@@ -133,7 +132,7 @@ def _enhance(result: GenerationResult, recipe: Recipe) -> Iterator[Picture]:
     if recipe.preset is None:
         yield raw
         return
-    preset = from_json(json.dumps(recipe.preset))
+    preset = from_data(recipe.preset)
     for image in (raw.image, images.from_uint8(images.to_uint8(raw.image))):
         yield Picture(apply(preset, image), add_preset(raw.recipe, preset))
 

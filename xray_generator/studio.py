@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections import OrderedDict
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from postprocess.presets import PRESETS, Preset, from_json, load_presets
+from postprocess.presets import PRESETS, Preset, from_data, load_presets
 from xray_generator import generation
 from xray_generator.checkpoints import Manifest, find_checkpoint, list_checkpoints, read_manifest
 from xray_generator.config import parse
@@ -309,7 +308,7 @@ class Studio:
 
     def carry_out(self, order: DrawOrder) -> Callable[[OnStep], Iterator[GenerationResult]]:
         """The work of an order: `draw` into a folder of `generated_dir`."""
-        preset = from_json(json.dumps(order.preset))
+        preset = from_data(order.preset)
         return partial(self.draw, order.request, order.checkpoint, preset, self.generated_dir / order.folder)
 
     def keep(self, picture: Picture, folder: Path) -> Path:

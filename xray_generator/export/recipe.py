@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from postprocess.presets import Preset, from_json
+from postprocess.presets import Preset, from_data
 from xray_generator import images
 from xray_generator.config import dump, parse
 from xray_generator.dicom import is_dicom
@@ -75,7 +75,7 @@ def add_preset(recipe: Recipe, preset: Preset) -> Recipe:
     if not preset.operations:
         return recipe
     if recipe.preset is not None:
-        earlier = from_json(json.dumps(recipe.preset))
+        earlier = from_data(recipe.preset)
         preset = replace(preset, operations=earlier.operations + preset.operations)
     return replace(recipe, preset=dump(preset))
 
