@@ -34,6 +34,7 @@ from xray_generator.types import (
     NOTICE,
     AdapterWeight,
     CheckpointRef,
+    Edit,
     GenerationRequest,
     Recommendation,
     StudioError,
@@ -169,11 +170,12 @@ def test_an_adapted_image_can_be_drawn_again_where_its_adapter_is_and_is_no_imag
     for others in ((), [replace(ADAPTER, sha256="ef" * 32)]):
         (sentence,) = differences(recipe(ADAPTED), MANIFEST, PRESETS, None, others)
         assert sentence == "The adapter of this image (soft, SHA-256 cdcdcdcdcdcd) is not here, or not of this model."
-    for name, request in (("a.png", ADAPTED), ("b.png", REQUEST)):
-        (tmp_path / name).write_bytes(encode_png(IMAGE, recipe(request)))
+    edited = recipe(origin=Edit("Pneumonia", source_prompt="Chest"))
+    for name, made in (("a.png", recipe(ADAPTED)), ("b.png", recipe()), ("c.png", edited)):
+        (tmp_path / name).write_bytes(encode_png(IMAGE, made))
     drawn = find_drawn(MANIFEST, [tmp_path], 9)
     assert [row.path.name for row in drawn.rows] == ["b.png"]
-    assert drawn.notes == ("Generated images left out: 1 drawn with adapters.",)
+    assert drawn.notes == ("Generated images left out: 1 drawn with adapters, 1 edited or blended.",)
 
 
 @pytest.mark.parametrize(

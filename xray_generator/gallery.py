@@ -83,6 +83,8 @@ def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
             left_out["of other weights"] += 1
         elif recipe.request.adapters:
             left_out["drawn with adapters"] += 1
+        elif recipe.origin is not None:  # its prompt is not what it shows
+            left_out["edited or blended"] += 1
         elif recipe.preset:
             left_out["enhanced"] += 1
         elif not isinstance(recipe.request.condition, TextPrompt):
