@@ -1,5 +1,6 @@
 """Recipes in words, what differs between them, and chosen images as a labeled ZIP."""
 
+import csv
 import io
 import zipfile
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.album.pictures import CELLS, cell, drawn, edited, enhanced, keep
+from tests.album.pictures import CELLS, blended, cell, drawn, edited, enhanced, keep
 from xray_generator.album import export
 from xray_generator.album.export import archive
 from xray_generator.album.facts import NONE, Difference, differing, facts
@@ -73,6 +74,22 @@ def test_an_export_of_classes_is_a_labeled_dataset(tmp_path: Path) -> None:
     rows = read_dataset(unzip(tmp_path / "out", archive(Index(Folders(tmp_path)).find(Search()).entries))).rows
     assert {row.label for row in rows} == {"lymphocyte", "platelet"}
     assert CELLS.full_name in (tmp_path / "out" / "metadata.csv").read_text()
+
+
+def test_a_blended_image_is_exported_without_a_label(tmp_path: Path) -> None:
+    white, platelet = cell("lymphocyte"), cell("platelet", 2)
+    for number, made in enumerate((blended(drawn("Edema", 1), drawn("Pneumonia", 2)), blended(white, platelet), white)):
+        keep(tmp_path / f"{number}", made)
+    for folder, label in (("0", ""), ("1", ""), ("2", "lymphocyte")):
+        entries = Index(Folders(tmp_path / folder)).find(Search()).entries
+        line = _first_line(unzip(tmp_path / f"out {folder}", archive(entries)) / "metadata.csv")
+        assert (line.get("label") or line.get("class", "")) == label and not line.get("caption")
+        assert not line.get("labels") and line["kind"] == ("drawn" if label else "blended")
+
+
+def _first_line(table: Path) -> dict[str, str]:
+    with table.open(newline="") as file:
+        return next(csv.DictReader(file))
 
 
 def test_an_export_of_too_many_or_of_a_lost_image_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

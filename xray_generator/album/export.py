@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 
 from xray_generator.album.index import Entry
+from xray_generator.album.keys import Keys
 from xray_generator.data.captioned import IMAGES, METADATA
 from xray_generator.data.prompts import row_of_prompt
 from xray_generator.data.tables import write_table
@@ -61,20 +63,28 @@ def _read(entry: Entry) -> bytes:
 
 
 def _table(entries: Sequence[Entry]) -> str:
+    known = [_known(entry.keys) for entry in entries]
     head: tuple[str, ...] = ("image", "caption", "labels", "class")
     firsts: list[tuple[object, ...]] = [
-        (entry.name, entry.keys.prompt, "|".join(entry.keys.findings), entry.keys.label) for entry in entries
+        (entry.name, keys.prompt, "|".join(keys.findings), keys.label)
+        for entry, keys in zip(entries, known, strict=True)
     ]
-    if all(entry.keys.label for entry in entries):
-        head, firsts = ("image", "label"), [(f"{IMAGES}/{entry.name}", entry.keys.label) for entry in entries]
+    if all(keys.label for keys in known):
+        head = ("image", "label")
+        firsts = [(f"{IMAGES}/{entry.name}", keys.label) for entry, keys in zip(entries, known, strict=True)]
     lines = [(*first, *_facts(entry)) for first, entry in zip(firsts, entries, strict=True)]
     return write_table((*head, *COMMON), lines)
+
+
+def _known(keys: Keys) -> Keys:
+    """The keys of an image, of a blended one without what it shows: neither of two."""
+    return replace(keys, prompt="", findings=(), label="") if keys.second else keys
 
 
 def _facts(entry: Entry) -> tuple[object, ...]:
     """The values of COMMON."""
     request, checkpoint, note = entry.recipe.request, entry.recipe.checkpoint, entry.note
-    row = row_of_prompt(entry.keys.prompt)
+    row = row_of_prompt(_known(entry.keys).prompt)
     return (
         entry.keys.stem,
         "",
