@@ -94,7 +94,7 @@ def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
     recommended = manifest.recommended
     settings = (recommended.scheduler, recommended.num_inference_steps, recommended.guidance_scale)
     requests = [recipe.request for _, recipe in kept.values()]
-    others = sum((r.scheduler, r.num_inference_steps, r.guidance_scale) != settings for r in requests)
+    others = sum((r.scheduler, r.num_inference_steps, r.guidance_scale) != settings or r.eta > 0 for r in requests)
     counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(left_out.items()))
     notes = [f"Generated images left out: {counts}."] if counts else []
     if others:
