@@ -63,7 +63,7 @@ def _read(entry: Entry) -> bytes:
 
 
 def _table(entries: Sequence[Entry]) -> str:
-    known = [_known(entry.keys) for entry in entries]
+    known = [_certain_keys(entry.keys) for entry in entries]
     head: tuple[str, ...] = ("image", "caption", "labels", "class")
     firsts: list[tuple[object, ...]] = [
         (entry.name, keys.prompt, "|".join(keys.findings), keys.label)
@@ -76,7 +76,7 @@ def _table(entries: Sequence[Entry]) -> str:
     return write_table((*head, *COMMON), lines)
 
 
-def _known(keys: Keys) -> Keys:
+def _certain_keys(keys: Keys) -> Keys:
     """The keys of an image, of a blended one without what it shows: neither of two."""
     return replace(keys, prompt="", findings=(), label="") if keys.second else keys
 
@@ -84,7 +84,7 @@ def _known(keys: Keys) -> Keys:
 def _facts(entry: Entry) -> tuple[object, ...]:
     """The values of COMMON."""
     request, checkpoint, note = entry.recipe.request, entry.recipe.checkpoint, entry.note
-    row = row_of_prompt(_known(entry.keys).prompt)
+    row = row_of_prompt(_certain_keys(entry.keys).prompt)
     return (
         entry.keys.stem,
         "",
