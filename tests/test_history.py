@@ -22,6 +22,7 @@ from xray_generator.history import (
     read_form,
     read_kept,
     result_path,
+    without_gone,
 )
 from xray_generator.images import to_uint8
 from xray_generator.requests import text_request
@@ -97,6 +98,9 @@ def test_images_that_are_gone_and_foreign_files_are_left_out(studio: Studio, tmp
     assert np.array_equal(result.images[1], whole.images[2])
     assert result.latencies_ms == (whole.latencies_ms[0], whole.latencies_ms[2])
     assert [recipe.request.seed for recipe in recipes(result)] == [3, 5]
+    left = without_gone(whole, tmp_path)
+    assert left is not None and left.seeds == (3, 5) and without_gone(left, tmp_path) is left
+    assert without_gone(whole, tmp_path / "none") is None
     aside.rename(gone)
     assert (again := load_result(path)) is not None and again.seeds == whole.seeds
     outside = replace(kept, files=(f"../{tmp_path.name}/{kept.files[0]}", "../../etc/passwd"))

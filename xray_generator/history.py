@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from glob import escape
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from xray_generator.config import dump, parse
 from xray_generator.export.files import make_folder, write_json
-from xray_generator.export.pictures import pictures
-from xray_generator.export.recipe import Recipe, common_recipe
+from xray_generator.export.pictures import file_name
+from xray_generator.export.recipe import Recipe, common_recipe, recipes
 from xray_generator.images import read_image
 from xray_generator.types import GenerationRequest, GenerationResult, Image
 
@@ -54,8 +54,7 @@ def result_path(result: GenerationResult, folder: Path) -> Path:
 
 def keep_result(result: GenerationResult, folder: Path) -> Path:
     """Write which images in the folder are those of a result, anew as it grows; StudioError: it cannot be written."""
-    files = tuple(pictures(result, index)[0].file_name for index in range(len(result.images)))
-    kept = KeptResult(common_recipe(result), result.latencies_ms, result.notes, files)
+    kept = KeptResult(common_recipe(result), result.latencies_ms, result.notes, _list_files(result))
     return _write(result_path(result, folder), kept)
 
 
@@ -105,6 +104,22 @@ def _read_images(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[int, Im
     for place, name in enumerate(names):
         with suppress(ValueError, OSError):  # no image, or no name of a file
             yield place, read_image(folder / Path(name).name)
+
+
+def without_gone(result: GenerationResult, folder: Path) -> GenerationResult | None:
+    """A result in memory without the images whose files in the folder are gone; None: all are."""
+    here = [index for index, name in enumerate(_list_files(result)) if (folder / name).is_file()]
+    if len(here) == len(result.images):
+        return result
+    images = tuple(result.images[index] for index in here)
+    latencies_ms = tuple(result.latencies_ms[index] for index in here)
+    places = tuple(result.seeds[index] - result.request.seed for index in here)
+    return replace(result, images=images, latencies_ms=latencies_ms, places=places) if here else None
+
+
+def _list_files(result: GenerationResult) -> tuple[str, ...]:
+    """The names of the files of its images, in order."""
+    return tuple(map(file_name, recipes(result)))
 
 
 def keep_form(form: Form, folder: Path) -> Path:

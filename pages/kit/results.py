@@ -15,7 +15,15 @@ from postprocess.presets import Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.data.naming import class_titles
-from xray_generator.history import Form, keep_form, list_results, load_result, read_form, result_path
+from xray_generator.history import (
+    Form,
+    keep_form,
+    list_results,
+    load_result,
+    read_form,
+    result_path,
+    without_gone,
+)
 from xray_generator.orders import DrawOrder
 from xray_generator.requests import describe_condition
 from xray_generator.types import GenerationRequest, GenerationResult, StudioError
@@ -50,8 +58,14 @@ def list_own_results(checkpoint: str) -> list[Path]:
 
 
 def read_result(path: Path, checkpoint: str) -> GenerationResult | None:
-    """One of these results: from memory, where it still is, else with the 8 bits of its files; None: they are gone."""
-    return _list_remembered(checkpoint).get(path) or load_result(path)
+    """One of these results: from memory, where it still is, else with the 8 bits of its files; None: they are gone.
+
+    An image whose file was deleted is left out; a result that could not be written is whole in memory.
+    """
+    remembered = _list_remembered(checkpoint).get(path)
+    if remembered is None:
+        return load_result(path)
+    return without_gone(remembered, path.parent) if path.is_file() else remembered
 
 
 def _list_remembered(checkpoint: str) -> dict[Path, GenerationResult]:

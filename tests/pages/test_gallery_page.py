@@ -11,10 +11,12 @@ from streamlit.testing.v1 import AppTest
 from pages.kit.services import studio
 from postprocess.presets import PRESETS
 from tests.pages.generator import click, open_generator, own_folder, run, shown, viewers, wait
+from xray_generator.album.folders import Folders
 from xray_generator.album.notes import read_note
+from xray_generator.album.trash import delete, undo
 from xray_generator.config import dump
-from xray_generator.export.pictures import Picture
-from xray_generator.export.recipe import Recipe
+from xray_generator.export.pictures import Picture, file_name
+from xray_generator.export.recipe import Recipe, recipes
 from xray_generator.types import Edit, GenerationRequest, TextPrompt
 
 IMAGE = np.linspace(0, 1, 64 * 64, dtype=np.float32).reshape(64, 64)
@@ -102,6 +104,19 @@ def test_a_deletion_is_undone(page: AppTest, names: list[str], output_dir: Path)
     assert not (own_folder(output_dir) / names[2]).exists()
     click(page, "gallery_undo")
     assert len(tiles(page)) == 3 and "deleted" not in shown(page)
+
+
+def test_a_deleted_image_is_gone_from_the_generator_too(app: AppTest, output_dir: Path) -> None:
+    app.number_input(key="num_images").set_value(2)
+    click(run(app), "generate")
+    result = wait(app).result
+    files, folders = [file_name(recipe) for recipe in recipes(result)], Folders(own_folder(output_dir))
+    first = delete(files[:1], folders)
+    assert f"Seed {result.seeds[1]}" in viewers(run(app))[0]["panes"][0]["label"]
+    delete(files[1:], folders)
+    assert "no longer in" in shown(run(app)) and not viewers(app)
+    undo(first.id, folders)
+    assert f"Seed {result.seeds[0]}" in viewers(run(app))[0]["panes"][0]["label"]
 
 
 def test_marked_images_are_compared_and_put_into_a_collection(page: AppTest, names: list[str]) -> None:
