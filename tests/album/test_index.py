@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from xray_generator.album.folders import Folders
 from xray_generator.album.index import FILE, ORDERS, Index, Search
 from xray_generator.album.notes import change_note
 from xray_generator.images import encode_png
-from xray_generator.types import StudioError
+from xray_generator.types import Edit, StudioError
 
 NOON_DAY = datetime.fromtimestamp(NOON).date()
 COUNT = (
@@ -174,6 +175,7 @@ def test_lineage_leads_up_and_down(tmp_path: Path) -> None:
         "enlarged": enlarged(raw),
         "blended": blended(raw, other),
         "another seed": drawn(seed=3),
+        "uploaded, edited": replace(raw, origin=Edit("Edema", image_sha256="cd" * 32)),  # not from raw
     }
     names = {keep(tmp_path, recipe): title for title, recipe in made.items()}
     index = Index(Folders(tmp_path))
@@ -186,7 +188,8 @@ def test_lineage_leads_up_and_down(tmp_path: Path) -> None:
     assert found["edited, enhanced"] == {("Enhanced from", "edited")}
     assert found["enlarged"] == {("Enlarged from", "raw")}
     assert found["blended"] == {("Blended from", "raw"), ("Blended from", "other")}
-    assert found["other"] == {("Blended into", "blended")} and found["another seed"] == set()
+    assert found["other"] == {("Blended into", "blended")}
+    assert found["another seed"] == found["uploaded, edited"] == set()
 
 
 def test_a_file_that_goes_while_it_is_looked_at_is_left_out(own: Path) -> None:

@@ -36,7 +36,7 @@ ORDERS = {
 }
 KEYS = tuple(field.name for field in fields(Keys))
 COLUMNS = ("name", "stamp", "place", "made", "rating", "favorite", "collections", *KEYS)
-READ = (1, COLUMNS, [field.name for field in (*fields(Recipe), *fields(GenerationRequest))])
+READ = (2, COLUMNS, [field.name for field in (*fields(Recipe), *fields(GenerationRequest))])
 VERSION = crc32(repr(READ).encode()) >> 1  # of the table, and of what is read from a recipe: 31 bits
 T = TypeVar("T")
 

@@ -36,7 +36,7 @@ class Keys:
     label: str
     findings: tuple[str, ...]  # that the prompt states
     kind: Kind  # what was done to it last
-    stem: str  # a hash of weights and request without its size: the same for what was made from one noise
+    stem: str  # a hash of weights and request without its size: the same for what was made from one noise or upload
     second: str  # the stem of what it was blended with
     origin: str  # a hash of how it was edited or blended
     upscaler: str  # a hash of the weights that enlarged it
@@ -58,7 +58,7 @@ class Keys:
             label=condition.label if isinstance(condition, ClassLabel) else "",
             findings=findings,
             kind=_kind(recipe),
-            stem=_stem(recipe.request, recipe),
+            stem=_stem(recipe.request, recipe, origin.image_sha256 if isinstance(origin, Edit) else ""),
             second=second,
             origin=_digest(dump(origin)) if origin else "",
             upscaler=recipe.upscaler.sha256[:16] if recipe.upscaler else "",
@@ -117,9 +117,10 @@ def _words(recipe: Recipe, prompt: str, findings: tuple[str, ...]) -> str:
     return f" {' '.join(words)} ".casefold()
 
 
-def _stem(request: GenerationRequest, recipe: Recipe) -> str:
+def _stem(request: GenerationRequest, recipe: Recipe, uploaded: str = "") -> str:
+    """`uploaded`: the hash of the image that was edited, in whose place the request draws none."""
     data = {name: value for name, value in dump(request).items() if name not in OF_THE_FILE}
-    return _digest([data, recipe.checkpoint.sha256])
+    return _digest([data, recipe.checkpoint.sha256, *filter(None, (uploaded,))])
 
 
 def _digest(data: object) -> str:
