@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from xray_generator.album.facts import facts
 from xray_generator.checkpoints import list_checkpoints
 from xray_generator.config import dump
 from xray_generator.console import exit_code
 from xray_generator.export.marks import find_marks
 from xray_generator.export.recipe import Recipe, read_recipe
 from xray_generator.images import read_image
-from xray_generator.requests import describe_condition
 from xray_generator.studio import Studio
-from xray_generator.types import CheckpointRef, Edit, Morph, StudioError
+from xray_generator.types import CheckpointRef, StudioError
 
 CERTAINTY = {
     "recipe": "yes, as it says: marked, with a complete recipe; `xray-studio reproduce` tells whether that draws it",
@@ -99,30 +99,8 @@ def describe(found: Inspection) -> Iterator[str]:
     for weights in found.weights:
         ref, place = weights.checkpoint, "here" if weights.is_here else "not here"
         yield f"{weights.role}: {ref.full_name}, SHA-256 {ref.sha256}; these weights are {place}"
-    yield from _describe_recipe(found.recipe)
-
-
-def _describe_recipe(recipe: Recipe) -> Iterator[str]:
-    request, origin = recipe.request, recipe.origin
-    yield f"drawn for: {describe_condition(request.condition)}"
-    yield f"drawn at: {request.width} x {request.height} pixels, seed {request.seed}"
-    eta = f", eta {request.eta:g}" if request.eta else ""
-    steps = f"{request.num_inference_steps} steps"
-    yield f"sampled with: {request.scheduler}, {steps}, guidance {request.guidance_scale}{eta}"
-    match origin:
-        case Edit():
-            yield f"edited: to “{origin.prompt}” from “{origin.source_prompt}”, strength {origin.strength:g}"
-            yield f"edit of: {f'an uploaded image, by {origin.method}' if origin.image_sha256 else 'the drawn image'}"
-        case Morph():
-            second = origin.second
-            yield (
-                f"morphed: {origin.weight:.0%} of the way to “{describe_condition(second.condition)}”, "
-                f"seed {second.seed}, guidance {second.guidance_scale}"
-            )
-    if recipe.preset is not None:
-        yield f"enhanced: {json.dumps(recipe.preset, ensure_ascii=False)}"
-    yield from (f"made with {name}: {value}" for name, value in recipe.runtime.items())
-    yield f"notice: {recipe.notice}"
+    yield from (f"{name[:1].lower()}{name[1:]}: {value}" for name, value in facts(found.recipe).items())
+    yield f"notice: {found.recipe.notice}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
