@@ -54,6 +54,15 @@ def test_engine_is_loaded_once(studio: Studio) -> None:
     assert studio.engine("tiny") is studio.engine("TINY") is studio.engine()
 
 
+def test_networks_are_unloaded_and_loaded_again(tiny_checkpoint: Path) -> None:
+    studio = Studio(tiny_checkpoint, "cpu")
+    assert studio.loaded == ()
+    engine = studio.engine()
+    assert studio.loaded == (engine.manifest,) and studio.runtime()["dtype"] in ("float32", "bfloat16 autocast")
+    studio.unload()
+    assert studio.loaded == () and studio.engine() is not engine
+
+
 def test_loading_leaves_other_threads_alone(tiny_checkpoint: Path) -> None:
     """Networks built beside a load must hold data (diffusers' default load puts them on the meta device)."""
     stop, devices = threading.Event(), set()

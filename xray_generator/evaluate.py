@@ -129,7 +129,7 @@ def _measure_enlargement(options: argparse.Namespace, studio: Studio) -> Record:
 
 def _run_suite(options: argparse.Namespace, studio: Studio) -> Record:
     """Run all steps, and keep the figures, a sample of the images and the card's table of ablations."""
-    cache = studio.output_dir / "cache" / "evaluation"
+    cache = studio.cache_dir / "evaluation"
     study, notes = _prepare(options, studio, cache)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)  # noqa: T201

@@ -18,7 +18,7 @@ from xray_generator.config import parse
 from xray_generator.data.naming import class_titles
 from xray_generator.data.prompts import describe_reading, row_of_prompt
 from xray_generator.data.vocabulary import Vocabulary, unseen_words
-from xray_generator.devices import run_in_memory, set_threads
+from xray_generator.devices import free_memory, pick_device, run_in_memory, runtime_facts, set_threads
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.pictures import Picture, pictures
 from xray_generator.history import keep_result
@@ -104,6 +104,16 @@ class Studio:
         return self.output_dir / "samples" / checkpoint
 
     @property
+    def study_dir(self) -> Path:
+        """Where blind reader studies are kept, <id>/: their images, and what readers said of them."""
+        return self.output_dir / "reader_studies"
+
+    @property
+    def cache_dir(self) -> Path:
+        """What could be computed again: the images and features of evaluations and labeled sets."""
+        return self.output_dir / "cache"
+
+    @property
     def encoder_root(self) -> Path:
         """Where reference encoders are found: <root>/<name>/."""
         return self.output_dir / "encoders"
@@ -181,6 +191,29 @@ class Studio:
             if found.ref != ref:
                 here, asked = found.ref.sha256[:12], ref.sha256[:12]
                 raise StudioError(f"The adapter {ref.full_name} has other weights here (SHA-256 {here}, not {asked}).")
+
+    @property
+    def loaded(self) -> tuple[Manifest, ...]:
+        """The checkpoints whose networks are in memory now; one that is adapted appears once more."""
+        models = [*self._engines.values(), *self._adapted.values(), *filter(None, (self._upscaler,))]
+        return tuple(model.manifest for model in models)
+
+    def unload(self) -> None:
+        """Forget all networks in memory, those of a running job when it ends; they are loaded again when needed."""
+        with self._lock:
+            self._engines.clear()
+            self._adapted.clear()
+            self._upscaler = None
+        free_memory()
+
+    def runtime(self) -> dict[str, Any]:
+        """What the last bits of images depend on here, see `devices.runtime_facts`; imports torch.
+
+        Raises:
+            StudioError: the device is absent, or the number of threads wrong.
+        """
+        set_threads(self.num_threads)  # torch keeps them for each thread of a process
+        return runtime_facts(pick_device(self.device))
 
     def read_adapter(self, text: str) -> AdapterWeight:
         """The adapter "NAME:WEIGHT"; "NAME" is at weight 1. StudioError: it is not here, or the weight is no number."""

@@ -42,7 +42,7 @@ def begin(studio: Studio, series: Series, real: Path | None, upscaler: Upscaler 
         series.manifest,
         series.size,
         encoders=studio.encoder_root,
-        cache=studio.output_dir / "cache" / "evaluation",
+        cache=studio.cache_dir / "evaluation",
         real=real,
         device=studio.device,
     )
