@@ -100,13 +100,14 @@ def to_tensor(images: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(images)[:, None] * 2 - 1
 
 
-def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8) -> bytes:
+def encode_png(image: Image, text: Mapping[str, str] = NO_TEXT, bits: int = 8, *, is_compressed: bool = True) -> bytes:
     """Gray PNG of a [0, 1] image, 8 or 16 bits deep, with `text` as its text chunks."""
     chunks, buffer = PngInfo(), io.BytesIO()
     for name, value in text.items():
         chunks.add_itxt(name, value)
     levels = to_uint8(image) if bits == 8 else to_uint16(image)
-    PILImage.fromarray(levels).save(buffer, format="PNG", pnginfo=chunks)
+    level = -1 if is_compressed else 0  # -1: zlib's own choice
+    PILImage.fromarray(levels).save(buffer, format="PNG", pnginfo=chunks, compress_level=level)
     return buffer.getvalue()
 
 
