@@ -35,7 +35,9 @@ def main() -> None:
                 st.Page("measure/research.py", title="Research dashboard", url_path="research"),
                 st.Page("measure/evaluation.py", title="Evaluation", url_path="evaluation"),
                 st.Page("measure/likelihood.py", title="Likelihood", url_path="likelihood"),
+                st.Page("measure/readers.py", title="Reader study", url_path="readers"),
             ],
+            "About": [st.Page("settings.py", title="Settings and about", url_path="settings")],
         },
         position="top",
     )

@@ -37,6 +37,8 @@ PAGES = {
     "measure/research.py": "Real and generated images side by side.",
     "measure/model_analysis.py": "Look inside a model.",
     "measure/likelihood.py": "How typical is a CT slice?",
+    "measure/readers.py": "Can people tell real from synthetic?",
+    "settings.py": "What runs here, and how to cite it.",
 }
 
 

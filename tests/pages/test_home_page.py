@@ -86,4 +86,5 @@ def test_every_other_page_is_linked(output_dir: Path) -> None:
     app = open_home()
     links = {link.proto.page for link in app.get("page_link")}
     create = {"batch", "live", "edit", "latent", "adapters", "enlarge", "enhancement", "gallery", "grid"}
-    assert create | {"dataset", "metrics", "evaluation", "research", "model_analysis", "likelihood"} <= links
+    measure = {"metrics", "evaluation", "research", "model_analysis", "likelihood", "readers"}
+    assert create | measure | {"dataset", "settings"} <= links
