@@ -64,7 +64,7 @@ def _draw_runtime() -> None:
         {
             "Memory of the studio": size_text(memory.used),
             "Memory of the machine": size_text(memory.total),
-            "of it available": NOT_MEASURED if memory.available is None else size_text(memory.available),
+            "Memory available": NOT_MEASURED if memory.available is None else size_text(memory.available),
             "Free on the disk of the images": size_text(free_bytes(studio().output_dir)),
             "Your images": size_text(folder_bytes(own_dir())),
         },
