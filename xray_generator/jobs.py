@@ -16,10 +16,12 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from xray_generator.orders import DrawOrder, KeptJob, OrderStore, State
-from xray_generator.types import Canceled, Image, OnStep, Preview, StudioError
+from xray_generator.history import result_path
+from xray_generator.orders import OVER, DrawOrder, KeptJob, OrderStore, State
+from xray_generator.types import Canceled, GenerationResult, Image, OnStep, Preview, StudioError
 
 Work = Callable[[OnStep], Any]  # it returns its result, or yields it as it grows
 
@@ -35,6 +37,10 @@ AWAY = "Stopped, because its page was closed and others were waiting."
 INTERRUPTED = "The server ended twice while this job ran, so it is not begun again."
 
 logger = logging.getLogger(__name__)
+
+
+class QueueFullError(StudioError):
+    """The queue takes no more jobs now, or no more of one person."""
 
 
 @dataclass
@@ -57,6 +63,7 @@ class Job:
     num_done: int = 0  # of its images
     preview: Image | None = None
     result: Any = None
+    result_file: str = ""  # of an order: the name of the file in its folder that names the images, see `history`
     error: str = ""  # why it failed, or was stopped
     started: float = 0.0
     finished: float = 0.0
@@ -66,7 +73,7 @@ class Job:
     @property
     def is_over(self) -> bool:
         """Whether the job has ended, in whatever way."""
-        return self.state in ("done", "failed", "canceled")
+        return self.state in OVER
 
     @property
     def seconds(self) -> float:
@@ -122,7 +129,7 @@ class JobQueue:
         """A job that an earlier server left. StudioError: this version cannot carry it out."""
         job = Job(self._carry_out(kept.order), kept.owner, kept.key, kept.title, kept.num_images, order=kept.order)
         job.id, job.state, job.attempts, job.error = kept.id, kept.state, kept.attempts, kept.error
-        job.num_done = kept.num_done
+        job.num_done, job.result_file = kept.num_done, kept.result_file
         if not job.is_over and kept.is_cancel_requested:
             job.cancel_requested.set()
             job.state = "canceled"
@@ -146,7 +153,7 @@ class JobQueue:
         """Queue `work`, which is given an `on_step` to call, or an order. The other arguments are those of `Job`.
 
         Raises:
-            StudioError: the queue is full, or the person has as many jobs in it as one may have.
+            QueueFullError: the queue is full, or the person has as many jobs in it as one may have.
         """
         order = work if isinstance(work, DrawOrder) else None
         made = self._carry_out(work) if isinstance(work, DrawOrder) else work
@@ -175,8 +182,9 @@ class JobQueue:
             return
         asked = job.cancel_requested.is_set()
         kept = KeptJob(job.id, job.order, job.owner, job.key, job.title, job.num_images, job.state, job.attempts)
+        kept = replace(kept, num_done=job.num_done, result_file=job.result_file, error=job.error)
         with _logged():
-            self._store.keep(replace(kept, num_done=job.num_done, error=job.error, is_cancel_requested=asked))
+            self._store.keep(replace(kept, is_cancel_requested=asked))
 
     def get(self, job_id: str) -> Job | None:
         """The job, or None where it is unknown or was dropped."""
@@ -217,10 +225,10 @@ class JobQueue:
     def _make_room(self, owner: str) -> None:
         line = self._line()
         if owner and sum(job.owner == owner for job in line) >= MAX_QUEUED_EACH:
-            raise StudioError(f"{MAX_QUEUED_EACH} of your jobs wait already. Wait for one, or cancel one.")
+            raise QueueFullError(f"{MAX_QUEUED_EACH} of your jobs wait already. Wait for one, or cancel one.")
         if len(line) >= MAX_QUEUED:
             if self._is_here(line[-1].owner):
-                raise StudioError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.")
+                raise QueueFullError(f"{MAX_QUEUED} jobs wait already. Try again in a minute.")
             line[-1].state, line[-1].error = "canceled", AWAY
             self._keep(line[-1])
 
@@ -241,6 +249,7 @@ class JobQueue:
                 while not (line := self._line()):
                     self._lock.wait()
                 job = line[0]
+                del line  # the others may be dropped before this one ends
                 job.state, job.started, job.attempts = "running", time.monotonic(), job.attempts + 1
                 self._keep(job)
             state: State = "failed"
@@ -269,6 +278,8 @@ class JobQueue:
             job.result = outcome
             return
         for job.result in outcome:
+            if job.order is not None and isinstance(job.result, GenerationResult):
+                job.result_file = result_path(job.result, Path()).name
             job.num_done += 1
             self._keep(job)
 

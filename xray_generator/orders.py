@@ -6,6 +6,7 @@ A file of SQLite in WAL mode, which one server at a time keeps open.
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
@@ -21,7 +22,10 @@ from xray_generator.export.files import make_folder
 from xray_generator.types import GenerationRequest, StudioError
 
 State = Literal["queued", "running", "done", "failed", "canceled"]
+OVER: tuple[State, ...] = ("done", "failed", "canceled")
 DAMAGED = ".damaged"  # ends the name of a file that could not be read
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class KeptJob:
     state: State
     attempts: int = 0
     num_done: int = 0
+    result_file: str = ""
     error: str = ""
     is_cancel_requested: bool = False
 
@@ -111,6 +116,18 @@ class OrderStore:
         with self._lock:
             self._file.close()
             self._server.release()
+
+
+def open_store(path: Path) -> OrderStore | None:
+    """The store in a file; None, and a warning in the log, where there can be none: jobs then end with their server.
+
+    So of two servers on one folder of outputs only the first has this memory.
+    """
+    try:
+        return OrderStore(path)
+    except StudioError as error:
+        logger.warning("jobs end with this server: %s", error)
+        return None
 
 
 def _readable(bodies: Iterable[str]) -> Iterator[KeptJob]:

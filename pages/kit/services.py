@@ -18,7 +18,7 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.data.places import Place, find_places
 from xray_generator.data.rows import Dataset, Row, class_names
 from xray_generator.jobs import JobQueue
-from xray_generator.orders import OrderStore
+from xray_generator.orders import open_store
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 
@@ -51,15 +51,9 @@ def studio() -> Studio:
 def job_queue() -> JobQueue:
     """The queue of this server. It has one worker, so one job runs at a time.
 
-    Images that were asked for are drawn also where the server ends before. Of two servers on one folder of outputs,
-    only the first has this memory.
+    Images that were asked for are drawn also where the server ends before.
     """
-    try:
-        store = OrderStore(studio().queue_path)
-    except StudioError as error:
-        logger.warning("jobs end with this server: %s", error)
-        store = None
-    return JobQueue(presence().is_here, studio().carry_out, store)
+    return JobQueue(presence().is_here, studio().carry_out, open_store(studio().queue_path))
 
 
 def own_dir() -> Path:
