@@ -19,7 +19,6 @@ from postprocess.presets import Preset, get_preset, load_presets
 from xray_generator.console import exit_code
 from xray_generator.data.choices import expand_request
 from xray_generator.export.files import make_folder
-from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
 from xray_generator.types import MAX_IMAGES, GenerationRequest, StudioError, TextPrompt
 
@@ -59,23 +58,19 @@ def _run(options: argparse.Namespace) -> None:
     if options.prompt is None and options.label is None and options.checkpoint is None:
         raise StudioError("Say what to draw: --prompt, or --checkpoint and --label.")
     manifest = studio.manifest(options.checkpoint)
-    condition = read_condition(manifest, options.prompt, options.label)
-    sizes = studio.sizes(options.checkpoint)
-    if options.size is not None and options.size not in sizes:
-        allowed = ", ".join(f"{size}" for size in sizes)
-        raise StudioError(f"The checkpoint draws images of {allowed} pixels a side, not {options.size}.")
-    request = make_request(
-        condition,
+    request = studio.make_request(
+        manifest,
+        options.prompt,
+        options.label,
+        size=options.size,
         seed=None if options.seed == -1 else options.seed,
         num_images=options.num_images,
-        size=options.size or sizes[0],
         steps=options.steps,
         guidance=options.guidance,
         scheduler=options.scheduler,
         adapters=tuple(studio.read_adapter(text) for text in options.adapter),
         eta=options.eta,
     )
-    studio.check_adapters(manifest, request.adapters)
     requests = expand_request(request, MAX_IMAGES // request.num_images)
     make_folder(options.output_dir)  # before the work, not after it
     for word in studio.unseen_words(options.prompt, options.checkpoint) if options.prompt else ():

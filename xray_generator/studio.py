@@ -6,7 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +24,9 @@ from xray_generator.export.pictures import Picture, pictures
 from xray_generator.history import keep_result
 from xray_generator.orders import DrawOrder
 from xray_generator.registry import FAMILIES, draws, load_engine, load_upscaler, modality, offers
+from xray_generator.requests import make_request, read_condition, resolve_request
 from xray_generator.types import (
+    MAX_STEPS,
     Ability,
     AdapterWeight,
     CheckpointRef,
@@ -191,6 +193,33 @@ class Studio:
             if found.ref != ref:
                 here, asked = found.ref.sha256[:12], ref.sha256[:12]
                 raise StudioError(f"The adapter {ref.full_name} has other weights here (SHA-256 {here}, not {asked}).")
+
+    def make_request(
+        self,
+        manifest: Manifest,
+        prompt: str | None,
+        label: str | None,
+        *,
+        size: int | None = None,
+        **settings: Any,  # noqa: ANN401 - those of `requests.make_request`
+    ) -> GenerationRequest:
+        """A validated request for what a person asks a checkpoint for at a door.
+
+        No size: the first that it draws. What only the loaded model knows, such as its most steps, is not looked at.
+
+        Raises:
+            StudioError: the checkpoint cannot draw it; the text says what it can.
+        """
+        condition = read_condition(manifest, prompt, label)
+        sizes = self.sizes(manifest.ref.full_name)
+        if size is not None and size not in sizes:
+            allowed = ", ".join(map(str, sizes))
+            raise StudioError(f"{manifest.name} draws images of {allowed} pixels a side, not {size}.")
+        request = make_request(condition, size=size or sizes[0], **settings)
+        drawn = size if size in manifest.sizes else manifest.sizes[0]  # before it is enlarged
+        resolve_request(replace(request, height=drawn, width=drawn), manifest, MAX_STEPS, takes_eta=True)
+        self.check_adapters(manifest, request.adapters)
+        return request
 
     @property
     def loaded(self) -> tuple[Manifest, ...]:
