@@ -15,6 +15,7 @@ from xray_generator.types import PRODUCT, PURPOSE
 # Command -> the module whose `main(arguments)` runs it, and its line in the help text.
 COMMANDS = {
     "generate": ("xray_generator.generate", "generate images from a prompt or a class"),
+    "serve": ("xray_generator.serve", "serve the HTTP API to programs"),
     "train": ("xray_generator.train", "train a model from a configuration"),
     "train-packed": (
         "xray_generator.families.latent_diffusion.packed",

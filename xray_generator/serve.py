@@ -1,0 +1,104 @@
+"""`python -m xray_generator.serve`: the studio for programs, an HTTP API on this machine or for those who have a token.
+
+    python -m xray_generator.serve --port 8000
+    python -m xray_generator.serve --new_token anna --token_file tokens.txt
+    python -m xray_generator.serve --host 0.0.0.0 --token_file tokens.txt
+
+Its description is at /openapi.json. Prints its address, then a line for each request and job, without prompts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from xray_generator.api.app import create_app
+from xray_generator.api.tokens import HASHED, hash_token, is_loopback, make_token, read_tokens
+from xray_generator.checkpoints import check_name
+from xray_generator.console import exit_code
+from xray_generator.jobs import JobQueue
+from xray_generator.orders import open_store
+from xray_generator.studio import Studio
+from xray_generator.types import StudioError
+
+VARIABLE = "STUDIO_TOKENS"
+MAX_CONNECTIONS = 128
+PATIENCE_S = 2  # for requests that are open when the server ends
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 on success, 1 with a message on a fault."""
+    options = _parser().parse_args(arguments)
+    if options.new_token is not None:
+        return exit_code(lambda: _add_token(options.new_token, options.token_file))
+    return exit_code(lambda: _serve(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m xray_generator.serve", description=__doc__.splitlines()[0])
+    parser.add_argument("--host", default="127.0.0.1", help="another than this machine's own needs tokens")
+    parser.add_argument("--port", type=int, default=8000, help="0: any that is free")
+    parser.add_argument(
+        "--token_file", type=Path, help=f"words NAME:TOKEN or NAME:{HASHED}HASH, which may also be in {VARIABLE}"
+    )
+    parser.add_argument("--new_token", metavar="NAME", help="print a new token, and add its hash to the token file")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1; default: CUDA where there is one")
+    parser.add_argument("--num_threads", type=int, help="CPU threads")
+    parser.add_argument("--log_prompts", action="store_true", help="also say in the log what is asked for")
+    return parser
+
+
+def _add_token(name: str, path: Path | None) -> None:
+    check_name(name)
+    if path is None:
+        raise StudioError("Say where tokens are kept: --token_file FILE.")
+    token = make_token()
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{name}:{HASHED}{hash_token(token)}\n")
+    print(token)  # noqa: T201
+
+
+def _serve(options: argparse.Namespace) -> None:
+    written = options.token_file.read_text(encoding="utf-8", errors="replace") if options.token_file else ""
+    tokens = read_tokens(f"{os.environ.get(VARIABLE, '')}\n{written}")
+    if not tokens.hashes and not is_loopback(options.host):
+        raise StudioError(
+            f"On {options.host} other machines reach the server, so it needs tokens: --token_file FILE, or {VARIABLE}."
+        )
+    if not 0 <= options.port < 2**16:
+        raise StudioError(f"A port is a number from 0 to 65,535, not {options.port}.")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    with socket.create_server((options.host, options.port), family=family) as listener:
+        studio = Studio(device=options.device, num_threads=options.num_threads)
+        queue = JobQueue(carry_out=studio.carry_out, store=open_store(studio.queue_path))
+        app = create_app(studio, queue, tokens, log_prompts=options.log_prompts)
+        host = f"[{options.host}]" if ":" in options.host else options.host
+        print(f"http://{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201
+        make_server(app).run(sockets=[listener])
+
+
+def make_server(app: FastAPI) -> uvicorn.Server:
+    """What serves the API; its log is ours, with the requests' ids."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_graceful_shutdown=PATIENCE_S,
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
