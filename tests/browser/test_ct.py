@@ -63,7 +63,7 @@ def test_a_slice_is_drawn_windowed_traced_scored_and_downloaded(
     file = pydicom.dcmread(io.BytesIO(waiting.value.path().read_bytes()))
     assert file.SyntheticData == "YES" and (file.WindowCenter, file.WindowWidth) == (-600, 1500)
 
-    page.get_by_test_id("stTopNavSection").last.click()
+    page.get_by_test_id("stTopNavSection").filter(has_text="Measure").click()
     page.get_by_test_id("stTopNavDropdownLink").filter(has_text="Likelihood").click()
     _button(page, "likelihood_score").click()
     page.get_by_text("Latent noise", exact=True).first.wait_for()

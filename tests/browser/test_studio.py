@@ -136,11 +136,19 @@ def test_builder_and_card_open(page: sync_api.Page, screenshots: Path) -> None:
     _button(page, "build_use").click()
 
 
+def _choose(page: sync_api.Page, label: str, option: str) -> None:
+    """Choose in a list, which is opened again where the page ran meanwhile and closed it."""
+    wanted = page.get_by_role("option", name=option)
+    while not wanted.is_visible():
+        page.get_by_label(label, exact=True).click()
+        page.wait_for_timeout(500)
+    wanted.click()
+
+
 def test_generate_enhance_and_window(page: sync_api.Page, screenshots: Path) -> None:
     _generate(page)
     _open_advanced(page)
-    page.get_by_label("Enhancement", exact=True).click()
-    page.get_by_role("option", name="Balanced").click()
+    _choose(page, "Enhancement", "Balanced")
     _button(page, "download Enhanced PNG").wait_for()
     sync_api.expect(page.locator("canvas")).to_have_count(2)
     sync_api.expect(page.get_by_text("Synthetic", exact=True)).to_have_count(2)
