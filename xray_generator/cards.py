@@ -77,10 +77,16 @@ def describe_training(training: TrainingConfig, items: str = "images") -> str:
     most = "at most " * (training.patience is not None)
     best = "lowest" if training.best_is == "lower" else "highest"
     kept = f", the weights of the {best} {training.best_by} of all validations" * bool(training.best_by)
-    return (
-        f"{most}{training.num_steps:,} steps of {batch} {items}, AdamW, learning rate {training.learning_rate:g} "
-        f"({training.lr_schedule}), seed {training.seed}{kept}"
+    optimizer = f"AdamW, learning rate {training.learning_rate:g}"
+    if training.optimizer == "muon":
+        optimizer = f"Muon between hidden layers, learning rate {training.muon_rate:g}, and {optimizer}, for the rest"
+    schedule = (
+        f"constant, falling to 0 over the last {training.decay_share:.0%}"
+        if training.lr_schedule == "plateau"
+        else training.lr_schedule
     )
+    steps = f"{most}{training.num_steps:,} steps of {batch} {items}"
+    return f"{steps}, {optimizer} ({schedule}), seed {training.seed}{kept}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -73,9 +73,11 @@ def _describe_stages(manifest: Manifest, config: LatentDiffusionConfig) -> Itera
 
 def _describe_beginning(config: LatentDiffusionConfig) -> Iterator[str]:
     if config.begin_with:
+        other = Path(config.begin_with).name
+        earlier = "an earlier " * (other == config.name)
         yield (
-            f"Autoencoder, UNet and text encoder began with the weights of {Path(config.begin_with).name}, as far as "
-            "their tensors had the same names and shapes."
+            f"Autoencoder, UNet and text encoder began with the weights of {earlier}{other}, as far as their tensors "
+            "had the same names and shapes."
         )
 
 
