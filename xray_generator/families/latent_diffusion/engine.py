@@ -275,11 +275,11 @@ def load_engine(folder: Path, device: str | None = None, pretrained: str | None 
             raise ValueError(f"its parts have different numbers of latent channels: {sorted(channels)}")
         few_step = None
         if FEW_STEP in manifest.schedulers:
-            # peft: where there is one
-            from xray_generator.families.latent_diffusion.few_step_task import adapter_tensors, merge_adapter
+            # what trains it is slow to import
+            from xray_generator.families.latent_diffusion.few_step_task import load_student, student_tensors
 
-            stored[FEW_STEP] = adapter_tensors(unet)
-            few_step = freeze(merge_adapter(unet, folder / FEW_STEP), target)
+            stored[FEW_STEP] = student_tensors(unet)
+            few_step = freeze(load_student(unet, folder / FEW_STEP), target)
             few_step.set_attn_processor(RecordableAttention())
         unet.set_attn_processor(RecordableAttention())
         refinement = None

@@ -15,12 +15,10 @@ from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.loaders.lora_base import LORA_WEIGHT_NAME_SAFE
-from peft import LoraConfig, get_peft_model_state_dict
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from xray_generator.abilities import UNET
 from xray_generator.families.latent_diffusion.config import FewStepConfig
 from xray_generator.families.latent_diffusion.denoiser_task import (
     DenoiserTask,
@@ -32,47 +30,49 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
 )
 from xray_generator.families.latent_diffusion.guidance import Condition, guide_rescaled, is_guided_at, run_unet
 from xray_generator.families.latent_diffusion.model import FEW_STEP, LatentDiffusion, make_scheduler
+from xray_generator.nn.adapter import (
+    adapter_tensors,
+    add_adapter,
+    empty_tensors,
+    find_layers,
+    fuse,
+    read_adapter,
+    save_adapter,
+)
 from xray_generator.nn.diffusion import alpha_sigma, predict_x0_and_noise
 
-ADAPTED = (  # names of the layers that get an adapter, whole
-    r"(.*\.)?(to_[qkv]|to_out\.0|net\.0\.proj|net\.2|proj_(in|out)|conv([12]|_shortcut|_in|_out)?|time_emb_proj)"
-)
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0", "net.0.proj", "net.2", "proj_in", "proj_out")
+CONVOLUTIONS = ("conv", "conv1", "conv2", "conv_shortcut", "conv_in", "conv_out", "time_emb_proj")
+ADAPTED = (*ATTENTION, *CONVOLUTIONS)  # ends of the names of the layers that get an adapter
 MAX_VALIDATION = 128
 
 
-def add_adapter(unet: UNet2DConditionModel, rank: int) -> UNet2DConditionModel:
+def make_student(unet: UNet2DConditionModel, rank: int) -> UNet2DConditionModel:
     """A copy of a denoiser of which only a new low-rank adapter can be trained; it begins as the denoiser itself."""
     student = copy.deepcopy(unet)
-    student.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=ADAPTED))
-    for name, parameter in student.named_parameters():
-        parameter.requires_grad_("lora_" in name)
+    add_adapter(student, find_layers(student, ADAPTED), rank, alpha=rank, dropout=0.0)
     return student
 
 
-def save_adapter(student: UNet2DConditionModel, folder: Path) -> None:
-    """Write the adapter as safetensors that `merge_adapter` reads.
-
-    Not by diffusers' `save_lora_adapter`: it adds two entries of metadata, whose order, and so the file's hash, is
-    random.
-    """
-    folder.mkdir(parents=True)
-    tensors = get_peft_model_state_dict(student)
-    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / LORA_WEIGHT_NAME_SAFE)
+def save_student(student: UNet2DConditionModel, folder: Path) -> None:
+    """Write the adapter of a student, which `load_student` reads, in 16 bit."""
+    folder.mkdir()
+    save_adapter(_unnamed(adapter_tensors({UNET: student}, scale=1.0)), folder)
 
 
-def merge_adapter(unet: UNet2DConditionModel, folder: Path) -> UNet2DConditionModel:
-    """A copy of a denoiser with the adapter of a folder added to its weights."""
-    student = copy.deepcopy(unet)
-    student.load_lora_adapter(str(folder), prefix=None, use_safetensors=True)
-    student.fuse_lora()
-    student.unload_lora()
-    return student
+def load_student(unet: UNet2DConditionModel, folder: Path) -> UNet2DConditionModel:
+    """A copy of a denoiser with the adapter of a folder added to its weights; errors as of `adapter.read_adapter`."""
+    return fuse(unet, [(read_adapter(folder, {UNET: unet})[UNET], 1.0)])
 
 
-def adapter_tensors(unet: UNet2DConditionModel) -> dict[str, Tensor]:
-    """The tensors of an adapter of rank 1: one pair for each adapted layer."""
-    tensors: dict[str, Tensor] = get_peft_model_state_dict(add_adapter(unet, 1))
-    return tensors
+def student_tensors(unet: UNet2DConditionModel) -> dict[str, Tensor]:
+    """What the file of an adapter of rank 1 holds: a pair for each adapted layer."""
+    return _unnamed(empty_tensors({UNET: unet}, {UNET: find_layers(unet, ADAPTED)}, rank=1))
+
+
+def _unnamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without the name of the network, as in the files of earlier checkpoints."""
+    return {name.removeprefix(f"{UNET}."): value for name, value in tensors.items()}
 
 
 class DistillationLoss(nn.Module):
@@ -136,7 +136,7 @@ class FewStepTask:
 
     def __init__(self, denoiser: DenoiserTask) -> None:
         self.denoiser, self.settings = denoiser, denoiser.config.few_step
-        self.student = add_adapter(denoiser.model.unet, self.settings.rank)
+        self.student = make_student(denoiser.model.unet, self.settings.rank)
         self.module = DistillationLoss(denoiser.model, self.student, self.settings)
 
     def dataset(self) -> LatentRows:

@@ -42,7 +42,7 @@ from xray_generator.families.latent_diffusion.denoiser_task import (
 )
 from xray_generator.families.latent_diffusion.detail_task import DetailTask, detail_quality
 from xray_generator.families.latent_diffusion.engine import LatentDiffusionEngine, load_engine
-from xray_generator.families.latent_diffusion.few_step_task import FewStepTask, save_adapter
+from xray_generator.families.latent_diffusion.few_step_task import FewStepTask, save_student
 from xray_generator.families.latent_diffusion.model import (
     FEW_STEP,
     REFINEMENT,
@@ -306,7 +306,7 @@ def export(
             packed = {name: value.contiguous() for name, value in weights.items()}
             save_file(packed, place / REFINEMENT / "model.safetensors")
         if model.few_step_unet is not None:
-            save_adapter(half_precision(model.few_step_unet), place / FEW_STEP)
+            save_student(model.few_step_unet, place / FEW_STEP)
 
     def measure(engine: LatentDiffusionEngine) -> Metrics:
         quality = {
