@@ -27,6 +27,8 @@ NEIGHBORHOOD = 5  # pixels a side of the local mean that is subtracted from deta
 CELL = 8  # pixels a side over which the standard deviation of detail is measured
 ROUNDING = 2 / 255 / 12**0.5  # standard deviation of rounding to 8 bits, images in [-1, 1]
 
+SOLVER = "exponential"  # the integrator of `carry`, as manifests name it
+
 OnImage = Callable[[int, int, Callable[[], Tensor]], None]  # step (from 1), total, gives the estimate of the image
 
 

@@ -25,7 +25,7 @@ CHECKPOINT = Path("checkpoints") / "super_resolution" / "small"
 def test_checkpoint_holds_the_averaged_weights_and_says_what_it_is(straight: Path) -> None:
     folder = straight / CHECKPOINT
     manifest = read_manifest(folder)
-    assert (manifest.steps, manifest.sizes, manifest.schedulers) == ({"flow": 2}, (64, 96), ("euler",))
+    assert (manifest.steps, manifest.sizes, manifest.schedulers) == ({"flow": 2}, (64, 96), ("exponential",))
     assert (manifest.data.num_train, manifest.data.num_val) == (12, 4)
     quality = manifest.metrics.enlargement
     assert {split: one.num_images for split, one in quality.items()} == {"val": 4}

@@ -15,7 +15,7 @@ from xray_generator.families.super_resolution.card import describe
 from xray_generator.families.super_resolution.config import SuperResolutionConfig
 from xray_generator.families.super_resolution.engine import WEIGHTS, SuperResolutionEngine, load_engine
 from xray_generator.nn.enlarger import build_enlarger
-from xray_generator.nn.residual_flow import ResidualFlow
+from xray_generator.nn.residual_flow import SOLVER, ResidualFlow
 from xray_generator.training.enlarging import Crops, EnlargingTask, measure_enlargement, measure_statistics
 from xray_generator.training.loop import train
 from xray_generator.training.release import draft_manifest, half_precision, release
@@ -80,9 +80,9 @@ def export(
             "fit": "bicubic to the wanted size",
             **model.statistics.to_json(),
         },
-        recommended=Recommendation("euler", config.num_inference_steps, 1.0),
+        recommended=Recommendation(SOLVER, config.num_inference_steps, 1.0),
         sizes=config.sizes,
-        schedulers=("euler",),
+        schedulers=(SOLVER,),
         modality=config.modality,
     )
     return release(folder, manifest, save, load_engine, measure, describe, run)
