@@ -29,6 +29,7 @@ def describe(manifest: Manifest) -> Card:
     config = parse(LatentDiffusionConfig, manifest.config)
     size, data, (low, high) = config.image_size, manifest.data, config.schedule.guidance_interval
     interval = "" if (low, high) == (0, 1) else f" (which acts from {low:g} to {high:g} of the timesteps)"
+    detail = "" if config.detail_training is None else " A rectified flow enlarges what is decoded, and draws detail."
     prompt = next(iter(manifest.vocabulary.get("example_prompts", ())), "Normal chest X-ray, PA view")
     return Card(
         tags=("chest-x-ray", "latent-diffusion", "diffusers"),
@@ -37,7 +38,8 @@ def describe(manifest: Manifest) -> Card:
         introduction=(
             f"Draws frontal chest X-rays of {size}x{size} pixels, 8-bit gray, from an English description. Latent "
             f"diffusion: an autoencoder (latents at 1/{8 * size // config.structure_size} of the side), a UNet with "
-            "cross-attention to the words, which is also given the facts that are read from them, and a text encoder.",
+            "cross-attention to the words, which is also given the facts that are read from them, and a text encoder."
+            + detail,
             "Intended use: to see, teach and study how such models work, that is their training, sampling, guidance "
             "and failures.",
         ),
