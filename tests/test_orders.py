@@ -79,6 +79,23 @@ def test_orders_are_kept_as_they_are_and_in_order(path: Path, tmp_path: Path) ->
     assert [one.state for one in store.read()] == ["done", "done", "canceled"]
 
 
+def test_a_cancel_that_comes_too_late_leaves_a_finished_order_finished(path: Path, tmp_path: Path) -> None:
+    class Slow(OrderStore):
+        def keep(self, job: KeptJob) -> None:
+            if job.is_cancel_requested and job.num_done == 1:
+                recorder.gate.set()  # the job ends while its cancel is written
+                time.sleep(0.2)
+            super().keep(job)
+
+    store, recorder = Slow(path), Recorder(tmp_path, is_open=False)
+    queue = JobQueue(carry_out=recorder, store=store)
+    job = queue.submit(order("a"), num_images=2)
+    wait(lambda: job.num_done == 1)
+    queue.cancel(job)
+    assert finish(job).state == "done"
+    wait(lambda: store.read()[0].state == "done")
+
+
 def test_killed_servers_lose_no_order(path: Path, tmp_path: Path) -> None:
     """Two servers are killed in the first job, a third one does the rest."""
     recorder = Recorder(tmp_path, is_open=False)

@@ -15,7 +15,7 @@ import uuid
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -180,11 +180,22 @@ class JobQueue:
         """Write how an order stands; where the disk takes no more, it is done all the same."""
         if self._store is None or job.order is None:
             return
-        asked = job.cancel_requested.is_set()
-        kept = KeptJob(job.id, job.order, job.owner, job.key, job.title, job.num_images, job.state, job.attempts)
-        kept = replace(kept, num_done=job.num_done, result_file=job.result_file, error=job.error)
-        with _logged():
-            self._store.keep(replace(kept, is_cancel_requested=asked))
+        with self._lock, _logged():  # in one step: no other thread may write what it saw before
+            kept = KeptJob(
+                job.id,
+                job.order,
+                job.owner,
+                job.key,
+                job.title,
+                job.num_images,
+                job.state,
+                job.attempts,
+                job.num_done,
+                job.result_file,
+                job.error,
+                job.cancel_requested.is_set(),
+            )
+            self._store.keep(kept)
 
     def get(self, job_id: str) -> Job | None:
         """The job, or None where it is unknown or was dropped."""
