@@ -243,6 +243,20 @@ def test_prompts_are_logged_only_where_that_is_asked_for(connect: Open, caplog: 
     assert secret in caplog.text
 
 
+def test_an_unexpected_fault_is_in_the_log_under_the_id_that_is_told(
+    connect: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fault() -> None:
+        raise RuntimeError("of nobody's business")
+
+    client = connect()
+    client.app.add_api_route("/fault", fault)  # type: ignore[attr-defined]
+    answer = client.get("/fault")
+    assert "nobody" not in problem(answer, 500) and answer.headers["Cache-Control"] == "no-store"
+    (record,) = (record for record in caplog.records if record.exc_info)
+    assert answer.json()["request_id"] in record.getMessage() and "nobody" in caplog.text
+
+
 def test_no_token_is_logged(connect: Open, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     connect(ANNA).get(f"{HERE}/jobs")

@@ -33,6 +33,6 @@ def create_app(studio: Studio, queue: JobQueue, tokens: Tokens, *, log_prompts: 
     app.state.services = Services(studio, queue, log_prompts)
     app.include_router(router)
     app.add_middleware(Guard, tokens=tokens)
-    for kind in (StudioError, RequestValidationError, HTTPException, Exception):
+    for kind in (StudioError, RequestValidationError, HTTPException):  # the guard answers for all others
         app.add_exception_handler(kind, answer)
     return app

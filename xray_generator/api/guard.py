@@ -57,11 +57,15 @@ class Guard:
 
         try:
             request.state.owner = self._find_owner(request)
-        except HTTPException as refusal:
-            await (await answer(request, refusal))(scope, receive, send_with_headers)
-        else:
             most = MAX_UPLOAD_BYTES if scope["path"] == UPLOAD else MAX_JSON_BYTES
             await self.app(scope, _limit(receive, most), send_with_headers)
+        except HTTPException as refusal:
+            await (await answer(request, refusal))(scope, receive, send_with_headers)
+        except Exception as fault:
+            logger.exception("%s failed", request.state.request_id)
+            if status:  # its answer has begun
+                raise
+            await (await answer(request, fault))(scope, receive, send_with_headers)
         finally:
             took_ms = 1_000 * (time.monotonic() - began)
             path = quote(scope["path"])
