@@ -61,8 +61,10 @@ def _add_token(name: str, path: Path | None) -> None:
     if path is None:
         raise StudioError("Say where tokens are kept: --token_file FILE.")
     token = make_token()
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"{name}:{HASHED}{hash_token(token)}\n")
+    with path.open("a+b") as file:
+        file.seek(0)
+        gap = "" if file.read()[-1:] in (b"", b"\n") else "\n"  # an editor may have left the last line open
+        file.write(f"{gap}{name}:{HASHED}{hash_token(token)}\n".encode())
     print(token)  # noqa: T201
 
 
