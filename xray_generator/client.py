@@ -30,11 +30,11 @@ class Client:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str = "") -> None:
-        address = urlsplit(url)
         try:
+            address = urlsplit(url)
             self._host, self._port = address.hostname or "", address.port
-        except ValueError:
-            self._host = ""
+        except ValueError:  # a part of it is no host or no port
+            address = urlsplit("")
         if address.scheme not in ("http", "https") or not self._host:
             raise StudioError(f"The address of a server looks like http://127.0.0.1:8000, not {url!r}.")
         self._connect = HTTPSConnection if address.scheme == "https" else HTTPConnection

@@ -196,6 +196,12 @@ def test_a_job_for_which_nobody_waits_any_more_is_canceled(studio: Studio) -> No
         assert last.state == "canceled"
 
 
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://localhost", "http://", "http://[::1", "http://a:99999"])
+def test_a_client_says_how_an_address_looks(url: str) -> None:
+    with pytest.raises(StudioError, match="looks like http://127.0.0.1:8000"):
+        Client(url)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
 def test_a_server_for_other_machines_needs_tokens(
     host: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
