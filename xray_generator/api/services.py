@@ -56,10 +56,9 @@ class Services:
 
     def checkpoints(self) -> tuple[CheckpointFacts, ...]:
         """The checkpoints that draw images."""
-        manifests = self.studio.checkpoints()
-        return tuple(self._describe(manifest, manifests) for manifest in manifests)
+        return tuple(map(self._describe, self.studio.checkpoints()))
 
-    def _describe(self, manifest: Manifest, manifests: tuple[Manifest, ...]) -> CheckpointFacts:
+    def _describe(self, manifest: Manifest) -> CheckpointFacts:
         name = manifest.ref.full_name
         return CheckpointFacts(
             name,
@@ -70,7 +69,7 @@ class Services:
             self.studio.sizes(name),
             manifest.schedulers,
             manifest.recommended,
-            tuple(one.ref.full_name for one in manifests if one.base == manifest.ref),
+            tuple(one.ref.full_name for one in self.studio.adapters(manifest)),
         )
 
     def submit(self, asked: Drawing, owner: str) -> Job:
