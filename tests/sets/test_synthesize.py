@@ -162,6 +162,8 @@ def test_another_plan_or_an_incomplete_set_is_refused(
     folder = tmp_path / "set"
     assert synthesize(plan, folder, "--shard", "1/20") == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["complete"] is False
+    unfinished = folder / ".00000007.png.12-34"  # that another process is writing
+    unfinished.touch()
     for more, words in (
         (("seed=9",), "holds a set of another plan"),
         (("--finish",), "is not made yet"),
@@ -170,6 +172,7 @@ def test_another_plan_or_an_incomplete_set_is_refused(
     ):
         assert synthesize(plan, folder, *more) == 1
         assert words in capsys.readouterr().err
+    assert unfinished.is_file()
     assert main([str(plan), "--output_dir", str(tmp_path / "other"), "gate.is_no_copy=require"]) == 1
     assert "--real DATASET" in capsys.readouterr().err
 

@@ -44,7 +44,6 @@ def finish(folder: Path, series: Series, opening: Opening, formats: Sequence[For
     """
     try:
         with FileLock(folder / LOCK, timeout=0):
-            _sweep(folder)
             summary = _finish(folder, series, opening, formats)
             (folder / LOCK).unlink(missing_ok=True)
             return summary
@@ -73,6 +72,7 @@ def _finish(folder: Path, series: Series, opening: Opening, formats: Sequence[Fo
                 outputs.add(entry, png)
         if not summary.num_images:
             raise StudioError(f"No image of {series.plan.name} passed the gate, so there is no set. {_advise(summary)}")
+    _sweep(folder)  # not before: while an image is missing, somebody may be writing it
     # each file takes its place whole; the manifest, which names them all, comes last
     files = _put_in_place(folder / TABLES, folder)
     write_file(folder / CARD, describe_set(series, opening, summary, formats).encode())
