@@ -13,11 +13,13 @@ from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.facts import draw_facts
 from pages.kit.jobs import draw_job, find_job, is_running, start_button
 from pages.kit.person import person
+from pages.kit.sampling import draw_seed
 from pages.kit.services import count_text, escape_markdown, find_dataset_for, find_datasets, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump, parse
 from xray_generator.data.rows import AGE_GROUPS, SEX_NAMES, Row, evenly, finding_name
 from xray_generator.registry import reads_prompts
+from xray_generator.sets.gate import COPY
 from xray_generator.sets.making import describe_estimate, describe_progress, make_set, zip_set
 from xray_generator.sets.plan import Cell, Gate, Plan, Series
 from xray_generator.sets.planning import ask_each, count_real, fill_up, make_cells
@@ -46,7 +48,8 @@ def main() -> None:
             gate = _draw_gate()
             if cells is None:
                 return
-            series = Series(Plan("batch", manifest.ref.full_name, cells, _draw_seed(), gate=gate), manifest)
+            seed = draw_seed("batch_seed", "Seed of the plan")
+            series = Series(Plan("batch", manifest.ref.full_name, cells, seed, gate=gate), manifest)
         except (StudioError, OSError) as error:
             st.warning(escape_markdown(error))
             return
@@ -124,7 +127,7 @@ def _draw_gate() -> Gate:
     with st.expander("What is judged"):
         fields = {
             "agrees": ("Where the reference classifier does not see what was asked for", "batch_agrees"),
-            "is_no_copy": ("Where it is nearer to a training image than 97 % of unseen real ones are", "batch_copies"),
+            "is_no_copy": (f"Where it is {COPY}", "batch_copies"),
         }
         checks = {
             name: st.segmented_control(
@@ -135,10 +138,6 @@ def _draw_gate() -> Gate:
         attempts = st.number_input("Attempts at each image", 1, 20, 4, key="batch_attempts", persist_state="session")
         st.caption("After the last attempt an image is left out. Copies are sought among the training images here.")
     return parse(Gate, {**checks, "attempts": attempts})
-
-
-def _draw_seed() -> int:
-    return int(st.number_input("Seed of the plan", 0, 2**31, 0, key="batch_seed", persist_state="session"))
 
 
 def _folder_of(rows: Sequence[Row]) -> Path | None:

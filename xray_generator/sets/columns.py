@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from xray_generator.export.recipe import Recipe
+from xray_generator.sets.gate import COPY
 from xray_generator.sets.plan import IMAGES, Item
 from xray_generator.sets.writing import Made
 
@@ -90,6 +91,6 @@ MEANING: Mapping[str, str] = {
     "draws": "how often it was drawn until it passed the gate",
     "agrees": "whether the reference classifier sees what was asked for; empty: not judged",
     "copy_score": "nearness to training images, in spreads above the median of unseen real ones; empty: not sought",
-    "is_copy": "whether it is nearer to a training image than 97 % of unseen real images are; empty: not sought",
+    "is_copy": f"whether it is {COPY}; empty: not sought",
     "sha256": "hash of the file",
 }

@@ -31,7 +31,6 @@ from xray_generator.types import (
     OnStep,
     StudioError,
     Upscaler,
-    no_report,
     part,
 )
 
@@ -196,7 +195,7 @@ def _make(
     for attempt in range(gate.attempts):
         results, again = [], list[Item]()
         for place, item in enumerate(chunk):
-            report = part(on_step, progress.done + place, progress.total) if on_step else no_report
+            report = part(on_step, progress.done + place, progress.total)
             results.append(generate(engine, series.request(item, attempt), report, upscaler))
         found = judge([_stored(result.images[0]) for result in results], [item.row for item in chunk])
         for item, result, verdict in zip(chunk, results, found, strict=True):
