@@ -97,7 +97,7 @@ def _describe_making(opening: Opening, summary: Summary) -> list[str]:
     return [
         f"Drawn by {opening.checkpoint.full_name} (weights {opening.checkpoint.sha256[:12]}){enlarged}, from the plan "
         "in `plan.json`. Image i depends on the plan, the weights and i alone; each PNG carries the recipe that draws "
-        "it again, and `manifest.json` the hash of every other file.",
+        "it again. `labels.csv` holds the hash of each image, and `manifest.json` those of the other files.",
         "",
         f"{len(summary.runtimes)} kind{'s'[: len(summary.runtimes) != 1]} of machine drew it, listed in "
         f"`manifest.json`. The seed of the plan is {plan.seed}.",

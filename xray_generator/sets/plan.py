@@ -29,7 +29,7 @@ from xray_generator.types import MAX_SEED, ClassLabel, Condition, GenerationRequ
 
 MAX_PLANNED = 10_000_000  # images of a plan
 MAX_ATTEMPTS = 100
-WITH_YEARS = ("adult", "older_adult")  # captions have no other words for these age groups, nor for a boy's or a girl's
+WITH_YEARS = ("adult", "older_adult")  # captions name these age groups by years alone; with a sex, the younger ones too
 IMAGES, LEFT_OUT = "images", "left_out"  # folders of a set
 
 Check = Literal["require", "mark", "off"]  # an image that fails is drawn again; is only marked; nobody looks
