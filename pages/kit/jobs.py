@@ -141,18 +141,18 @@ def draw_queue(without: str = NO_KEY) -> None:
 
     Those whose keys begin with `without` are left out: the page shows them itself.
     """
-    if jobs := _list_queue(without):
-        st.fragment(_draw_queue, run_every=2 * POLL_S)(without, len(jobs))
+    if _list_queue(without):
+        st.fragment(_draw_queue, run_every=2 * POLL_S)(without)
 
 
 def _list_queue(without: str) -> list[Job]:
     return [job for job in _list_line("") if not job.key.startswith(without)]
 
 
-def _draw_queue(without: str, before: int) -> None:
+def _draw_queue(without: str) -> None:
     jobs = _list_queue(without)
-    if len(jobs) != before:
-        st.rerun()
+    if not jobs:
+        st.rerun()  # the whole page, which ends the looking
     with st.popover(f"Queue: {count_text(len(jobs), 'job')}", key="queue", icon=":material/pending_actions:"):
         for job in jobs:
             _draw_job(job, job.title, place="queue")
