@@ -40,8 +40,9 @@ WINDOW_HELP = "The part of the CT scale shown from black to white. Downloads are
 def draw_result(manifest: Manifest, preset: Preset) -> None:
     """Draw what runs and waits, and a result of this checkpoint: one of its images large, raw and enhanced."""
     key, paths = job_key(manifest.name), list_own_results(manifest.name)
-    draw_line(JOB, key, has_result=bool(paths))
-    draw_ends(key)
+    with st.container():  # always there, so that no progress and no message rebuilds the result below
+        draw_line(JOB, key, has_result=bool(paths))
+        draw_ends(key)
     newest = paths[0] if paths else None
     is_new = st.session_state.setdefault(newest_key(manifest), newest) != newest
     if paths:
