@@ -9,6 +9,7 @@ from itertools import groupby
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from pages.kit.checkpoints import pick_model
 from pages.kit.follow import Drawing, draw_all_button, draw_status, follow
 from pages.kit.jobs import draw_error, draw_hint, draw_job, keep_error
 from pages.kit.sampling import (
@@ -28,7 +29,6 @@ from pages.kit.services import escape_markdown, preload, studio
 from pages.kit.viewer import draw_slider, draw_viewer
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.difference import difference
-from xray_generator.data.naming import checkpoint_title
 from xray_generator.export.pictures import pictures
 from xray_generator.export.sheet import SheetRow, encode_sheet
 from xray_generator.images import encode_png
@@ -56,7 +56,7 @@ def main() -> None:
     st.caption(INTRODUCTION)
     form, result = st.columns([2, 3], gap="medium")
     with form:
-        manifest = _pick_base(bases)
+        manifest = pick_model(bases, "adapters_base")
         try:
             request = _draw_fields(manifest)
             adapters = read_adapters(manifest, PREFIX)
@@ -84,17 +84,6 @@ def _draw_nothing() -> None:
     if not others:
         st.info(NO_ADAPTER)
         st.code(TRAIN, language="bash", wrap_lines=True)
-
-
-def _pick_base(bases: Mapping[str, Manifest]) -> Manifest:
-    name = st.selectbox(
-        "Model",
-        list(bases),
-        format_func=lambda name: f"{checkpoint_title(bases[name])} · {bases[name].name}",
-        key="adapters_base",
-        persist_state="session",
-    )
-    return bases[name]
 
 
 def _draw_fields(manifest: Manifest) -> GenerationRequest:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from pages.kit.checkpoints import pick_model
 from pages.kit.images import pick_image
 from pages.kit.jobs import draw_job, start_button
 from pages.kit.sampling import draw_seed
@@ -14,7 +15,7 @@ from pages.kit.services import escape_markdown, find_dataset_for, studio
 from pages.kit.viewer import draw_slider, draw_viewer
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.difference import comparison_strip, difference
-from xray_generator.data.naming import checkpoint_title, subject
+from xray_generator.data.naming import subject
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.experiments.enlargement import FACTOR, Enlargements, enlarge_every_way
 from xray_generator.export.archive import Source
@@ -85,14 +86,7 @@ def _pick_model() -> Manifest:
     manifests = {manifest.ref.full_name: manifest for manifest in studio().enlargers()}
     if not manifests:
         raise StudioError("No checkpoint here enlarges images. Train one: python -m xray_generator.train.")
-    name = st.selectbox(
-        "Model",
-        list(manifests),
-        format_func=lambda name: f"{checkpoint_title(manifests[name])} · {manifests[name].name}",
-        key="enlarge_model",
-        persist_state="session",
-    )
-    return manifests[name]
+    return pick_model(manifests, "enlarge_model")
 
 
 def _warn_of_others(manifest: Manifest, source: Source) -> None:

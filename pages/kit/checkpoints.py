@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import streamlit as st
 
@@ -73,16 +73,21 @@ def pick_checkpoint(ability: Ability | None = None, *, prompted: bool = False) -
     elif st.session_state.get(key) not in manifests:
         st.session_state.pop(key, None)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox(
-            "Model",
-            list(manifests),
-            key=key,
-            format_func=lambda name: f"{checkpoint_title(manifests[name])} · {name}",
-            persist_state="session",
-            on_change=_share,
-            args=(key,),
-        )
-        st.button("About", key="card", on_click=_draw_card, args=(manifests[name],))
+        manifest = pick_model(manifests, key, on_change=_share, args=(key,))
+        st.button("About", key="card", on_click=_draw_card, args=(manifest,))
+    return manifest
+
+
+def pick_model(manifests: Mapping[str, Manifest], key: str, **options: Any) -> Manifest:  # noqa: ANN401 - of st.selectbox
+    """Draw the choice among checkpoints, each by its title and name; `options` are those of `st.selectbox`."""
+    name = st.selectbox(
+        "Model",
+        list(manifests),
+        key=key,
+        format_func=lambda name: f"{checkpoint_title(manifests[name])} · {manifests[name].name}",
+        persist_state="session",
+        **options,
+    )
     return manifests[name]
 
 
