@@ -99,7 +99,8 @@ def test_adapters_and_several_models_do_not_go_together(manifests: dict[str, Man
 def test_a_size_or_scheduler_that_a_model_lacks_becomes_its_own(manifests: dict[str, Manifest]) -> None:
     request = replace(BASE.request, height=512, width=512, scheduler="gone", eta=0.5)
     fitted = fit_request(request, manifests["tiny"])
-    assert fitted == replace(request, height=64, width=64, scheduler=None, eta=0.0)
+    own = manifests["tiny"].recommended.scheduler
+    assert fitted == replace(request, height=64, width=64, scheduler=own, eta=0.0)
     assert fit_request(replace(request, scheduler="ddim"), manifests["tiny"]).eta == 0.5
 
 

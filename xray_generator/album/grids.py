@@ -148,7 +148,7 @@ def fit_request(request: GenerationRequest, manifest: Manifest) -> GenerationReq
     A scheduler that takes no eta is given none.
     """
     size = request.height if request.height in manifest.sizes else manifest.sizes[0]
-    scheduler = request.scheduler if request.scheduler in manifest.schedulers else None
+    scheduler = request.scheduler if request.scheduler in manifest.schedulers else manifest.recommended.scheduler
     eta = request.eta if scheduler == STOCHASTIC else 0.0
     return replace(request, height=size, width=size, scheduler=scheduler, eta=eta)
 
