@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import streamlit as st
 
 from pages.kit.album import own_index
@@ -87,9 +90,15 @@ def draw_own_prompts() -> None:
     )
     present = normalize_text(st.session_state["prompt"])
     if present in kept:
-        st.button("Forget the present prompt", key="drop_prompt", on_click=drop_prompt, args=(own_dir(), present))
+        st.button("Forget the present prompt", key="drop_prompt", on_click=change_kept, args=(drop_prompt, present))
     else:
-        st.button("Keep the present prompt", key="keep_prompt", on_click=keep_present_prompt, disabled=not present)
+        st.button(
+            "Keep the present prompt",
+            key="keep_prompt",
+            on_click=change_kept,
+            args=(keep_prompt, present),
+            disabled=not present,
+        )
     draw_error("prompts")
 
 
@@ -99,10 +108,10 @@ def use_own_prompt() -> None:
         st.session_state.update({"prompt": st.session_state["own_prompt"], "own_prompt": None})
 
 
-def keep_present_prompt() -> None:
-    """Put the prompt of the form among the kept ones; an error is kept for the popover."""
+def change_kept(change: Callable[[Path, str], None], prompt: str) -> None:
+    """Put a prompt among the kept ones or take it away; an error is kept for the popover."""
     with keep_error("prompts"):
-        keep_prompt(own_dir(), st.session_state["prompt"])
+        change(own_dir(), prompt)
 
 
 def use_example() -> None:

@@ -13,6 +13,7 @@ from postprocess.presets import PRESETS
 from tests.pages.generator import click, open_generator, own_folder, run, shown, viewers, wait
 from xray_generator.album.folders import Folders
 from xray_generator.album.notes import read_note
+from xray_generator.album.prompts import FILE
 from xray_generator.album.trash import delete, undo
 from xray_generator.config import dump
 from xray_generator.export.pictures import Picture, file_name
@@ -171,6 +172,10 @@ def test_choices_in_a_prompt_draw_each_prompt_and_the_recipes_hold_what_was_draw
     assert run(app).text_area(key="prompt").value == "Normal heart"
     click(app, "keep_prompt")
     assert "★ Normal heart" in app.selectbox(key="own_prompt").options
+    kept = own_folder(output_dir) / FILE
+    kept.unlink()
+    kept.mkdir()  # so that it cannot be written
+    assert "Cannot write" in click(app, "drop_prompt").error[0].value
     app.text_area(key="prompt").set_value("{1-99} years")
     assert "make 99 prompts" in shown(run(app))
     click(app, "generate")
