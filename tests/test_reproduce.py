@@ -12,6 +12,7 @@ from PIL import Image as PILImage
 
 from postprocess.presets import PRESETS
 from xray_generator import generation
+from xray_generator.dicom import read_header
 from xray_generator.export.archive import encode_enhanced
 from xray_generator.export.pictures import Picture, pictures
 from xray_generator.export.recipe import encode_png, read_recipe, recipe_chunks
@@ -83,6 +84,8 @@ def test_a_ct_slice_in_hounsfield_units_is_drawn_again(tiny_ct_checkpoint: Path)
     result = studio.generate(make_request(ClassLabel("normal"), seed=2, size=32, steps=2))
     (picture,) = pictures(result, 0)
     assert again(studio, picture.dicom(studio.manifest().hu_window)).num_different == 0
+    enhanced = pictures(result, 0, PRESETS[1])[1].dicom(studio.manifest().hu_window)
+    assert again(studio, enhanced).num_different == 0 and read_header(enhanced).modality == "OT"  # no Hounsfield units
     darker = replace(picture, image=picture.image * np.float32(0.9))
     found = again(studio, darker.dicom(studio.manifest().hu_window))
     assert 2 < found.largest <= 26 and not found.is_near

@@ -143,7 +143,8 @@ def _compare(picture: Picture, data: bytes, window: Window | None) -> Reproducti
         again = picture.dicom(window)
     else:
         again = images.encode_png(picture.image, bits=8 if data[BIT_DEPTH] == 8 else 16)
-    before, after = _levels(data, window), _levels(again, window)
+    scale = None if picture.recipe.preset else window  # as in DICOM files of ours
+    before, after = _levels(data, scale), _levels(again, scale)
     if before.shape != after.shape:
         sizes = [f"{levels.shape[1]} x {levels.shape[0]}" for levels in (before, after)]
         raise StudioError(f"The file has {sizes[0]} pixels and its recipe draws {sizes[1]}: it was scaled or cropped.")

@@ -37,8 +37,11 @@ class Picture:
         return encode_png(self.image, self.recipe)
 
     def dicom(self, window: Window | None) -> bytes:
-        """A DICOM file marked as synthetic: CT in Hounsfield units with a window, else a Secondary Capture."""
-        return encode_dicom(self.image, self.recipe, window)
+        """A DICOM file marked as synthetic: CT in Hounsfield units with a window, else a Secondary Capture.
+
+        An enhanced image is the latter with a window too: its gray levels are no longer Hounsfield units.
+        """
+        return encode_dicom(self.image, self.recipe, None if self.recipe.preset else window)
 
 
 def file_name(recipe: Recipe) -> str:
