@@ -55,6 +55,16 @@ def wait(app: AppTest) -> Job:
     return job
 
 
+def settle(app: AppTest, key: str, state: str = "done") -> AppTest:
+    """Wait for the session's job under a key to end in a state, then run once more, as the page does."""
+    deadline = time.monotonic() + TIMEOUT_S
+    if key in app.session_state and (job := job_queue().get(app.session_state[key])):
+        while not job.is_over and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert job.state == state, job.error
+    return run(app)
+
+
 def own_folder(output_dir: Path, browser: str = BROWSER) -> Path:
     """The folder of what a browser with this cookie generated."""
     return output_dir / "generated" / hashlib.sha256(browser.encode()).hexdigest()[:16]

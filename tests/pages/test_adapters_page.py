@@ -1,7 +1,6 @@
 """The Adapters page and the Generator's choice of adapters, without a browser, over two real small adapters."""
 
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,14 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.kit.services import job_queue, studio
-from tests.pages.generator import FRAME, TIMEOUT_S, click, open_generator, run, shown, viewers, wait
+from tests.pages.generator import FRAME, TIMEOUT_S, click, open_generator, run, settle, shown, viewers, wait
 from tests.pages.test_restore import restore
 from xray_generator.export.pictures import pictures
 from xray_generator.requests import text_request
 from xray_generator.studio import Studio
 from xray_generator.types import AdapterWeight, GenerationResult
 
+JOB = "adapters_job"
 WEIGHT = "adapters weight of lora/first of tiny"
 CHOSEN = "adapters adapters of tiny"
 README = Path(__file__).parents[2] / "README.md"
@@ -32,17 +32,7 @@ def adapted_dir(adapter_checkpoints: Path, tmp_path: Path, monkeypatch: pytest.M
 def open_page() -> AppTest:
     app = run(AppTest.from_file(FRAME, default_timeout=TIMEOUT_S))
     app.switch_page("create/adapters.py")
-    return settle(run(app))
-
-
-def settle(app: AppTest, key: str = "adapters_job") -> AppTest:
-    """Wait for the session's job under a key to end, then run once more, as the page does."""
-    deadline = time.monotonic() + TIMEOUT_S
-    if key in app.session_state and (job := job_queue().get(app.session_state[key])):
-        while not job.is_over and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert job.state == "done", job.error
-    return run(app)
+    return settle(run(app), JOB)
 
 
 def pair(app: AppTest) -> tuple[GenerationResult, GenerationResult]:
@@ -60,12 +50,12 @@ def test_the_base_stands_beside_the_adapted_and_follows_the_weight(adapted_dir: 
     assert [pane["label"] for pane in viewer["panes"]] == ["Without adapters", "With adapters"]
     assert "change a pixel by" in shown(app) and "with first at weight 1" in shown(app).replace("\\", "")
     app.slider(key=WEIGHT).set_value(0.0)
-    settle(run(app))
+    settle(run(app), JOB)
     without, adapted = pair(app)
     assert np.array_equal(without.images[0], adapted.images[0]) and adapted.request.adapters[0].weight == 0
     assert "Both images are equal to the bit" in shown(app)
     app.multiselect(key=CHOSEN).set_value(["lora/second", "lora/first"])
-    settle(run(app))
+    settle(run(app), JOB)
     assert [one.adapter.name for one in pair(app)[1].request.adapters] == ["second", "first"]
 
 
@@ -86,7 +76,7 @@ def test_the_sheet_has_a_row_for_each_weight_and_a_column_for_each_guidance(adap
 def test_an_adapted_image_is_opened_in_the_generator_and_comes_back_from_its_file(adapted_dir: Path) -> None:
     app = open_page()
     app.slider(key=WEIGHT).set_value(0.6)
-    settle(run(app))
+    settle(run(app), JOB)
     click(app, "adapters_open")
     assert app.title[0].value == "Generator"
     app.switch_page("create/generate.py")  # as the browser does
