@@ -11,13 +11,13 @@ import streamlit as st
 from pages.kit.album import own_folders
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.facts import draw_facts
-from pages.kit.services import escape_markdown, own_dir, shared_dir, studio
+from pages.kit.services import draw_or_explain, own_dir, shared_dir, studio
 from xray_generator.album.trash import KEPT_DAYS, TRASH, empty_trash
 from xray_generator.checkpoints import CARD
 from xray_generator.data.naming import checkpoint_title, plain
 from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.machine import empty_folder, folder_bytes, free_bytes, read_memory, size_text
-from xray_generator.types import PURPOSE, StudioError
+from xray_generator.types import PURPOSE
 
 METHOD = (
     "An image is drawn from noise by networks that learned from examples, and carries the recipe that draws it again."
@@ -40,18 +40,10 @@ def main() -> None:
     """Draw what runs here and the clean-up on the left, about the product on the right."""
     left, right = st.columns(2, gap="large")
     with left:
-        _draw(_draw_runtime)
-        _draw(_draw_clean_up)
+        draw_or_explain(_draw_runtime)
+        draw_or_explain(_draw_clean_up)
     with right:
-        _draw(_draw_about)
-
-
-def _draw(part: Callable[[], None]) -> None:
-    """Draw a part of the page, or say why it cannot be drawn."""
-    try:
-        part()
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
+        draw_or_explain(_draw_about)
 
 
 def _draw_runtime() -> None:

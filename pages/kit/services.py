@@ -165,6 +165,14 @@ def _read_dataset(place: Place, stamps: tuple[Stamped, ...]) -> Dataset:  # noqa
     return place.read()
 
 
+def draw_or_explain(part: Callable[[], None]) -> None:
+    """Draw a part of a page, or say why it cannot be drawn."""
+    try:
+        part()
+    except (StudioError, OSError) as error:
+        st.error(escape_markdown(error))
+
+
 def escape_markdown(text: object) -> str:
     """`text` with the characters of Markdown escaped, so that it is drawn as it was written."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,15 @@ from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.jobs import draw_error, draw_hint, draw_job, find_job, keep_error, start_button
 from pages.kit.person import person
 from pages.kit.sampling import draw_seed
-from pages.kit.services import Stamped, count_text, escape_markdown, find_dataset_for, shared_dir, studio
+from pages.kit.services import (
+    Stamped,
+    count_text,
+    draw_or_explain,
+    escape_markdown,
+    find_dataset_for,
+    shared_dir,
+    studio,
+)
 from pages.measure.readers_reading import CURRENT, STUDY, draw_reading
 from pages.measure.readers_results import draw_results
 from xray_generator.checkpoints import Manifest
@@ -49,22 +57,14 @@ def main() -> None:
     root = studio().study_dir
     current = _find_current(root, list_studies(root))
     if current is not None:
-        _draw(partial(draw_reading, root, *current))
+        draw_or_explain(partial(draw_reading, root, *current))
         return
     st.caption(INTRODUCTION)
     left, right = st.columns([2, 3], gap="medium")
     with left:
-        _draw(partial(_draw_new, root))
+        draw_or_explain(partial(_draw_new, root))
     with right:
-        _draw(partial(_draw_studies, root))
-
-
-def _draw(part: Callable[[], None]) -> None:
-    """Draw a part of the page, or say why it cannot be drawn."""
-    try:
-        part()
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
+        draw_or_explain(partial(_draw_studies, root))
 
 
 def _find_current(root: Path, studies: Sequence[Study]) -> tuple[Study, Reading] | None:
