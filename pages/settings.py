@@ -15,7 +15,6 @@ from pages.kit.services import draw_or_explain, own_dir, shared_dir, studio
 from xray_generator.album.trash import KEPT_DAYS, TRASH, empty_trash
 from xray_generator.checkpoints import CARD
 from xray_generator.data.naming import checkpoint_title, plain
-from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.machine import empty_folder, folder_bytes, free_bytes, read_memory, size_text
 from xray_generator.types import PURPOSE
 
@@ -56,7 +55,7 @@ def _draw_runtime() -> None:
         {
             "Memory of the studio": size_text(memory.used),
             "Memory of the machine": size_text(memory.total),
-            "Memory available": NOT_MEASURED if memory.available is None else size_text(memory.available),
+            "Memory available": size_text(memory.available),
             "Free on the disk of the images": size_text(free_bytes(studio().output_dir)),
             "Your images": size_text(folder_bytes(own_dir())),
         },

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import shutil
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PROCESS, MACHINE = Path("/proc/self/statm"), Path("/proc/meminfo")  # of Linux
-KIB = 2**10
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes of main memory."""
 
-    used: int  # by this process; where the system does not tell, the most so far
+    used: int  # by this process
     total: int
-    available: int | None  # to this and other programs; None: the system does not tell
+    available: int  # to this and other programs
 
 
 def read_memory() -> Memory:
     """The main memory now."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    total = page * os.sysconf("SC_PHYS_PAGES")
-    try:
-        lines = dict(line.split(":", 1) for line in MACHINE.read_text().splitlines())
-        used, available = int(PROCESS.read_text().split()[1]) * page, int(lines["MemAvailable"].split()[0]) * KIB
-    except (OSError, ValueError, LookupError):
-        unit = 1 if sys.platform == "darwin" else KIB  # getrusage counts bytes there, kibibytes elsewhere
-        return Memory(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, total, None)
-    return Memory(used, total, available)
+    machine = psutil.virtual_memory()
+    return Memory(psutil.Process().memory_info().rss, machine.total, machine.available)
 
 
 def free_bytes(folder: Path) -> int:
