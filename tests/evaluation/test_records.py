@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xray_generator.evaluation.records import Curve, Measurement, Record, read_record, write_record
-from xray_generator.evaluation.summary import rough_time, summarize
+from xray_generator.evaluation.summary import rough_time, summarize, time_text
 from xray_generator.types import CheckpointRef, StudioError
 
 CHECKPOINT = CheckpointRef("latent_diffusion", "tiny", "ab" * 32)
@@ -78,3 +78,8 @@ def test_the_summary_says_all_that_the_record_holds() -> None:
 def test_a_time_to_be_waited_for_is_told_in_its_unit() -> None:
     told = {0.2: "1 s", 36: "36 s", 119: "119 s", 120: "2 min", 7_100: "118 min", 7_200: "2 h", 111_600: "31 h"}
     assert {seconds: rough_time(seconds) for seconds in told} == told
+
+
+def test_a_difference_of_times_is_told_as_finely_as_a_time() -> None:
+    told = {410: "0.41 s", 5_800: "5.8 s", 58_000: "58 s", -410: "-0.41 s", -5_800: "-5.8 s", -58_000: "-58 s"}
+    assert {milliseconds: time_text(milliseconds) for milliseconds in told} == told

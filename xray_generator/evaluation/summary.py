@@ -108,9 +108,10 @@ def value_text(m: Measurement, value: float | None = None) -> str:
 
 
 def time_text(milliseconds: float) -> str:
-    """A time as people say it: "0.41 s", "58 s"."""
+    """A time, or the difference of two, as people say it: "0.41 s", "58 s", "-12 s"."""
     seconds = milliseconds / 1_000
-    return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+    size = abs(seconds)
+    return f"{seconds:.2f} s" if size < 1 else f"{seconds:.1f} s" if size < 10 else f"{seconds:,.0f} s"
 
 
 def rough_time(seconds: float) -> str:
