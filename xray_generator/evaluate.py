@@ -171,8 +171,8 @@ def _check_place(options: argparse.Namespace, count: int) -> None:
 
 def _keep_images(study: Study, folder: Path) -> None:
     """Write both sets as they are compared, at 8 bits, so that any other program can measure the same."""
-    for images, marks in ((study.generated, mark_chunks(NOTICE)), (study.real, {})):
-        place = folder / ("generated" if images is study.generated else "real")
+    for name, images, marks in (("generated", study.generated, mark_chunks(NOTICE)), ("real", study.real, {})):
+        place = folder / name
         make_folder(place)
         for i, image in enumerate(images.images):
             write_file(place / f"{i:05d}.png", encode_png(image, marks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -21,6 +22,7 @@ from xray_generator.experiments.readings import Reading
 
 CHANCE = 0.5
 TILE_PX = 110
+EXPORTS = {"Answers as CSV": (to_csv, "csv", "text/csv"), "All as JSON": (to_json, "json", "application/json")}
 
 
 def draw_results(root: Path, study: Study, readings: Sequence[Reading]) -> None:
@@ -47,7 +49,7 @@ def draw_results(root: Path, study: Study, readings: Sequence[Reading]) -> None:
 def describe_verdict(result: ReaderResult) -> str:
     """Whether readers can tell the images apart, in a sentence."""
     accuracy = result.accuracy
-    words = f"{result.accuracy.n:,} answers, {describe(accuracy)} right; guessing gives {CHANCE:.0%}."
+    words = f"{accuracy.n:,} answers, {describe(accuracy)} right; guessing gives {CHANCE:.0%}."
     if accuracy.interval is None or accuracy.value is None:
         return words
     low, high = accuracy.interval
@@ -138,22 +140,9 @@ def _draw_conditions(results: Results, study: Study) -> None:
 def _draw_exports(study: Study, readings: tuple[Reading, ...]) -> None:
     name = f"reader_study_{study.checkpoint.name}_{study.id}"
     with st.container(horizontal=True):
-        st.download_button(
-            "Answers as CSV",
-            lambda: to_csv(study, readings).encode(),
-            f"{name}.csv",
-            "text/csv",
-            key="readers_csv",
-            on_click="ignore",
-        )
-        st.download_button(
-            "All as JSON",
-            lambda: to_json(study, readings).encode(),
-            f"{name}.json",
-            "application/json",
-            key="readers_json",
-            on_click="ignore",
-        )
+        for label, (write, ending, kind) in EXPORTS.items():
+            data = partial(write, study, readings)
+            st.download_button(label, data, f"{name}.{ending}", kind, key=f"readers_{ending}", on_click="ignore")
 
 
 def _draw_truth(root: Path, study: Study) -> None:
