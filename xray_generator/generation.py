@@ -252,7 +252,7 @@ def traverse(
 
 
 def adapt(engine: Engine, weights: Mapping[Path, float]) -> Engine:
-    """The engine with adapters, each by its weight, added to a copy of its networks; itself where all weights are 0.
+    """The engine with adapters, each by its weight, added to copies of its networks.
 
     Args:
         engine: of the base; it stays as it is.
@@ -261,14 +261,11 @@ def adapt(engine: Engine, weights: Mapping[Path, float]) -> Engine:
     Raises:
         StudioError: an adapter is damaged or does not fit, or the checkpoint cannot be adapted at all.
     """
-    active = {folder: weight for folder, weight in weights.items() if weight}
-    if not active:
-        return engine
     from xray_generator.nn.adapter import fuse  # imports torch
 
     able = require(engine, Adaptable, "cannot be adapted")
     networks = able.adaptable()
-    added = [(load_factors(folder.parent.name, folder, networks), weight) for folder, weight in active.items()]
+    added = [(load_factors(folder.parent.name, folder, networks), weight) for folder, weight in weights.items()]
     return able.adapted(
         lambda name, network: fuse(network, [(factors.get(name, {}), weight) for factors, weight in added]),
         engine.manifest,
