@@ -75,6 +75,14 @@ def test_unseen_words_and_ignored_ends_are_noted(tmp_path: Path, capsys: pytest.
     assert "exceeds 32 tokens" in errors
 
 
+def test_unseen_words_are_those_of_the_prompts_that_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(tmp_path, "--seed", "1", "--steps", "1", prompt="{zebra|chest} {1-2}")) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("never saw the word 'zebra'") == 1 and "1-2" not in errors
+
+
 @pytest.mark.parametrize("prompt", ["\ud800 surrogate", "a\0b\x07", "\U0001fac1", "<script>", "عربى \u202e"])
 def test_odd_prompts_are_drawn(tmp_path: Path, prompt: str) -> None:
     assert main(arguments(tmp_path, "--seed", "1", "--steps", "1", prompt=prompt)) == 0

@@ -73,7 +73,8 @@ def _run(options: argparse.Namespace) -> None:
     )
     requests = expand_request(request, MAX_IMAGES // request.num_images)
     make_folder(options.output_dir)  # before the work, not after it
-    for word in studio.unseen_words(options.prompt, options.checkpoint) if options.prompt else ():
+    texts = " ".join(one.condition.text for one in requests if isinstance(one.condition, TextPrompt))
+    for word in studio.unseen_words(texts, options.checkpoint) if texts else ():
         print(f"note: the model never saw the word {word!r} in training.", file=sys.stderr)  # noqa: T201
     for one in requests:
         _draw(one, studio, options, preset)
