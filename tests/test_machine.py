@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xray_generator.machine import empty_folder, folder_bytes, free_bytes, read_memory, size_text
+from xray_generator.machine import empty_folder, folder_bytes, free_bytes, peak_bytes, read_memory, size_text
 
 
 def test_memory_of_this_process_lies_within_that_of_the_machine() -> None:
@@ -11,6 +11,8 @@ def test_memory_of_this_process_lies_within_that_of_the_machine() -> None:
     after = read_memory()
     assert 10_000_000 < before.used < before.total and after.used > before.used + len(block) / 2
     assert 0 < after.available <= after.total
+    del block
+    assert after.used <= peak_bytes() * 1.01 and peak_bytes() < after.total  # the system counts the two apart
 
 
 def test_a_folder_is_counted_and_emptied_and_what_it_links_to_stays(tmp_path: Path) -> None:

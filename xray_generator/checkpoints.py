@@ -192,7 +192,7 @@ def write_manifest(folder: Path, manifest: ManifestKind) -> ManifestKind:
     }
     complete = parse(type(manifest), dump(manifest) | {"files": files})
     staged = folder / f".{MANIFEST}"
-    staged.write_text(json.dumps(seal(dump(complete)), indent=1, ensure_ascii=False) + "\n")
+    staged.write_text(json.dumps(seal(dump(complete)), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     staged.replace(folder / MANIFEST)
     return complete
 

@@ -101,7 +101,7 @@ def _evaluate(options: argparse.Namespace, studio: Studio) -> Record:
     )
     summary = options.output_dir / record.name / SUMMARY
     make_folder(summary.parent)
-    summary.write_text(summarize(record))
+    summary.write_text(summarize(record), encoding="utf-8")
     print(write_record(record, options.output_dir), summary, sep="\n")  # noqa: T201
     return record
 

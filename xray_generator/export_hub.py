@@ -56,21 +56,21 @@ def export(studio: Studio, checkpoint: str, folder: Path) -> Path:
         shutil.copytree(PACKAGES / name, folder / MODEL / "code" / name, ignore=ignored)
     shutil.copy(own / f"{MODULE}.py", folder / MODEL)
     shutil.copy(own / f"{PIPELINE}.py", folder)
-    (folder / CARD).write_text(_card(source, manifest))
-    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in NEEDED))
+    (folder / CARD).write_text(_card(source, manifest), encoding="utf-8")
+    (folder / "requirements.txt").write_text("".join(f"{name}=={version(name)}\n" for name in NEEDED), encoding="utf-8")
     index = {
         "_class_name": [PIPELINE, "StudioPipeline"],
         "_diffusers_version": version("diffusers"),
         MODEL: [MODULE, "StudioModel"],
     }
-    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return folder
 
 
 def _card(source: Path, manifest: Manifest) -> str:
     """The checkpoint's card, and how it is used with diffusers."""
     asked = 'prompt="Normal chest X-ray"' if reads_prompts(manifest) else f"label={next(iter(manifest.labels), None)!r}"
-    card = (source / CARD).read_text() if (source / CARD).is_file() else f"# {manifest.name}\n"
+    card = (source / CARD).read_text(encoding="utf-8") if (source / CARD).is_file() else f"# {manifest.name}\n"
     return f"""{card.rstrip()}
 
 ## With diffusers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,17 @@ def read_memory() -> Memory:
     """The main memory now."""
     machine = psutil.virtual_memory()
     return Memory(psutil.Process().memory_info().rss, machine.total, machine.available)
+
+
+def peak_bytes() -> int:
+    """The most main memory that this process has taken so far."""
+    now = psutil.Process().memory_info()
+    if hasattr(now, "peak_wset"):  # on Windows, which has no `resource`
+        return int(now.peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 2**10  # getrusage counts bytes there, kibibytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def free_bytes(folder: Path) -> int:

@@ -212,7 +212,7 @@ def _checked(dataset: Dataset, folder: Path) -> Dataset:
     dataset = dataset.without(unreadable, "unreadable")
     if not process_state().is_main_process:
         return dataset
-    (folder / "health.json").write_text(json.dumps(dump(report), indent=1) + "\n")
+    (folder / "health.json").write_text(json.dumps(dump(report), indent=1) + "\n", encoding="utf-8")
     for message in dataset.skipped:
         print(f"note: {message}", file=sys.stderr)  # noqa: T201
     for kind, count in report.counts().items():
@@ -232,7 +232,7 @@ def _prepare(folder: Path, config: object, record: DataRecord, resumes: bool) ->
         check_record(folder, record)
     try:
         staged = saved.with_name(".tmp-config.json")
-        staged.write_text(json.dumps(dump(config), indent=1) + "\n")
+        staged.write_text(json.dumps(dump(config), indent=1) + "\n", encoding="utf-8")
         staged.replace(saved)
         write_record(folder, record)
     except OSError as error:

@@ -58,6 +58,8 @@ def draw_thumbnails(
 
 @st.cache_resource(show_spinner=False)
 def _component() -> Callable[..., object]:
-    script, style = (Path(__file__).with_name(f"thumbnails.{kind}").read_text() for kind in ("js", "css"))
+    script, style = (
+        Path(__file__).with_name(f"thumbnails.{kind}").read_text(encoding="utf-8") for kind in ("js", "css")
+    )
     html = '<div class="grid" role="group" aria-label="Images on this page"></div>'
     return st.components.v2.component("thumbnail_grid", html=html, css=style, js=script)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -34,6 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.parts.timing import kernels, latency_ms
 from xray_generator.checkpoints import code_commit, find_checkpoint
+from xray_generator.machine import peak_bytes
 from xray_generator.registry import reads_prompts
 from xray_generator.studio import Studio
 from xray_generator.types import ClassLabel, GenerationRequest, TextPrompt, Unconditional
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 PROMPT = "PA chest X-ray of a 58-year-old woman with cardiomegaly and pleural effusion"
 STEPS = (4, 8, 20, 50)
 NUM_IMAGES = (1, 2, 4)
-MEGABYTE = 1_024  # of the kilobytes that getrusage counts in
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -105,7 +104,7 @@ def _run_side(options: argparse.Namespace) -> dict[str, Any]:
 
     set_threads(options.num_threads)
     report: dict[str, Any] = json.loads(json.dumps(SIDES[options.side](options)))
-    return report | {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE}
+    return report | {"peak_memory_mb": peak_bytes() / 2**20}
 
 
 def _speedup(studio: dict[str, Any], reference: dict[str, Any]) -> dict[str, float]:

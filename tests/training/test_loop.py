@@ -1,17 +1,22 @@
 """The training loop on a toy: it learns, stops in order, and resumes to the bit."""
 
+import multiprocessing
+import os
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from tests.training.toy import CONFIG, Toy, digest, log, newest, terminate_at
+from tests.training.toy import CONFIG, Lines, Toy, digest, log, newest, terminate_at
 from xray_generator.images import read_image
 from xray_generator.training.loop import TrainingStopped, train
 from xray_generator.training.state import saved_states
+from xray_generator.training.task import Draw
 
 
 def test_it_learns_and_ends_with_the_averaged_weights(tmp_path: Path) -> None:
@@ -129,6 +134,21 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     for workers in (0, 2):
         train(Toy(), replace(CONFIG, num_workers=workers), tmp_path / str(workers))
     assert digest(tmp_path / "0") == digest(tmp_path / "2")
+
+
+def test_where_no_process_can_fork_the_training_reads_its_data_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Here(Lines):
+        def __getitem__(self, draw: Draw) -> Mapping[str, Tensor]:
+            assert os.getpid() == training
+            return super().__getitem__(draw)
+
+    toy, training = Toy(), os.getpid()
+    toy.rows = Here()
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])  # as on Windows
+    train(toy, replace(CONFIG, num_workers=2), tmp_path)
+    assert len(log(tmp_path)) > 0
 
 
 def test_stages_of_one_process_may_differ_in_number_format(tmp_path: Path) -> None:

@@ -65,5 +65,5 @@ def check_record(run: Path, record: DataRecord) -> None:
 def write_record(run: Path, record: DataRecord) -> None:
     """Write the record into the folder of a run."""
     staged = run / f".tmp-{RECORD}"
-    staged.write_text(json.dumps(dump(record), indent=1) + "\n")
+    staged.write_text(json.dumps(dump(record), indent=1) + "\n", encoding="utf-8")
     staged.replace(run / RECORD)

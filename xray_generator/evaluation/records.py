@@ -90,7 +90,7 @@ def write_record(record: Record, folder: Path) -> Path:
     path = folder / f"{record.name}{SUFFIX}"
     staged = path.with_name(f".{path.name}")
     text = json.dumps(dump(record), indent=1, ensure_ascii=False, allow_nan=False)
-    staged.write_text(FLAT_LIST.sub(lambda found: " ".join(found[0].split()), text) + "\n")
+    staged.write_text(FLAT_LIST.sub(lambda found: " ".join(found[0].split()), text) + "\n", encoding="utf-8")
     staged.replace(path)
     return path
 

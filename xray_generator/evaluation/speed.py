@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +13,7 @@ import torch
 from torch import nn
 
 from xray_generator.evaluation.records import Curve, Measurement
+from xray_generator.machine import peak_bytes
 from xray_generator.types import GenerationRequest, GenerationResult
 
 Draw = Callable[[GenerationRequest], GenerationResult]
@@ -38,8 +37,7 @@ def peak_memory_mb() -> float:
     """Peak memory of this process so far; on CUDA that of the device."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # getrusage counts bytes there, kibibytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return peak_bytes() / 2**20
 
 
 def measure_speed(

@@ -76,7 +76,7 @@ def compare_methods(
 def write_comparison(path: Path, comparison: MethodComparison) -> None:
     """As JSON, in a new or older file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(dump(comparison), indent=1) + "\n")
+    path.write_text(json.dumps(dump(comparison), indent=1) + "\n", encoding="utf-8")
 
 
 def find_comparison(folder: Path, checkpoint: CheckpointRef) -> MethodComparison | None:

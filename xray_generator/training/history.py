@@ -81,7 +81,7 @@ def export_history(run: Path, checkpoint: Path) -> None:
         folder = checkpoint / HISTORY / stage.name
         (folder / PREVIEWS).mkdir(parents=True, exist_ok=True)
         text = "".join(json.dumps(_rounded(row)) + "\n" for row in _thin_rows(stage.rows))
-        (folder / LOG).write_text(text)
+        (folder / LOG).write_text(text, encoding="utf-8")
         steps = thin(sorted(stage.previews), MAX_PREVIEWS)
         images = _encode([stage.previews[step] for step in steps], MAX_BYTES // len(stages) - len(text))
         for step, data in zip(steps, images, strict=True):
@@ -92,11 +92,11 @@ def cut_log(path: Path, step: int) -> None:
     """Leave out of a stage's log what came after a step, from which the run goes on; and lines that cannot be read."""
     if not path.is_file():
         return
-    text = path.read_text(errors="replace")
+    text = path.read_text(errors="replace", encoding="utf-8")
     kept = [line for line in text.split("\n") if (row := _parse(line)) is not None and row["step"] <= step]
     if (cut := "".join(f"{line}\n" for line in kept)) != text:
         staged = path.with_name(f".tmp-{path.name}")
-        staged.write_text(cut)
+        staged.write_text(cut, encoding="utf-8")
         staged.replace(path)
 
 
@@ -110,7 +110,7 @@ def thin(items: Sequence[T], most: int) -> list[T]:
 def read_stage(folder: Path) -> Stage:
     """The log and the previews of one stage; OSError where it has no log."""
     rows: list[LogRow] = []
-    for line in (folder / LOG).read_text(errors="replace").splitlines():
+    for line in (folder / LOG).read_text(errors="replace", encoding="utf-8").splitlines():
         row = _parse(line)
         if row is None:
             continue

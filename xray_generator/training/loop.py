@@ -102,12 +102,14 @@ class _Run:
             accelerator.process_index,
             accelerator.num_processes,
         )
+        can_fork = "fork" in multiprocessing.get_all_start_methods()  # on Windows this process reads the data itself
+        num_workers = config.num_workers if can_fork else 0
         loader: DataLoader[Any] = DataLoader(
             cast(Any, dataset),
             batch_sampler=batches,
-            num_workers=config.num_workers,
-            timeout=WORKER_TIMEOUT_S if config.num_workers else 0,
-            multiprocessing_context="fork" if config.num_workers else None,
+            num_workers=num_workers,
+            timeout=WORKER_TIMEOUT_S if num_workers else 0,
+            multiprocessing_context="fork" if num_workers else None,
             worker_init_fn=ignore_signals,
             generator=step_generator(config.seed),  # else it moves the global random state, which dropout resumes from
         )
@@ -303,7 +305,7 @@ class _Run:
         line = json.dumps({"step": self.step, "time": round(time.time(), 1)} | dict(values)) + "\n"
         try:
             self.accelerator.log(dict(values), step=self.step)
-            with (self.folder / LOG).open("a") as file:
+            with (self.folder / LOG).open("a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:
             raise StudioError(

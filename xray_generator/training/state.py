@@ -46,8 +46,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def fsync(path: Path) -> None:
-    """Flush a file or folder to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file or folder to disk; Windows opens no folder for that, and flushes only what may be written."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -72,7 +74,7 @@ def save_state(folder: Path, step: int, state: State, keep: int) -> Path:
         torch.save(state, staged / "state.pt")
         fsync(staged / "state.pt")
         manifest = {"step": step, "sha256": sha256(staged / "state.pt")}
-        (staged / "manifest.json").write_text(json.dumps(manifest))
+        (staged / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         fsync(staged / "manifest.json")
         replace_folder(staged, final)
         fsync(folder)

@@ -84,9 +84,9 @@ def cache_statistics(latents: np.memmap[Any, np.dtype[np.float16]], fold: int) -
     path = Path(str(latents.filename)).with_suffix(".json" if fold == 2 else f".fold{fold}.json")
     if not path.is_file():
         staged = path.with_suffix(".tmp")
-        staged.write_text(json.dumps(measure_statistics(latents, fold).to_json()))
+        staged.write_text(json.dumps(measure_statistics(latents, fold).to_json()), encoding="utf-8")
         staged.replace(path)
-    return LatentStatistics.from_json(json.loads(path.read_text()))
+    return LatentStatistics.from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
 @torch.no_grad()

@@ -65,15 +65,15 @@ def pack(run: Path, folder: Path) -> None:
         latents = cache_latents(autoencoder, kept, config.structure_size, run / "cache")
         np.save(folder / f"{split}.npy", np.asarray(latents))
         rows[split] = [dump(replace(row, path=Path(row.path.name))) for row in kept]  # no path of this machine
-    (folder / ROWS).write_text(json.dumps(rows))
-    (folder / CONFIG).write_text(json.dumps(dump(config)))
+    (folder / ROWS).write_text(json.dumps(rows), encoding="utf-8")
+    (folder / CONFIG).write_text(json.dumps(dump(config)), encoding="utf-8")
 
 
 def train_packed(folder: Path, output: Path, minutes: float, batch_size: int) -> dict[str, float]:
     """Train for some minutes and write the averaged weights; return steps, batch size and losses."""
     config = parse(LatentDiffusionConfig, read_config(str(folder / CONFIG)))
     training = replace(config.denoiser_training, batch_size=batch_size)
-    stored = json.loads((folder / ROWS).read_text())
+    stored = json.loads((folder / ROWS).read_text(encoding="utf-8"))
     rows = {split: tuple(parse(Row, one) for one in stored[split]) for split in SPLITS}
     latents = {split: np.load(folder / f"{split}.npy", allow_pickle=False) for split in SPLITS}
     model = build_denoiser(config, None, latents["train"], rows["train"])
@@ -116,7 +116,7 @@ def train_packed(folder: Path, output: Path, minutes: float, batch_size: int) ->
         values |= {"steps": step, "batch_size": batch_size, "minutes": minutes, **task.validate()}
     half_precision(model.unet).save_pretrained(output / "unet", max_shard_size=SHARD)
     half_precision(model.text_encoder).save(output)
-    (output / LOG).write_text(json.dumps(values))
+    (output / LOG).write_text(json.dumps(values), encoding="utf-8")
     return values
 
 

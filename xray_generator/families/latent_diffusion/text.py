@@ -121,7 +121,7 @@ class TextEncoder(nn.Module):
             (folder / "text_encoder").mkdir(parents=True, exist_ok=True)
             name = public_name(cast(Any, self.transformer).name_or_path)
             reference = {"name": name, "sha256": _weights_sha256(self.transformer), "max_length": self.max_length}
-            (folder / "text_encoder" / REFERENCE).write_text(json.dumps(reference, indent=2) + "\n")
+            (folder / "text_encoder" / REFERENCE).write_text(json.dumps(reference, indent=2) + "\n", encoding="utf-8")
 
     def stored(self) -> Stored:
         """The tensors that `save` writes, by their folder."""
@@ -139,7 +139,7 @@ class TextEncoder(nn.Module):
         disable_progress_bar()  # for one small file it only clutters a command's messages
         reference = folder / "text_encoder" / REFERENCE
         if reference.is_file():
-            data = json.loads(reference.read_text())
+            data = json.loads(reference.read_text(encoding="utf-8"))
             projection = TextProjection.from_pretrained(folder / "text_projection", **LOADING)
             name = pretrained or os.environ.get("TOKENIZER_NAME") or data["name"]
             transformer = _pretrained(name)

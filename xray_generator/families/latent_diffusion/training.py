@@ -110,7 +110,7 @@ def _as_trained(config: LatentDiffusionConfig, run: Path) -> LatentDiffusionConf
     log = run / DENOISER / WEIGHTS / LOG
     if not log.is_file():
         return config
-    seen = json.loads(log.read_text())
+    seen = json.loads(log.read_text(encoding="utf-8"))
     training = replace(config.denoiser_training, num_steps=seen["steps"], batch_size=seen["batch_size"])
     return replace(config, denoiser_training=training)
 

@@ -156,7 +156,7 @@ def _save(model: StableDiffusion, source: Path, folder: Path) -> None:
     shutil.copyfile(source / SCHEDULER, folder / SCHEDULER)
     index = json.loads((source / INDEX).read_bytes())
     index |= {part: [None, None] for part in LEFT_OUT if part in index} | {"requires_safety_checker": False}
-    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     if (source / CARD).is_file():
         shutil.copyfile(source / CARD, folder / CARD)
 

@@ -161,7 +161,9 @@ def read_model(folder: Path) -> StableDiffusion:
     unet, vae = read(UNet2DConditionModel, UNET, **LOADING), read(AutoencoderKL, VAE, **LOADING)
     text_encoder = TextEncoder(read(CLIPTextModel, TEXT)).eval()
     tokenizer = CLIPTokenizer.from_pretrained(folder / TOKENIZER, local_files_only=True)
-    model = StableDiffusion(unet, vae, text_encoder, tokenizer, json.loads((folder / SCHEDULER).read_text()))
+    model = StableDiffusion(
+        unet, vae, text_encoder, tokenizer, json.loads((folder / SCHEDULER).read_text(encoding="utf-8"))
+    )
     _check_fit(model)
     return model
 
