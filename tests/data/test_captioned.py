@@ -123,6 +123,17 @@ def test_head_keeps_the_first_rows_of_each_split(dataset_folder: Path) -> None:
     assert head.split("val") == dataset.split("val")[:5]
 
 
+def test_images_that_meet_a_condition(dataset_folder: Path) -> None:
+    dataset = read_captioned(dataset_folder)
+    chosen = dataset.meeting(("pneumonia", "older_adult"))
+    assert 0 < len(chosen.rows) < len(dataset.rows)
+    for row in dataset.rows:
+        assert (row in chosen.rows) == ("pneumonia" in row.findings or row.age_group == "older_adult")
+    assert dataset.meeting(()) is dataset
+    with pytest.raises(StudioError, match="No image is of 'pnemonia'. The data hold: .*pneumonia"):
+        dataset.meeting(("pneumonia", "pnemonia"))
+
+
 def test_contradicted_label_is_not_known(make_pack: MakePack, pixels: MakePixels) -> None:
     lines = [LINE.format(image=name, split="train") for name in ("a.png", "b.png")]
     folder = make_pack(lines, {"a.png": pixels(0), "b.png": pixels(1)})

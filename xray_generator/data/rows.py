@@ -119,6 +119,20 @@ class Dataset:
         rows = tuple(row for name in get_args(Split) for row in _in_turn(self.split(name))[:count])
         return Dataset(rows, self.skipped)
 
+    def meeting(self, conditions: Iterable[str]) -> Dataset:
+        """The images that meet one of the conditions, named as by `row_conditions`; without conditions, all of them.
+
+        Raises:
+            StudioError: a condition that no image meets.
+        """
+        wanted = set(conditions)
+        if not wanted:
+            return self
+        known = {name for row in self.rows for name in row_conditions(row)}
+        if unknown := sorted(wanted - known):
+            raise StudioError(f"No image is of {unknown[0]!r}. The data hold: {', '.join(sorted(known)) or 'nothing'}.")
+        return Dataset(tuple(row for row in self.rows if wanted.intersection(row_conditions(row))), self.skipped)
+
     def without(self, paths: Iterable[Path], reason: str) -> Dataset:
         """The dataset without some files, which are listed as skipped."""
         dropped = set(paths)

@@ -113,4 +113,9 @@ def test_settings_that_adapt_nothing_are_refused(run: Run) -> None:
 
 def test_the_shipped_settings_are_read() -> None:
     found = [parse(LoraConfig, read_config(name)) for name in config_names() if read_config(name)["family"] == "lora"]
-    assert [config.base for config in found] == ["chest_xray_256"]
+    assert {config.name: config.conditions for config in found} == {
+        "chest_xray_covid19": ("covid19",),
+        "chest_xray_effusion": ("pleural_effusion",),
+        "chest_xray_lora": (),
+    }
+    assert {config.base for config in found} == {"chest_xray_256"}

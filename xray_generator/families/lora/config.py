@@ -37,6 +37,7 @@ class LoraConfig:
         "to_out.0",
     )  # of the denoiser: ends of names
     adapts_text_encoder: bool = False  # its attention too
+    conditions: tuple[str, ...] = ()  # it learns from images that meet one, such as pleural_effusion; empty: from all
     prompt: str = ""  # of images that have none; {label} stands for their class
     prior_weight: float = 0.0  # of the base's own images, so that it is not forgotten (Ruiz et al. 2022, section 3.2)
     prior_prompt: str = "Chest X-ray"

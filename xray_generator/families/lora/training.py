@@ -29,13 +29,15 @@ STAGE = "adapter"
 def train_run(config: LoraConfig, dataset: Dataset, options: RunOptions) -> Path:
     """Train what is left of a run and return the checkpoint; `train` is trained on, `val` is measured meanwhile.
 
+    Only images that meet one of the `conditions` of the settings are used, and told of in the manifest.
     A base that is a Stable Diffusion in a folder or of the hub is imported first; the adapter names its checkpoint.
 
     Raises:
-        StudioError: the base is not here or cannot be adapted, an image has no prompt, or there is no training image;
-            or see `training.loop.train`.
+        StudioError: the base is not here or cannot be adapted, an image has no prompt, no image meets a condition, or
+            there is no training image; or see `training.loop.train`.
     """
     run, commit = options.run, code_commit()  # of the code that runs, whatever changes on disk meanwhile
+    dataset = dataset.meeting(config.conditions)
     rows = dataset.split("train")
     if not rows:
         raise StudioError("There is no training image.")
