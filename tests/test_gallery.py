@@ -34,6 +34,7 @@ from xray_generator.types import (
     NOTICE,
     AdapterWeight,
     CheckpointRef,
+    ClassLabel,
     Edit,
     GenerationRequest,
     Recommendation,
@@ -176,6 +177,9 @@ def test_an_adapted_image_can_be_drawn_again_where_its_adapter_is_and_is_no_imag
     drawn = find_drawn(MANIFEST, [tmp_path], 9)
     assert [row.path.name for row in drawn.rows] == ["b.png"]
     assert drawn.notes == ("Generated images left out: 1 drawn with adapters, 1 edited or blended.",)
+    by_class = recipe(replace(REQUEST, condition=ClassLabel("cp_one")))
+    (tmp_path / "d.png").write_bytes(encode_png(IMAGE, by_class))
+    assert {row.path.name: row.label for row in find_drawn(MANIFEST, [tmp_path], 9).rows}["d.png"] == "cp_one"
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,15 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
 from xray_generator.data.files import list_files
 from xray_generator.data.naming import class_titles
-from xray_generator.data.prompts import row_of_prompt
-from xray_generator.data.rows import Row
+from xray_generator.data.prompts import row_of_condition, row_of_prompt
+from xray_generator.data.rows import Row, evenly
 from xray_generator.dicom import FULL, Header, is_dicom, read_header, read_slice
 from xray_generator.dicom.hounsfield import Window
 from xray_generator.export.archive import Source
 from xray_generator.export.marks import says_synthetic
 from xray_generator.export.recipe import Recipe, find_recipe
 from xray_generator.images import limit_pixels, read_image
-from xray_generator.requests import describe_condition
-from xray_generator.types import CheckpointRef, ClassLabel, Image, StudioError, TextPrompt
+from xray_generator.types import CheckpointRef, ClassLabel, Condition, Image, StudioError, TextPrompt
 
 NUM_NEWEST = 40
 MAX_SEARCHED = 1_000  # newest files of a folder whose recipes are read
@@ -39,40 +38,46 @@ def newest(folder: Path, flat: Path | None = None) -> dict[Path, Recipe]:
 
 
 def find_sample(folder: Path, manifest: Manifest) -> Path | None:
-    """An image that stands for a checkpoint: of those in a folder that it drew, by name, the first normal one.
+    """The first of `find_samples`; None: there is none."""
+    return next(iter(find_samples(folder, manifest, 1)), None)
 
-    Without a normal one it is the first of all; a class is normal where it comes first in menus. None: there is none.
+
+def find_samples(folder: Path, manifest: Manifest, most: int) -> tuple[Path, ...]:
+    """At most `most` images that stand for a checkpoint: of those in a folder that it drew, each of another condition.
+
+    The first is the first normal one by name, or where there is none the first of all; a class is normal where it comes
+    first in menus.
     """
-    first_class = next(iter(class_titles(manifest.labels)), "")
-    fallback = None
+    found: dict[Condition, Path] = {}
     for path in sorted(folder.glob("*.png")):
         recipe = read_recipe(path)
-        if recipe is None or recipe.checkpoint != manifest.ref or recipe.request.adapters or recipe.preset:
-            continue
-        match recipe.request.condition:
-            case ClassLabel(label):
-                is_normal = label == first_class
-            case TextPrompt(text):
-                is_normal = row_of_prompt(text).findings == ("no_finding",)
-            case _:
-                is_normal = not first_class
-        if is_normal:
-            return path
-        fallback = fallback or path
-    return fallback
+        if recipe and recipe.checkpoint == manifest.ref and not recipe.request.adapters and not recipe.preset:
+            found.setdefault(recipe.request.condition, path)
+    first_class = next(iter(class_titles(manifest.labels)), "")
+    paths = sorted(found, key=lambda condition: not _is_normal(condition, first_class))
+    return tuple(found[condition] for condition in (*paths[:1], *evenly(paths[1:], most - 1)))
+
+
+def _is_normal(condition: Condition, first_class: str) -> bool:
+    match condition:
+        case ClassLabel(label):
+            return label == first_class
+        case TextPrompt(text):
+            return row_of_prompt(text).findings == ("no_finding",)
+    return not first_class
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The images that a checkpoint drew from prompts."""
+    """The images that a checkpoint drew."""
 
-    rows: tuple[Row, ...]  # the labels that each prompt states
+    rows: tuple[Row, ...]  # of `row_of_condition`: the labels that each prompt states, or the class
     notes: tuple[str, ...]  # sentences on images that were left out, and on settings
     next_seed: int  # above every seed of theirs
 
 
 def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
-    """At most `most` raw images of a checkpoint from prompts; the same file name in two folders counts once."""
+    """At most `most` raw images of a checkpoint; the same file name in two folders counts once."""
     kept: dict[str, tuple[Path, Recipe]] = {}
     left_out: Counter[str] = Counter()
     for path in [path for folder in folders for path in _newest_first(_list_pngs(folder), MAX_SEARCHED)]:
@@ -87,8 +92,6 @@ def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
             left_out["edited or blended"] += 1
         elif recipe.preset:
             left_out["enhanced"] += 1
-        elif not isinstance(recipe.request.condition, TextPrompt):
-            left_out["without a prompt"] += 1
         elif len(kept) < most:
             kept.setdefault(path.name, (path, recipe))
     recommended = manifest.recommended
@@ -99,7 +102,7 @@ def find_drawn(manifest: Manifest, folders: Iterable[Path], most: int) -> Drawn:
     notes = [f"Generated images left out: {counts}."] if counts else []
     if others:
         notes.append(f"{others:,} generated images used other settings than the checkpoint recommends.")
-    rows = tuple(_row_of(describe_condition(recipe.request.condition), path) for path, recipe in kept.values())
+    rows = tuple(_row_of(recipe.request.condition, path) for path, recipe in kept.values())
     return Drawn(rows, tuple(notes), max((r.seed for r in requests if r.seed < EXACT), default=-1) + 1)
 
 
@@ -114,8 +117,8 @@ def _read_recipe(path: Path, modified_ns: int) -> Recipe | None:  # noqa: ARG001
 
 
 @lru_cache(maxsize=4 * MAX_SEARCHED)
-def _row_of(prompt: str, path: Path) -> Row:
-    return row_of_prompt(prompt, path)
+def _row_of(condition: Condition, path: Path) -> Row:
+    return row_of_condition(condition, path)
 
 
 def _list_pngs(folder: Path) -> list[Path]:

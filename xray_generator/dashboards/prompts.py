@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from xray_generator.data.rows import SUBTYPES, Row, finding_name, row_conditions
+from xray_generator.data.rows import SEX_NAMES, SUBTYPES, Row, finding_name, row_conditions
 
 TITLES = {
     "AP": "AP view",
@@ -34,6 +34,14 @@ def condition_title(condition: str, whole: str = "any", classes: Mapping[str, st
     return ", ".join(words) or whole
 
 
+def describe_row(row: Row, classes: Mapping[str, str] = NO_CLASSES) -> str:
+    """Class, findings, view, sex and age of a row in one line; empty where none is known. `classes` as above."""
+    age = f"{row.age} years" if row.age is not None else row.age_group.replace("_", " ")
+    label = classes.get(row.label) or finding_name(row.label)
+    words = (label, ", ".join(map(finding_name, row.findings)), row.view, SEX_NAMES.get(row.sex, ""), age)
+    return " · ".join(filter(None, words))
+
+
 def is_alike(row: Row, other: Row) -> bool:
     """Whether another row meets every condition that a row states, and has no further finding but a kind of it."""
     further = set(other.findings) - set(row.findings) - set(SUBTYPES)
@@ -41,11 +49,15 @@ def is_alike(row: Row, other: Row) -> bool:
 
 
 def similarity(some: Row, other: Row) -> float:
-    """How much two rows share: 10 for equal prompts, up to 4 for findings, 1 each for age group, view, sex and age."""
+    """How much two rows share.
+
+    10 for equal prompts, up to 4 for findings, 4 for the class, 1 each for age group, view, sex and age.
+    """
     shared = len(set(some.findings) & set(other.findings)) / max(1, len(set(some.findings) | set(other.findings)))
     facts = sum(
         mine == theirs != ""
         for mine, theirs in ((some.age_group, other.age_group), (some.view[:2], other.view[:2]), (some.sex, other.sex))
     )
     years = 0.0 if some.age is None or other.age is None else 1 / (1 + abs(some.age - other.age) / 10)
-    return 10.0 * (some.prompt == other.prompt) + 4 * shared + facts + years
+    same_class = some.label == other.label != ""
+    return 10.0 * (some.prompt == other.prompt) + 4 * shared + 4 * same_class + facts + years

@@ -5,14 +5,14 @@ Nothing here loads a network or a measure, so that a page that shows images open
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
-from xray_generator.dashboards.prompts import condition_title, is_alike, is_of, similarity
+from xray_generator.dashboards.prompts import NO_CLASSES, condition_title, is_alike, is_of, similarity
 from xray_generator.data.rows import Row, evenly, row_conditions
 from xray_generator.evaluation.image_sets import ImageSet, from_rows
 from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
@@ -103,7 +103,7 @@ def read_sides(generated: Sequence[Row], choice: Choice, condition: str, size: i
     """The images of a condition at `size` pixels a side; unreadable ones are listed in `skipped` of their side.
 
     Args:
-        generated: rows of generated images, of `prompts.row_of_prompt`; those of other conditions are left out.
+        generated: rows of generated images, of `prompts.row_of_condition`; those of other conditions are left out.
         choice: the real images.
         condition: the one that they were chosen for.
         size: pixels a side.
@@ -145,9 +145,9 @@ def with_window(image: Image, low: float, high: float) -> Image:
     return np.asarray(np.clip((image - low) / (high - low), 0, 1), np.float32)
 
 
-def encode_comparison(sides: Sides, checkpoint_name: str) -> bytes:
-    """Up to SHEET_IMAGES images of each side as one PNG, marked as real or synthetic."""
-    condition = condition_title(sides.condition)
+def encode_comparison(sides: Sides, checkpoint_name: str, classes: Mapping[str, str] = NO_CLASSES) -> bytes:
+    """Up to SHEET_IMAGES images of each side as one PNG, marked as real or synthetic; `classes`: class -> its title."""
+    condition = condition_title(sides.condition, classes=classes)
     labels = (
         f"{REAL_NOTICE} {{}} of {{}} real images, {sides.split} split, {condition}",
         f"{NOTICE} {{}} of {{}} images of {checkpoint_name}, {condition}",

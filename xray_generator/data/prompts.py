@@ -13,6 +13,7 @@ from typing import Literal
 
 from xray_generator.data.report import PATTERNS, expand_abbreviations, read_findings
 from xray_generator.data.rows import AGE_GROUPS, SEX_NAMES, Row, finding_name
+from xray_generator.types import ClassLabel, Condition, TextPrompt
 
 PA, AP, SUPINE = r"\bPA\b|postero-?anterior", r"\bAP\b|(?<!o)\bantero-?posterior", r"\bsupine\b"
 INITIAL_OF = r"\b\d{1,3} ?(?-i:%s)\b"  # "60F"
@@ -50,6 +51,13 @@ def row_of_prompt(prompt: str, path: Path = Path()) -> Row:
         sex=_sex(prompt),
         age_group=_age_group(prompt, age),
     )
+
+
+def row_of_condition(condition: Condition, path: Path = Path()) -> Row:
+    """The row of an image generated for a condition: the labels that its prompt states, or its class."""
+    if isinstance(condition, TextPrompt):
+        return row_of_prompt(condition.text, path)
+    return Row(path, "", (), label=condition.label if isinstance(condition, ClassLabel) else "")
 
 
 def describe_reading(row: Row) -> str:

@@ -25,7 +25,7 @@ from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump, parse
 from xray_generator.dashboards.prompts import is_alike, similarity
 from xray_generator.dashboards.side_by_side import SPLITS, UNSEEN
-from xray_generator.data.prompts import row_of_prompt
+from xray_generator.data.prompts import row_of_condition
 from xray_generator.data.rows import Row, row_conditions
 from xray_generator.export.files import make_folder, write_file
 from xray_generator.export.recipe import Recipe, find_recipe
@@ -36,15 +36,12 @@ from xray_generator.requests import describe_condition, make_request, read_condi
 from xray_generator.types import (
     NO_PREVIEW,
     CheckpointRef,
-    ClassLabel,
-    Condition,
     Engine,
     GenerationRequest,
     Image,
     OnStep,
     Preview,
     StudioError,
-    TextPrompt,
     no_report,
     part,
 )
@@ -113,19 +110,13 @@ def list_samples(folder: Path, manifest: Manifest) -> tuple[Row, ...]:
     for path in sorted(folder.glob("*.png")):
         recipe = find_recipe(path.read_bytes())
         if recipe is not None and _is_raw(recipe, manifest):
-            rows.append(_row_of(recipe.request.condition, path))
+            rows.append(row_of_condition(recipe.request.condition, path))
     return tuple(rows)
 
 
 def _is_raw(recipe: Recipe, manifest: Manifest) -> bool:
     is_changed = recipe.preset or recipe.origin or recipe.upscaler or recipe.request.adapters
     return recipe.checkpoint == manifest.ref and recipe.request.height == manifest.sizes[0] and not is_changed
-
-
-def _row_of(condition: Condition, path: Path) -> Row:
-    if isinstance(condition, TextPrompt):
-        return row_of_prompt(condition.text, path)
-    return Row(path, "", (), label=condition.label if isinstance(condition, ClassLabel) else "")
 
 
 def match_rows(generated: Sequence[Row], real: Sequence[Row]) -> tuple[tuple[Row, Row], ...]:
@@ -196,7 +187,7 @@ def draw_study(
         condition = read_condition(manifest, prompt, label)
         request = make_request(condition, seed=seed + done, size=manifest.sizes[0])
         result = generation.generate(engine, request, part(count_step, done, len(pairs)))
-        specimens.append(Specimen(result.images[0], _describe(request, _row_of(condition, row.path))))
+        specimens.append(Specimen(result.images[0], _describe(request, row_of_condition(condition, row.path))))
     return keep_study(specimens, manifest, seed=seed, owner=owner, root=root)
 
 
