@@ -136,6 +136,12 @@ class Studio:
         upscaler, drawn = self.upscaler_manifest(modality(manifest)), manifest.sizes
         return (*drawn, *(size for size in (upscaler.sizes if upscaler else ()) if size > max(drawn)))
 
+    def check_size(self, manifest: Manifest, size: int) -> None:
+        """Do nothing where images of a checkpoint can have this side in pixels; StudioError names those they can."""
+        if size not in (sizes := self.sizes(manifest.ref.full_name)):
+            allowed = ", ".join(map(str, sizes))
+            raise StudioError(f"{manifest.name} draws images of {allowed} pixels a side, not {size}.")
+
     def manifest(self, checkpoint: str | None = None) -> Manifest:
         """The manifest of a checkpoint by name, or of the first one; StudioError where there is none."""
         return read_manifest(self._folder(checkpoint))
@@ -211,11 +217,9 @@ class Studio:
             StudioError: the checkpoint cannot draw it; the text says what it can.
         """
         condition = read_condition(manifest, prompt, label)
-        sizes = self.sizes(manifest.ref.full_name)
-        if size is not None and size not in sizes:
-            allowed = ", ".join(map(str, sizes))
-            raise StudioError(f"{manifest.name} draws images of {allowed} pixels a side, not {size}.")
-        request = make_request(condition, size=size or sizes[0], **settings)
+        if size is not None:
+            self.check_size(manifest, size)
+        request = make_request(condition, size=size or manifest.sizes[0], **settings)
         drawn = size if size in manifest.sizes else manifest.sizes[0]  # before it is enlarged
         resolve_request(replace(request, height=drawn, width=drawn), manifest, MAX_STEPS, takes_eta=True)
         self.check_adapters(manifest, request.adapters)
@@ -289,6 +293,10 @@ class Studio:
         manifest = self.upscaler_manifest(images)
         return None if manifest is None else self.enlarger(manifest.ref.full_name)
 
+    def upscaler_for(self, manifest: Manifest, size: int) -> Upscaler | None:
+        """What enlarges the images of a checkpoint to a size; None where it draws that itself, or nothing does."""
+        return None if size in manifest.sizes else self.upscaler(modality(manifest))
+
     def enlargers(self) -> tuple[Manifest, ...]:
         """All readable checkpoints that enlarge images that are given."""
         return tuple(m for m in list_checkpoints(self.checkpoint_root) if m.family in FAMILIES and offers(m, "enlarge"))
@@ -346,8 +354,7 @@ class Studio:
     ) -> Iterator[GenerationResult]:
         """`generate` image by image; yields the result as it is after each."""
         engine = self._ready(checkpoint, partial(self.engine, adapters=request.adapters))
-        is_drawn = request.height in engine.manifest.sizes
-        upscaler = None if is_drawn else self.upscaler(modality(engine.manifest))
+        upscaler = self.upscaler_for(engine.manifest, request.height)
         report_loaded(on_step)
         yield from generation.generate_each(engine, request, on_step, upscaler)
 

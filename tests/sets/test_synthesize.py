@@ -82,7 +82,7 @@ def test_a_set_says_what_it_holds_and_what_it_took(
 ) -> None:
     folder = tmp_path / "set"
     assert synthesize(plan, folder, "--estimate") == 0
-    assert "20 images are left" in capsys.readouterr().err and not folder.exists()
+    assert "20 images to draw" in capsys.readouterr().err and not folder.exists()
     assert synthesize(plan, folder) == 0
     out, err = capsys.readouterr()
     told, manifest = json.loads(out.splitlines()[-1]), json.loads((folder / "manifest.json").read_bytes())

@@ -16,7 +16,7 @@ from pathlib import Path
 from xray_generator.dashboards.prompts import condition_title
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import SUFFIX, Measurement, Record, read_record
-from xray_generator.evaluation.summary import GROUPS, known_measure
+from xray_generator.evaluation.summary import GROUPS, count_text, known_measure
 from xray_generator.types import CheckpointRef, StudioError
 
 COMMAND = "python -m xray_generator.evaluate --suite full --real dataset --output_dir outputs/metrics"
@@ -211,7 +211,7 @@ def age(created: str, now: datetime | None = None) -> str:
     seconds = ((now or datetime.now(UTC)) - then).total_seconds()
     for name, length in PARTS_OF_DAY:
         if (count := int(seconds // length)) > 0:
-            return f"{count:,} {name}{'s' * (count > 1)} ago"
+            return f"{count_text(count, name)} ago"
     return "just now"
 
 

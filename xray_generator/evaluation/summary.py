@@ -30,13 +30,17 @@ SUMMARY = "model_summary.md"  # file name
 REAL, GENERATED = "#0072B2", "#D55E00"  # in every figure; of the palette by Okabe & Ito 2008, clear to all eyes
 LONG = 2  # minutes from which a rough time is no longer told in seconds, and hours from which not in minutes
 RADAR_LIMIT = 2.0  # times real; larger ratios lie on the rim
-TABLES = {
+TABLES = {  # of a record -> title
     "enlargement": "Compared with interpolation",
     "ablations": "Ablations of sampling",
     "components": "Components",
     "attention": "Attention layers",
+    "layers": "Layers",
+    "closest_pairs": "The generated images closest to a training image",
+    "confusion": "Confusion matrix of the reference classifier, against prompts and known labels",
     "class_confusion": "Confusion matrix of the classifier",
 }
+LONG_TABLES = ("layers", "closest_pairs", "confusion")  # which the summary leaves out
 HEADER = ("measure", "of", "value", "95 % interval", "real images", "n", "real n", "read as", "measured by")
 
 
@@ -50,7 +54,7 @@ def summarize(record: Record) -> str:
     parts += [
         f"## {title}\n\n{markdown_table(record.tables[name])}"
         for name, title in TABLES.items()
-        if record.tables.get(name)
+        if name not in LONG_TABLES and record.tables.get(name)
     ]
     explained = [MEASURES[name] for name in dict.fromkeys(m.measure for m in record.measurements) if name in MEASURES]
     parts.append("## How to read the measures\n\n" + "\n".join(f"- **{m.title}**: {m.help}" for m in explained))
@@ -120,6 +124,11 @@ def rough_time(seconds: float) -> str:
     if minutes < LONG:
         return f"{max(1, seconds):.0f} s"
     return f"{minutes:.0f} min" if minutes / 60 < LONG else f"{minutes / 60:.0f} h"
+
+
+def count_text(count: int, noun: str) -> str:
+    """ "1 step", "4 steps": a count with its noun, which forms its plural with s."""
+    return f"{count:,} {noun}{'s'[: count != 1]}"
 
 
 def known_measure(m: Measurement) -> Measure:

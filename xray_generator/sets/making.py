@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from xray_generator.evaluation.summary import rough_time
+from xray_generator.evaluation.summary import count_text, rough_time
 from xray_generator.export.files import zip_files
-from xray_generator.registry import modality
 from xray_generator.sets.finishing import finish
 from xray_generator.sets.gate import Judge, open_judge
 from xray_generator.sets.plan import Series
 from xray_generator.sets.shards import Shard
 from xray_generator.sets.writing import Estimate, Opening, Progress, fill, open_set
 from xray_generator.studio import Studio
-from xray_generator.types import Engine, OnStep, StudioError, Upscaler
+from xray_generator.types import Engine, OnStep, Upscaler
 
 
 def find_upscaler(studio: Studio, series: Series) -> Upscaler | None:
@@ -23,12 +22,8 @@ def find_upscaler(studio: Studio, series: Series) -> Upscaler | None:
     Raises:
         StudioError: no model here gives images of that size.
     """
-    size, sizes = series.size, studio.sizes(series.manifest.ref.full_name)
-    if size not in sizes:
-        raise StudioError(
-            f"{series.manifest.name} draws images of {', '.join(map(str, sizes))} pixels a side, not {size}."
-        )
-    return None if size in series.manifest.sizes else studio.upscaler(modality(series.manifest))
+    studio.check_size(series.manifest, series.size)
+    return studio.upscaler_for(series.manifest, series.size)
 
 
 def begin(studio: Studio, series: Series, real: Path | None, upscaler: Upscaler | None) -> tuple[Judge, Opening]:
@@ -72,9 +67,10 @@ def zip_set(folder: Path) -> bytes:
 
 
 def describe_estimate(estimate: Estimate) -> str:
-    """What the rest of a shard costs, in words."""
+    """What images that are not made yet cost, in words."""
+    number = count_text(estimate.images, "image")
     return (
-        f"{estimate.images:,} images are left: {estimate.seconds_each:.3g} s an image, measured here, about "
+        f"{number} to draw: {estimate.seconds_each:.3g} s an image, measured here, about "
         f"{rough_time(estimate.seconds)}, and {estimate.num_bytes / 1e6:,.1f} MB; what is judged and drawn again "
         "comes on top."
     )
@@ -83,10 +79,9 @@ def describe_estimate(estimate: Estimate) -> str:
 def describe_progress(progress: Progress) -> str:
     """How far a shard is, in words."""
     left = (progress.total - progress.done) / progress.rate if progress.made else None
-    parts = [f"{progress.done:,} of {progress.total:,} images", f"{progress.rate:.3g} images/s"]
-    parts += (
-        [f"{progress.yield_share:.0%} of {progress.draws:,} draws kept"] if progress.yield_share is not None else []
-    )
+    parts = [f"{progress.done:,} of {count_text(progress.total, 'image')}", f"{progress.rate:.3g} images/s"]
+    if progress.yield_share is not None:
+        parts += [f"{progress.yield_share:.0%} of {count_text(progress.draws, 'draw')} kept"]
     parts += [f"{progress.left_out:,} left out"] if progress.left_out else []
     parts += [f"about {rough_time(left)} left"] if left else []
     return ", ".join(parts)
