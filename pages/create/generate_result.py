@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.create.generate_analysis import draw_trajectory, draw_words
+from pages.create.generate_analysis import draw_steps, draw_trajectory, draw_words
 from pages.kit.checkpoints import draw_strengths, find_best_record
 from pages.kit.facts import draw_facts
 from pages.kit.jobs import draw_ends, draw_hint, draw_line, is_running
@@ -126,6 +126,7 @@ def draw_images(result: GenerationResult, manifest: Manifest, preset: Preset, *,
     draw_measures(raw, manifest)
     draw_strengths(manifest)
     draw_words(raw)
+    draw_steps(raw)
     draw_trajectory(raw, own)
 
 

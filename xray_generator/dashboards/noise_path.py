@@ -27,8 +27,12 @@ class State:
 def states(path: Sequence[Image], count: int = 8) -> tuple[State, ...]:
     """At most `count` evenly spaced states of a trajectory, both ends included; `path` has equal steps of sigma."""
     last = len(path) - 1
-    places = sorted({round(i * last / max(1, count - 1)) for i in range(count)})
-    return tuple(State(1 - place / max(1, last), path[place]) for place in places)
+    return tuple(State(1 - place / max(1, last), path[place]) for place in spread_places(len(path), count))
+
+
+def spread_places(length: int, count: int) -> list[int]:
+    """At most `count` evenly spread places of a sequence, both ends included."""
+    return sorted({round(i * (length - 1) / max(1, count - 1)) for i in range(count)})
 
 
 def ends_at(path: Sequence[Image], image: Image) -> bool:
