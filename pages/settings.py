@@ -11,7 +11,7 @@ import streamlit as st
 from pages.kit.album import own_folders
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.facts import draw_facts
-from pages.kit.services import draw_or_explain, own_dir, shared_dir, studio
+from pages.kit.services import explain_faults, own_dir, shared_dir, studio
 from xray_generator.album.trash import KEPT_DAYS, TRASH, empty_trash
 from xray_generator.checkpoints import CARD
 from xray_generator.data.naming import checkpoint_title, plain
@@ -39,12 +39,13 @@ def main() -> None:
     """Draw what runs here and the clean-up on the left, about the product on the right."""
     left, right = st.columns(2, gap="large")
     with left:
-        draw_or_explain(_draw_runtime)
-        draw_or_explain(_draw_clean_up)
+        _draw_runtime()
+        _draw_clean_up()
     with right:
-        draw_or_explain(_draw_about)
+        _draw_about()
 
 
+@explain_faults()
 def _draw_runtime() -> None:
     st.markdown("**What runs here**")
     with st.spinner("Looking at the device"):
@@ -66,6 +67,7 @@ def _draw_runtime() -> None:
     st.text("\n".join(names) or "None. A model is loaded when it first draws.")
 
 
+@explain_faults()
 def _draw_clean_up() -> None:
     st.markdown("**Clean up**")
     is_here = shared_dir() is not None  # others see what is shared, and leave it
@@ -110,6 +112,7 @@ def _draw_row(
     place.button(button, key=f"settings {button}", on_click=act, disabled=is_empty or not is_allowed, width="stretch")
 
 
+@explain_faults()
 def _draw_about() -> None:
     st.markdown("**Method and data**")
     st.write(METHOD)

@@ -25,7 +25,7 @@ from pages.kit.sampling import (
     read_adapters,
     set_recommended,
 )
-from pages.kit.services import escape_markdown, preload, studio
+from pages.kit.services import escape_markdown, explain_faults, preload, studio
 from pages.kit.viewer import draw_slider, draw_viewer
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.difference import difference
@@ -47,6 +47,7 @@ SPACE_PX = 330  # what stands above and below the viewer
 
 
 @st.fragment
+@explain_faults()
 def main() -> None:
     """Draw the choice on the left, both images on the right, and the sheet below."""
     bases = _find_bases()
@@ -57,12 +58,8 @@ def main() -> None:
     form, result = st.columns([2, 3], gap="medium")
     with form:
         manifest = pick_model(bases, "adapters_base")
-        try:
-            request = _draw_fields(manifest)
-            adapters = read_adapters(manifest, PREFIX)
-        except StudioError as error:
-            st.error(escape_markdown(error))
-            return
+        request = _draw_fields(manifest)
+        adapters = read_adapters(manifest, PREFIX)
     with result:
         _draw_pair(request, replace(request, adapters=adapters), manifest)
     _draw_grid(request, adapters, manifest)

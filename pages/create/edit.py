@@ -26,7 +26,7 @@ from pages.kit.sampling import (
     set_recommended,
 )
 from pages.kit.send import SENT_TO_EDIT
-from pages.kit.services import escape_markdown, job_queue, preload, studio
+from pages.kit.services import escape_markdown, explain_faults, job_queue, preload, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.amending import differing_words
 from xray_generator.data.prompts import describe_reading, row_of_prompt
@@ -53,18 +53,15 @@ METHODS = {"inversion": "Keep the patient", "noise": "Redraw from the seed"}
 ResultT = TypeVar("ResultT", Counterfactual, RepeatedEdit)
 
 
+@explain_faults()
 def main() -> None:
     """Draw the form on the left and its result on the right."""
     if sent := st.session_state.pop(SENT_TO_EDIT, None):
         _take(sent)
     form, result = st.columns([2, 3], gap="medium")
     with form:
-        try:
-            manifest = pick_checkpoint("edit")
-            _draw_form(manifest)
-        except (StudioError, OSError) as error:
-            st.error(escape_markdown(error))
-            return
+        manifest = pick_checkpoint("edit")
+        _draw_form(manifest)
     with result:
         _draw_results(find_job(JOB), manifest)
     preload(manifest.name)

@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.create.enhancement_source import pick_source
-from pages.kit.services import escape_markdown, studio
+from pages.kit.services import explain_faults, known_presets, studio
 from pages.kit.viewer import draw_slider, draw_viewer
 from postprocess.cost import Cost, measure_cost
 from postprocess.operations import Clahe, Equalize, Median, Operation, Scale, Sharpen, Vignette, Window
@@ -66,29 +66,18 @@ ORDER: tuple[Operation, ...] = (
 _download = partial(st.download_button, on_click="ignore", icon=":material/download:")
 
 
+@explain_faults()
 def main() -> None:
     """Draw the page."""
-    try:
-        source = pick_source()
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
-        return
+    source = pick_source()
     if source is None:
         return
-    presets = _read_presets()
+    presets = known_presets()
     tabs = st.tabs(["Side by side", "A/B slider", "Edit a preset"], key="enhancement_tab", on_change="rerun")
     for tab, draw in zip(tabs, (draw_grid, draw_comparison, draw_editor), strict=True):
         if tab.open:
             with tab:
                 draw(source, presets)
-
-
-def _read_presets() -> Sequence[Preset]:
-    try:
-        return studio().presets()
-    except StudioError as error:
-        st.error(escape_markdown(f"The saved presets cannot be read. {error}"))
-        return PRESETS
 
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs={Source: attrgetter("digest"), Preset: to_json})
@@ -213,10 +202,8 @@ def draw_editor(source: Source, presets: Sequence[Preset]) -> None:
         edited = Preset(name, operations)
     with images:
         _draw_before_and_after(source, edited)
-        try:
+        with explain_faults():
             _draw_actions(source, base, edited)
-        except (StudioError, OSError) as error:
-            st.error(escape_markdown(error))
 
 
 def _follow_save(presets: Sequence[Preset]) -> None:

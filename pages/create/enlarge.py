@@ -11,7 +11,7 @@ from pages.kit.checkpoints import pick_model
 from pages.kit.images import pick_image
 from pages.kit.jobs import draw_job, start_button
 from pages.kit.sampling import draw_seed
-from pages.kit.services import escape_markdown, find_dataset_for, studio
+from pages.kit.services import escape_markdown, explain_faults, find_dataset_for, studio
 from pages.kit.viewer import draw_slider, draw_viewer
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards.difference import comparison_strip, difference
@@ -40,25 +40,18 @@ class Choice:
     size: int
 
 
+@explain_faults()
 def main() -> None:
     """Draw the choice on the left and what each method made on the right."""
     st.caption(INTRODUCTION)
     form, result = st.columns([2, 3], gap="medium")
     with form:
-        try:
-            manifest = _pick_model()
-            source = pick_image("enlarge", pick_rows=lambda: find_dataset_for(manifest).rows)
-        except (StudioError, OSError) as error:
-            st.error(escape_markdown(error))
-            return
+        manifest = _pick_model()
+        source = pick_image("enlarge", pick_rows=lambda: find_dataset_for(manifest).rows)
         if source is None:
             return
         _warn_of_others(manifest, source)
-        try:
-            choice = _pick_way(manifest, min(source.image.shape))
-        except StudioError as error:
-            st.warning(escape_markdown(error))
-            return
+        choice = _pick_way(manifest, min(source.image.shape))
         seed = draw_seed("enlarge_seed")
         key = f"enlarge {manifest.ref.sha256} {source.digest} {choice} {seed}"
         start_button(

@@ -12,7 +12,7 @@ from pages.create.gallery_image import DELETED, draw_image
 from pages.create.gallery_selection import MARKED, draw_selection
 from pages.kit.album import OPEN, all_class_titles, make_tile, own_folders, own_index
 from pages.kit.jobs import draw_error, draw_hint, keep_error
-from pages.kit.services import count_text, escape_markdown
+from pages.kit.services import count_text, explain_faults
 from pages.kit.thumbnails import draw_thumbnails
 from xray_generator.album.export import MAX_EXPORTED, archive
 from xray_generator.album.index import ORDERS, Choices, Entry, Found, Index, Search
@@ -21,7 +21,6 @@ from xray_generator.album.trash import KEPT_DAYS, empty_trash, list_deletions, u
 from xray_generator.data.naming import plain
 from xray_generator.data.rows import finding_name
 from xray_generator.registry import get_family
-from xray_generator.types import StudioError
 
 PER_PAGE = 48
 VIEW = "gallery_view"  # of the session
@@ -31,22 +30,20 @@ WORDS_HELP = (
 )
 
 
+@explain_faults()  # a file may be gone since it was found
 def main() -> None:
     """Draw the search, below it what was found, and beside that the image or the images that are chosen."""
     titles = all_class_titles()
-    try:
-        with st.spinner("Reading your images"):
-            index = own_index()
-        search = draw_search(index.choices(), titles)
-        draw_undo()
-        draw_error("gallery")
-        grid, panel = st.columns([3, 2], gap="medium")
-        with grid:
-            found = draw_found(index, search, titles)
-        with panel:
-            draw_panel(index, found, titles)
-    except (StudioError, OSError) as error:  # a file may be gone since it was found
-        st.error(escape_markdown(error))
+    with st.spinner("Reading your images"):
+        index = own_index()
+    search = draw_search(index.choices(), titles)
+    draw_undo()
+    draw_error("gallery")
+    grid, panel = st.columns([3, 2], gap="medium")
+    with grid:
+        found = draw_found(index, search, titles)
+    with panel:
+        draw_panel(index, found, titles)
 
 
 # Search

@@ -31,7 +31,7 @@ from pages.kit.sampling import (
     read_eta,
     set_recommended,
 )
-from pages.kit.services import escape_markdown, preload, studio
+from pages.kit.services import escape_markdown, explain_faults, known_presets, preload, studio
 from postprocess.presets import PRESETS, Preset, get_preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.choices import expand_request
@@ -44,6 +44,7 @@ from xray_generator.requests import check_condition, describe_condition, make_re
 from xray_generator.types import MAX_IMAGES, Condition, StudioError, TextPrompt
 
 
+@explain_faults()
 def main() -> None:
     """Draw the form on the left and its result on the right; on a phone the result follows the button."""
     if (path := st.session_state.pop(REUSED, None)) is not None:
@@ -51,12 +52,8 @@ def main() -> None:
         restore_from(path.read_bytes)
     form, result = st.columns([2, 3], gap="medium")
     with form:
-        try:
-            manifest = pick_checkpoint()
-            preset = draw_form(manifest)
-        except StudioError as error:
-            st.error(escape_markdown(error))
-            return
+        manifest = pick_checkpoint()
+        preset = draw_form(manifest)
     with result:
         draw_result(manifest, preset)
     preload(manifest.name)
@@ -107,7 +104,7 @@ def start(manifest: Manifest) -> None:
         form = read_fields(manifest)
         request = replace(form.request, seed=resolve_seed(None)) if form.has_new_seed else form.request
         for one in expand_request(request, MAX_QUEUED_EACH):
-            start_drawing(one, manifest, get_preset(form.preset, known_presets()))
+            start_drawing(one, manifest, get_preset(form.preset, known_presets(is_silent=True)))
         st.session_state.update({"seed": request.seed, "restored": ""})
 
 
@@ -164,7 +161,7 @@ def draw_advanced(manifest: Manifest) -> Preset:
 
 def pick_preset(place: DeltaGenerator) -> Preset:
     """Draw the choice of an enhancement."""
-    presets = {preset.name: preset for preset in known_presets(draw_error_as_well=True)}
+    presets = {preset.name: preset for preset in known_presets()}
     if st.session_state["preset"] not in presets:
         st.session_state["preset"] = PRESETS[0].name
     name = place.selectbox(
@@ -175,16 +172,6 @@ def pick_preset(place: DeltaGenerator) -> Preset:
         help="Shown beside the raw image. A change applies to the present result at once.",
     )
     return presets[name]
-
-
-def known_presets(*, draw_error_as_well: bool = False) -> tuple[Preset, ...]:
-    """All presets, or the built-in ones where a saved one is damaged."""
-    try:
-        return studio().presets()
-    except StudioError as error:
-        if draw_error_as_well:
-            st.error(escape_markdown(error))
-        return PRESETS
 
 
 def draw_restore() -> None:
@@ -231,7 +218,7 @@ def fill_form(data: bytes) -> str:
         for text in differences(
             recipe,
             manifest,
-            known_presets(),
+            known_presets(is_silent=True),
             None if upscaler is None else upscaler.ref,
             [known.ref for known in studio().adapters(manifest)],
         )

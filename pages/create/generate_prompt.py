@@ -9,14 +9,14 @@ import streamlit as st
 
 from pages.kit.album import own_index
 from pages.kit.jobs import draw_error, keep_error
-from pages.kit.services import escape_markdown, own_dir, studio
+from pages.kit.services import escape_markdown, explain_faults, own_dir, studio
 from xray_generator.album.prompts import drop_prompt, keep_prompt, read_library
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.choices import expand_prompt
 from xray_generator.data.rows import SEX_NAMES
 from xray_generator.data.vocabulary import Vocabulary, compose_prompt
 from xray_generator.jobs import MAX_QUEUED_EACH
-from xray_generator.types import MAX_PROMPT_CHARACTERS, StudioError, normalize_text
+from xray_generator.types import MAX_PROMPT_CHARACTERS, normalize_text
 
 
 def draw_prompt(manifest: Manifest) -> None:
@@ -58,26 +58,21 @@ def draw_prompt(manifest: Manifest) -> None:
 
 def draw_choices() -> tuple[str, ...]:
     """Say how many prompts the choices in the prompt make, or what is wrong with them; return these prompts."""
-    try:
+    with explain_faults():
         texts = expand_prompt(st.session_state["prompt"], MAX_QUEUED_EACH)
-    except StudioError as error:
-        st.warning(escape_markdown(error))
-        return ()
-    if len(texts) > 1:
-        st.caption(escape_markdown(f"Draws {len(texts)} prompts one after the other. The first: {texts[0]}"))
-    return texts
+        if len(texts) > 1:
+            st.caption(escape_markdown(f"Draws {len(texts)} prompts one after the other. The first: {texts[0]}"))
+        return texts
+    return ()
 
 
+@explain_faults()
 def draw_own_prompts() -> None:
     """Draw the prompts that this person kept or drew from, to take one again, and a button that keeps the present one.
 
     Typing in the choice searches it.
     """
-    try:
-        drawn = own_index().prompts()
-    except StudioError as error:
-        st.error(escape_markdown(error))
-        return
+    drawn = own_index().prompts()
     kept = read_library(own_dir()).prompts
     st.selectbox(
         "Kept and drawn prompts, the last ones first. Type to search.",
@@ -121,6 +116,7 @@ def use_example() -> None:
 
 
 @st.fragment
+@explain_faults()
 def draw_builder(vocabulary: Vocabulary) -> None:
     """Draw the fields that compose a prompt in the words of the training captions."""
     left, right = st.columns(2)
@@ -154,11 +150,7 @@ def draw_builder(vocabulary: Vocabulary) -> None:
         format_func=lambda finding: counts.get(finding, finding),
         persist_state="session",
     )
-    try:
-        text = compose_prompt(view or "", age, sex or "", findings, vocabulary, group or "")
-    except StudioError as error:
-        st.error(escape_markdown(error))
-        return
+    text = compose_prompt(view or "", age, sex or "", findings, vocabulary, group or "")
     st.text(text)
     if st.button(
         "Use this prompt", key="build_use", on_click=st.session_state.update, args=({"prompt": text},), width="stretch"

@@ -10,7 +10,7 @@ from functools import partial
 import streamlit as st
 
 from pages.kit.jobs import draw_hint, draw_job, start_button
-from pages.kit.services import count_text, escape_markdown, own_dir, studio
+from pages.kit.services import count_text, escape_markdown, explain_faults, own_dir, studio
 from postprocess.presets import PRESETS, Preset
 from xray_generator.album.grids import (
     AXES,
@@ -35,32 +35,29 @@ from xray_generator.data.naming import class_titles
 from xray_generator.history import Form, read_form
 from xray_generator.registry import reads_prompts
 from xray_generator.requests import describe_adapters, describe_condition
-from xray_generator.types import StudioError
 
 INTRODUCTION = "Each image differs from its neighbor in one setting. Where the seed is the same, so is the noise."
 PLACES = ("Columns", "Rows", "Blocks of rows")
 NO_AXIS = "none"
 
 
+@explain_faults()
 def main() -> None:
     """Draw the axes on the left and the sheet on the right."""
     st.caption(INTRODUCTION)
     form = read_form(own_dir())
-    try:
-        manifests = {manifest.name: manifest for manifest in studio().checkpoints()}
-        presets = {preset.name: preset for preset in studio().presets()}
-        if form is None or form.checkpoint not in manifests:
-            draw_hint("The grid starts from the Generator's form. Open the Generator first.")
-            return
-        form = replace(form, request=expand_request(form.request)[0])
-        left, right = st.columns([2, 3], gap="medium")
-        with left:
-            draw_base(form, manifests[form.checkpoint])
-            axes = draw_axes(form, manifests, presets)
-        with right:
-            draw_grid(form, axes, manifests, presets)
-    except StudioError as error:
-        st.error(escape_markdown(error))
+    manifests = {manifest.name: manifest for manifest in studio().checkpoints()}
+    presets = {preset.name: preset for preset in studio().presets()}
+    if form is None or form.checkpoint not in manifests:
+        draw_hint("The grid starts from the Generator's form. Open the Generator first.")
+        return
+    form = replace(form, request=expand_request(form.request)[0])
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        draw_base(form, manifests[form.checkpoint])
+        axes = draw_axes(form, manifests, presets)
+    with right:
+        draw_grid(form, axes, manifests, presets)
 
 
 def draw_base(form: Form, manifest: Manifest) -> None:

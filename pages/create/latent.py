@@ -22,7 +22,7 @@ from pages.kit.follow import (
 from pages.kit.images import pick_image
 from pages.kit.jobs import draw_job, find_job, start_button
 from pages.kit.sampling import draw_seed, pick_class
-from pages.kit.services import Stamped, default_folder, escape_markdown, preload, studio
+from pages.kit.services import Stamped, default_folder, escape_markdown, explain_faults, preload, studio
 from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator import generation
 from xray_generator.abilities import NUM_DIRECTION_SAMPLES
@@ -49,21 +49,18 @@ from xray_generator.export.recipe import recipes
 from xray_generator.export.sheet import REAL_NOTICE, SheetRow, encode_sheet
 from xray_generator.generation import NUM_DIRECTIONS, Traversal
 from xray_generator.requests import make_request, read_condition
-from xray_generator.types import NOTICE, GenerationRequest, Image, StudioError
+from xray_generator.types import NOTICE, GenerationRequest, Image
 
 PLACED = "latent_placed"  # in the session: the job whose image the map may show
 
 _download = partial(st.download_button, on_click="ignore", icon=":material/download:")
 
 
+@explain_faults()
 def main() -> None:
     """Draw the picker and the open tab."""
-    try:
-        with st.columns(2)[0]:
-            manifest = pick_checkpoint("traverse")
-    except StudioError as error:
-        st.error(escape_markdown(error))
-        return
+    with st.columns(2)[0]:
+        manifest = pick_checkpoint("traverse")
     for tab, draw in zip(st.tabs(list(TABS), key="latent_tab", on_change="rerun"), TABS.values(), strict=True):
         if tab.open:
             with tab:
@@ -72,12 +69,10 @@ def main() -> None:
 
 
 @st.fragment
+@explain_faults()
 def _draw_tab(draw: Callable[[Manifest], None], manifest: Manifest) -> None:
     """Draw a tab; its fields run nothing else of the page."""
-    try:
-        draw(manifest)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
+    draw(manifest)
 
 
 def _title(manifest: Manifest, label: str) -> str:

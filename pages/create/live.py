@@ -12,7 +12,7 @@ from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.follow import Drawing, between, draw_followed, draw_strip, draw_strip_button, draw_weight
 from pages.kit.jobs import draw_error, keep_error
 from pages.kit.sampling import draw_seed, field_key, fill_generator, guidance_help
-from pages.kit.services import escape_markdown, preload, studio
+from pages.kit.services import escape_markdown, explain_faults, preload, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.amending import amend_prompt
 from xray_generator.data.prompts import row_of_prompt
@@ -20,7 +20,7 @@ from xray_generator.data.rows import SEX_NAMES, SUBTYPES, Row, finding_name
 from xray_generator.data.vocabulary import Vocabulary
 from xray_generator.registry import offers
 from xray_generator.requests import text_request
-from xray_generator.types import GenerationRequest, GenerationResult, StudioError, TextPrompt
+from xray_generator.types import GenerationRequest, GenerationResult, TextPrompt
 
 ONE, TWO = "One image", "Between two"
 ENDS = ("A", "B")
@@ -46,22 +46,16 @@ class Sampling:
 
 
 @st.fragment
+@explain_faults()
 def main() -> None:
     """Draw the image, first on a phone too, and beside it what it follows; only this runs again at a change."""
     image, controls = st.columns(2, gap="medium")
     drawing: Drawing | None = None
     with controls:
         fields = st.container()  # above the picker: near the image on a phone
-        try:
-            manifest = pick_checkpoint(prompted=True)
-        except StudioError as error:
-            st.error(escape_markdown(error))
-            return
-        try:
-            with fields:
-                drawing = draw_controls(manifest)
-        except StudioError as error:
-            st.error(escape_markdown(error))
+        manifest = pick_checkpoint(prompted=True)
+        with explain_faults(), fields:
+            drawing = draw_controls(manifest)
     with image:
         draw_followed(drawing, manifest.ref, "live", draw_actions)
         draw_error("live_open")

@@ -20,7 +20,16 @@ from pages.explore.dataset_images import (
 )
 from pages.explore.dataset_labels import draw_labels
 from pages.explore.dataset_map import draw_map
-from pages.kit.services import SHIPPED, count_text, escape_markdown, find_datasets, open_dataset, studio
+from pages.kit.services import (
+    SHIPPED,
+    count_text,
+    draw_fault,
+    escape_markdown,
+    explain_faults,
+    find_datasets,
+    open_dataset,
+    studio,
+)
 from xray_generator.dashboards.training_command import training_command
 from xray_generator.data.exploration import (
     FACTS,
@@ -40,13 +49,10 @@ from xray_generator.data.uploads import MAX_UPLOAD_MB, NamedBytes, Upload, recei
 from xray_generator.types import StudioError
 
 
+@explain_faults()
 def main() -> None:
     """Draw the page: the dataset, its filters, and tabs on the images that pass them."""
-    try:
-        explored = _pick_dataset()
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
-        return
+    explored = _pick_dataset()
     if explored is None:
         return
     rows = _draw_filters(explored)
@@ -140,7 +146,7 @@ def _draw_upload() -> Explored | None:
     if st.session_state.pop(HAS_NEW, False):
         _receive(files)
     if fault := st.session_state.get(FAULT):
-        st.error(escape_markdown(fault))
+        draw_fault(fault)
     upload: Upload | None = st.session_state.get(UPLOAD)
     if upload is None:
         if not fault:

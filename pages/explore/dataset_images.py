@@ -13,9 +13,10 @@ import streamlit as st
 
 from pages.kit import charts
 from pages.kit.facts import draw_facts
-from pages.kit.services import Stamped, escape_markdown
+from pages.kit.services import Stamped, draw_fault, escape_markdown, explain_faults
 from pages.kit.thumbnails import THUMBNAIL_PIXELS, Tile, draw_thumbnails
 from xray_generator.dashboards import dataset_images
+from xray_generator.dashboards.prompts import describe_row
 from xray_generator.data.attribution import ATTRIBUTION
 from xray_generator.data.exploration import (
     NOT_KNOWN,
@@ -173,11 +174,8 @@ def value_name(value: str, classes: Mapping[str, str]) -> str:
 
 
 def describe(row: Row, classes: Mapping[str, str]) -> str:
-    """Class, findings, view, sex and age in one line; the file name if none is known."""
-    age = "" if row.age is None else f"{row.age} years"
-    findings = ", ".join(map(finding_name, row.findings))
-    words = (classes.get(row.label, ""), findings, row.view, SEX_NAMES.get(row.sex, ""), age)
-    return " · ".join(word for word in words if word) or row.path.name
+    """See `describe_row`; the file name if nothing is known."""
+    return describe_row(row, classes) or row.path.name
 
 
 def draw_row(row: Row, explored: Explored, key: str) -> None:
@@ -185,11 +183,11 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
     try:
         image = _read_image(Stamped.of(row.path), row.hu_window)
     except StudioError as error:
-        st.error(escape_markdown(f"{row.path.name}: {error}"))
+        draw_fault(f"{row.path.name}: {error}")
         return
     except OSError as error:  # its own text names the server's folder
         reason = f"{error.strerror}. It may have been moved since this page was opened."
-        st.error(escape_markdown(f"{row.path.name} cannot be opened: {reason}"))
+        draw_fault(f"{row.path.name} cannot be opened: {reason}")
         return
     st.image(image, width="stretch", output_format="PNG", alt=f"Real image: {describe(row, explored.classes)}")
     height, width = image.shape
@@ -244,6 +242,7 @@ def draw_row(row: Row, explored: Explored, key: str) -> None:
 
 
 @st.fragment
+@explain_faults()
 def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
     """Draw how measures of the images are distributed, and the mean image."""
     sample = Sample.of(rows)
@@ -252,11 +251,7 @@ def draw_statistics(rows: Sequence[Row], explored: Explored) -> None:
     n = len(sample.rows)
     if not confirm(f"Measure {n:,} images", "dataset_measure", sample.digest, n):
         return
-    try:
-        found = _measure(sample)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
-        return
+    found = _measure(sample)
     facts = known_facts(explored.dataset.rows)
     group = st.segmented_control(
         "Compare by",

@@ -11,16 +11,16 @@ import streamlit as st
 
 from pages.explore.dataset_images import FACT_NAMES, Explored, Sample, confirm, describe, draw_row, value_name
 from pages.kit import charts
-from pages.kit.services import encoders_key, escape_markdown, studio
+from pages.kit.services import encoders_key, escape_markdown, explain_faults, studio
 from xray_generator.dashboards.embedding import METHODS, Embedding, Features, allows_tsne, embed, extract
 from xray_generator.data.exploration import FACTS, NOT_KNOWN, count_findings, fact, known_facts
 from xray_generator.data.rows import Row, finding_name
-from xray_generator.types import StudioError
 
 MAP_HEIGHT = 560  # pixels
 
 
 @st.fragment
+@explain_faults()
 def draw_map(rows: Sequence[Row], explored: Explored) -> None:
     """Draw the images as points, similar ones near each other, and the image of the selected point."""
     sample, encoders = Sample.of(rows), studio().encoder_root
@@ -28,13 +28,9 @@ def draw_map(rows: Sequence[Row], explored: Explored) -> None:
     st.caption("Nearby points are images with similar features. Click a point to see its image.")
     if not confirm(f"Map {n:,} images", "dataset_draw_map", f"{sample.digest} {encoders_key(encoders)}", n):
         return
-    try:
-        features = _extract(sample, encoders)
-        color, method = _draw_map_fields(features, explored)
-        embedding = _embed(features, method)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
-        return
+    features = _extract(sample, encoders)
+    color, method = _draw_map_fields(features, explored)
+    embedding = _embed(features, method)
     chart, detail = st.columns([3, 2], gap="medium")
     with chart:
         selected = _draw_points(features, embedding, color, explored)

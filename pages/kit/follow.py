@@ -17,7 +17,7 @@ import streamlit as st
 from pages.kit.jobs import describe_progress, draw_hint, draw_job, find_job, start_button
 from pages.kit.person import person
 from pages.kit.send import draw_send
-from pages.kit.services import count_text, escape_markdown, job_queue, studio
+from pages.kit.services import count_text, draw_fault, escape_markdown, job_queue, studio
 from pages.kit.viewer import draw_cine, draw_viewer
 from xray_generator import generation
 from xray_generator.evaluation.summary import time_text
@@ -253,7 +253,7 @@ def draw_status(job: Job | None, shown: GenerationResult | None, error: str = ""
     if job is not None and job.state == "failed":
         error = job.error
     if error:
-        st.error(escape_markdown(error))
+        draw_fault(error)
     elif job is not None:
         st.fragment(_watch, run_every=_poll_s(shown))(job.id)
     elif shown is not None:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import streamlit as st
 
 from pages.kit.person import person
-from pages.kit.services import count_text, escape_markdown, job_queue
+from pages.kit.services import count_text, draw_fault, escape_markdown, job_queue
 from xray_generator.evaluation.summary import rough_time
 from xray_generator.jobs import Job, Work
 from xray_generator.orders import DrawOrder
@@ -191,7 +191,7 @@ def draw_ends(job_key: str) -> None:
 def draw_end(job: Job) -> None:
     """Say how a job ended that brought no result, or not all of it."""
     if job.state == "failed":
-        st.error(escape_markdown(f"{job.error}{_count_kept(job)}"))
+        draw_fault(f"{job.error}{_count_kept(job)}")
     elif job.state == "canceled":
         at = f"Canceled at step {job.step:,} of {job.total:,}." if job.total else "Canceled before it started."
         st.info(escape_markdown(f"{job.error or at}{_count_kept(job)}"))
@@ -216,7 +216,7 @@ def draw_error(job_key: str) -> None:
     """Show the error that was kept under a key, once: the next change may resolve it."""
     with st.container():  # always there, so that a message does not rebuild the fields below
         if message := st.session_state.pop(f"{job_key}_error", ""):
-            st.error(escape_markdown(message))
+            draw_fault(message)
 
 
 def describe_progress(job: Job) -> str:

@@ -6,17 +6,19 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
 from pages.kit.person import person, presence
+from postprocess.presets import PRESETS, Preset
 from xray_generator.checkpoints import Manifest
 from xray_generator.data.places import Place, find_places
 from xray_generator.data.rows import Dataset, Row, class_names
+from xray_generator.evaluation.summary import count_text as count_text  # pages take it from here
 from xray_generator.jobs import JobQueue
 from xray_generator.orders import open_store
 from xray_generator.studio import Studio
@@ -165,19 +167,33 @@ def _read_dataset(place: Place, stamps: tuple[Stamped, ...]) -> Dataset:  # noqa
     return place.read()
 
 
-def draw_or_explain(part: Callable[[], None]) -> None:
-    """Draw a part of a page, or say why it cannot be drawn."""
+def known_presets(*, is_silent: bool = False) -> tuple[Preset, ...]:
+    """All presets, or the built-in ones where a saved one is damaged, which is said unless silent."""
+    with suppress(StudioError) if is_silent else explain_faults():
+        return studio().presets()
+    return PRESETS
+
+
+@contextmanager
+def explain_faults(draw: Callable[[str], object] = st.error) -> Iterator[None]:
+    """Draw what is inside, a block or a decorated function, or say why it cannot be drawn; what follows it goes on.
+
+    `draw`: how it is said; `st.info` where it is no fault that there is nothing to draw.
+    """
     try:
-        part()
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
+        yield
+    except StudioError as error:
+        draw(escape_markdown(error))
+    except OSError as error:  # its own text names the server's folder
+        name = Path(str(error.filename)).name if error.filename else "A file"
+        draw(escape_markdown(f"{name} cannot be used: {error.strerror or 'it is damaged'}."))
+
+
+def draw_fault(text: str) -> None:
+    """Say what was wrong, where no `explain_faults` stands around it."""
+    st.error(escape_markdown(text))
 
 
 def escape_markdown(text: object) -> str:
     """`text` with the characters of Markdown escaped, so that it is drawn as it was written."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
-
-
-def count_text(count: int, noun: str) -> str:
-    """ "1 step", "4 steps": a count with its noun, which forms its plural with s."""
-    return f"{count:,} {noun}{'s'[: count != 1]}"

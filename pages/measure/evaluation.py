@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from pages.kit.charts import GENERATED, OTHERS, REAL, Number, draw, heat_map, radar
-from pages.kit.services import escape_markdown, studio
+from pages.kit.services import escape_markdown, explain_faults, studio
 from pages.measure.records import load_board
 from xray_generator.dashboards.board import (
     RULE,
@@ -33,21 +33,18 @@ from xray_generator.dashboards.series import STEPS, Point, conditions_of, over_t
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Measurement, Record
 from xray_generator.evaluation.summary import BETTER, NOT_MEASURED, known_measure, value_text
-from xray_generator.types import StudioError
 
 UNMEASURED = NOT_MEASURED.capitalize()
 MILLISECONDS = "ms"  # the unit of stored times
 
 
+@explain_faults()
 def main() -> None:
     """Draw the page."""
     st.caption("Which model is better? Only runs of the same test and data can be compared.")
-    try:
-        board = load_board()
-        if board.entries:
-            _draw_board(board)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
+    board = load_board()
+    if board.entries:
+        _draw_board(board)
 
 
 def _draw_board(board: Board) -> None:

@@ -9,7 +9,7 @@ from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.images import pick_image
 from pages.kit.jobs import POLL_S, draw_job, find_job, start_button
 from pages.kit.sampling import pick_class
-from pages.kit.services import escape_markdown, find_dataset_for, job_queue, studio
+from pages.kit.services import escape_markdown, explain_faults, find_dataset_for, job_queue, studio
 from xray_generator import generation
 from xray_generator.abilities import Likelihood
 from xray_generator.checkpoints import Manifest
@@ -27,16 +27,13 @@ READING = (
 )
 
 
+@explain_faults()
 def main() -> None:
     """Draw the choice on the left and its result on the right."""
     st.caption("This model can run backwards, so it can score how typical an image is.")
     form, result = st.columns([2, 3], gap="medium")
     with form:
-        try:
-            manifest = pick_checkpoint("likelihood")
-        except StudioError as error:
-            st.error(escape_markdown(error))
-            return
+        manifest = pick_checkpoint("likelihood")
         comparison = find_comparison(studio().metrics_dir, manifest.ref)
         source = _pick_image(manifest)
         label = pick_class(manifest, "likelihood_class", "Score as", first=-1, any_title="any class")
@@ -141,11 +138,9 @@ def _draw_right(key: str, manifest: Manifest, source: Source | None, label: str)
 
 
 def _pick_image(manifest: Manifest) -> Source | None:
-    try:
+    with explain_faults():
         return pick_image("likelihood", manifest=manifest, pick_rows=lambda: find_dataset_for(manifest).rows)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
-        return None
+    return None
 
 
 def _draw_result(manifest: Manifest, found: Likelihood, label: str, *, is_synthetic: bool) -> None:

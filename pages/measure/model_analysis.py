@@ -16,7 +16,7 @@ from pages.kit.charts import OTHERS, draw, lines
 from pages.kit.checkpoints import draw_strengths, pick_checkpoint
 from pages.kit.facts import draw_facts, draw_tile
 from pages.kit.jobs import draw_end, draw_progress, find_job, last_result, start_button
-from pages.kit.services import escape_markdown, studio
+from pages.kit.services import escape_markdown, explain_faults, studio
 from pages.measure.model_networks import draw_architecture, draw_autoencoder, draw_noise
 from pages.measure.model_structure import draw_structure
 from pages.measure.records import load_records
@@ -46,24 +46,20 @@ from xray_generator.evaluation.summary import NOT_MEASURED
 from xray_generator.gallery import find_sample
 from xray_generator.jobs import Work
 from xray_generator.registry import get_family
-from xray_generator.types import StudioError
 
 if TYPE_CHECKING:  # these modules import torch
     from xray_generator.training.history import Stage
 
 
+@explain_faults()
 def main() -> None:
     """Draw the page."""
     st.caption(
         "How a model was trained, what it consists of, what its autoencoder keeps of an image, whether it draws "
         "structure and hears every word, and how fast it is."
     )
-    try:
-        manifest = pick_checkpoint()
-        _draw_manifest(manifest)
-    except StudioError as error:
-        st.error(escape_markdown(error))
-        return
+    manifest = pick_checkpoint()
+    _draw_manifest(manifest)
     tabs = {
         "Training": _draw_training,  # first: it needs no weights, so the page opens at once
         "Architecture": draw_architecture,
@@ -79,11 +75,9 @@ def main() -> None:
 
 
 @st.fragment
+@explain_faults()
 def _draw_tab(draw_tab: Callable[[Manifest], None], manifest: Manifest) -> None:
-    try:
-        draw_tab(manifest)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
+    draw_tab(manifest)
 
 
 SAMPLE_PX = 160  # as wide as the picture at the top is at most

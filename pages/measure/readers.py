@@ -16,8 +16,8 @@ from pages.kit.sampling import draw_seed
 from pages.kit.services import (
     Stamped,
     count_text,
-    draw_or_explain,
     escape_markdown,
+    explain_faults,
     find_dataset_for,
     shared_dir,
     studio,
@@ -57,14 +57,15 @@ def main() -> None:
     root = studio().study_dir
     current = _find_current(root, list_studies(root))
     if current is not None:
-        draw_or_explain(partial(draw_reading, root, *current))
+        with explain_faults():
+            draw_reading(root, *current)
         return
     st.caption(INTRODUCTION)
     left, right = st.columns([2, 3], gap="medium")
-    with left:
-        draw_or_explain(partial(_draw_new, root))
-    with right:
-        draw_or_explain(partial(_draw_studies, root))
+    with left, explain_faults():
+        _draw_new(root)
+    with right, explain_faults():
+        _draw_studies(root)
 
 
 def _find_current(root: Path, studies: Sequence[Study]) -> tuple[Study, Reading] | None:

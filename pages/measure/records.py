@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.kit.services import Stamped, escape_markdown, studio
+from pages.kit.services import Stamped, draw_fault, escape_markdown, studio
 from xray_generator.checkpoints import Manifest, list_checkpoints
 from xray_generator.dashboards.board import COMMAND, Board, age, read_board
 from xray_generator.evaluation.records import SUFFIX, Record
@@ -21,7 +21,7 @@ def load_records() -> Board:
     refs = tuple(manifest.ref for manifest in list_checkpoints(studio().checkpoint_root))
     board = _read(folder, refs, next((manifest.ref for manifest in studio().checkpoints()), None), files)
     for fault in board.faults:
-        st.error(escape_markdown(fault))
+        draw_fault(fault)
     return board
 
 
