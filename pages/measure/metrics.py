@@ -13,7 +13,7 @@ import streamlit as st
 
 from pages.kit.charts import REAL, areas, bars, draw, label, lines
 from pages.kit.facts import draw_facts, draw_tiles
-from pages.kit.services import escape_markdown, studio
+from pages.kit.services import escape_markdown, explain_faults, studio
 from pages.measure.records import load_board
 from xray_generator.dashboards.board import Board, Entry, age, first_columns, headline
 from xray_generator.dashboards.prompts import condition_title
@@ -21,6 +21,7 @@ from xray_generator.dashboards.report import interval_text, settings_text, store
 from xray_generator.dashboards.series import by_space, in_conditions
 from xray_generator.dashboards.strengths import Strengths, find_points
 from xray_generator.dashboards.timings import MACHINE
+from xray_generator.data.naming import plain
 from xray_generator.evaluation.measures import MEASURES
 from xray_generator.evaluation.records import Curve, Measurement, Record
 from xray_generator.evaluation.summary import (
@@ -28,11 +29,11 @@ from xray_generator.evaluation.summary import (
     GROUPS,
     NOT_MEASURED,
     SUMMARY,
+    TABLES,
     known_measure,
     summarize,
     value_text,
 )
-from xray_generator.types import StudioError
 
 TABS = {  # question -> its tab
     "realism": "Realism",
@@ -45,7 +46,7 @@ TABS = {  # question -> its tab
     "reconstruction": "Autoencoder",
     "speed": "Speed",
     "settings": "Guidance and steps",
-    "other": "Other curves",
+    "other": "More",
 }
 HEADLINES = {  # question -> its tiles
     "realism": ("frechet_ratio", "kernel_distance", "precision", "detectability"),
@@ -59,40 +60,37 @@ HEADLINES = {  # question -> its tiles
     "speed": ("latency_ms", "images_per_second", "peak_memory_mb", "parameters"),
 }
 LABEL_MEASURES = ("prompt_auroc", "prompt_accuracy", "prompt_accuracy_share", "class_accuracy")
-TABLES = {  # question -> table of the record -> title
-    "detail": {"enlargement": "Compared with interpolation"},
-    "prompts": {
-        "confusion": "Confusion matrix of the reference classifier, against prompts and known labels",
-        "class_confusion": "Confusion matrix of the reference classifier, over the classes",
-    },
-    "copies": {"closest_pairs": "The generated images closest to a training image"},
-    "use": {"ablations": "Ablations of sampling"},
-    "speed": {"components": "Components", "attention": "Attention layers", "layers": "Layers"},
+QUESTION_OF = {  # table of a record -> the question that it answers; other tables: "other"
+    "enlargement": "detail",
+    "confusion": "prompts",
+    "class_confusion": "prompts",
+    "closest_pairs": "copies",
+    "ablations": "settings",
+    "components": "speed",
+    "attention": "speed",
+    "layers": "speed",
 }
-QUESTIONS = {**GROUPS, "settings": "What do guidance and steps change?", "other": "Other curves"}
+QUESTIONS = {**GROUPS, "settings": "What do guidance and steps change?", "other": "Other curves and tables"}
 Titles = Mapping[str, str]  # class -> its plain name
 GALLERY = "closest_pairs"  # the stored figure that shows images
 
 
+@explain_faults()
 def main() -> None:
     """Draw the page."""
     st.caption(
         "How good is a model? One evaluation, each value beside that of equally many real images if there is one."
     )
-    try:
-        board = load_board()
-        if not board.entries:
-            return
-        entry = _pick_entry(board)
-        figures = stored_figures(entry, studio().figure_dir)
-        checkpoint = entry.record.checkpoint
-        titles = studio().class_titles(checkpoint.full_name) if checkpoint else {}
-        _draw_header(entry, titles)
-        _draw_downloads(entry, figures)
-        _draw_questions(entry.record, figures, titles)
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
+    board = load_board()
+    if not board.entries:
         return
+    entry = _pick_entry(board)
+    figures = stored_figures(entry, studio().figure_dir)
+    checkpoint = entry.record.checkpoint
+    titles = studio().class_titles(checkpoint.full_name) if checkpoint else {}
+    _draw_header(entry, titles)
+    _draw_downloads(entry, figures)
+    _draw_questions(entry.record, figures, titles)
     _draw_missing(entry.record, titles)
     if entry.record.notes:
         with st.expander(f"Notes ({len(entry.record.notes)})"):
@@ -175,12 +173,12 @@ def _draw_downloads(entry: Entry, figures: Mapping[str, Path]) -> None:
             st.download_button(*file, key=key, on_click="ignore")
 
 
-# Questions, a tab each: tiles of the main measures, figures, tables, every value. What has no number is not drawn.
+# Questions, a tab each: tiles of the main measures, figures, tables, every value. What has no content is not drawn.
 
 
 def _draw_questions(record: Record, figures: Mapping[str, Path], titles: Titles) -> None:
     key = "metrics_tab"
-    tabs = {TABS[group]: group for group in QUESTIONS if _has_numbers(record, group, titles)}
+    tabs = {TABS[group]: group for group in QUESTIONS if _has_content(record, group, titles)}
     if st.session_state.get(key) not in tabs:
         st.session_state.pop(key, None)
     for group, tab in zip(tabs.values(), st.tabs(list(tabs), key=key, on_change="rerun") if tabs else (), strict=True):
@@ -189,15 +187,21 @@ def _draw_questions(record: Record, figures: Mapping[str, Path], titles: Titles)
                 _draw_question(record, group, figures, titles)
 
 
-def _has_numbers(record: Record, group: str, titles: Titles) -> bool:
+def _has_content(record: Record, group: str, titles: Titles) -> bool:
     measured = (m for m in record.measurements if m.value is not None)
-    return any(known_measure(m).group == group for m in measured) or bool(_figures_of(record, group, titles))
+    is_measured = any(known_measure(m).group == group for m in measured)
+    return is_measured or bool(_tables_of(record, group) or _figures_of(record, group, titles))
+
+
+def _tables_of(record: Record, group: str) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """The tables of a record that answer a question, by name."""
+    return {name: rows for name, rows in record.tables.items() if rows and QUESTION_OF.get(name, "other") == group}
 
 
 def _draw_missing(record: Record, titles: Titles) -> None:
     """Draw what was not measured in one line, and each reason once it is asked for."""
-    absent = [question for group, question in GROUPS.items() if not _has_numbers(record, group, titles)]
-    if not _has_numbers(record, "settings", titles):
+    absent = [question for group, question in GROUPS.items() if not _has_content(record, group, titles)]
+    if not _has_content(record, "settings", titles):
         absent.append(QUESTIONS["settings"])
     if absent:
         st.caption(escape_markdown(f"Not measured in this record of the {record.suite} suite: {' '.join(absent)}"))
@@ -229,10 +233,9 @@ def _draw_question(record: Record, group: str, figures: Mapping[str, Path], titl
     if group == "copies" and GALLERY in figures:
         st.caption("Left: generated image. Right: the training image closest to it.")
         st.image(str(figures[GALLERY]), width="stretch", alt="Pairs of a generated and a training image")
-    for name, title in TABLES.get(group, {}).items():
-        if rows := record.tables.get(name):
-            with st.expander(f"{title} ({len(rows)})"):
-                st.dataframe(list(rows), hide_index=True, width="stretch", key=f"metrics_table {name}")
+    for name, rows in _tables_of(record, group).items():
+        with st.expander(escape_markdown(f"{TABLES.get(name) or plain(name)} ({len(rows)})")):
+            st.dataframe(list(rows), hide_index=True, width="stretch", key=f"metrics_table {name}")
     if found:
         with st.expander(f"All {len(found)} values"):
             _draw_values(found, f"metrics_numbers {group}", titles)

@@ -103,7 +103,8 @@ def test_labels_are_counted_once_despite_a_sweep(output_dir: Path) -> None:
 
 
 def test_every_curve_table_and_number_is_drawn(output_dir: Path) -> None:
-    keep(output_dir, FULL)
+    added = {"ablations": ({"change": "none"},), "of_a_later_version": ({"odd": 1},)}
+    keep(output_dir, replace(FULL, tables={**FULL.tables, **added}))
     page = open_page(PAGE)
     drawn, found = "", []
     for name in tabs(page):
@@ -120,6 +121,7 @@ def test_every_curve_table_and_number_is_drawn(output_dir: Path) -> None:
         assert part in drawn
     tables = [list(table.columns) for table in found]
     assert ["component", "parameters"] in tables and ["label", "images", "true_positive"] in tables
+    assert ["change"] in tables and ["odd"] in tables
     rows = sum(len(table) for table in found if "Better" in table.columns)
     assert rows == len(FULL.measurements)
     reasons = [list(table["Reason"]) for table in found if {"Reason", "Better"} <= set(table.columns)]
