@@ -12,7 +12,7 @@ from functools import partial
 import streamlit as st
 
 from pages.kit.jobs import draw_end, draw_error, draw_progress, find_job
-from pages.kit.services import escape_markdown
+from pages.kit.services import count_text, escape_markdown, explain_faults
 from pages.kit.viewer import draw_viewer
 from pages.measure.research_measures import (
     compare,
@@ -27,33 +27,27 @@ from pages.measure.research_scene import (
     GRAY_RANGES,
     JOB,
     Scene,
-    describe,
     draw_badge,
     draw_image,
     option_title,
     pick_scene,
 )
 from xray_generator.dashboards import distributions
-from xray_generator.dashboards.prompts import condition_title
+from xray_generator.dashboards.prompts import condition_title, describe_row
 from xray_generator.dashboards.side_by_side import (
     SHEET_IMAGES,
-    Sides,
     blind_pairs,
     encode_comparison,
     partners,
 )
 from xray_generator.requests import resolve_seed
-from xray_generator.types import StudioError
 
 
+@explain_faults()
 def main() -> None:
     """Draw the page."""
     st.caption("Real beside generated images of one condition: what matches, what differs, and what is too similar.")
-    try:
-        scene = pick_scene()
-    except (StudioError, OSError) as error:
-        st.error(escape_markdown(error))
-        return
+    scene = pick_scene()
     draw_error(JOB)
     job = find_job(JOB)
     if job is not None:
@@ -75,11 +69,9 @@ def main() -> None:
 
 
 @st.fragment
+@explain_faults(st.info)  # mostly that one side has too few images
 def _draw_tab(draw_tab: Callable[[Scene], None], scene: Scene) -> None:
-    try:
-        draw_tab(scene)
-    except (StudioError, OSError) as error:
-        st.info(escape_markdown(error))
+    draw_tab(scene)
 
 
 # Side by side: in pairs, in grids, and as a blind test
@@ -106,43 +98,50 @@ def _draw_side_by_side(scene: Scene) -> None:
     mode = st.segmented_control(
         "View", modes, key=MODE, required=True, persist_state="session", label_visibility="collapsed"
     )
-    {PAIR: _draw_pair, GRID: _draw_grids, BLIND: _draw_blind_test}[str(mode)](sides)
+    {PAIR: _draw_pair, GRID: _draw_grids, BLIND: _draw_blind_test}[str(mode)](scene)
 
 
-def _draw_pair(sides: Sides) -> None:
+def _draw_pair(scene: Scene) -> None:
+    sides, titles = scene.sides, scene.titles
     fields, viewer = st.columns([1, 3], gap="medium")
     with fields:
-        place = _pick_generated(sides)
+        place = _pick_generated(scene)
         partner = st.selectbox(
             "Real image",
             range(len(sides.real)),
             index=partners(sides.generated.rows, sides.real.rows)[place],
-            format_func=partial(option_title, sides.real),
+            format_func=partial(option_title, sides.real, titles),
             key=f"research_real_{sides.digest}_{place}",
-            help="Initially the one that fits the prompt best.",
+            help="Initially the one that fits best what was asked for.",
         )
     real, generated = sides.real.rows[partner], sides.generated.rows[place]
     images = {
-        f"Real: {describe(real)}": sides.real.images[partner],
-        f"Generated: {describe(generated)}": sides.generated.images[place],
+        f"Real: {describe_row(real, titles) or 'any'}": sides.real.images[partner],
+        f"Generated: {describe_row(generated, titles) or 'any'}": sides.generated.images[place],
     }
     with viewer:
         draw_viewer(images, key="research_viewer", space_px=VIEWER_SPACE_PX, real=list(images)[:1])
         left, right = st.columns(2)
-        left.text(
-            f"{real.prompt or describe(real)}\n{real.path.name}, {real.split} split, {real.source}, {real.license}"
-        )
-        right.text(f"{generated.prompt}\n{generated.path.name}")
+        origin = filter(None, (real.path.name, f"{real.split} split", real.source, real.license))
+        left.text(f"{real.prompt or describe_row(real, titles)}\n{', '.join(origin)}")
+        right.text(f"{_describe_wish(scene, place)}\n{generated.path.name}")
 
 
-def _pick_generated(sides: Sides) -> int:
-    count = len(sides.generated)
+def _describe_wish(scene: Scene, place: int) -> str:
+    """What a generated image was asked to show, in words."""
+    row = scene.sides.generated.rows[place]
+    return row.prompt or describe_row(row, scene.titles) or "Nothing in particular"
+
+
+def _pick_generated(scene: Scene) -> int:
+    generated = scene.sides.generated
+    count = len(generated)
     st.session_state[PLACE] = min(st.session_state.get(PLACE, 0), count - 1)
     place = st.selectbox(
         "Generated image",
         range(count),
         key=PLACE,
-        format_func=partial(option_title, sides.generated),
+        format_func=partial(option_title, generated, scene.titles),
         persist_state="session",
     )
 
@@ -155,7 +154,8 @@ def _pick_generated(sides: Sides) -> int:
     return place
 
 
-def _draw_grids(sides: Sides) -> None:
+def _draw_grids(scene: Scene) -> None:
+    sides = scene.sides
     window_field, page_field, _ = st.columns([2, 1, 3])
     with window_field:
         window = _pick_window("research_grid_window")
@@ -185,12 +185,13 @@ def _pick_window(key: str) -> tuple[float, float]:
 TURN, ANSWER, SCORE = "blind_turn", "blind_answer", "blind_score"  # score: (correct answers, all answers)
 
 
-def _draw_blind_test(sides: Sides) -> None:
+def _draw_blind_test(scene: Scene) -> None:
     """Draw a pair without marks, or with them once it is answered."""
+    sides = scene.sides
     st.session_state.setdefault("blind_seed", resolve_seed(None))
     pairs = blind_pairs(sides, st.session_state["blind_seed"])
     if not pairs:
-        st.info("No generated image has a real one here that meets all that its prompt states. Choose others above.")
+        st.info("No generated image has a real one here that meets all it was asked for. Choose others above.")
         return
     turn = st.session_state.get(TURN, 0) % len(pairs)
     place, partner, real_left = pairs[turn]
@@ -208,9 +209,7 @@ def _draw_blind_test(sides: Sides) -> None:
             help="In this session, over all conditions. Guessing gives half; fewer than about 20 answers say little.",
         )
         if is_open:
-            st.caption(
-                "One image is real, the other was generated for the prompt below, which fits both. Which is real?"
-            )
+            st.caption("One image is real, the other was generated for the words below, which fit both. Which is real?")
         else:
             st.success("Correct.") if is_correct else st.warning("Wrong: the other one is real.")
             st.button(
@@ -220,9 +219,9 @@ def _draw_blind_test(sides: Sides) -> None:
                 on_click=st.session_state.__setitem__,
                 args=(TURN, turn + 1),
             )
-        st.text(f"Pair {turn + 1} of {len(pairs)}\nPrompt: {sides.generated.rows[place].prompt}")
+        st.text(f"Pair {turn + 1} of {len(pairs)}\nAsked for: {_describe_wish(scene, place)}")
         if left_out := len(sides.generated) - len(pairs):
-            st.caption(f"{left_out:,} generated images have no real one of their condition here and are left out.")
+            st.caption(f"Left out, without a real image of their condition here: {count_text(left_out, 'image')}.")
     for column, side in zip(columns, ("Left", "Right"), strict=True):
         with column:
             is_real = real_left == (side == "Left")
@@ -259,7 +258,7 @@ def _draw_export(scene: Scene) -> None:
     name = f"{scene.manifest.name}_{sides.condition or 'any'}"
     st.text(
         f"{len(sides.real):,} real ({sides.split}) and {len(sides.generated):,} generated images of "
-        f"{scene.manifest.name}; condition: {condition_title(sides.condition)}"
+        f"{scene.manifest.name}; condition: {condition_title(sides.condition, classes=scene.titles)}"
     )
     with st.container(horizontal=True):
         st.download_button(
@@ -272,7 +271,7 @@ def _draw_export(scene: Scene) -> None:
         )
         st.download_button(
             "Comparison sheet as PNG",
-            partial(encode_comparison, sides, scene.manifest.name),
+            partial(encode_comparison, sides, scene.manifest.name, scene.titles),
             f"{name}_sheet.png",
             "image/png",
             key="research_sheet",

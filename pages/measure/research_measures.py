@@ -13,10 +13,11 @@ from pages.kit import charts
 from pages.kit.facts import draw_tile
 from pages.kit.services import encoders_key, escape_markdown, studio
 from pages.measure.records import draw_origin, find_record
-from pages.measure.research_scene import SIDES, Scene, describe, draw_badge, draw_image, option_title
+from pages.measure.research_scene import SIDES, Scene, draw_badge, draw_image, option_title
 from xray_generator.dashboards import distributions, neighbors
 from xray_generator.dashboards.distributions import Comparison, Comparisons, MeanImages
-from xray_generator.dashboards.neighbors import Features, Neighborhood
+from xray_generator.dashboards.neighbors import Neighborhood
+from xray_generator.dashboards.prompts import describe_row
 from xray_generator.dashboards.series import spokes
 from xray_generator.dashboards.side_by_side import MIN_SET, Sides
 from xray_generator.evaluation.measures import MEASURES
@@ -48,14 +49,10 @@ def _average(sides: Sides) -> MeanImages:
     return distributions.mean_images(sides)
 
 
-@cached(show_spinner="Loading the feature space")
-def _load_features(space: str, encoders: Path) -> Features:
-    return neighbors.find_features(space, encoders, studio().device)
-
-
 @cached(show_spinner="Measuring distances")
 def _find_neighbors(sides: Sides, space: str, encoders: Path) -> Neighborhood:
-    return neighbors.neighborhood(sides, space, _load_features(space, encoders))
+    features = neighbors.find_features(space, encoders, studio().device, sides.real.rows)
+    return neighbors.neighborhood(sides, space, features)
 
 
 # Distributions
@@ -128,7 +125,7 @@ def draw_spectra(scene: Scene) -> None:
         draw_tile(compare(scene.sides).spectral)
         st.caption(
             f"Means of {len(scene.sides.real):,} real and {len(scene.sides.generated):,} generated images of "
-            f"{scene.size} x {scene.size} pixels. Left: coarse shapes. Right: vessels, edges and grain. If the orange "
+            f"{scene.size} x {scene.size} pixels. Left: coarse shapes. Right: edges and grain. If the orange "
             "line is below the blue one on the right, fine detail is missing; if it is above, there is noise or an "
             "artificial pattern."
         )
@@ -204,9 +201,12 @@ def draw_neighbors(scene: Scene) -> None:
         st.info("Nothing to compare: one side has no image of this condition.")
         return
     first, second, third = st.columns([2, 3, 2], vertical_alignment="bottom")
+    spaces = neighbors.spaces_at_hand(encoders, sides.real.rows)
+    if st.session_state.get("research_space") not in spaces:
+        st.session_state["research_space"] = spaces[0]
     space = first.selectbox(
         "Space",
-        neighbors.spaces_at_hand(encoders),
+        spaces,
         key="research_space",
         persist_state="session",
         help="Reference encoder: features of a network trained on real images. Radiomics: 46 measures of texture and "
@@ -219,11 +219,11 @@ def draw_neighbors(scene: Scene) -> None:
         range(len(sides.generated)),
         key=key,
         persist_state="session",
-        format_func=partial(option_title, sides.generated),
+        format_func=partial(option_title, sides.generated, scene.titles),
     )
     count = third.slider("Neighbors", 1, 8, 4, key="research_neighbors", persist_state="session")
     found = _find_neighbors(sides, space, encoders)
-    _draw_neighbor_images(sides, found, place, count)
+    _draw_neighbor_images(scene, found, place, count)
     nearest, (generated, real) = found.of(place, 1)[0].distance, found.medians
     closer = f"{found.share_nearer(nearest):.0%} of the real images are closer than that to one of another patient."
     tiles = {
@@ -245,17 +245,18 @@ def draw_neighbors(scene: Scene) -> None:
     )
 
 
-def _draw_neighbor_images(sides: Sides, found: Neighborhood, place: int, count: int) -> None:
+def _draw_neighbor_images(scene: Scene, found: Neighborhood, place: int, count: int) -> None:
+    sides = scene.sides
     grid = st.grid(min(count, 4) + 1, min_column_width=130)
     with grid.cell():
         draw_badge("(synthetic)", is_real=False)
         row = sides.generated.rows[place]
-        draw_image(sides.generated.images[place], "Synthetic image", describe(row) or row.prompt)
+        draw_image(sides.generated.images[place], "Synthetic image", describe_row(row, scene.titles) or row.prompt)
     for i, neighbor in enumerate(found.of(place, count), 1):
         row = sides.real.rows[neighbor.place]
         with grid.cell():
             draw_badge(f"· {neighbor.distance:.3g}", is_real=True)
-            caption = f"{describe(row)} · {row.split} split"
+            caption = f"{describe_row(row, scene.titles)} · {row.split} split"
             draw_image(sides.real.images[neighbor.place], f"Real image, neighbor {i}", caption)
 
 

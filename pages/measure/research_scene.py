@@ -13,10 +13,10 @@ import streamlit as st
 
 from pages.kit.checkpoints import pick_checkpoint
 from pages.kit.jobs import is_running, keep_error, start_job
-from pages.kit.services import count_text, default_folder, default_rows, escape_markdown, own_dir, studio
+from pages.kit.services import count_text, escape_markdown, find_dataset_for, own_dir, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.dashboards import side_by_side
-from xray_generator.dashboards.prompts import condition_title, is_of
+from xray_generator.dashboards.prompts import condition_title, describe_row, is_of
 from xray_generator.dashboards.side_by_side import (
     MIN_SET,
     MOST,
@@ -29,12 +29,24 @@ from xray_generator.dashboards.side_by_side import (
     even,
     with_window,
 )
-from xray_generator.data.rows import SEX_NAMES, Row, finding_name
+from xray_generator.data.naming import class_titles
+from xray_generator.data.rows import Row
 from xray_generator.evaluation.image_sets import ImageSet
 from xray_generator.gallery import Drawn, find_drawn
-from xray_generator.requests import text_request
+from xray_generator.registry import reads_prompts
+from xray_generator.requests import describe_condition, make_request
 from xray_generator.studio import Studio
-from xray_generator.types import MAX_SEED, GenerationRequest, Image, OnStep, StudioError, part
+from xray_generator.types import (
+    MAX_SEED,
+    ClassLabel,
+    Condition,
+    GenerationRequest,
+    Image,
+    OnStep,
+    TextPrompt,
+    Unconditional,
+    part,
+)
 
 SHIPPED, HERE, SOURCES = "Samples that ship", "Generated here", "research_sources"
 SPLIT_TITLES = {
@@ -52,9 +64,10 @@ class Scene:
     """What every tab looks at."""
 
     manifest: Manifest
-    rows: tuple[Row, ...]  # the whole dataset
+    rows: tuple[Row, ...]  # real images such as the model learned from
     sides: Sides
     size: int  # pixels a side
+    titles: Mapping[str, str]  # class -> its plain name
 
     def unseen(self) -> Choice:
         """The unseen images of all conditions: the reference of the memorization check."""
@@ -66,14 +79,11 @@ class Scene:
 
 
 def pick_scene() -> Scene:
-    """Draw the controls and the size of both sets. StudioError without a checkpoint or a dataset."""
+    """Draw the controls and the size of both sets. StudioError without a checkpoint or a readable dataset."""
     model_field, condition_field, split_field, source_field = st.columns([4, 3, 3, 4], vertical_alignment="bottom")
     with model_field:
-        manifest = pick_checkpoint(prompted=True)  # the condition of a generated image is read in its prompt
-    if not default_folder().is_dir():
-        hint = "Set DATASET_PATH to a folder of real images."
-        raise StudioError(f"The dataset folder {default_folder()} does not exist. {hint}")
-    rows, size = default_rows(), manifest.sizes[0]
+        manifest = pick_checkpoint()
+    rows, size, titles = find_dataset_for(manifest).rows, manifest.sizes[0], class_titles(manifest.labels)
     split = split_field.selectbox(
         "Real images",
         list(SPLITS),
@@ -97,10 +107,10 @@ def pick_scene() -> Scene:
     )
     drawn = find_drawn(manifest, [folder for name, folder in folders.items() if name in sources], MOST)
     with condition_field:
-        condition = _pick_condition(count_conditions(rows), count_conditions(drawn.rows))
+        condition = _pick_condition(count_conditions(rows), count_conditions(drawn.rows), titles)
     choice = choose_real(rows, condition, split, size, enlarged=bool(st.session_state.get("research_enlarged", False)))
     sides = _read_sides(drawn, choice, condition, size)
-    scene = Scene(manifest, rows, sides, size)
+    scene = Scene(manifest, rows, sides, size, titles)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(escape_markdown(f"Real · n = {len(sides.real):,} · {sides.split}"), color="blue")
         st.badge(f"Generated (synthetic) · n = {len(sides.generated):,}", color="orange")
@@ -114,13 +124,20 @@ def pick_scene() -> Scene:
         )
     unread = [f"Cannot be read: {reason}." for reason in (*sides.real.skipped, *sides.generated.skipped)]
     few = f"One side has fewer than {MIN_SET} images: too few for any statistic."
-    notes = [*choice.notes, *drawn.notes, *unread[:3], *([few] if 0 < sides.smaller < MIN_SET else ())]
+    lack = f"No dataset here holds real images of all {len(titles)} classes. Set DATASET_PATH to a folder that does."
+    notes = [
+        *([] if rows or not titles else [lack]),
+        *choice.notes,
+        *drawn.notes,
+        *unread[:3],
+        *([few] if 0 < sides.smaller < MIN_SET else ()),
+    ]
     if notes:
         st.caption(escape_markdown(" ".join(notes)))
     return scene
 
 
-def _pick_condition(real: Mapping[str, int], generated: Mapping[str, int]) -> str:
+def _pick_condition(real: Mapping[str, int], generated: Mapping[str, int], titles: Mapping[str, str]) -> str:
     smaller = {name: min(real.get(name, 0), generated.get(name, 0)) for name in real.keys() | generated.keys()}
     names = ["", *sorted(smaller, key=lambda name: (-smaller[name], name))]
     if st.session_state.get("research_condition") not in names:
@@ -128,7 +145,7 @@ def _pick_condition(real: Mapping[str, int], generated: Mapping[str, int]) -> st
 
     def title(name: str) -> str:
         counts = f" · {real.get(name, 0):,} real, {generated.get(name, 0):,} generated" if name else ""
-        return f"{condition_title(name)}{counts}"
+        return f"{condition_title(name, classes=titles)}{counts}"
 
     return st.selectbox(
         "Condition",
@@ -136,8 +153,8 @@ def _pick_condition(real: Mapping[str, int], generated: Mapping[str, int]) -> st
         key="research_condition",
         persist_state="session",
         format_func=title,
-        help="A finding, view, sex or age group. For real images, their label, counted over all splits and sizes; for "
-        "generated ones, what the prompt asks for, which the image may not show.",
+        help="A class, finding, view, sex or age group. For real images, their label, counted over all splits and "
+        "sizes; for generated ones, what was asked for, which the image may not show.",
     )
 
 
@@ -163,7 +180,7 @@ def read_real(choice: Choice, size: int) -> ImageSet:
     return side_by_side.read_real(choice, size)
 
 
-# More images: one for the prompt of each of some real images, drawn by the queue and saved
+# More images, one after the other for prompts or classes of the condition, drawn by the queue and saved
 
 JOB, POPOVER = "research_job", "research_popover"  # popover: True while it is open
 MAX_COUNT = 32
@@ -171,41 +188,52 @@ MAX_FIRST_SEED = MAX_SEED - MAX_COUNT
 
 
 def _draw_more(scene: Scene, next_seed: int) -> None:
-    condition = scene.sides.condition
-    rows = [row for row in scene.rows if row.prompt and is_of(row, condition)]
-    if not rows:
-        st.caption("No real image of this condition has a prompt.")
-        return
     count = int(st.number_input("Number of images", 1, MAX_COUNT, 4, key="research_count"))
     first = min(next_seed, MAX_FIRST_SEED)  # a seed used before would make the same image again
     seed = int(st.number_input("First seed", 0, MAX_FIRST_SEED, first, key=f"research_seed_{first}"))
-    prompts = [row.prompt for row in even(rows, count)]
-    prompts = [prompts[i % len(prompts)] for i in range(count)]
-    st.caption(
-        escape_markdown(
-            f"Condition: {condition_title(condition)}. Uses the prompts of real images, spread over the {len(rows):,} "
-            f"that have one; seeds {seed} to {seed + count - 1}."
-        )
-    )
+    condition = condition_title(scene.sides.condition, classes=scene.titles)
+    wanted = _list_conditions(scene, count)
+    if not wanted:
+        st.caption(escape_markdown(f"{scene.manifest.name} cannot be asked for this condition: {condition}."))
+        return
+    prompts = "Uses the prompts of real images. " if reads_prompts(scene.manifest) else ""
+    seeds = f"seeds {seed} to {seed + count - 1}" if count > 1 else f"seed {seed}"
+    st.caption(escape_markdown(f"Condition: {condition}. {prompts}Drawn with the {seeds}."))
     with st.container(height=140):
-        st.text("\n".join(prompts))
+        st.text("\n".join(describe_condition(one, scene.titles) for one in wanted))
     st.button(
         f"Generate {count_text(count, 'image')}",
         key="research_draw",
         type="primary",
         disabled=is_running(JOB),
         on_click=_start,
-        args=(scene.manifest, prompts, seed),
+        args=(scene.manifest, wanted, seed),
     )
 
 
-def _start(manifest: Manifest, prompts: Sequence[str], seed: int) -> None:
+def _list_conditions(scene: Scene, count: int) -> list[Condition]:
+    """What is asked for, one for each image: prompts of real images of the condition, its class, or nothing.
+
+    Empty where the model cannot be asked for the condition.
+    """
+    manifest, condition = scene.manifest, scene.sides.condition
+    choices: Sequence[Condition] = [Unconditional()] if not condition and manifest.unconditional else []
+    if reads_prompts(manifest):
+        rows = [row for row in scene.rows if row.prompt and is_of(row, condition)]
+        choices = [TextPrompt(row.prompt) for row in even(rows, count)]
+    elif manifest.labels:
+        choices = [ClassLabel(label) for label in scene.titles if condition in ("", label)]
+    return [choices[i % len(choices)] for i in range(count)] if choices else []
+
+
+def _start(manifest: Manifest, conditions: Sequence[Condition], seed: int) -> None:
     st.session_state[POPOVER] = False  # it would cover the progress
     st.session_state[SOURCES] = list(dict.fromkeys((*st.session_state[SOURCES], HERE)))  # where the images will be
     with keep_error(JOB):
-        requests = [text_request(text, seed=seed + i, size=manifest.sizes[0]) for i, text in enumerate(prompts)]
+        requests = [make_request(one, seed=seed + i, size=manifest.sizes[0]) for i, one in enumerate(conditions)]
         studio_ = studio()
-        start_job(JOB, partial(_generate_all, studio_, requests, manifest.name, own_dir()), "Research dashboard")
+        work = partial(_generate_all, studio_, requests, manifest.ref.full_name, own_dir())
+        start_job(JOB, work, "Research dashboard")
 
 
 def _generate_all(
@@ -222,9 +250,9 @@ def _generate_all(
 FULL = (0.0, 1.0)
 GRAY_RANGES = {  # gray levels that are spread from black to white
     "Full range": FULL,
-    "Lungs (dark half)": (0.0, 0.55),
-    "Bones and heart (bright half)": (0.45, 1.0),
-    "High contrast (middle half)": (0.25, 0.75),
+    "Dark half": (0.0, 0.55),
+    "Bright half": (0.45, 1.0),
+    "Middle half": (0.25, 0.75),
 }
 
 
@@ -243,13 +271,6 @@ def draw_image(image: Image, alt: str, caption: str = "", window: tuple[float, f
     st.image(shown, escape_markdown(caption) or None, width="stretch", output_format="PNG", alt=alt)
 
 
-def describe(row: Row) -> str:
-    """The labels of a real image, or of the prompt of a generated one, in one line."""
-    age = f"{row.age} years" if row.age is not None else row.age_group.replace("_", " ")
-    sex = SEX_NAMES.get(row.sex, "")
-    return " · ".join(text for text in (", ".join(map(finding_name, row.findings)), row.view, sex, age) if text)
-
-
-def option_title(images: ImageSet, place: int) -> str:
+def option_title(images: ImageSet, titles: Mapping[str, str], place: int) -> str:
     """An image in a menu."""
-    return f"{place + 1} · {describe(images.rows[place]) or images.rows[place].prompt[:60]}"
+    return f"{place + 1} · {describe_row(images.rows[place], titles) or images.rows[place].prompt[:60]}"

@@ -69,6 +69,11 @@ def words(app: AppTest) -> str:
     return shown(app).replace("\\", "")
 
 
+def words_of_all(app: AppTest) -> str:
+    """With badges."""
+    return f"{words(app)} {' '.join(str(element.value) for element in app.markdown)}".replace("\\", "")
+
+
 def page(name: str) -> AppTest:
     return run(AppTest.from_file(ROOT / "pages" / name, default_timeout=TIMEOUT_S))
 
@@ -117,6 +122,32 @@ def test_the_way_from_noise_is_shown_once_it_is_asked_for(drawn: AppTest) -> Non
     assert not drawn.warning
     assert set(charts(drawn)) == {"noise", "generated: this image", "real: 12 training images"}
     assert {"Strip PNG", "GIF"} <= {button.label for button in drawn.download_button}
+
+
+def test_what_was_expected_at_every_step_is_shown_once_it_is_asked_for(drawn: AppTest) -> None:
+    finish(drawn, "steps_start")
+    captions = [caption.value for caption in drawn.caption if caption.value.endswith(" off")]
+    assert [caption.split(":")[0] for caption in captions] == ["1", "2", "3", "4"]
+    assert "4 steps. Below each image" in words(drawn) and not drawn.warning
+    lines = charts(drawn)
+    assert set(lines) == {"estimate", "finished image"} and list(lines["finished image"]["x"]) == [1, 2, 3, 4]
+    assert {"Strip PNG", "GIF"} <= {button.label for button in drawn.download_button}
+
+
+def test_the_research_dashboard_compares_by_class_where_the_model_draws_by_class(output_dir: Path) -> None:
+    app = page("measure/research.py")
+    assert not app.error and "Generated (synthetic) · n = 0" in words_of_all(app)
+    app.selectbox(key="research_condition").select("benign")
+    app.number_input(key="research_count").set_value(2)
+    run(app)
+    assert "Condition: Benign. Drawn with the seeds 0 to 1." in words(app)
+    assert finish(app, "research_draw").result == 2
+    assert "Generated (synthetic) · n = 2" in words_of_all(app) and "Benign" in words(app)
+    app.session_state["research_mode"] = "Blind test"
+    run(app)
+    assert "Asked for: Benign" in words(app)
+    app.selectbox(key="research_condition").select("normal")
+    assert "Generated (synthetic) · n = 0" in words_of_all(run(app))
 
 
 def test_training_images_that_were_not_counted_are_said(app: AppTest, output_dir: Path) -> None:
@@ -226,7 +257,6 @@ def test_model_analysis_shows_a_flow(output_dir: Path, tab: str) -> None:
 @pytest.mark.parametrize(
     ("name", "lack"),
     [
-        ("measure/research.py", "reads a prompt"),
         ("create/live.py", "reads a prompt"),
         ("create/edit.py", "can edit images"),
     ],
