@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pages.kit.facts import draw_facts
 from pages.kit.jobs import draw_job, find_job, is_running, start_button
 from pages.kit.person import person
 from pages.kit.sampling import draw_seed
-from pages.kit.services import count_text, escape_markdown, find_dataset_for, find_datasets, studio
+from pages.kit.services import count_text, escape_markdown, explain_faults, find_dataset_for, find_datasets, studio
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump, parse
 from xray_generator.data.rows import AGE_GROUPS, SEX_NAMES, Row, evenly, finding_name
@@ -23,8 +24,9 @@ from xray_generator.sets.gate import COPY
 from xray_generator.sets.making import describe_estimate, describe_progress, make_set, zip_set
 from xray_generator.sets.plan import Cell, Gate, Plan, Series
 from xray_generator.sets.planning import ask_each, count_real, fill_up, make_cells
-from xray_generator.sets.writing import measure
-from xray_generator.types import NOTICE, StudioError
+from xray_generator.sets.shards import Shard
+from xray_generator.sets.writing import count_done, measure
+from xray_generator.types import NOTICE
 
 MAX_IMAGES = 500  # that a page makes; the command makes any number
 NUM_SHOWN = 12  # images of a finished set
@@ -36,23 +38,20 @@ INTRODUCTION = (
 )
 
 
+@explain_faults()
 def main() -> None:
     """Draw the plan on the left, and its set on the right."""
     st.caption(INTRODUCTION)
     form, result = st.columns([2, 3], gap="medium")
     with form:
-        try:
-            manifest = pick_checkpoint()
-            real = find_dataset_for(manifest).split("train")
-            cells = _draw_cells(manifest, real)
-            gate = _draw_gate()
-            if cells is None:
-                return
-            seed = draw_seed("batch_seed", "Seed of the plan")
-            series = Series(Plan("batch", manifest.ref.full_name, cells, seed, gate=gate), manifest)
-        except (StudioError, OSError) as error:
-            st.warning(escape_markdown(error))
+        manifest = pick_checkpoint()
+        real = find_dataset_for(manifest).split("train")
+        cells = _draw_cells(manifest, real)
+        gate = _draw_gate()
+        if cells is None:
             return
+        seed = draw_seed("batch_seed", "Seed of the plan")
+        series = Series(Plan("batch", manifest.ref.full_name, cells, seed, gate=gate), manifest)
         folder = studio().output_dir / "sets" / person() / series.key
         _draw_start(series, folder, _folder_of(real))
     with result:
@@ -152,13 +151,14 @@ def _draw_start(series: Series, folder: Path, real: Path | None) -> None:
     key, estimate_key = f"batch {folder.name}", f"batch estimate {folder.name}"
     estimate = find_job(estimate_key)
     measured = estimate.result if estimate is not None and estimate.state == "done" else None
-    words = describe_estimate(measured) if measured else "Time for an image: not measured."
-    st.caption(escape_markdown(f"{count_text(count, 'image')} in all. {words}"))
+    missing = count - count_done(folder, series, Shard()) if folder.is_dir() else count
+    words = f"{count_text(missing, 'image')} to draw. Time for an image: not measured."
+    st.caption(escape_markdown(describe_estimate(replace(measured, images=missing)) if measured else words))
     with st.container(horizontal=True):
         start_button(
             "Measure",
             estimate_key,
-            lambda: studio().task(measure, series, count, checkpoint=checkpoint),
+            lambda: studio().task(measure, series, missing, checkpoint=checkpoint),
             key="batch_measure",
             type="secondary",
             width="content",

@@ -46,7 +46,7 @@ def test_a_set_of_classes_is_planned_measured_made_and_offered(
     assert list(plan.value["Kind"]) == ["normal", "benign"] and list(plan.value["To draw"]) == [2, 2]
     assert all(count > 0 for count in plan.value["Real images"])
     start(app, "batch_measure")
-    assert "measured here" in shown(app)
+    assert "4 images to draw" in shown(app) and "measured here" in shown(app)
     app.segmented_control(key="batch_agrees").set_value("mark")
     run(app)
     start(app, "batch_start")
