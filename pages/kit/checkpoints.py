@@ -97,9 +97,17 @@ def open_generator(name: str) -> NoReturn:
     st.switch_page("create/generate.py")
 
 
-def draw_strengths(manifest: Manifest) -> None:
-    """Draw what a checkpoint is good and bad at as its record tells, or that it was not measured."""
+def draw_strengths(manifest: Manifest, *, is_short: bool = False) -> None:
+    """Draw what a checkpoint is good and bad at as its record tells, or that it was not measured.
+
+    In short: in a line or two, with the figures one click away.
+    """
     found = find_strengths(_load_board(), manifest.ref, class_titles(manifest.labels))
+    if found and is_short:
+        st.markdown(escape_markdown(found.summary()))
+        with st.expander("With figures"):
+            draw_strengths(manifest)
+        return
     lines = found.sentences() if found else (f"What this model is good and bad at: {NOT_MEASURED}.",)
     st.caption("  \n".join(map(escape_markdown, lines)))
 

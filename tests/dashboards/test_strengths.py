@@ -64,6 +64,14 @@ def sentences(*measurements: Measurement, is_stale: bool = False) -> list[str]:
     return list(Strengths(points, "2026-01-02", is_stale).sentences())
 
 
+def test_the_summary_counts_what_was_judged_and_names_what_is_weak() -> None:
+    soft = Measurement("sharpness_ratio", 0.3, 30, (0.25, 0.35))
+    points = find_points(record(accuracy(0.90, 0.8, 0.97, 0.95), soft), {"oda": "Outer arms missing"})
+    assert Strengths(points, "", is_stale=False).summary() == "Like real images in 1 of 2 points. Weak: Too soft."
+    weak = [replace(point, verdict="weak", title=f"{place}") for place in range(6) for point in points[:1]]
+    assert Strengths(tuple(weak), "", is_stale=False).summary().endswith("0 of 6 points. Weak: 0; 1; 2; 3; 2 more.")
+
+
 def test_the_sentences_state_values_and_n() -> None:
     assert sentences(accuracy(0.8, 0.7, 0.9, 0.95), accuracy(1.0, 0.9, 1.0, 0.95, "cp_one")) == [
         "Good, as in real images: Cp one (n = 30).",

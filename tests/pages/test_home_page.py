@@ -52,6 +52,20 @@ def test_a_sample_of_other_weights_is_not_shown(output_dir: Path) -> None:
     assert not open_home().get("image")
 
 
+def test_other_samples_are_shown_small_and_each_is_of_another_condition(output_dir: Path) -> None:
+    checkpoint = studio().manifest().ref
+    keep_sample(output_dir, checkpoint)
+    for seed, words_ in enumerate(("Pneumonia", "Pneumonia", "Edema", "Hernia", "Mass"), 1):
+        recipe = Recipe(GenerationRequest(TextPrompt(words_), 1, 64, 64, seed=seed), checkpoint)
+        (output_dir / "samples" / "tiny" / f"{seed}.png").write_bytes(encode_png(IMAGE, recipe))
+    assert len(open_home().get("image")) == 4
+
+
+def test_it_says_how_far_the_images_can_be_trusted(output_dir: Path) -> None:
+    text = words(open_home())
+    assert "none is evidence" in text and "good and bad at: not measured" in text
+
+
 def test_one_click_draws_the_first_image_and_a_second_visit_none(output_dir: Path) -> None:
     app = open_home()
     click(app, "draw tiny")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -10,7 +10,7 @@ from xray_generator.dashboards.board import Board, headline
 from xray_generator.dashboards.prompts import condition_title
 from xray_generator.data.naming import plain
 from xray_generator.evaluation.records import Measurement, Record
-from xray_generator.evaluation.summary import NOT_MEASURED
+from xray_generator.evaluation.summary import NOT_MEASURED, count_text
 from xray_generator.types import CheckpointRef
 
 Verdict = Literal["good", "weak", "unsure", "not measured"]
@@ -46,9 +46,19 @@ class Strengths:
     measured_on: str  # the record's date
     is_stale: bool  # whether it was measured on older weights
 
+    def summary(self) -> str:
+        """How many of the points that could be judged are good, and which are weak."""
+        good, weak, unsure, _ = self._by_verdict()
+        judged = len(good) + len(weak) + len(unsure)
+        text = f"Like real images in {len(good)} of {count_text(judged, 'point')}."
+        return f"{text} Weak: {_name_some(weak)}." if weak else text
+
+    def _by_verdict(self) -> Iterator[list[Point]]:
+        return ([point for point in self.points if point.verdict == name] for name in get_args(Verdict))
+
     def sentences(self) -> Iterator[str]:
         """The points, the weak ones with their values, and who judged."""
-        good, weak, unsure, missing = ([p for p in self.points if p.verdict == name] for name in get_args(Verdict))
+        good, weak, unsure, missing = self._by_verdict()
         if good:
             counts = sorted(point.n for point in good)
             n = f"n = {counts[0]:,}" + (f" to {counts[-1]:,}" if counts[-1] > counts[0] else "")
@@ -58,11 +68,15 @@ class Strengths:
         if unsure:
             yield f"Too few images to tell: {'; '.join(map(str, unsure))}."
         if missing:
-            names = [point.title for point in missing]
-            more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED + 1 else names[MOST_NAMED:]
-            yield f"{NOT_MEASURED.capitalize()}: {'; '.join(names[:MOST_NAMED] + more)}."
+            yield f"{NOT_MEASURED.capitalize()}: {_name_some(missing)}."
         older = ", on older weights" if self.is_stale else ""
         yield f"Judged by a classifier and by measures, not by a doctor; {self.measured_on}{older}."
+
+
+def _name_some(points: Sequence[Point]) -> str:
+    names = [point.title for point in points]
+    more = [f"{len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED + 1 else names[MOST_NAMED:]
+    return "; ".join(names[:MOST_NAMED] + more)
 
 
 def find_strengths(board: Board, ref: CheckpointRef, titles: Mapping[str, str]) -> Strengths | None:
