@@ -28,6 +28,7 @@ test: lint  ## every check and every test
 	$(PYTEST) $(ARGS)
 	@test -x /usr/bin/chromium || echo "SKIPPED: the browser tests, because /usr/bin/chromium is missing."
 	@command -v dciodvfy >/dev/null || echo "SKIPPED: the test of DICOM files by dciodvfy, because dicom3tools is missing."
+	@command -v redis-server >/dev/null || echo "SKIPPED: the tests of workers at a broker, because redis-server is missing."
 
 lint: $(VENV)/.dev  ## style, types and the one-way rule of imports
 	$(BIN)/ruff check .
@@ -51,7 +52,7 @@ $(VENV)/.app: requirements.txt
 	$(PIP) -r requirements.txt
 	touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements.txt
+$(VENV)/.dev: requirements-dev.txt requirements-broker.txt requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -r requirements.txt -r requirements-dev.txt
+	$(PIP) -r requirements.txt -r requirements-broker.txt -r requirements-dev.txt
 	touch $(VENV)/.app $@

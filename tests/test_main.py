@@ -64,8 +64,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     source = tmp_path_factory.mktemp("source")
     for name in ("xray_generator", "postprocess", "pages", ".streamlit"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt", "requirements-dev.txt"):
-        shutil.copy(ROOT / name, source)
+    texts = (ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE"))
+    for path in (*ROOT.glob("requirements*.txt"), *texts):
+        shutil.copy(path, source)
     code = "from setuptools import build_meta; build_meta.build_wheel('out')"
     subprocess.run([sys.executable, "-c", code], cwd=source, check=True, capture_output=True)
     (path,) = (source / "out").glob("*.whl")
@@ -82,9 +83,11 @@ def test_the_wheel_holds_the_packages_the_configurations_and_the_settings_of_the
 
 def test_the_wheel_needs_the_pinned_requirements_and_installs_the_command(wheel: zipfile.ZipFile) -> None:
     facts = {name.partition("/")[2]: wheel.read(name).decode() for name in wheel.namelist() if ".dist-info/" in name}
-    needs = set(re.findall(r"^Requires-Dist: (\S+==[^;\s]+)(; extra == \"dev\")?$", facts["METADATA"], re.MULTILINE))
-    for file, extra in (("requirements.txt", ""), ("requirements-dev.txt", '; extra == "dev"')):
-        pins = re.findall(r"^[\w.-]+==[\w.]+", (ROOT / file).read_text(), re.MULTILINE)
+    needs = set(re.findall(r"^Requires-Dist: (\S+==[^;\s]+)(; extra == \"\w+\")?$", facts["METADATA"], re.MULTILINE))
+    for path in ROOT.glob("requirements*.txt"):
+        name = path.stem.removeprefix("requirements").removeprefix("-")
+        extra = f'; extra == "{name}"' if name else ""
+        pins = re.findall(r"^[\w.-]+==[\w.]+", path.read_text(), re.MULTILINE)
         assert {pin for pin, wanted in needs if wanted == extra} == set(pins)
     assert "xray-studio = xray_generator.__main__:main" in facts["entry_points.txt"]
 

@@ -2,7 +2,8 @@
 
 A job outlives the page that asked for it; pages look. The worker never touches the user interface. People take turns,
 and whoever has no page open any more comes after those who have. What is asked for as an order, not as a function,
-outlives the server too: it is kept on disk, and done by the next server.
+outlives the server too: it is kept on disk, and done by the next server. Orders can also be done by workers in other
+processes, as many at a time as there are workers; the line, its limits and turns stay here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from xray_generator.history import result_path
-from xray_generator.orders import OVER, DrawOrder, KeptJob, OrderStore, State
+from xray_generator.orders import OVER, DrawOrder, KeptJob, State, Store, Workers
 from xray_generator.types import Canceled, GenerationResult, Image, OnStep, Preview, StudioError
 
 Work = Callable[[OnStep], Any]  # it returns its result, or yields it as it grows
@@ -32,6 +33,8 @@ MAX_FLEETING = 8  # of those that are soon replaced, such as the pictures that f
 PREVIEW_EVERY_S = 0.25
 PREVIEW_SHARE = 0.2  # of a job's time at most, where drawing one is slow
 MAX_ATTEMPTS = 2  # a job in which the server ended is begun once more
+LOOK_S = 1.0  # between looks for a free worker elsewhere
+PATIENCE_S = 5.0  # with a worker elsewhere that is told to cancel; then its end is not waited for
 RECENT = 16  # steps that tell the present pace: the load of a machine changes
 AWAY = "Stopped, because its page was closed and others were waiting."
 INTERRUPTED = "The server ended twice while this job ran, so it is not begun again."
@@ -93,6 +96,22 @@ class Job:
         return max(0.0, left - (time.monotonic() - ended))
 
 
+@dataclass
+class Previews:
+    """Draws the previews of a job as often as they cost little."""
+
+    _due: float = 0.0
+
+    def draw(self, preview: Preview) -> Image | None:
+        """The preview; None where it is too soon for another one."""
+        if (asked := time.monotonic()) <= self._due:
+            return None
+        image = preview()
+        drawn = time.monotonic()
+        self._due = drawn + max(PREVIEW_EVERY_S, (drawn - asked) / PREVIEW_SHARE)
+        return image
+
+
 def _cannot_carry_out(_: DrawOrder) -> Work:
     raise StudioError("This queue takes no orders.")
 
@@ -105,25 +124,28 @@ class JobQueue:
         carry_out: makes the work of an order.
         store: where orders are kept until they are done, and the last ones after that. What an earlier server left
             there is done now: what waited, and once more what ran. None: orders end with the server.
+        workers: who does the orders. None: this process, one at a time, as all other work.
     """
 
     def __init__(
         self,
         is_here: Callable[[str], bool] = lambda _: True,
         carry_out: Callable[[DrawOrder], Work] = _cannot_carry_out,
-        store: OrderStore | None = None,
+        store: Store | None = None,
+        workers: Workers | None = None,
     ) -> None:
-        self._is_here, self._carry_out, self._store = is_here, carry_out, store
+        self._is_here, self._carry_out, self._store, self._workers = is_here, carry_out, store, workers
         self._jobs: OrderedDict[str, Job] = OrderedDict()  # in the order of submission
         self._lock = threading.Condition()
         self._worker = threading.Thread()  # none yet
+        self._sender = threading.Thread()  # gives orders to the workers elsewhere
         for kept in store.read() if store else ():
             try:
                 self._take_over(kept)
             except StudioError as error:  # its enhancement is of another version
                 logger.warning("cannot go on with job %s: %s", kept.id, error)
         if any(not job.is_over for job in self._jobs.values()):
-            self._ensure_worker()
+            self._ensure_threads()
 
     def _take_over(self, kept: KeptJob) -> None:
         """A job that an earlier server left. StudioError: this version cannot carry it out."""
@@ -133,7 +155,7 @@ class JobQueue:
         if not job.is_over and kept.is_cancel_requested:
             job.cancel_requested.set()
             job.state = "canceled"
-        elif job.state == "running" and job.attempts >= MAX_ATTEMPTS:
+        elif job.state == "running" and job.attempts >= MAX_ATTEMPTS and self._workers is None:
             job.state, job.error = "failed", INTERRUPTED
         elif job.state == "running":
             job.state, job.num_done = "queued", 0
@@ -162,8 +184,8 @@ class JobQueue:
             self._make_room(owner)
             self._jobs[job.id] = job
             self._keep(job)
-            self._ensure_worker()
-            self._lock.notify()
+            self._ensure_threads()
+            self._lock.notify_all()
             self._drop_old()
         return job
 
@@ -209,7 +231,7 @@ class JobQueue:
     def position(self, job: Job) -> int:
         """How many queued jobs come before this one."""
         with self._lock:
-            queued = [other.id for other in self._line()]
+            queued = [other.id for other in self._line() if self._is_sent(other) is self._is_sent(job)]
         return queued.index(job.id) if job.id in queued else 0
 
     def cancel(self, job: Job) -> None:
@@ -243,38 +265,66 @@ class JobQueue:
             line[-1].state, line[-1].error = "canceled", AWAY
             self._keep(line[-1])
 
-    def _ensure_worker(self) -> None:
-        """Start the worker, or another where it ended."""
-        if self._worker.is_alive():
-            return
-        for job in self._jobs.values():
-            if job.state == "running":
-                job.error, job.finished, job.state = _unexpected(job), time.monotonic(), "failed"
-                self._keep(job)
-        self._worker = threading.Thread(target=self._work, name="studio-worker", daemon=True)
-        self._worker.start()
+    def _is_sent(self, job: Job) -> bool:
+        """Whether a worker elsewhere does the job, or will."""
+        return self._workers is not None and job.order is not None
+
+    def _ensure_threads(self) -> None:
+        """Start the worker, or another where it ended; and so the sender, where there are workers elsewhere."""
+        if not self._worker.is_alive():
+            for job in self._jobs.values():
+                if job.state == "running" and not self._is_sent(job):
+                    job.error, job.finished, job.state = _unexpected(job), time.monotonic(), "failed"
+                    self._keep(job)
+            self._worker = threading.Thread(target=self._work, name="studio-worker", daemon=True)
+            self._worker.start()
+        if self._workers is not None and not self._sender.is_alive():
+            self._sender = threading.Thread(target=self._send, args=(self._workers,), name="studio-sender", daemon=True)
+            self._sender.start()
 
     def _work(self) -> None:
         while True:
             with self._lock:
-                while not (line := self._line()):
+                while not (line := [job for job in self._line() if not self._is_sent(job)]):
                     self._lock.wait()
-                job = line[0]
+                job = self._begin(line[0])
                 del line  # the others may be dropped before this one ends
-                job.state, job.started, job.attempts = "running", time.monotonic(), job.attempts + 1
-                self._keep(job)
-            state: State = "failed"
-            try:
-                state = self._attempt(job)
-            except BaseException:  # whatever fails, SystemExit too: the next job must run
-                logger.exception("job %s failed", job.id)
-                job.error = _unexpected(job)
-            job.finished = time.monotonic()
-            job.state = state
-            self._keep(job)
+            self._do(job)
+
+    def _send(self, workers: Workers) -> None:
+        while True:
+            num_workers = workers.count()
+            with self._lock:
+                line = [job for job in self._line() if self._is_sent(job)]
+                num_busy = sum(job.state == "running" and self._is_sent(job) for job in self._jobs.values())
+                if not line or num_busy >= num_workers:
+                    self._lock.wait(LOOK_S if line else None)
+                    continue
+                job = self._begin(line[0])
+            threading.Thread(target=self._do, args=(job,), name="studio-order", daemon=True).start()
+
+    def _begin(self, job: Job) -> Job:
+        job.state, job.started, job.attempts = "running", time.monotonic(), job.attempts + 1
+        self._keep(job)
+        return job
+
+    def _do(self, job: Job) -> None:
+        state: State = "failed"
+        try:
+            state = self._attempt(job)
+        except BaseException:  # whatever fails, SystemExit too: the next job must run
+            logger.exception("job %s failed", job.id)
+            job.error = _unexpected(job)
+        job.finished = time.monotonic()
+        job.state = state
+        self._keep(job)
+        with self._lock:
+            self._lock.notify_all()  # the sender: a worker is free
 
     def _attempt(self, job: Job) -> State:
         try:
+            if self._workers is not None and job.order is not None:
+                return self._follow(self._workers, job, job.order)
             self._run(job)
         except Canceled:
             return "canceled"
@@ -294,24 +344,39 @@ class JobQueue:
             job.num_done += 1
             self._keep(job)
 
+    def _follow(self, workers: Workers, job: Job, order: DrawOrder) -> State:
+        """Have an order done elsewhere; the worker there says how it ends, unless it is to stop and does not answer."""
+        told_to_stop = 0.0
+        for report, preview in workers.follow(job.id, order):
+            job.is_loaded = report.is_loaded
+            if report.step != job.step:
+                _advance(job, report.step, report.total)
+            job.preview = job.preview if preview is None else preview
+            if report.num_done != job.num_done:
+                job.num_done, job.result_file = report.num_done, report.result_file or job.result_file
+                self._keep(job)
+            if report.state in OVER:
+                job.error = "" if report.state == "done" else report.error or job.error
+                return report.state
+            if told_to_stop or job.cancel_requested.is_set() or self._gives_way(job):
+                told_to_stop = told_to_stop or time.monotonic()
+                workers.cancel(job.id)  # again and again: the broker may be away for a moment
+                if time.monotonic() > told_to_stop + PATIENCE_S:
+                    break
+        return "canceled"
+
     def _reporter(self, job: Job) -> OnStep:
-        due = 0.0
+        previews = Previews()
 
         def on_step(step: int, total: int, preview: Preview) -> None:
-            nonlocal due
             if job.cancel_requested.is_set() or self._gives_way(job):
                 raise Canceled
             job.is_loaded = True
             if not step:
                 return
-            if step <= job.step:  # it counts anew
-                job.recent.clear()
-            job.step, job.total = step, total
-            job.recent.append((time.monotonic(), step))
-            if (asked := time.monotonic()) > due:
-                job.preview = preview()
-                drawn = time.monotonic()
-                due = drawn + max(PREVIEW_EVERY_S, (drawn - asked) / PREVIEW_SHARE)
+            _advance(job, step, total)
+            if (image := previews.draw(preview)) is not None:
+                job.preview = image
 
         return on_step
 
@@ -319,10 +384,19 @@ class JobQueue:
         if self._is_here(job.owner):
             return False
         with self._lock:
-            is_awaited = any(self._is_here(other.owner) for other in self._jobs.values() if other.state == "queued")
+            waiting = [other for other in self._jobs.values() if other.state == "queued"]
+            is_awaited = any(self._is_here(o.owner) for o in waiting if self._is_sent(o) is self._is_sent(job))
         if is_awaited:
             job.error = AWAY
         return is_awaited
+
+
+def _advance(job: Job, step: int, total: int) -> None:
+    if step <= job.step:  # it counts anew
+        job.recent.clear()
+    job.step, job.total = step, total
+    if step:
+        job.recent.append((time.monotonic(), step))
 
 
 def _unexpected(job: Job) -> str:
@@ -334,5 +408,5 @@ def _logged() -> Iterator[None]:
     """A fault of the store is told in the server's log, and ends no job."""
     try:
         yield
-    except sqlite3.Error:
+    except (sqlite3.Error, StudioError):
         logger.exception("cannot keep the jobs on disk")

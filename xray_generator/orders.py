@@ -1,6 +1,7 @@
-"""Jobs on disk: what was asked for and how far it came, so that a job outlives the server that began it.
+"""Orders: what was asked for and how far it came, so that a job outlives the server that took it.
 
-A file of SQLite in WAL mode, which one server at a time keeps open.
+A server keeps them in a `Store`, by default a file of SQLite in WAL mode, which one server at a time keeps open. It
+does them itself, or `Workers` in other processes do: see `queues`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from filelock import FileLock, Timeout
 
 from xray_generator.config import dump, parse
 from xray_generator.export.files import make_folder
-from xray_generator.types import GenerationRequest, StudioError
+from xray_generator.types import GenerationRequest, Image, StudioError
 
 State = Literal["queued", "running", "done", "failed", "canceled"]
 OVER: tuple[State, ...] = ("done", "failed", "canceled")
@@ -56,8 +57,61 @@ class KeptJob:
     is_cancel_requested: bool = False
 
 
+class Store(Protocol):
+    """Where a server keeps its jobs. Safe to share between threads. sqlite3.Error or StudioError: it takes no more."""
+
+    def keep(self, job: KeptJob) -> None:
+        """Write how a job stands; a new one comes after all others."""
+        ...
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drop jobs; those that are unknown are no error."""
+        ...
+
+    def read(self) -> list[KeptJob]:
+        """All jobs in the order of asking; those that another version wrote differently are left out."""
+        ...
+
+    def close(self) -> None:
+        """Let another server have the jobs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How an order stands that a process elsewhere does; the fields are those of `jobs.Job`."""
+
+    state: State = "queued"
+    is_loaded: bool = False
+    step: int = 0
+    total: int = 0
+    num_previews: int = 0  # that were drawn so far
+    num_done: int = 0
+    result_file: str = ""
+    error: str = ""
+
+
+class Workers(Protocol):
+    """Processes elsewhere, each of which does one order at a time. Safe to share between threads."""
+
+    def count(self) -> int:
+        """How many there are now."""
+        ...
+
+    def follow(self, job_id: str, order: DrawOrder) -> Iterator[tuple[Report, Image | None]]:
+        """Have an order done, unless it was asked for before: several times a second how it stands, until it is over.
+
+        With each new preview this comes once. StudioError: nobody knows of the order any more.
+        """
+        ...
+
+    def cancel(self, job_id: str) -> None:
+        """Have the worker end an order within one step, or not begin it."""
+        ...
+
+
 class OrderStore:
-    """The jobs of one server in a file. Safe to share between threads.
+    """The jobs of one server in a file: a `Store`. Safe to share between threads.
 
     A file that is damaged is put aside, and a new one is begun.
 
@@ -95,11 +149,9 @@ class OrderStore:
 
     def keep(self, job: KeptJob) -> None:
         """Write how a job stands; a new one comes after all others. sqlite3.Error: the disk takes no more."""
-        body = json.dumps(dump(job), ensure_ascii=False)
+        statement = "insert into jobs values (?, ?) on conflict (id) do update set body = excluded.body"
         with self._lock:
-            self._file.execute(
-                "insert into jobs values (?, ?) on conflict (id) do update set body = excluded.body", (job.id, body)
-            )
+            self._file.execute(statement, (job.id, write_body(job)))
 
     def forget(self, ids: Iterable[str]) -> None:
         """Drop jobs; those that are unknown are no error. sqlite3.Error: as for `keep`."""
@@ -109,7 +161,7 @@ class OrderStore:
     def read(self) -> list[KeptJob]:
         """All jobs in the order of asking; those that another version wrote differently are left out."""
         with self._lock, closing(self._file.execute("select body from jobs order by rowid")) as rows:
-            return [*_readable(body for (body,) in rows)]
+            return [*read_bodies(body for (body,) in rows)]
 
     def close(self) -> None:
         """Let another server open the file."""
@@ -130,7 +182,13 @@ def open_store(path: Path) -> OrderStore | None:
         return None
 
 
-def _readable(bodies: Iterable[str]) -> Iterator[KeptJob]:
+def write_body(job: KeptJob) -> str:
+    """A job as JSON."""
+    return json.dumps(dump(job), ensure_ascii=False)
+
+
+def read_bodies(bodies: Iterable[str | bytes]) -> Iterator[KeptJob]:
+    """The jobs of texts in JSON; those that another version wrote differently are left out."""
     for body in bodies:
         try:
             yield parse(KeptJob, json.loads(body))

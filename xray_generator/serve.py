@@ -3,6 +3,7 @@
     python -m xray_generator.serve --port 8000
     python -m xray_generator.serve --new_token anna --token_file tokens.txt
     python -m xray_generator.serve --host 0.0.0.0 --token_file tokens.txt
+    python -m xray_generator.serve --broker redis://HOST:6379/0
 
 Its description is at /openapi.json. Prints its address, then a line for each request and job, without prompts.
 """
@@ -24,8 +25,8 @@ from xray_generator.api.app import create_app
 from xray_generator.api.tokens import HASHED, hash_token, is_loopback, make_token, read_tokens
 from xray_generator.checkpoints import check_name
 from xray_generator.console import exit_code
-from xray_generator.jobs import JobQueue
-from xray_generator.orders import open_store
+from xray_generator.queues.choice import VARIABLE as BROKER
+from xray_generator.queues.choice import open_queue
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 
@@ -50,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         "--token_file", type=Path, help=f"words NAME:TOKEN or NAME:{HASHED}HASH, which may also be in {VARIABLE}"
     )
     parser.add_argument("--new_token", metavar="NAME", help="print a new token, and add its hash to the token file")
+    parser.add_argument(
+        "--broker",
+        default=os.environ.get(BROKER, ""),
+        help=f"redis://HOST:6379/0, where `xray-studio worker` draws; or {BROKER}",
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: CUDA where there is one")
     parser.add_argument("--num_threads", type=int, help="CPU threads")
     parser.add_argument("--log_prompts", action="store_true", help="also say in the log what is asked for")
@@ -81,7 +87,7 @@ def _serve(options: argparse.Namespace) -> None:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.create_server((options.host, options.port), family=family) as listener:
         studio = Studio(device=options.device, num_threads=options.num_threads)
-        queue = JobQueue(carry_out=studio.carry_out, store=open_store(studio.queue_path))
+        queue = open_queue(studio, options.broker)
         app = create_app(studio, queue, tokens, log_prompts=options.log_prompts)
         host = f"[{options.host}]" if ":" in options.host else options.host
         print(f"http://{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201

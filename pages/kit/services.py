@@ -20,7 +20,8 @@ from xray_generator.data.places import Place, find_places
 from xray_generator.data.rows import Dataset, Row, class_names
 from xray_generator.evaluation.summary import count_text as count_text  # pages take it from here
 from xray_generator.jobs import JobQueue
-from xray_generator.orders import open_store
+from xray_generator.queues.choice import VARIABLE as BROKER
+from xray_generator.queues.choice import open_queue
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
 
@@ -53,9 +54,13 @@ def studio() -> Studio:
 def job_queue() -> JobQueue:
     """The queue of this server. It has one worker, so one job runs at a time.
 
-    Images that were asked for are drawn also where the server ends before.
+    Images that were asked for are drawn also where the server ends before; with a broker, by workers elsewhere.
     """
-    return JobQueue(presence().is_here, studio().carry_out, open_store(studio().queue_path))
+    try:
+        return open_queue(studio(), os.environ.get(BROKER, ""), "app", presence().is_here)
+    except StudioError as error:  # nothing can be asked for
+        st.error(escape_markdown(error))
+        st.stop()
 
 
 def own_dir() -> Path:
