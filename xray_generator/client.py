@@ -15,18 +15,27 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from xray_generator.api.messages import CheckpointFacts, JobStatus
+from xray_generator.api.messages import CheckpointFacts, Evaluation, EvaluationStatus, Health, JobStatus
 from xray_generator.config import parse
 from xray_generator.types import StudioError
 
-JSON, BAD = "application/json", 400
+JSON, BAD, BUSY = "application/json", 400, 429
 TIMEOUT_S = 60.0  # without a word from the server, which says something every 15 seconds
+
+
+class BusyError(StudioError):
+    """The server has enough to do now: ask again after so many seconds."""
+
+    def __init__(self, sentence: str, retry_after_s: float) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
 
 
 class Client:
     """Asks a server for images.
 
-    Every method raises StudioError: there is no such server, or it refuses; the text is the server's sentence.
+    Every method raises StudioError: there is no such server, or it refuses; the text is the server's sentence. It is a
+    BusyError where asking again later may help.
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str = "") -> None:
@@ -39,6 +48,10 @@ class Client:
             raise StudioError(f"The address of a server looks like http://127.0.0.1:8000, not {url!r}.")
         self._connect = HTTPSConnection if address.scheme == "https" else HTTPConnection
         self._url, self._path, self._token = url, address.path.rstrip("/"), token
+
+    def health(self) -> Health:
+        """That the server answers; it asks for no token."""
+        return parse(Health, self._read_json("GET", "/health"))
 
     def checkpoints(self) -> tuple[CheckpointFacts, ...]:
         """What can be drawn."""
@@ -94,6 +107,24 @@ class Client:
         """An image file (PNG, JPEG, TIFF or DICOM) after a preset, as a PNG."""
         return self._read("POST", f"/enhance?{urlencode({'preset': preset})}", image, "application/octet-stream")
 
+    def evaluations(self, checkpoint: str | None = None) -> tuple[Evaluation, ...]:
+        """What was measured of the checkpoints before, or of one."""
+        query = "" if checkpoint is None else f"?{urlencode({'checkpoint': checkpoint})}"
+        return parse(tuple[Evaluation, ...], self._read_json("GET", f"/evaluations{query}"))
+
+    def measure(self, checkpoint: str | None = None, num_images: int = 20) -> EvaluationStatus:
+        """Ask that a checkpoint be measured, which takes minutes; see `evaluation`."""
+        asked = json.dumps({"checkpoint": checkpoint, "num_images": num_images}).encode()
+        return parse(EvaluationStatus, self._read_json("POST", "/evaluations", asked))
+
+    def evaluation(self, job_id: str) -> EvaluationStatus:
+        """How an evaluation that you asked for stands, and what it found."""
+        return parse(EvaluationStatus, self._read_json("GET", f"/evaluations/{quote(job_id, safe='')}"))
+
+    def cancel_evaluation(self, job_id: str) -> EvaluationStatus:
+        """End an evaluation."""
+        return parse(EvaluationStatus, self._read_json("DELETE", f"/evaluations/{quote(job_id, safe='')}"))
+
     def _read_json(self, method: str, path: str, body: bytes | None = None) -> Any:  # noqa: ANN401 - JSON
         return json.loads(self._read(method, path, body))
 
@@ -110,6 +141,9 @@ class Client:
         try:
             connection.request(method, self._path + path, body, headers)
             with connection.getresponse() as answer:
+                if answer.status == BUSY:
+                    wait = answer.headers.get("Retry-After", "")
+                    raise BusyError(_sentence(answer), float(wait) if wait.isdigit() else 1.0)
                 if answer.status >= BAD:
                     raise StudioError(_sentence(answer))
                 yield answer

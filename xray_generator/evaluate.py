@@ -49,7 +49,7 @@ from xray_generator.evaluation.inputs import (
 )
 from xray_generator.evaluation.records import Record, write_record
 from xray_generator.evaluation.speed import machine_facts
-from xray_generator.evaluation.study import Model, Study, find_classifiers
+from xray_generator.evaluation.study import Findings, Model, Study, find_classifiers
 from xray_generator.evaluation.suite import SUITES, run
 from xray_generator.evaluation.summary import SUMMARY, summarize
 from xray_generator.export.files import make_folder, write_file
@@ -60,7 +60,7 @@ from xray_generator.reference_encoder.model import load_reference_encoder
 from xray_generator.registry import reads_prompts, resolve
 from xray_generator.requests import make_request, read_condition
 from xray_generator.studio import Studio
-from xray_generator.types import MAX_SEED, NOTICE, StudioError
+from xray_generator.types import MAX_SEED, NOTICE, OnStep, StudioError
 
 NUM_DRAWN = {"quick": 100, "full": 1_000}
 NUM_SAMPLES = 48  # of the drawn images, kept for the pages besides those nearest to training images
@@ -73,6 +73,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 on success, 1 with a message on a fault."""
     options = _parser().parse_args(arguments)
     return exit_code(lambda: _run(options))
+
+
+def measure(studio: Studio, checkpoint: str, num_images: int, on_step: OnStep | None = None) -> Record:
+    """The record of the quick suite on newly drawn images, beside the real ones of DATASET_PATH; it is not written.
+
+    Raises:
+        StudioError: there are no such real images, or the checkpoint cannot be loaded.
+    """
+    set_threads(studio.num_threads)
+    asked = {"checkpoint": checkpoint, "num_images": num_images, "device": studio.device, "is_first": False}
+    options = argparse.Namespace(**vars(_parser().parse_args([])) | asked)
+    study, notes = _prepare(options, studio, studio.cache_dir / "evaluation", on_step)
+    return _make_record(options, study, run(study, SUITES[options.suite], on_step), notes)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -136,8 +149,21 @@ def _run_suite(options: argparse.Namespace, studio: Studio) -> Record:
     if options.keep_images:
         _keep_images(study, options.keep_images)
     found = run(study, SUITES[options.suite])
+    record = _make_record(options, study, found, notes)
+    if ref := record.checkpoint:
+        closest = [str(pair["image"]) for pair in found.tables.get("closest_pairs", ())]
+        names = dict.fromkeys([*evenly(study.generated.names, NUM_SAMPLES), *closest])
+        keep_samples(list(names), cache / "generated", studio.sample_dir(ref.name), ref)
+        _update_card(find_checkpoint(studio.checkpoint_root, ref.full_name), record)
+    make_folder(studio.figure_dir / record.name)
+    for name, figure in found.figures.items():
+        plots.save(figure, studio.figure_dir / record.name / f"{name}.png")
+    return record
+
+
+def _make_record(options: argparse.Namespace, study: Study, found: Findings, notes: Sequence[str]) -> Record:
     ref = study.model.checkpoint if study.model else None
-    record = Record(
+    return Record(
         ref.name if ref else options.generated.resolve().name,
         options.suite,
         datetime.now(UTC).isoformat(timespec="seconds"),
@@ -149,15 +175,6 @@ def _run_suite(options: argparse.Namespace, studio: Studio) -> Record:
         found.tables,
         (*notes, *found.notes),
     )
-    if ref:
-        closest = [str(pair["image"]) for pair in found.tables.get("closest_pairs", ())]
-        names = dict.fromkeys([*evenly(study.generated.names, NUM_SAMPLES), *closest])
-        keep_samples(list(names), cache / "generated", studio.sample_dir(ref.name), ref)
-        _update_card(find_checkpoint(studio.checkpoint_root, ref.full_name), record)
-    make_folder(studio.figure_dir / record.name)
-    for name, figure in found.figures.items():
-        plots.save(figure, studio.figure_dir / record.name / f"{name}.png")
-    return record
 
 
 def _check_place(options: argparse.Namespace, count: int) -> None:
@@ -186,7 +203,9 @@ def _update_card(folder: Path, record: Record) -> None:
         write_card(folder, manifest, replace(card, sections={**card.sections, ablations.HEADING: section}))
 
 
-def _prepare(options: argparse.Namespace, studio: Studio, cache: Path) -> tuple[Study, tuple[str, ...]]:
+def _prepare(
+    options: argparse.Namespace, studio: Studio, cache: Path, on_step: OnStep | None = None
+) -> tuple[Study, tuple[str, ...]]:
     """All that is compared, and notes on it for the reader."""
     is_quick = options.suite == "quick"
     most, count = NUM_READ[options.suite], options.num_images
@@ -196,7 +215,7 @@ def _prepare(options: argparse.Namespace, studio: Studio, cache: Path) -> tuple[
         size = size or common_size(options.generated, MAX_SIDE)
     else:  # first of all: the peak memory of the process is the model's
         size = size or studio.manifest(options.checkpoint).sizes[0]
-        model = _load_model(options, studio, size, cache / "generated")
+        model = _load_model(options, studio, size, cache / "generated", on_step)
     real = read_real(options.real, size, options.split, sharp_only=is_quick, limit=most)
     real = real if training is None else replace(real, training=training)
     if model is None:
@@ -212,7 +231,7 @@ def _prepare(options: argparse.Namespace, studio: Studio, cache: Path) -> tuple[
     return study, (*real.notes, *warnings(generated, real.images), *classifiers.notes)
 
 
-def _load_model(options: argparse.Namespace, studio: Studio, size: int, folder: Path) -> Model:
+def _load_model(options: argparse.Namespace, studio: Studio, size: int, folder: Path, on_step: OnStep | None) -> Model:
     manifest = studio.manifest(options.checkpoint)
     words = (PROMPT, None) if reads_prompts(manifest) else (None, next(iter(manifest.labels), None))
     template = make_request(
@@ -223,7 +242,7 @@ def _load_model(options: argparse.Namespace, studio: Studio, size: int, folder: 
         guidance=options.guidance,
         scheduler=options.scheduler,
     )
-    model = load_model(studio.engine(options.checkpoint), template, folder)
+    model = load_model(studio.engine(options.checkpoint), template, folder, on_step)
     return model if options.is_first else replace(model, peak_memory_mb=None)  # of the process, which held another one
 
 

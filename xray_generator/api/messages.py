@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, StrictFloat, StrictInt, with_config
 
+from xray_generator.config import check_ranges
+from xray_generator.evaluation.records import Measurement
 from xray_generator.orders import OVER, State
 from xray_generator.types import GenerationRequest, Recommendation
 
 exact = with_config(ConfigDict(extra="forbid"))  # an unknown key is refused
 RAW = "None"  # the preset that changes nothing
+MIN_MEASURED, MAX_MEASURED = 4, 100  # images of an evaluation
 
 
 @exact
@@ -44,6 +47,18 @@ class ImagesRequest:
     size: str = "auto"  # such as 256x256
     response_format: Literal["b64_json"] = "b64_json"
     user: str | None = None  # is not looked at
+
+
+@exact
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    """A checkpoint to measure by images that are drawn for it; StudioError where these are too few or too many."""
+
+    checkpoint: str | None = None  # by name; None: the first of all
+    num_images: StrictInt = 20
+
+    def __post_init__(self) -> None:
+        check_ranges(self, {"num_images": (MIN_MEASURED, MAX_MEASURED)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,34 @@ class JobStatus:
     def is_over(self) -> bool:
         """Whether the job has ended, in whatever way."""
         return self.state in OVER
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured of a checkpoint."""
+
+    checkpoint: str
+    suite: str
+    created: str  # ISO 8601, UTC
+    is_stale: bool  # whether it was measured on other weights than those that are here
+    settings: dict[str, Any]  # of the request, the images, the real ones beside them, and the machine
+    sentences: tuple[str, ...]  # what the checkpoint is good and bad at
+    measurements: tuple[Measurement, ...]
+    notes: tuple[str, ...]  # what was skipped, and why
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationStatus:
+    """How a job that measures a checkpoint stands."""
+
+    id: str
+    state: State
+    checkpoint: str
+    step: int = 0  # of drawing the images; measuring them comes after that
+    total: int = 0
+    position: int | None = None  # jobs that come before this one, while it waits
+    error: str = ""  # why it failed
+    evaluation: Evaluation | None = None  # once it is done, as long as the server runs
 
 
 @dataclass(frozen=True, slots=True)

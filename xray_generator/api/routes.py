@@ -15,10 +15,13 @@ from postprocess.presets import Preset
 from xray_generator.api.messages import (
     CheckpointFacts,
     Drawing,
+    Evaluation,
+    EvaluationStatus,
     Health,
     ImagesAnswer,
     ImagesRequest,
     JobStatus,
+    Measuring,
     Problem,
 )
 from xray_generator.api.services import Services
@@ -31,10 +34,9 @@ DESCRIBED_BEARER = Depends(HTTPBearer(auto_error=False))  # for /openapi.json: t
 FILE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 PNG, DICOM, ZIP = "image/png", "application/dicom", "application/zip"
 
-router = APIRouter(
-    dependencies=[DESCRIBED_BEARER],
-    responses={"4XX": {"model": Problem, "description": "What was wrong, in a sentence"}},
-)
+REFUSAL = {"description": "What was wrong, in a sentence"}
+
+router = APIRouter(dependencies=[DESCRIBED_BEARER], responses={"4XX": {"model": Problem, **REFUSAL}})
 
 
 async def _services(request: Request) -> Services:
@@ -54,7 +56,12 @@ async def _find_job(job_id: str, here: Here, owner: Owner) -> Job:
     return here.find(job_id, owner)
 
 
+async def _find_evaluation(job_id: str, here: Here, owner: Owner) -> Job:
+    return here.find_evaluation(job_id, owner)
+
+
 OwnJob = Annotated[Job, Depends(_find_job)]
+OwnEvaluation = Annotated[Job, Depends(_find_evaluation)]
 
 
 @router.get("/health")
@@ -95,7 +102,13 @@ def status(job: OwnJob, here: Here) -> JobStatus:
     return here.status(job)
 
 
-@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse)
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses={  # a refusal is no stream, other than FastAPI supposes
+        "4XX": {**REFUSAL, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    },
+)
 async def events(job: OwnJob, here: Here, preview: bool = False) -> AsyncIterator[ServerSentEvent]:
     """How a job stands, as server-sent events `progress` whenever that changes, and `end`; `preview`: with the image.
 
@@ -141,6 +154,36 @@ def cancel(job: OwnJob, here: Here) -> JobStatus:
     """End a job: at once while it waits, within one step while it runs. Images that are finished stay."""
     here.queue.cancel(job)
     return here.status(job)
+
+
+@router.get("/evaluations")
+def evaluations(here: Here, checkpoint: str | None = None) -> tuple[Evaluation, ...]:
+    """What was measured of the checkpoints before, of each the best record; or of one that is named."""
+    return here.evaluations(checkpoint)
+
+
+@router.post("/evaluations", status_code=202)
+def measure(asked: Measuring, here: Here, owner: Owner, response: Response) -> EvaluationStatus:
+    """Measure a checkpoint in its turn: draw images, and compare them with this server's real ones.
+
+    It takes minutes and ends with the server. A few images tell little: see the n and the interval of each measurement.
+    """
+    job = here.measure(asked, owner)
+    response.headers["Location"] = f"/evaluations/{job.id}"
+    return here.evaluation(job)
+
+
+@router.get("/evaluations/{job_id}")
+def evaluation(job: OwnEvaluation, here: Here) -> EvaluationStatus:
+    """How an evaluation stands, and what it found."""
+    return here.evaluation(job)
+
+
+@router.delete("/evaluations/{job_id}")
+def cancel_evaluation(job: OwnEvaluation, here: Here) -> EvaluationStatus:
+    """End an evaluation: at once while it waits, at the next step while it runs."""
+    here.queue.cancel(job)
+    return here.evaluation(job)
 
 
 @router.post(

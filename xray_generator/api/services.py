@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from postprocess.presets import Preset, from_data, get_preset, load_presets
@@ -14,13 +15,20 @@ from xray_generator.api.messages import (
     CheckpointFacts,
     Drawing,
     EncodedImage,
+    Evaluation,
+    EvaluationStatus,
     ImagesAnswer,
     ImagesRequest,
     JobStatus,
+    Measuring,
 )
 from xray_generator.checkpoints import Manifest
 from xray_generator.config import dump
+from xray_generator.dashboards.board import read_board
+from xray_generator.dashboards.strengths import Strengths, find_points
 from xray_generator.data.naming import checkpoint_title, class_titles
+from xray_generator.devices import run_in_memory
+from xray_generator.evaluation.records import Record
 from xray_generator.export.archive import encode_enhanced
 from xray_generator.export.marks import mark_chunks
 from xray_generator.export.pictures import Picture, archive
@@ -33,9 +41,10 @@ from xray_generator.orders import DrawOrder
 from xray_generator.registry import reads_prompts
 from xray_generator.requests import describe_condition
 from xray_generator.studio import Studio
-from xray_generator.types import NOTICE, AdapterWeight, StudioError, quote
+from xray_generator.types import NOTICE, AdapterWeight, OnStep, StudioError, quote
 
 KEY = "api"  # of the jobs
+MEASURING = "measuring "  # begins the key of a job that measures; then comes the checkpoint
 MAX_ENHANCED = 2  # at the same time
 
 logger = logging.getLogger(__name__)
@@ -143,10 +152,58 @@ class Services:
             None if preview is None else _base64(encode_png(preview, mark_chunks(NOTICE))),
         )
 
+    def evaluations(self, checkpoint: str | None) -> tuple[Evaluation, ...]:
+        """The best record that is kept of each checkpoint, or of one; whatever was never measured is left out."""
+        found = (self.studio.manifest(checkpoint),) if checkpoint is not None else self.studio.checkpoints()
+        board = read_board(self.studio.metrics_dir, [manifest.ref for manifest in found])
+        records = [(manifest, board.find(manifest.ref)) for manifest in found]
+        return tuple(_judge(record, manifest) for manifest, record in records if record is not None)
+
+    def measure(self, asked: Measuring, owner: str) -> Job:
+        """Put an evaluation in the line of a person; it ends with the server. Errors as for `submit`."""
+        manifest = self.studio.manifest(asked.checkpoint)
+        name = manifest.ref.full_name
+
+        def work(on_step: OnStep) -> Evaluation:
+            from xray_generator.evaluate import measure  # when it runs: it imports torch
+
+            record = run_in_memory(partial(measure, self.studio, name, asked.num_images, on_step))
+            return _judge(record, manifest)
+
+        job = self.queue.submit(work, owner=owner, key=f"{MEASURING}{name}")
+        logger.info("job %s of %s: measure %s by %d images", job.id, owner, name, asked.num_images)
+        return job
+
+    def find_evaluation(self, job_id: str, owner: str) -> Job:
+        """A job of a person that measures. MissingError: there is none, or it is somebody else's."""
+        job = self.queue.get(job_id)
+        if job is None or not job.key.startswith(MEASURING) or job.owner != owner:
+            raise MissingError(f"You have no evaluation {quote(job_id)}.")
+        return job
+
+    def evaluation(self, job: Job) -> EvaluationStatus:
+        """How a job that measures stands."""
+        return EvaluationStatus(
+            job.id,
+            job.state,
+            job.key.removeprefix(MEASURING),
+            job.step,
+            job.total,
+            self.queue.position(job) if job.state == "queued" else None,
+            job.error,
+            job.result,
+        )
+
     def png(self, job: Job, index: int, preset: str | None) -> bytes:
         """An image as a PNG with its recipe, raw or after a preset. MissingError: it is not there, or not yet."""
         data = self._read(job, index)
         return data if preset is None else encode_enhanced(read_source(data, "generated"), self._preset(preset))
+
+    def paths(self, job: Job) -> tuple[Path, ...]:
+        """The files of the finished images, as they were drawn."""
+        path = self._path(job)
+        kept = read_kept(path) if job.result_file else None
+        return () if kept is None else tuple(path.parent / Path(name).name for name in kept.files)
 
     def dicom(self, job: Job, index: int) -> bytes:
         """A raw image as DICOM, CT in Hounsfield units. MissingError: it is not there, or not yet."""
@@ -191,14 +248,29 @@ class Services:
         return self.studio.generated_dir / _order(job).folder / job.result_file
 
     def _read(self, job: Job, index: int) -> bytes:
-        path = self._path(job)
-        kept = read_kept(path) if job.result_file else None
-        if kept is None or not 0 <= index < len(kept.files):
+        paths = self.paths(job)
+        if not 0 <= index < len(paths):
             raise MissingError(f"Image {index} of this job is not finished, or is gone.")
         try:
-            return (path.parent / Path(kept.files[index]).name).read_bytes()
+            return paths[index].read_bytes()
         except OSError:
             raise MissingError(f"Image {index} of this job is gone.") from None
+
+
+def _judge(record: Record, manifest: Manifest) -> Evaluation:
+    """A record of a checkpoint in words and numbers, without its curves and tables."""
+    is_stale = record.checkpoint != manifest.ref
+    strengths = Strengths(find_points(record, class_titles(manifest.labels)), record.created[:10], is_stale)
+    return Evaluation(
+        manifest.ref.full_name,
+        record.suite,
+        record.created,
+        is_stale,
+        record.settings,
+        tuple(strengths.sentences()),
+        record.measurements,
+        record.notes,
+    )
 
 
 def _order(job: Job) -> DrawOrder:

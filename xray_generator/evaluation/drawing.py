@@ -29,17 +29,22 @@ from xray_generator.types import (
     ClassLabel,
     Engine,
     GenerationRequest,
+    OnStep,
     StudioError,
     TextPrompt,
     Unconditional,
+    part,
 )
 
 
-def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Model:
-    """A checkpoint as an evaluation uses it, with the template's settings; its images are kept in `folder`."""
+def load_model(engine: Engine, template: GenerationRequest, folder: Path, on_step: OnStep | None = None) -> Model:
+    """A checkpoint as an evaluation uses it, with the template's settings; its images are kept in `folder`.
+
+    `on_step` is called while images are redrawn.
+    """
 
     def redraw(rows: Sequence[Row], settings: dict[str, Any]) -> ImageSet:
-        return draw_rows(engine, rows, replace(template, **settings), folder)
+        return draw_rows(engine, rows, replace(template, **settings), folder, on_step)
 
     request = engine.resolve(template)
     generate(engine, request)
@@ -56,7 +61,9 @@ def load_model(engine: Engine, template: GenerationRequest, folder: Path) -> Mod
     )
 
 
-def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path) -> ImageSet:
+def draw_rows(
+    engine: Engine, rows: Sequence[Row], template: GenerationRequest, folder: Path, on_step: OnStep | None = None
+) -> ImageSet:
     """Image i is made for row i with the template's settings and its seed + i.
 
     If the template has a prompt, the rows' prompts are used; otherwise their classes, or no condition where a row has
@@ -78,7 +85,8 @@ def draw_rows(engine: Engine, rows: Sequence[Row], template: GenerationRequest, 
         recipe = Recipe(engine.resolve(single), engine.manifest.ref, runtime)
         path = folder / f"{recipe.checkpoint.name}_seed{single.seed}_{recipe.digest}.png"
         if not _is_kept(path, recipe):
-            write_file(path, encode_png(generate(engine, recipe.request).images[0], recipe))
+            drawn = generate(engine, recipe.request, part(on_step, i, len(rows)))
+            write_file(path, encode_png(drawn.images[0], recipe))
         images.append(read_image(path))
         names.append(path.name)
     return ImageSet("generated", np.stack(images), tuple(rows), tuple(names))

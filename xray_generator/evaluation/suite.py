@@ -44,7 +44,7 @@ from xray_generator.evaluation.study import MIN_IMAGES, NO_ENCODER, Findings, Mo
 from xray_generator.evaluation.training_set import TrainingSet, read_training
 from xray_generator.nn.flops import count_flops
 from xray_generator.reference_encoder.metrics import rate_interval
-from xray_generator.types import Edit, StudioError, TextPrompt
+from xray_generator.types import Edit, OnStep, StudioError, TextPrompt, report_loaded
 
 TIMED_STEPS = (4, 8, 20)
 MOST_PAIRS = 200  # images that the autoencoder reconstructs
@@ -63,12 +63,16 @@ class Step:
     find: Find
 
 
-def run(study: Study, steps: Sequence[Step]) -> Findings:
-    """Take all measures. The random draws of a step depend on the seed and its name, not on the steps before it."""
+def run(study: Study, steps: Sequence[Step], on_step: OnStep | None = None) -> Findings:
+    """Take all measures. The random draws of a step depend on the seed and its name, not on the steps before it.
+
+    What `on_step` raises ends it between two steps.
+    """
     found = Findings()
     progress = tqdm(steps, desc="measures", unit="step", disable=None)
     for step in progress:
         progress.set_postfix_str(step.name)
+        report_loaded(on_step)
         try:
             found += step.find(study, np.random.default_rng([study.seed, zlib.crc32(step.name.encode())]))
         except StudioError as error:
@@ -107,7 +111,7 @@ def find_speed(study: Study, _: np.random.Generator) -> Findings:
     """Time, memory and network evaluations on this machine."""
     model = study.require_model()
     found = speed.measure_speed(model.draw, model.components, model.request, TIMED_STEPS, repeats=3)
-    reason = "another checkpoint was measured first, in the same process" if model.peak_memory_mb is None else ""
+    reason = "the process may have held other models before" if model.peak_memory_mb is None else ""
     memory = Measurement("peak_memory_mb", model.peak_memory_mb, 1, settings=speed.machine_facts(), reason=reason)
     curve = speed.speed_curve(found)
     return Findings((*found, memory), {"speed": curve}, figures={"speed": plots.curves(curve)})
