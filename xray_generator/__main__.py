@@ -16,6 +16,7 @@ from xray_generator.types import PRODUCT, PURPOSE
 COMMANDS = {
     "generate": ("xray_generator.generate", "generate images from a prompt or a class"),
     "serve": ("xray_generator.serve", "serve the HTTP API to programs"),
+    "mcp": ("xray_generator.mcp_server", "serve tools to an agent, by the Model Context Protocol"),
     "worker": ("xray_generator.worker", "draw on one device what servers ask for through a broker"),
     "train": ("xray_generator.train", "train a model from a configuration"),
     "train-packed": (
