@@ -65,7 +65,7 @@ def test_orders_are_kept_as_they_are_and_in_order(path: Path, tmp_path: Path) ->
     store, recorder = OrderStore(path), Recorder(tmp_path, is_open=False)
     queue = JobQueue(carry_out=recorder, store=store)
     jobs = [queue.submit(order(n), owner="me", key="draw", title=n, num_images=2) for n in ("a", "b", "c")]
-    wait(lambda: jobs[0].num_done == 1)
+    wait(lambda: store.read()[0].num_done == 1)
     queue.cancel(jobs[2])
     kept = store.read()
     assert [(one.id, one.state, one.num_done, one.attempts) for one in kept] == [
@@ -172,13 +172,22 @@ def test_jobs_of_another_version_are_left_out(path: Path, tmp_path: Path) -> Non
     assert len(store.read()) == 1
 
 
-def test_old_orders_are_forgotten_on_disk_too(path: Path, tmp_path: Path) -> None:
+def test_old_orders_are_forgotten_on_disk_too(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xray_generator.jobs.MAX_ORDERS", 5)
     store = OrderStore(path)
     queue = JobQueue(carry_out=Recorder(tmp_path), store=store)
-    for number in range(MAX_KEPT + 3):
-        finish(queue.submit(order(f"n{number}")))
+    done = [finish(queue.submit(order(f"n{number}"))) for number in range(8)]
     queue.submit(lambda _: None)
-    assert len(store.read()) == MAX_KEPT
+    assert [kept.id for kept in store.read()] == [job.id for job in done[3:]]
+    assert queue.get(done[2].id) is None and queue.get(done[3].id) is done[3]
+
+
+def test_an_order_is_known_longer_than_its_images_stay_in_memory(tmp_path: Path) -> None:
+    queue = JobQueue(carry_out=Recorder(tmp_path))
+    done = [finish(queue.submit(order(f"n{number}"))) for number in range(MAX_KEPT + 1)]
+    wait(lambda: done[0].result is None)
+    assert all(job.result is not None for job in done[1:])
+    assert all(queue.get(job.id) is job for job in done)
 
 
 def test_a_full_disk_stops_no_job(path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -29,6 +29,7 @@ Work = Callable[[OnStep], Any]  # it returns its result, or yields it as it grow
 MAX_QUEUED = 32
 MAX_QUEUED_EACH = 8  # of one person
 MAX_KEPT = 24  # finished jobs whose results stay in memory
+MAX_ORDERS = 256  # finished orders that are known after that: what they made is on disk
 MAX_FLEETING = 8  # of those that are soon replaced, such as the pictures that follow a slider
 PREVIEW_EVERY_S = 0.25
 PREVIEW_SHARE = 0.2  # of a job's time at most, where drawing one is slow
@@ -190,13 +191,19 @@ class JobQueue:
         return job
 
     def _drop_old(self) -> None:
+        over = sorted((job for job in self._jobs.values() if job.is_over), key=lambda job: job.finished)
         for fleeting, most in ((False, MAX_KEPT), (True, MAX_FLEETING)):
-            over = [old.id for old in self._jobs.values() if old.is_over and old.is_fleeting is fleeting]
-            for old_id in over[:-most]:
-                del self._jobs[old_id]
-            if self._store and over[:-most]:
-                with _logged():
-                    self._store.forget(over[:-most])
+            for old in [job for job in over if job.is_fleeting is fleeting][:-most]:
+                if old.order is None:
+                    del self._jobs[old.id]
+                else:
+                    old.result = old.preview = None
+        orders = [job.id for job in over if job.order is not None][:-MAX_ORDERS]
+        for old_id in orders:
+            del self._jobs[old_id]
+        if self._store and orders:
+            with _logged():
+                self._store.forget(orders)
 
     def _keep(self, job: Job) -> None:
         """Write how an order stands; where the disk takes no more, it is done all the same."""
@@ -319,6 +326,7 @@ class JobQueue:
         job.state = state
         self._keep(job)
         with self._lock:
+            self._drop_old()
             self._lock.notify_all()  # the sender: a worker is free
 
     def _attempt(self, job: Job) -> State:
