@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import likelihood, sampling
+from tests.benchmarks import likelihood, sampling, serving
 from xray_generator.checkpoints import read_manifest
 from xray_generator.experiments.likelihoods import SUFFIX, find_comparison
 
@@ -76,6 +76,23 @@ def test_the_methods_of_the_likelihood_are_compared(
     assert found and len(found.fast) == len(found.exact) == 1 and "test split" in found.images
 
 
+def test_a_server_is_asked_while_it_draws(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_checkpoint / "checkpoints", tmp_path / "outputs" / "checkpoints")
+    monkeypatch.setenv("OUTPUT_DIR", str(tmp_path / "outputs"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    path = tmp_path / "new" / "serving.json"
+    serving.main(["--quick", "--num_threads", "1", "--output", str(path)])
+    report = json.loads(path.read_text())
+    assert (report["checkpoint"], report["people"], report["jobs_done"]) == ("latent_diffusion/tiny", 4, 4)
+    health = report["health_ms"]
+    for found in health.values():
+        assert 0 < found["p50"] <= found["p99"] <= found["max"] and found["n"] > 1
+    assert report["p99_ratio"] == health["drawing"]["p99"] / health["idle"]["p99"]
+    assert all(value > 0 for value in report["server_memory_mb"].values())
+
+
 def test_every_benchmark_is_tested() -> None:
     names = [path.name for path in (ROOT / "tests" / "benchmarks").glob("*.py")]
-    assert sorted(names) == ["likelihood.py", "sampling.py"]
+    assert sorted(names) == ["likelihood.py", "sampling.py", "serving.py"]

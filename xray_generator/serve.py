@@ -3,6 +3,7 @@
     python -m xray_generator.serve --port 8000
     python -m xray_generator.serve --new_token anna --token_file tokens.txt
     python -m xray_generator.serve --host 0.0.0.0 --token_file tokens.txt
+    python -m xray_generator.serve --tunnel --token_file tokens.txt
     python -m xray_generator.serve --broker redis://HOST:6379/0
 
 Its description is at /openapi.json. Prints its address, then a line for each request and job, without prompts.
@@ -16,6 +17,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import uvicorn
@@ -28,11 +30,16 @@ from xray_generator.console import exit_code
 from xray_generator.queues.choice import VARIABLE as BROKER
 from xray_generator.queues.choice import open_queue
 from xray_generator.studio import Studio
-from xray_generator.types import StudioError
+from xray_generator.types import StudioError, normalize_text
 
 VARIABLE = "STUDIO_TOKENS"
 MAX_CONNECTIONS = 128
 PATIENCE_S = 2  # for requests that are open when the server ends
+NO_TUNNEL = (
+    "--tunnel needs the package pyngrok, which is not installed: pip install pyngrok, and an account with ngrok."
+)
+
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8000, help="0: any that is free")
     parser.add_argument(
         "--token_file", type=Path, help=f"words NAME:TOKEN or NAME:{HASHED}HASH, which may also be in {VARIABLE}"
+    )
+    parser.add_argument(
+        "--tunnel", action="store_true", help="also open an address on the internet, by ngrok; needs tokens"
     )
     parser.add_argument("--new_token", metavar="NAME", help="print a new token, and add its hash to the token file")
     parser.add_argument(
@@ -77,21 +87,47 @@ def _add_token(name: str, path: Path | None) -> None:
 def _serve(options: argparse.Namespace) -> None:
     written = options.token_file.read_text(encoding="utf-8", errors="replace") if options.token_file else ""
     tokens = read_tokens(f"{os.environ.get(VARIABLE, '')}\n{written}")
-    if not tokens.hashes and not is_loopback(options.host):
+    if not tokens.hashes and (options.tunnel or not is_loopback(options.host)):
+        place = "Through a tunnel" if options.tunnel else f"On {options.host}"
         raise StudioError(
-            f"On {options.host} other machines reach the server, so it needs tokens: --token_file FILE, or {VARIABLE}."
+            f"{place} other machines reach the server, so it needs tokens: --token_file FILE, or {VARIABLE}."
         )
     if not 0 <= options.port < 2**16:
         raise StudioError(f"A port is a number from 0 to 65,535, not {options.port}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     with socket.create_server((options.host, options.port), family=family) as listener:
+        host, port = f"[{options.host}]" if ":" in options.host else options.host, listener.getsockname()[1]
+        addresses = [f"http://{host}:{port}"]
+        if options.tunnel:
+            addresses.append(_open_tunnel(f"{host}:{port}"))
         studio = Studio(device=options.device, num_threads=options.num_threads)
         queue = open_queue(studio, options.broker)
         app = create_app(studio, queue, tokens, log_prompts=options.log_prompts)
-        host = f"[{options.host}]" if ":" in options.host else options.host
-        print(f"http://{host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201
+        print(*addresses, sep="\n", flush=True)  # noqa: T201
         make_server(app).run(sockets=[listener])
+
+
+def _open_tunnel(address: str) -> str:
+    """The address on the internet of a tunnel to this server, which ends with the process.
+
+    Raises:
+        StudioError: pyngrok is not installed, or ngrok opens no tunnel.
+    """
+    try:
+        ngrok, faults = import_module("pyngrok.ngrok"), import_module("pyngrok.exception")
+    except ImportError:
+        raise StudioError(NO_TUNNEL) from None
+    try:
+        public = str(ngrok.connect(address).public_url)
+    except faults.PyngrokError as error:
+        raise StudioError(f"ngrok opens no tunnel: {normalize_text(str(error))}") from error
+    logger.warning(
+        "Anyone on the internet who has a token reaches this server at %s until it ends, and ngrok, whose servers are "
+        "in between, can read all that passes.",
+        public,
+    )
+    return public
 
 
 def make_server(app: FastAPI) -> uvicorn.Server:

@@ -19,19 +19,21 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.api.conftest import ANNA, BEN, TOKENS
+from tests.benchmarks.parts.crowd import draw_at_once, make_tokens
 from xray_generator.api.app import create_app
-from xray_generator.api.tokens import Tokens
+from xray_generator.api.tokens import Tokens, read_tokens
 from xray_generator.client import Client
 from xray_generator.dicom import is_dicom
 from xray_generator.export.recipe import find_recipe, read_recipe
 from xray_generator.images import read_image
-from xray_generator.jobs import JobQueue, Work
+from xray_generator.jobs import MAX_KEPT, JobQueue, Work
 from xray_generator.orders import DrawOrder, OrderStore
 from xray_generator.serve import main, make_server
 from xray_generator.studio import Studio
@@ -43,10 +45,15 @@ IMAGE = np.zeros((16, 16), np.float32)
 
 
 @contextmanager
-def serve(studio: Studio, tokens: Tokens, carry_out: Callable[[DrawOrder], Work] | None = None) -> Iterator[str]:
+def serve(
+    studio: Studio,
+    tokens: Tokens,
+    carry_out: Callable[[DrawOrder], Work] | None = None,
+    queue: JobQueue | None = None,
+) -> Iterator[str]:
     """The address of a server that ends with the block, and its queue's file with it."""
     store = OrderStore(studio.queue_path)
-    app = create_app(studio, JobQueue(carry_out=carry_out or studio.carry_out, store=store), tokens)
+    app = create_app(studio, queue or JobQueue(carry_out=carry_out or studio.carry_out, store=store), tokens)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = make_server(app)
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -153,6 +160,27 @@ def test_the_commands_of_the_readme_work(studio: Studio, tmp_path: Path) -> None
     assert seeds[1] == seeds[0] + 1 and abs(answer["created"] - time.time()) < 3_600
 
 
+def test_fifty_people_at_once_lose_no_job_and_the_server_answers_all_the_while(studio: Studio) -> None:
+    owners, answers = make_tokens(50), []
+    tokens = read_tokens(" ".join(f"{owner}:{token}" for owner, token in owners.items()))
+    queue = JobQueue(carry_out=studio.carry_out)
+    with serve(studio, tokens, queue=queue) as url:
+
+        def watch() -> None:
+            answers.append(Client(url).health().status)
+            time.sleep(0.02)
+
+        found = draw_at_once(url, [*owners.values()], watch, prompt=PROMPT, steps=2)
+        assert {*answers} == {"ok"}
+        for (job, png), (owner, token) in zip(found, owners.items(), strict=True):
+            assert (job.state, job.num_done, job.error) == ("done", 1, "")
+            (path,) = kept(studio, owner, None)
+            assert path.read_bytes() == png and read_recipe(png).request.seed == job.request.seed
+            assert [one.id for one in Client(url, token).jobs()] == [job.id]
+    jobs = [queue.get(job.id) for job, _ in found]
+    assert sum(job is not None and job.result is not None for job in jobs) <= MAX_KEPT + 1  # the others: on disk alone
+
+
 def openai(url: str, body: dict[str, object]) -> dict[str, list[dict[str, str]]]:
     """The answer to a request in the form of the OpenAI API."""
     connection = HTTPConnection(url.removeprefix("http://"))
@@ -210,6 +238,41 @@ def test_a_server_for_other_machines_needs_tokens(
     (tmp_path / "tokens.txt").write_text("# none yet\n")
     assert main(["--host", host, "--token_file", str(tmp_path / "tokens.txt")]) == 1
     assert "needs tokens" in capsys.readouterr().err
+
+
+def test_a_tunnel_needs_tokens_and_pyngrok(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STUDIO_TOKENS", raising=False)
+    assert main(["--tunnel", "--port", "0"]) == 1
+    assert "Through a tunnel" in capsys.readouterr().err
+    if find_spec("pyngrok") is None:
+        monkeypatch.setenv("STUDIO_TOKENS", f"anna:{ANNA}")
+        assert main(["--tunnel", "--port", "0"]) == 1
+        assert "needs the package pyngrok" in capsys.readouterr().err
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_tunnel_is_told_with_a_warning(studio: Studio, tmp_path: Path) -> None:
+    stand_in = tmp_path / "pyngrok"  # for a service of others on the internet
+    stand_in.mkdir()
+    (stand_in / "__init__.py").touch()
+    (stand_in / "exception.py").write_text("class PyngrokError(Exception): ...")
+    (stand_in / "ngrok.py").write_text(
+        "from types import SimpleNamespace\n"
+        "def connect(addr): return SimpleNamespace(public_url=f'https://tunnel.example/{addr}')"
+    )
+    command = [sys.executable, "-m", "xray_generator.serve", "--port", "0", "--tunnel", "--device", "cpu"]
+    environment = {**os.environ, "OUTPUT_DIR": str(studio.output_dir), "STUDIO_TOKENS": f"anna:{ANNA}"}
+    environment["PYTHONPATH"] = os.pathsep.join((str(tmp_path), str(ROOT)))
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes) as process:
+        assert process.stdout is not None and process.stderr is not None
+        own, public = (process.stdout.readline().strip() for _ in range(2))
+        process.terminate()
+        assert public == f"https://tunnel.example/{own.removeprefix('http://')}"
+        assert "who has a token" in process.stderr.read()
 
 
 @pytest.mark.parametrize(
