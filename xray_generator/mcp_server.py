@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -29,13 +30,13 @@ from xray_generator.api.services import Services
 from xray_generator.api.tokens import LOCAL
 from xray_generator.console import exit_code
 from xray_generator.inspect_image import describe, inspect
-from xray_generator.jobs import JobQueue
-from xray_generator.orders import open_store
+from xray_generator.queues.choice import VARIABLE, open_queue
 from xray_generator.studio import Studio
 from xray_generator.types import NOTICE, PRODUCT, StudioError, normalize_text, quote
 
 MAX_WAIT_S = 50.0  # programs of agents end a call after a minute
 POLL_S = 0.1
+DOOR = "mcp"  # at a broker, which keeps the orders of one server of each name
 MAX_IMAGES = 8  # in one answer
 INSTRUCTIONS = (
     f"Synthetic medical images. {NOTICE} Whatever you show or hand on, say that it is synthetic. First "
@@ -201,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> None:
     studio = Studio(device=options.device, num_threads=options.num_threads)
-    queue = JobQueue(carry_out=studio.carry_out, store=open_store(studio.queue_path))
+    queue = open_queue(studio, os.environ.get(VARIABLE, ""), DOOR)
     make_server(Services(studio, queue)).run("stdio")
 
 
