@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export STREAMLIT_BROWSER_GATHER_USAGE_STATS := false
 
 .DEFAULT_GOAL := help
-.PHONY: help app test lint check browser-test bench clean
+.PHONY: help app test lint browser-test bench docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,8 +42,11 @@ browser-test: $(VENV)/.dev  ## the journeys in a real Chromium
 bench: $(VENV)/.app  ## speed, as JSON
 	@for file in tests/benchmarks/*.py; do PYTHONPATH=. $(BIN)/python $$file $(ARGS) || exit 1; done
 
+docs: $(VENV)/.dev  ## the site of the documents, in site/
+	$(BIN)/python -m mkdocs build
+
 clean:  ## what tools left behind; keeps .venv, outputs and runs
-	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist *.egg-info
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist site *.egg-info
 	find $(CODE) tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so an installation that was cut short is done again.

@@ -1,4 +1,4 @@
-"""Every command of the README is run at tiny scale, or it is parsed: trainings first, whose models others use."""
+"""Every command of the README and the tutorials is run at tiny scale, or parsed; trainings first: others use them."""
 
 import os
 import re
@@ -19,7 +19,9 @@ from xray_generator.types import PRODUCT, PURPOSE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DOCS = "\n".join([README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
+TUTORIALS = {path.stem: path.read_text() for path in sorted((ROOT / "docs" / "tutorials").glob("*.md"))}
+GUIDES = "\n".join([README, *TUTORIALS.values()])
+DOCS = "\n".join([GUIDES, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))])
 MODULE = re.compile(r"-m ((?:xray_generator|postprocess)[\w.]*+)(?! \.\.\.)")  # with arguments: a whole command
 PARSE_ONLY = None  # several GPUs, weights from a hub, or more than an hour
 
@@ -95,7 +97,9 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.export_hub": (),
     "python -m xray_generator.plan_set": ("--each", "1"),
     "python -m xray_generator.synthesize": ("steps=1", "gate.agrees=off"),
-    "python -m xray_generator.contact_sheet": ("--num_images", "2", "--steps", "2"),
+    "python -m xray_generator.contact_sheet --real": ("--num_images", "2", "--steps", "2"),
+    "python -m xray_generator.contact_sheet --prompt": ("--num_images", "2", "--steps", "2"),
+    "python -m xray_generator.contact_sheet --checkpoint my_cilia": ("--num_images", "2"),
     "python -m xray_generator.train --quick_test": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --output_dir": TINY_TRAINING,
     "python -m xray_generator.train --config chest_xray_256 --dataset_path dataset --reports_csv": TINY_TRAINING,
@@ -107,10 +111,13 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.generate --checkpoint lung_ct_128": ("--size", "32", "--steps", "2"),
     "python -m xray_generator.train --config lung_ct_128 --dataset_path SERIES": PARSE_ONLY,
     "python -m xray_generator.train --config blood_cells_224": TINY_CVAE,
-    "python -m xray_generator.phantom": ("--num_images", "4", "--size", "64"),
+    "python -m xray_generator.phantom": ("--num_images", "5", "--size", "64"),
     "python -m xray_generator.preprocess": ("--size", "32"),
     "python -m xray_generator.train --config axoneme_224": TINY_CVAE,
-    "python -m xray_generator.generate --checkpoint axoneme_224": ("--size", "64", "--num_images", "2"),
+    "python -m xray_generator.generate --checkpoint axoneme_224": (
+        *("--checkpoint", "my_cilia", "--size", "64"),  # of the tutorial
+        *("--num_images", "2"),
+    ),
     "python -m xray_generator.train --config chest_xray_lora": tuple(f"training.{setting}" for setting in STAGE),
     "python -m xray_generator.generate --checkpoint chest_xray_256": TINY_IMAGES,
     "python -m xray_generator.slices": (),
@@ -130,13 +137,14 @@ TINY: dict[str, tuple[str, ...] | None] = {
     "python -m xray_generator.train_encoder --dataset_path PACK": (*TINY_ENCODER, "name=second"),
     "python -m xray_generator.train_encoder --dataset_path MRI": (*TINY_ENCODER[1:], "min_cases=3"),
     "python -m xray_generator.data.health --dataset_path dataset": (),
+    "python -m xray_generator.data.health --dataset_path outputs/axonemes": (),
     "python -m xray_generator.data.sample --pack PACK": (),
 }
 
 
 def readme_commands() -> Iterator[str]:
-    """The commands of ours in the README's shell blocks, each on one line."""
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL):
+    """The commands of ours in the shell blocks of the README and the tutorials, each on one line."""
+    for block in re.findall(r"```bash\n(.*?)```", GUIDES, re.DOTALL):
         lines = re.sub(r" *\\\n *", " ", block).splitlines()
         yield from (line for line in lines if MODULE.search(line))
 
@@ -156,7 +164,7 @@ def test_every_command_has_one_entry_and_every_entry_a_command() -> None:
 
 
 def test_no_command_hides_outside_a_shell_block() -> None:
-    outside = re.sub(r"```bash\n.*?```", "", README, flags=re.DOTALL)
+    outside = re.sub(r"```bash\n.*?```", "", GUIDES, flags=re.DOTALL)
     assert not MODULE.findall(outside)
 
 
@@ -202,3 +210,14 @@ def test_the_command_works(command: str, workspace: Path, monkeypatch: pytest.Mo
         door._parser().parse_args(arguments)
         return
     assert door.main(arguments) == 0
+
+
+@pytest.mark.parametrize("name", [name for name, text in TUTORIALS.items() if "```python" in text])
+def test_the_code_of_the_tutorial_works(name: str, workspace: Path, tmp_path: Path) -> None:
+    """It reads what the commands of its tutorial made."""
+    (code,) = re.findall(r"```python\n(.*?)```", TUTORIALS[name], re.DOTALL)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path)}
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=workspace, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+    assert re.fullmatch(r"AUROC on \d+ real films: [01]\.\d\d\n", output)
