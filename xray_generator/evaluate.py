@@ -216,7 +216,8 @@ def _prepare(
     else:  # first of all: the peak memory of the process is the model's
         size = size or studio.manifest(options.checkpoint).sizes[0]
         model = _load_model(options, studio, size, cache / "generated", on_step)
-    real = read_real(options.real, size, options.split, sharp_only=is_quick, limit=most)
+    is_sharp = is_quick and not options.condition  # what is rare is worth more than sharp edges
+    real = read_real(options.real, size, options.split, sharp_only=is_sharp, limit=most, condition=options.condition)
     real = real if training is None else replace(real, training=training)
     if model is None:
         generated = from_folder(options.generated, size, "generated", count or most)
@@ -266,6 +267,7 @@ def _settings(options: argparse.Namespace, study: Study) -> dict[str, Any]:
         "num_images": len(study.generated),
         "seed": options.seed,
         "real": options.real.resolve().name,
+        **({"condition": options.condition} if options.condition else {}),
         "split": study.split,
         "num_real": len(study.real),
         "num_training": len(study.training),
@@ -289,6 +291,11 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(os.environ.get("DATASET_PATH", "dataset")),
         metavar="DIR",
         help="a dataset, or a folder of real images; default: DATASET_PATH, or dataset",
+    )
+    parser.add_argument(
+        "--condition",
+        default="",
+        help="a finding, view, sex, age group or class: half of the images are of it, and half of all others",
     )
     parser.add_argument("--split", choices=tuple(SPLITS), default="unseen", help="unseen: val and test")
     parser.add_argument("--training", type=Path, metavar="DIR", help="the training data; default: that of --real")

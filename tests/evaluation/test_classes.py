@@ -112,6 +112,17 @@ def test_real_images_of_other_classes_are_left_out_with_a_note(pack: Path) -> No
     assert [row.label for row in Classes(CLASSES, True).rows(())] == list(CLASSES)
 
 
+def test_half_of_the_real_images_meet_a_condition(pack: Path) -> None:
+    name, per_class = CLASSES[0], COUNT // 2
+    real = read_real(pack, 48, "unseen", sharp_only=True, condition=name)
+    labels = [row.label for row in real.images.rows]
+    assert labels.count(name) == per_class and len(labels) == 2 * per_class and set(labels) == set(CLASSES)
+    with pytest.raises(StudioError, match=f"None of the real images meet 'plaid'. Known of them: .*{name}"):
+        read_real(pack, 48, "unseen", sharp_only=True, condition="plaid")
+    with pytest.raises(StudioError, match="a folder of images alone"):
+        read_real(pack / "images", 48, "unseen", sharp_only=True, condition=name)
+
+
 def test_a_classifier_of_stripes_is_not_used_on_x_rays(outputs: Path, real: ImageSet) -> None:
     classifiers = find_classifiers(real, outputs / "encoders", "cpu", pretrained=False)
     assert classifiers.encoder is None and classifiers.notes == (NO_ENCODER,)

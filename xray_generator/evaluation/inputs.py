@@ -11,7 +11,7 @@ from xray_generator.data.captioned import METADATA
 from xray_generator.data.class_folders import has_class_folders, read_class_folders
 from xray_generator.data.read import REPORTS, read_dataset
 from xray_generator.data.report import read_findings
-from xray_generator.data.rows import Row, Split, class_names
+from xray_generator.data.rows import Row, Split, class_names, row_conditions
 from xray_generator.data.tables import count_names
 from xray_generator.evaluation.image_sets import ImageSet, from_folder, from_rows
 from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
@@ -36,7 +36,9 @@ class RealData:
     notes: tuple[str, ...]
 
 
-def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int | None = None) -> RealData:
+def read_real(
+    path: Path, size: int, split: str, *, sharp_only: bool, limit: int | None = None, condition: str = ""
+) -> RealData:
     """The real images of a dataset's split, or of a folder of images.
 
     Args:
@@ -45,12 +47,17 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
         split: a key of `SPLITS`; ignored for a folder.
         sharp_only: leave out images enlarged to `size`, where enough others are left.
         limit: the most images to read of a folder.
+        condition: see `halves`; empty: all images.
 
     Raises:
-        StudioError: there is no readable image.
+        StudioError: there is no readable image, or not some that meet the condition and some that do not.
     """
     tables = (path / METADATA, path / REPORTS)
     if not path.is_dir() or not (any(table.is_file() for table in tables) or has_class_folders(path)):
+        if condition:
+            raise StudioError(
+                f"{path.name} is a folder of images alone: which of them meet {condition!r} is not known."
+            )
         images = from_folder(path, size, "real", limit)
         return RealData(images, "", (), ())
     dataset = read_dataset(path)
@@ -60,6 +67,8 @@ def read_real(path: Path, size: int, split: str, *, sharp_only: bool, limit: int
     if sharp_only and len(sharp) >= MIN_IMAGES and len(sharp) < len(rows):
         notes.append(f"{len(rows) - len(sharp):,} real images of less than {size} pixels a side were left out.")
         rows = sharp
+    if condition:
+        rows = halves(rows, condition)
     if split == "train":
         notes.append(TRAINING_NOTE)
     label = "+".join(SPLITS[split])
@@ -75,6 +84,23 @@ def read_training_rows(path: Path) -> tuple[Row, ...]:
     if not rows:
         raise StudioError(f"{path.name} has no rows of the split train.")
     return rows
+
+
+def halves(rows: Sequence[Row], condition: str) -> list[Row]:
+    """Rows that meet a condition, named as by `row_conditions`, and as many with the mix of all others.
+
+    Raises:
+        StudioError: all rows meet it, or none.
+    """
+    found = [row for row in rows if condition in row_conditions(row)]
+    others = [row for row in rows if condition not in row_conditions(row)]
+    if not found or not others:
+        known = ", ".join(sorted({name for row in rows for name in row_conditions(row)})) or "none"
+        raise StudioError(
+            f"{'All' if found else 'None'} of the real images meet {condition!r}. Known of them: {known}."
+        )
+    count = min(len(found), len(others))
+    return [*spread(found, count), *spread(others, count)]
 
 
 def prompt_rows(rows: Sequence[Row], examples: Sequence[str]) -> tuple[Row, ...]:

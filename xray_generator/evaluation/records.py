@@ -72,7 +72,8 @@ class Record:
     @property
     def name(self) -> str:
         """The name of its file: the latest record of each subject, suite and set of real images is kept."""
-        return "_".join(filter(None, (self.subject, self.suite, str(self.settings.get("real", "")))))
+        real = (str(self.settings.get(key, "")) for key in ("real", "condition"))
+        return "_".join(filter(None, (self.subject, self.suite, *real)))
 
     def get(self, measure: str, condition: str = "") -> Measurement | None:
         """The first measurement of a name and condition."""
