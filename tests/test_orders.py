@@ -13,9 +13,9 @@ import pytest
 from postprocess.presets import PRESETS
 from xray_generator.config import dump
 from xray_generator.jobs import INTERRUPTED, MAX_KEPT, Job, JobQueue, Work
-from xray_generator.orders import DrawOrder, KeptJob, OrderStore
+from xray_generator.orders import DrawOrder, KeptJob, OrderStore, Report
 from xray_generator.requests import text_request
-from xray_generator.types import OnStep, StudioError
+from xray_generator.types import Image, OnStep, StudioError
 
 
 def order(name: str) -> DrawOrder:
@@ -203,3 +203,39 @@ def test_a_full_disk_stops_no_job(path: Path, tmp_path: Path, caplog: pytest.Log
 def test_a_queue_without_a_studio_refuses_orders() -> None:
     with pytest.raises(StudioError, match="takes no orders"):
         JobQueue().submit(order("a"))
+
+
+class TwoWorkers:
+    """Workers elsewhere, who are busy until `is_over` is set; counting them lasts while `can_count` is not set."""
+
+    def __init__(self) -> None:
+        self.can_count, self.is_over = threading.Event(), threading.Event()
+        self.num_looks, self.canceled = 0, list[str]()
+
+    def count(self) -> int:
+        self.can_count.wait(10)
+        return 2
+
+    def follow(self, job_id: str, order: DrawOrder) -> Iterator[tuple[Report, Image | None]]:  # noqa: ARG002
+        while not self.is_over.wait(0.002):
+            self.num_looks += 1
+            yield Report("running"), None
+        yield Report("done"), None
+
+    def cancel(self, job_id: str) -> None:
+        self.canceled.append(job_id)
+
+
+def test_whoever_is_away_gives_way_to_nobody_while_a_worker_is_free(tmp_path: Path) -> None:
+    workers = TwoWorkers()
+    workers.can_count.set()
+    queue = JobQueue(lambda owner: owner == "here", Recorder(tmp_path), workers=workers)
+    away = queue.submit(order("a"), owner="away")
+    wait(lambda: workers.num_looks > 0)
+    workers.can_count.clear()  # so the next order is not begun at once
+    here, looks = queue.submit(order("b"), owner="here"), workers.num_looks
+    wait(lambda: workers.num_looks > looks + 5)
+    workers.can_count.set()
+    wait(lambda: here.state == "running")
+    workers.is_over.set()
+    assert (finish(away).state, away.error, finish(here).state, workers.canceled) == ("done", "", "done", [])

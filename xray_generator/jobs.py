@@ -140,6 +140,7 @@ class JobQueue:
         self._lock = threading.Condition()
         self._worker = threading.Thread()  # none yet
         self._sender = threading.Thread()  # gives orders to the workers elsewhere
+        self._num_workers = 0  # elsewhere, when the sender counted them last
         for kept in store.read() if store else ():
             try:
                 self._take_over(kept)
@@ -241,6 +242,10 @@ class JobQueue:
             queued = [other.id for other in self._line() if self._is_sent(other) is self._is_sent(job)]
         return queued.index(job.id) if job.id in queued else 0
 
+    def lacks_workers(self, job: Job) -> bool:
+        """Whether a job is for workers elsewhere, of whom there was none when they were counted last."""
+        return self._is_sent(job) and not self._num_workers
+
     def cancel(self, job: Job) -> None:
         """End the job: at once while it waits, within one step while it runs; a finished job stays finished."""
         with self._lock:
@@ -276,6 +281,10 @@ class JobQueue:
         """Whether a worker elsewhere does the job, or will."""
         return self._workers is not None and job.order is not None
 
+    def _has_free_worker(self) -> bool:
+        """Whether a worker elsewhere has no order of this queue."""
+        return sum(job.state == "running" and self._is_sent(job) for job in self._jobs.values()) < self._num_workers
+
     def _ensure_threads(self) -> None:
         """Start the worker, or another where it ended; and so the sender, where there are workers elsewhere."""
         if not self._worker.is_alive():
@@ -300,11 +309,10 @@ class JobQueue:
 
     def _send(self, workers: Workers) -> None:
         while True:
-            num_workers = workers.count()
+            self._num_workers = workers.count()
             with self._lock:
                 line = [job for job in self._line() if self._is_sent(job)]
-                num_busy = sum(job.state == "running" and self._is_sent(job) for job in self._jobs.values())
-                if not line or num_busy >= num_workers:
+                if not line or not self._has_free_worker():
                     self._lock.wait(LOOK_S if line else None)
                     continue
                 job = self._begin(line[0])
@@ -392,6 +400,8 @@ class JobQueue:
         if self._is_here(job.owner):
             return False
         with self._lock:
+            if self._is_sent(job) and self._has_free_worker():
+                return False  # whoever waits is about to have that one
             waiting = [other for other in self._jobs.values() if other.state == "queued"]
             is_awaited = any(self._is_here(o.owner) for o in waiting if self._is_sent(o) is self._is_sent(job))
         if is_awaited:

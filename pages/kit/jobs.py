@@ -25,6 +25,7 @@ POLL_S = 0.5
 PREVIEW_PX = 160  # beside a result, which needs the room
 NO_KEY = "\0"  # begins no key
 NEXT = "Waiting. Next in line; another job is running"
+NO_WORKER = "Waiting for a worker. None is running now"  # of a broker
 
 
 def start_button(
@@ -222,6 +223,8 @@ def draw_error(job_key: str) -> None:
 def describe_progress(job: Job) -> str:
     """Whether a job waits, loads or runs, in words; of the first its place, of the last the step and the time left."""
     if job.state == "queued":
+        if job_queue().lacks_workers(job):
+            return NO_WORKER
         ahead = job_queue().position(job)
         return f"Waiting. {ahead + 1} jobs ahead" if ahead else NEXT  # with the one that runs
     if not job.step:
