@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from redis import Redis, RedisError
 
+from xray_generator.jobs import JobQueue
+from xray_generator.queues.choice import open_queue
 from xray_generator.queues.connection import connect
 from xray_generator.studio import Studio
 from xray_generator.types import StudioError
@@ -62,6 +64,15 @@ def studio(tiny_checkpoint: Path, tmp_path: Path) -> Studio:
     (tmp_path / "outputs").mkdir()
     (tmp_path / "outputs" / "checkpoints").symlink_to(tiny_checkpoint / "checkpoints")
     return Studio(tmp_path / "outputs", "cpu")
+
+
+@pytest.fixture
+def queue(redis_url: str, client: Redis, studio: Studio) -> Iterator[JobQueue]:
+    """The queue of a server at the broker, which leaves it to the next test."""
+    queue = open_queue(studio, redis_url)
+    assert queue._store is not None
+    yield queue
+    queue._store.close()
 
 
 @pytest.fixture

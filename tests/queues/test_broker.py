@@ -12,11 +12,10 @@ from postprocess.presets import PRESETS
 from tests.queues.conftest import PROMPT, until
 from xray_generator import serve, worker
 from xray_generator.config import dump, parse
-from xray_generator.jobs import MAX_QUEUED_EACH, QueueFullError
+from xray_generator.jobs import MAX_QUEUED_EACH, JobQueue, QueueFullError
 from xray_generator.orders import DrawOrder, KeptJob, Report
 from xray_generator.queues import store as store_module
 from xray_generator.queues.carrying import GIVEN_UP, MAX_ATTEMPTS, Carrier, LostError
-from xray_generator.queues.choice import open_queue
 from xray_generator.queues.connection import ATTEMPTS, CANCEL, ORDER, PREVIEW, QUEUE, REPORT, WORKERS, order_key
 from xray_generator.queues.sending import FORGOTTEN, CeleryWorkers
 from xray_generator.queues.store import BrokerStore
@@ -110,8 +109,9 @@ def test_an_order_in_which_workers_are_lost_is_given_up(carrier: Carrier, client
 
 def test_a_worker_is_counted_while_it_is_there(carrier: Carrier, client: Redis) -> None:
     workers = CeleryWorkers(url_of(client), client)
+    client.zadd(WORKERS, {"one that was killed long ago": 1})
     with carrier.present():
-        until(lambda: workers.count() == 1)
+        until(lambda: workers.count() == client.zcard(WORKERS) == 1)
         client.zincrby(WORKERS, -60, carrier.name)
         assert workers.count() == 0
     assert not client.exists(WORKERS)
@@ -133,10 +133,7 @@ def test_an_order_is_sent_once_and_a_next_server_looks_on(client: Redis) -> None
         next(following)
 
 
-def test_limits_and_turns_hold_and_what_waits_is_canceled_at_once(
-    redis_url: str, client: Redis, studio: Studio
-) -> None:
-    queue = open_queue(studio, redis_url)
+def test_limits_and_turns_hold_and_what_waits_is_canceled_at_once(queue: JobQueue) -> None:
     a = [queue.submit(order(), owner="a", num_images=2) for _ in range(MAX_QUEUED_EACH)]
     b = queue.submit(order(), owner="b", num_images=2)
     assert [queue.position(job) for job in (*a[:2], b)] == [0, 2, 1]
@@ -145,6 +142,7 @@ def test_limits_and_turns_hold_and_what_waits_is_canceled_at_once(
     here = queue.submit(lambda _: "drawn here", owner="a-too")
     until(lambda: here.is_over)
     assert here.result == "drawn here" and {job.state for job in (*a, b)} == {"queued"}  # there is no worker
+    assert queue.lacks_workers(b) and not queue.lacks_workers(here)
     queue.cancel(a[0])
     assert a[0].state == "canceled" and queue.position(b) == 1
     assert [kept.state for kept in queue._store.read()] == ["canceled", *["queued"] * MAX_QUEUED_EACH]  # type: ignore[union-attr]
@@ -153,14 +151,14 @@ def test_limits_and_turns_hold_and_what_waits_is_canceled_at_once(
 
 
 def test_an_order_whose_worker_answers_no_more_can_be_canceled(
-    redis_url: str, client: Redis, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    queue: JobQueue, client: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xray_generator.jobs.PATIENCE_S", 0.2)
-    queue = open_queue(studio, redis_url)
     seconds, _ = client.time()
-    client.zadd(WORKERS, {"one that has just been killed": seconds})
+    client.zadd(WORKERS, {"one that has just been killed": seconds + 3_600})  # it counts all through the test
     job = queue.submit(order())
     until(lambda: client.llen(QUEUE))
+    assert not queue.lacks_workers(job)
     queue.cancel(job)
     until(lambda: job.is_over)
     assert job.state == "canceled" and client.hget(order_key(job.id), CANCEL) == b"1"
@@ -182,7 +180,10 @@ def test_the_next_server_has_the_jobs_of_the_last(client: Redis, monkeypatch: py
     assert second.read() == [kept[0], kept[2]]
     client.hset("xray_studio:server:app:jobs", "c", '{"id": 1}')  # by another version
     assert second.read() == [kept[2]]
+    client.delete("xray_studio:server:app")  # as if Redis had lost it, or the server had been away
+    until(lambda: client.exists("xray_studio:server:app"))
     second.close()
+    assert not client.exists("xray_studio:server:app")
 
 
 BAD = [
@@ -190,7 +191,9 @@ BAD = [
     ("redis://", "looks like"),
     ("redis://127.0.0.1:port", "looks like"),
     ("redis://127.0.0.1/first", "looks like"),
-    ("redis://anna:secret@127.0.0.1:1/0", "No broker answers at redis://127.0.0.1:1/0"),
+    ("redis://anna:secret@127.0.0.1:1/0", "No broker answers at redis://127.0.0.1:1/0:"),
+    ("redis://127.0.0.1:1/0?password=secret", "No broker answers at redis://127.0.0.1:1/0:"),
+    ("redis://anna:a/secret@127.0.0.1:1/0", "not 'redis://127.0.0.1:1/0'"),
 ]
 
 
@@ -235,3 +238,23 @@ def test_the_app_says_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDIO_BROKER", "redis://127.0.0.1:1")
     app = AppTest.from_function(page).run()
     assert not app.exception and "No broker answers" in app.error[0].value.replace("\\", "")
+
+
+def test_a_page_says_that_there_is_no_worker(
+    redis_url: str, client: Redis, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import streamlit as st
+
+    from pages.kit.jobs import NO_WORKER, describe_progress
+    from pages.kit.services import job_queue
+
+    st.cache_resource.clear()
+    monkeypatch.setenv("STUDIO_BROKER", redis_url)
+    monkeypatch.setenv("OUTPUT_DIR", str(studio.output_dir))
+    queue = job_queue()
+    job = queue.submit(order())
+    assert describe_progress(job) == NO_WORKER
+    queue.cancel(job)
+    st.cache_resource.clear()
+    assert queue._store is not None
+    queue._store.close()

@@ -11,8 +11,7 @@ from postprocess.presets import PRESETS
 from tests.queues.conftest import PROMPT, StartWorker, until
 from xray_generator.api.app import create_app
 from xray_generator.api.tokens import Tokens
-from xray_generator.jobs import Job
-from xray_generator.queues.choice import open_queue
+from xray_generator.jobs import Job, JobQueue
 from xray_generator.queues.sending import CeleryWorkers
 from xray_generator.studio import Studio
 
@@ -21,12 +20,11 @@ STEPS, NUM_IMAGES = 80, 4
 
 @pytest.mark.slow
 def test_a_worker_is_killed_in_a_task_and_the_files_are_those_of_one_process(
-    redis_url: str, client: Redis, studio: Studio, start_worker: StartWorker, tmp_path: Path
+    redis_url: str, client: Redis, studio: Studio, queue: JobQueue, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     workers = [start_worker() for _ in range(2)]
     seen = CeleryWorkers(redis_url, client)
     until(lambda: seen.count() == 2)
-    queue = open_queue(studio, redis_url)
     api = TestClient(create_app(studio, queue, Tokens()), "http://127.0.0.1:8000")
 
     def ask(seed: int, num_images: int, steps: int) -> Job:

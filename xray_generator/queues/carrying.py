@@ -104,7 +104,9 @@ class Carrier:
 
     def _give_sign(self) -> None:
         seconds, microseconds = self.client.time()
-        self.client.zadd(WORKERS, {self.name: seconds + microseconds / 1e6})
+        now = seconds + microseconds / 1e6
+        self.client.zadd(WORKERS, {self.name: now})
+        self.client.zremrangebyscore(WORKERS, 0, now - KEPT_S)
         if tag := self._tag:
             self.client.zadd(UNACKED, {tag: time.time()}, xx=True)  # by Celery's clock: that of the workers
         if (lease := self._lease) is not None:

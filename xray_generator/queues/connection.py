@@ -24,7 +24,7 @@ WORKERS = f"{PREFIX}:workers"  # a worker's name -> when it last gave one, by th
 ORDER, SENT, CANCEL, ATTEMPTS, REPORT, PREVIEW = "order", "sent", "cancel", "attempts", "report", "preview"
 
 SOCKET_S = 5.0
-KEPT_S = 7 * 24 * 3_600  # an order at the broker that no server asks about any more
+KEPT_S = 7 * 24 * 3_600  # an order that no server asks about any more, and the name of a worker that was killed
 
 
 def order_key(job_id: str) -> str:
@@ -66,8 +66,8 @@ def _is_address(url: str) -> bool:
 
 
 def hide_password(url: str) -> str:
-    """An address without who asks for it."""
-    return re.sub(r"//[^/]*@", "//", url)
+    """An address without who asks for it, and without options, which may hold a password too."""
+    return re.sub(r"//.*@", "//", url).partition("?")[0]
 
 
 def make_celery(url: str, lost_after_s: float = LOST_AFTER_S) -> Celery:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from redis import Redis, RedisError
+from redis.exceptions import LockError
 
 from xray_generator.orders import KeptJob, read_bodies, write_body
 from xray_generator.queues.connection import PREFIX
@@ -36,14 +37,23 @@ class BrokerStore:
             if not self._lease.acquire(blocking_timeout=LEASE_S + 1):  # that of a server that was killed just now ends
                 raise StudioError(f"Another server of the name {door} keeps its jobs at this broker.")
         self._is_closed = threading.Event()
-        threading.Thread(target=self._hold, name="studio-lease", daemon=True).start()
+        self._holder = threading.Thread(target=self._hold, name="studio-lease", daemon=True)
+        self._holder.start()
 
     def _hold(self) -> None:
         while not self._is_closed.wait(LEASE_S / BEATS):
             try:
-                self._lease.reacquire()
+                if not self._extend():
+                    logger.warning("another server of this name has the jobs of this one")
             except RedisError as error:
-                logger.warning("the broker holds the jobs of this server for it no longer: %s", error)
+                logger.warning("the broker is away: %s", error)
+
+    def _extend(self) -> bool:
+        """Hold the lease on; where it ended while the broker was away, take it again unless another server has it."""
+        try:
+            return bool(self._lease.reacquire())
+        except LockError:
+            return bool(self._lease.acquire(blocking=False))
 
     def keep(self, job: KeptJob) -> None:
         """Write how a job stands; a new one comes after all others. StudioError: the broker takes it not."""
@@ -70,6 +80,7 @@ class BrokerStore:
     def close(self) -> None:
         """Let another server have the jobs."""
         self._is_closed.set()
+        self._holder.join()  # else it could take the lease once more
         with _explained():
             self._lease.release()
 
