@@ -8,8 +8,8 @@ ENV HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=PASSIVE PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR
 RUN useradd --create-home --uid 1000 studio
 WORKDIR /studio
 
-COPY requirements.txt ./
-RUN PIP_FIND_LINKS="$TORCH_WHEELS" pip install -r requirements.txt
+COPY requirements.txt requirements-broker.txt ./
+RUN PIP_FIND_LINKS="$TORCH_WHEELS" pip install -r requirements.txt -r requirements-broker.txt
 COPY --chown=studio . .
 RUN pip install --no-deps --editable .
 

@@ -12,7 +12,9 @@ import yaml
 from tests.test_house import ROOT, repository_files
 from xray_generator.__main__ import COMMANDS
 from xray_generator.api.guard import OPEN
+from xray_generator.queues.choice import VARIABLE
 from xray_generator.serve import _parser as serve_options
+from xray_generator.worker import _parser as worker_options
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -31,6 +33,11 @@ def dockerfile() -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def services() -> dict[str, dict[str, object]]:
+    """The services of compose.yaml that run the image."""
+    return {name: service for name, service in all_services().items() if "build" in service}
+
+
+def all_services() -> dict[str, dict[str, object]]:
     """The services of compose.yaml."""
     return yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 
@@ -80,7 +87,7 @@ def test_compose_publishes_to_this_machine_alone_and_asks_the_health_of_each(
     services: dict[str, dict[str, object]], dockerfile: list[tuple[str, str]]
 ) -> None:
     ports = {"app": APP_PORT, "api": API_PORT}
-    assert {name: service["ports"] for name, service in services.items()} == {
+    assert {name: service["ports"] for name, service in all_services().items() if "ports" in service} == {
         name: [f"127.0.0.1:{port}:{port}"] for name, port in ports.items()
     }
     assert {tuple(service["volumes"]) for service in services.values()} == {
@@ -90,6 +97,19 @@ def test_compose_publishes_to_this_machine_alone_and_asks_the_health_of_each(
     assert program in PROJECT["project"]["scripts"] and command in COMMANDS
     assert serve_options().parse_args(options).host == "0.0.0.0"
     assert HEALTH["api"] in services["api"]["healthcheck"]["test"][-1]
+
+
+def test_with_a_broker_compose_starts_workers_and_redis_and_tells_all_where_it_is(
+    services: dict[str, dict[str, object]], dockerfile: list[tuple[str, str]]
+) -> None:
+    assert {name for name, one in all_services().items() if one.get("profiles") == ["broker"]} == {"worker", "redis"}
+    assert all(VARIABLE in service["environment"] for service in services.values())
+    program, command, *options = services["worker"]["command"]
+    assert program in PROJECT["project"]["scripts"] and command in COMMANDS and worker_options().parse_args(options)
+    guides = [ROOT / "compose.yaml", ROOT / "docs" / "several_machines.md"]
+    hosts = {host for guide in guides for host in re.findall(rf"{VARIABLE}=redis://([a-z]+):6379/0", guide.read_text())}
+    assert hosts == {"redis"} <= all_services().keys()
+    assert "-r requirements-broker.txt" in "\n".join(rest for key, rest in dockerfile if key == "RUN")
 
 
 def test_the_gpu_file_changes_services_and_arguments_that_exist(
