@@ -82,8 +82,8 @@ def measure(studio: Studio, checkpoint: str, num_images: int, on_step: OnStep | 
         StudioError: there are no such real images, or the checkpoint cannot be loaded.
     """
     set_threads(studio.num_threads)
-    asked = {"checkpoint": checkpoint, "num_images": num_images, "device": studio.device, "is_first": False}
-    options = argparse.Namespace(**vars(_parser().parse_args([])) | asked)
+    asked = argparse.Namespace(checkpoint=checkpoint, num_images=num_images, device=studio.device, is_first=False)
+    options = _parser().parse_args([], asked)  # what is not asked for is as for the command
     study, notes = _prepare(options, studio, studio.cache_dir / "evaluation", on_step)
     return _make_record(options, study, run(study, SUITES[options.suite], on_step), notes)
 

@@ -54,8 +54,8 @@ def find_samples(folder: Path, manifest: Manifest, most: int) -> tuple[Path, ...
         if recipe and recipe.checkpoint == manifest.ref and not recipe.request.adapters and not recipe.preset:
             found.setdefault(recipe.request.condition, path)
     first_class = next(iter(class_titles(manifest.labels)), "")
-    paths = sorted(found, key=lambda condition: not _is_normal(condition, first_class))
-    return tuple(found[condition] for condition in (*paths[:1], *evenly(paths[1:], most - 1)))
+    conditions = sorted(found, key=lambda condition: not _is_normal(condition, first_class))
+    return tuple(found[condition] for condition in (*conditions[:1], *evenly(conditions[1:], most - 1)))
 
 
 def _is_normal(condition: Condition, first_class: str) -> bool:

@@ -3,7 +3,7 @@
     xray-studio mcp
 
 An agent's program starts it, and ends it by closing its input. Images that wait then are drawn by the next server on
-the same OUTPUT_DIR.
+the same OUTPUT_DIR; where another server ran there before this one, as the app may, they are not drawn.
 """
 
 from __future__ import annotations

@@ -126,7 +126,7 @@ class EvaluationStatus:
     total: int = 0
     position: int | None = None  # jobs that come before this one, while it waits
     error: str = ""  # why it failed
-    evaluation: Evaluation | None = None  # once it is done, as long as the server runs
+    evaluation: Evaluation | None = None  # once it is done; the server forgets it when many later jobs are over
 
 
 @dataclass(frozen=True, slots=True)
