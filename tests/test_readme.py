@@ -119,6 +119,8 @@ TINY: dict[str, tuple[str, ...] | None] = {
         *("--num_images", "2"),
     ),
     "python -m xray_generator.train --config chest_xray_lora": tuple(f"training.{setting}" for setting in STAGE),
+    "python -m xray_generator.train --config chest_xray_effusion": tuple(f"training.{setting}" for setting in STAGE),
+    "python -m xray_generator.evaluate --checkpoint chest_xray_256 chest_xray_effusion": PARSE_ONLY,
     "python -m xray_generator.generate --checkpoint chest_xray_256": TINY_IMAGES,
     "python -m xray_generator.slices": (),
     "python -m xray_generator.train --config brain_mri_256 --dataset_path outputs/mrnet": TINY_CASCADE,
