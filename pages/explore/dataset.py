@@ -77,7 +77,12 @@ def main() -> None:
 UPLOAD, FAULT, HAS_NEW = "dataset_upload", "dataset_fault", "dataset_has_new"
 DEFAULT, OWN = "Built-in data", "Your upload"
 SERVER = "server"  # begins the keys of datasets of this server; those of uploads are hexadecimal
-TITLES = {".": "Chest X-rays", "blood_cells": "Blood cells", "lung_ct": "Lung CT"}  # folder in SHIPPED -> title
+TITLES = {  # folder in SHIPPED -> title
+    ".": "Chest X-rays",
+    "blood_cells": "Blood cells",
+    "brain_mri": "Brain MRI",
+    "lung_ct": "Lung CT",
+}
 UPLOAD_HELP = (
     "Image files (PNG, JPEG, TIFF, DICOM), or one ZIP: of images only, of one folder per class, of a captioned or"
     " labeled pack (metadata.csv and images/), or in the Indiana layout (indiana_reports.csv, indiana_projections.csv"

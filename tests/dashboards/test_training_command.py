@@ -51,7 +51,7 @@ def test_odd_names_reach_the_command_line_whole(tmp_path: Path) -> None:
 
 def test_every_dataset_that_ships_is_found_and_its_tables_are_named(dataset_folder: Path) -> None:
     places = find_places(dataset_folder)
-    parts = ("blood_cells", "lung_ct")
+    parts = ("blood_cells", "brain_mri", "lung_ct")
     assert places == (Place(dataset_folder), Place(dataset_folder, True), *(Place(dataset_folder / n) for n in parts))
     found = options(places[1].read().rows, places[1].folder, places[1].tables)
     assert found["reports_csv"] == dataset_folder / "indiana_reports.csv"

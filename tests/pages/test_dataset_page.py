@@ -212,10 +212,10 @@ def test_map_of_too_few_images_says_so(rows: tuple[Row, ...], tmp_path: Path, mo
 
 
 def test_every_dataset_that_ships_can_be_opened_and_trained_on(page: AppTest, dataset_path: Path) -> None:
-    titles = ["Chest X-rays", "Chest X-rays, reports in the Indiana layout", "Blood cells", "Lung CT"]
+    titles = ["Chest X-rays", "Chest X-rays, reports in the Indiana layout", "Blood cells", "Brain MRI", "Lung CT"]
     picker = page.selectbox(key="dataset_place")
     assert picker.options == titles
-    for place, folder in ((1, ""), (2, "blood_cells"), (3, "lung_ct")):
+    for place, folder in ((1, ""), (2, "blood_cells"), (3, "brain_mri"), (4, "lung_ct")):
         page.selectbox(key="dataset_place").select_index(place)
         number = len(read_dataset(dataset_path / folder).rows) if folder else 24
         assert f"{number} of {number} images" in said(run(page)) and not page.error
@@ -223,6 +223,7 @@ def test_every_dataset_that_ships_can_be_opened_and_trained_on(page: AppTest, da
         command = page.code[0].value
         assert f"--dataset_path {dataset_path / folder}" in command and "--quick_test" in page.code[1].value
         assert ("--config lung_ct_128" in command) == (folder == "lung_ct")
+        assert ("--config brain_mri_256" in command) == (folder == "brain_mri")
         assert ("--reports_csv" in command) == (folder == "")
 
 
