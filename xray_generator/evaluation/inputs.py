@@ -87,7 +87,7 @@ def read_training_rows(path: Path) -> tuple[Row, ...]:
 
 
 def halves(rows: Sequence[Row], condition: str) -> list[Row]:
-    """Rows that meet a condition, named as by `row_conditions`, and as many with the mix of all others.
+    """As many rows that meet a condition, named as by `row_conditions`, as others; each half has the mix of its kind.
 
     Raises:
         StudioError: all rows meet it, or none.

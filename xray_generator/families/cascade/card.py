@@ -20,6 +20,7 @@ def describe(manifest: Manifest) -> Card:
     classes = f"by class ({', '.join(config.labels)}) or without a class" if config.labels else "without classes"
     counts = ", ".join(f"{name} {count:,}" for name, count in manifest.data.classes.items())
     sides = ", then ".join(str(side) for side in reversed(config.sizes))
+    others = set(manifest.data.classes) - set(config.labels)
     bottleneck = (
         f"two Swin layers (Liu et al. 2021, arXiv:2103.14030) with windows of {config.base.window} positions, the "
         "second ones shifted by half"
@@ -35,7 +36,9 @@ def describe(manifest: Manifest) -> Card:
             "and each further stage enlarges what the one before drew, a rectified flow adding the detail."
             if config.stages
             else f"Draws {config.subject} {classes} at {sides} pixels by one diffusion model ({DDPM}).",
-            f"In the middle of the base model: {bottleneck}.",
+            f"In the middle of the base model: {bottleneck}."
+            + " The networks that enlarge have two Swin layers too."
+            * any(s.config.network.window for s in config.stages),
         ),
         out_of_scope=(
             "Volumes: slices are drawn one by one and do not fit together.",
@@ -46,10 +49,15 @@ def describe(manifest: Manifest) -> Card:
         images="slices",
         data=(
             *([f"By class: {counts}."] if counts else []),
-            "Slices of classes that the model does not draw were used without their class.",
+            *(["Slices of classes that the model does not draw were used without their class."] if others else []),
         ),
         procedure=(*_describe_procedure(config), *config.remarks),
         measured=tuple(_describe_stages(manifest)),
+        limits=(
+            "The base model alone decides what is seen: the stages sharpen edges, and add no structure that it lacks.",
+            "A slice of a class may show no tumor, and what looks like one is nobody's.",
+            "A class is all that can be asked for: no plane, sequence or side.",
+        ),
     )
 
 
@@ -67,11 +75,13 @@ def _describe_procedure(config: CascadeConfig) -> Iterator[str]:
         yield (
             f"{name.upper()}, {stage.image_size} pixels: "
             f"{describe_training(training, f'crops of {stage.crop_size} pixels')}. Loss: mean squared error of the "
-            f"velocity from noise to residual; {stage.one_step_share:.0%} of each batch at pure noise. Images are "
+            f"velocity from noise to residual; {stage.one_step_share:.1%} of each batch at pure noise. Images are "
             f"scaled down {least:g} to {greatest:g} times by area; {1 - degradation.clean_share:.0%} get blur (up to "
-            f"{degradation.max_blur:g} pixels) and, independently, as many get noise (up to "
-            f"{degradation.max_noise:g}), both of which the network is given as inputs. In use, noise of "
-            f"{stage.noise:g} is added to what is enlarged."
+            f"{degradation.max_blur:g} pixels) and, independently, {1 - degradation.clean_share:.0%} get noise (up to "
+            f"{degradation.max_noise:g}), both of which the network is given as inputs. In use it draws in "
+            f"{'one step' if stage.num_inference_steps == 1 else f'{stage.num_inference_steps} steps'}"
+            + f", and noise of {stage.noise:g} is added before" * (stage.noise > 0)
+            + "."
         )
 
 
@@ -85,4 +95,8 @@ def _describe_stages(manifest: Manifest) -> Iterator[str]:
         for name, found in quality.items()
     )
     yield from table(header, rows)
-    yield from ("", "Real slices, scaled down to half the side and enlarged again by one stage, mean over slices.")
+    yield from (
+        "",
+        "Real slices, scaled down to half the side and enlarged again by one stage, mean over slices. "
+        "Of the slices that the whole model draws, its record in `outputs/metrics` tells.",
+    )
