@@ -30,12 +30,7 @@ class LoraConfig:
     rank: int = 8
     alpha: float = 8.0  # the adapter's change is alpha / rank times B A
     dropout: float = 0.0  # of the adapter's input
-    target_modules: tuple[str, ...] = (
-        "to_q",
-        "to_k",
-        "to_v",
-        "to_out.0",
-    )  # of the denoiser: ends of names
+    target_modules: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")  # of the denoiser: ends of names
     adapts_text_encoder: bool = False  # its attention too
     conditions: tuple[str, ...] = ()  # it learns from images that meet one, such as pleural_effusion; empty: from all
     prompt: str = ""  # of images that have none; {label} stands for their class

@@ -11,7 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
 from xray_generator.abilities import Adaptable
-from xray_generator.data.rows import Row
+from xray_generator.data.rows import Row, evenly
 from xray_generator.devices import seeded_generators
 from xray_generator.families.lora.config import LoraConfig
 from xray_generator.images import resize_square, to_tensor
@@ -113,7 +113,7 @@ class LoraTask:
         self.engine: Engine = engine
         size = engine.manifest.sizes[0]
         self.examples = encode_rows(engine, rows, size, config.prompt)
-        self.validation = encode_rows(engine, validation[:MAX_VALIDATION], size, config.prompt)
+        self.validation = encode_rows(engine, evenly(validation, MAX_VALIDATION), size, config.prompt)
         with without_adapters(networks):
             prior = draw_prior(engine, config) if config.prior_weight else None
         self.module = LoraLoss(engine, networks, self.examples, prior, config)
