@@ -128,9 +128,9 @@ class Dataset:
         wanted = set(conditions)
         if not wanted:
             return self
-        known = {name for row in self.rows for name in row_conditions(row)}
-        if unknown := sorted(wanted - known):
-            raise StudioError(f"No image is of {unknown[0]!r}. The data hold: {', '.join(sorted(known)) or 'nothing'}.")
+        known = known_conditions(self.rows)
+        if unknown := sorted(wanted.difference(known)):
+            raise StudioError(f"No image is of {unknown[0]!r}. The data hold: {', '.join(known) or 'nothing'}.")
         return Dataset(tuple(row for row in self.rows if wanted.intersection(row_conditions(row))), self.skipped)
 
     def without(self, paths: Iterable[Path], reason: str) -> Dataset:
@@ -153,6 +153,11 @@ def _in_turn(rows: Sequence[Row]) -> list[Row]:
 def row_conditions(row: Row) -> tuple[str, ...]:
     """The conditions that a row meets: its class, findings, view (AP or PA), sex and age group."""
     return tuple(name for name in (row.label, *row.findings, row.view[:2], row.sex, row.age_group) if name)
+
+
+def known_conditions(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Every condition that one of the rows meets, in alphabetical order."""
+    return tuple(sorted({name for row in rows for name in row_conditions(row)}))
 
 
 def denied_findings(row: Row) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from xray_generator.data.captioned import METADATA
 from xray_generator.data.class_folders import has_class_folders, read_class_folders
 from xray_generator.data.read import REPORTS, read_dataset
 from xray_generator.data.report import read_findings
-from xray_generator.data.rows import Row, Split, class_names, row_conditions
+from xray_generator.data.rows import Row, Split, class_names, known_conditions, row_conditions
 from xray_generator.data.tables import count_names
 from xray_generator.evaluation.image_sets import ImageSet, from_folder, from_rows
 from xray_generator.evaluation.pixel_match import Thumbnails, thumbnails
@@ -95,7 +95,7 @@ def halves(rows: Sequence[Row], condition: str) -> list[Row]:
     found = [row for row in rows if condition in row_conditions(row)]
     others = [row for row in rows if condition not in row_conditions(row)]
     if not found or not others:
-        known = ", ".join(sorted({name for row in rows for name in row_conditions(row)})) or "none"
+        known = ", ".join(known_conditions(rows)) or "none"
         raise StudioError(
             f"{'All' if found else 'None'} of the real images meet {condition!r}. Known of them: {known}."
         )

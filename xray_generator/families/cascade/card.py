@@ -54,8 +54,11 @@ def describe(manifest: Manifest) -> Card:
         procedure=(*_describe_procedure(config), *config.remarks),
         measured=tuple(_describe_stages(manifest)),
         limits=(
-            "The base model alone decides what is seen: the stages sharpen edges, and add no structure that it lacks.",
-            "A slice of a class may show no tumor, and what looks like one is nobody's.",
+            *(
+                ["The base model decides what is seen: further stages sharpen edges, and add no structure."]
+                * bool(config.stages)
+            ),
+            "A slice may not show what its class names, and what looks like it is no patient's.",
             "A class is all that can be asked for: no plane, sequence or side.",
         ),
     )
@@ -98,5 +101,5 @@ def _describe_stages(manifest: Manifest) -> Iterator[str]:
     yield from (
         "",
         "Real slices, scaled down to half the side and enlarged again by one stage, mean over slices. "
-        "Of the slices that the whole model draws, its record in `outputs/metrics` tells.",
+        "These are not the images that the model draws by itself: `python -m xray_generator.evaluate` measures those.",
     )
